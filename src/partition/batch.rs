@@ -1,0 +1,139 @@
+//! The jobs of one tick, gathered in slices and given back in (priority, due, sequence) order, in slices again.
+//!
+//! A tick may hold a million jobs, and no lock is held for as long as sorting them would take. Each slice is sorted on
+//! its own; slices that follow one another in order, which is the common case, grow together into one run, and other
+//! runs are merged as they are given back.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use super::{JobId, Priority, Timestamp};
+use crate::wheel::slab::Index;
+
+/// A job of the tick, by what orders it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Entry {
+    pub(super) priority: Priority,
+    pub(super) due: Timestamp,
+    pub(super) id: JobId,
+    pub(super) index: Index,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct TickBatch {
+    /// What the present slice has gathered, in the wheel's order.
+    slice: Vec<Entry>,
+    runs: Vec<VecDeque<Entry>>,
+    /// The first entry of each run that has one, with the run's number. Built when the first entry is taken.
+    heads: BinaryHeap<Reverse<(Entry, usize)>>,
+}
+
+impl TickBatch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.slice.is_empty() && self.runs.is_empty()
+    }
+
+    pub(super) fn gather(&mut self, entry: Entry) {
+        self.slice.push(entry);
+    }
+
+    /// Ends a slice: sorts what it gathered. The cost is that of the slice, not of the batch.
+    pub(super) fn end_slice(&mut self) {
+        debug_assert!(self.heads.is_empty(), "a batch is gathered whole before it is taken");
+        if !self.slice.is_sorted() {
+            self.slice.sort_unstable();
+        }
+        let Some(&first) = self.slice.first() else { return };
+        match self.runs.last_mut() {
+            Some(run) if run.back().is_some_and(|last| *last <= first) => run.extend(self.slice.drain(..)),
+            _ => self.runs.push(std::mem::take(&mut self.slice).into()),
+        }
+    }
+
+    /// Takes the first entry in order. With the last one, the batch's memory is given back.
+    pub(super) fn take_first(&mut self) -> Option<Entry> {
+        if self.runs.len() <= 1 {
+            let entry = self.runs.first_mut().and_then(VecDeque::pop_front);
+            if entry.is_none() {
+                self.give_back();
+            }
+            return entry;
+        }
+        if self.heads.is_empty() {
+            let firsts = self.runs.iter_mut().enumerate();
+            self.heads = firsts.filter_map(|(n, run)| Some(Reverse((run.pop_front()?, n)))).collect();
+        }
+        let Some(Reverse((entry, n))) = self.heads.pop() else {
+            self.give_back();
+            return None;
+        };
+        if let Some(next) = self.runs.get_mut(n).and_then(VecDeque::pop_front) {
+            self.heads.push(Reverse((next, n)));
+        }
+        if self.heads.is_empty() {
+            self.runs.clear();
+        }
+        Some(entry)
+    }
+
+    /// Keeps a small buffer for the next tick, and lets a large one go.
+    fn give_back(&mut self) {
+        const KEPT: usize = 1024;
+        self.runs = Vec::new();
+        self.heads = BinaryHeap::new();
+        if self.slice.capacity() > KEPT {
+            self.slice = Vec::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::PartitionId;
+
+    fn entry(priority: u8, sequence: u64) -> Entry {
+        Entry {
+            priority: Priority(priority),
+            due: Timestamp::from_micros(7),
+            id: JobId::new(PartitionId(0), sequence),
+            index: Index { slot: 0, generation: 1 },
+        }
+    }
+
+    fn drain(batch: &mut TickBatch) -> Vec<Entry> {
+        std::iter::from_fn(|| batch.take_first()).collect()
+    }
+
+    #[test]
+    fn slices_in_order_grow_into_one_run() {
+        let mut batch = TickBatch::default();
+        for n in 0..100 {
+            batch.gather(entry(0, n));
+            batch.end_slice();
+        }
+        assert_eq!(batch.runs.len(), 1);
+        assert_eq!(drain(&mut batch), (0..100).map(|n| entry(0, n)).collect::<Vec<_>>());
+        assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn slices_out_of_order_are_merged() {
+        let mut batch = TickBatch::default();
+        let mut all = Vec::new();
+        for slice in 0..10u64 {
+            for n in 0..50u64 {
+                let priority = ((n * 7 + slice * 13) % 5) as u8;
+                batch.gather(entry(priority, slice * 50 + n));
+                all.push(entry(priority, slice * 50 + n));
+            }
+            batch.end_slice();
+        }
+        all.sort();
+        assert_eq!(drain(&mut batch), all);
+        assert!(batch.is_empty());
+        batch.gather(entry(0, 1));
+        batch.end_slice();
+        assert_eq!(drain(&mut batch), [entry(0, 1)]);
+    }
+}

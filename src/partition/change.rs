@@ -1,0 +1,188 @@
+//! The calls of a user: schedule, reschedule, cancel, look up.
+
+use super::job::{Job, State};
+use super::time::micros_ceil;
+use super::{
+    CancelOutcome, Delivery, Due, Handle, JobId, JobView, Key, LookupOutcome, Now, OnConflict, Partition,
+    Payload, Priority, Queue, Record, RecordedDue, Refusal, RescheduleOutcome, ScheduleOutcome,
+    ScheduledRecord, TimeBase, Version,
+};
+use crate::wheel::slab::Slab;
+
+/// A job that a caller wants to be taken.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The caller's name for it.
+    pub key: Key,
+    /// Its queue.
+    pub queue: Queue,
+    /// What its handler gets.
+    pub payload: Payload,
+    /// When it must fire.
+    pub due: Due,
+    /// Its place among the jobs of one tick.
+    pub priority: Priority,
+    /// What a crash in the middle of its handler means.
+    pub delivery: Delivery,
+    /// What to do when its key is taken.
+    pub on_conflict: OnConflict,
+}
+
+/// How the state of a job answers a call that wants to change it.
+enum Standing {
+    Pending,
+    Running,
+    Fired(super::Timestamp),
+    Changed(Version),
+    Unknown,
+}
+
+impl Partition {
+    /// Takes a job. `current` is what an index says of the job's key; what that handle names decides whether the key
+    /// is taken.
+    ///
+    /// # Errors
+    /// When the payload or the due time is over a limit. Nothing is changed then.
+    pub fn schedule(
+        &mut self,
+        current: Option<Handle>,
+        draft: Draft,
+        now: Now,
+    ) -> Result<ScheduleOutcome, Refusal> {
+        if draft.payload.len() > self.config.payload_bytes_max {
+            let (bytes, max) = (draft.payload.len(), self.config.payload_bytes_max);
+            return Err(Refusal::PayloadTooLarge { bytes, max });
+        }
+        let due = self.record_due(draft.due, now)?;
+        let pending = current.filter(|&handle| matches!(self.standing(handle, None), Standing::Pending));
+        let replaced = match (pending, draft.on_conflict) {
+            (Some(handle), OnConflict::Reject) => return Ok(ScheduleOutcome::AlreadyScheduled { handle }),
+            (Some(handle), OnConflict::Keep) => return Ok(ScheduleOutcome::Kept { handle }),
+            (Some(handle), OnConflict::Replace) => Some(handle),
+            (None, _) => None,
+        };
+        if replaced.is_none() && self.jobs.len() >= Slab::<Job>::CAPACITY_MAX {
+            return Err(Refusal::NoSlot);
+        }
+        let replaced_job = replaced.and_then(|handle| self.job(handle));
+        debug_assert!(replaced_job.is_none_or(|job| job.key == draft.key), "an index maps a key to its own job");
+        let (replaces, was) = (replaced_job.map(|job| job.id), replaced_job.map(|job| job.due.as_told(now)));
+        let record = Record::Scheduled(ScheduledRecord {
+            id: JobId::new(self.id, self.next_sequence),
+            key: draft.key,
+            queue: draft.queue,
+            payload: draft.payload,
+            due,
+            priority: draft.priority,
+            delivery: draft.delivery,
+            replaces,
+        });
+        let target = replaced.map(|handle| handle.index);
+        let handle = match self.commit(record, target, now) {
+            Some(index) => self.handle(index),
+            None => return Err(Refusal::NoSlot),
+        };
+        Ok(match was {
+            Some(was) => ScheduleOutcome::Replaced { handle, was },
+            None => ScheduleOutcome::Scheduled { handle },
+        })
+    }
+
+    /// Moves a pending job, if it still is of the version that `expected` names.
+    ///
+    /// # Errors
+    /// When the due time is past the horizon. Nothing is changed then.
+    pub fn reschedule(
+        &mut self,
+        handle: Handle,
+        due: Due,
+        expected: Option<Version>,
+        now: Now,
+    ) -> Result<RescheduleOutcome, Refusal> {
+        let due = self.record_due(due, now)?;
+        Ok(match self.standing(handle, expected) {
+            Standing::Running => RescheduleOutcome::Running,
+            Standing::Fired(at) => RescheduleOutcome::AlreadyFired { at },
+            Standing::Changed(version) => RescheduleOutcome::Changed { version },
+            Standing::Unknown => RescheduleOutcome::NotFound,
+            Standing::Pending => {
+                let Some(job) = self.job(handle) else { return Ok(RescheduleOutcome::NotFound) };
+                let (id, version, was) = (job.id, job.version.next(), job.due.as_told(now));
+                self.commit(Record::Rescheduled { id, version, due }, Some(handle.index), now);
+                RescheduleOutcome::Rescheduled { was, version }
+            }
+        })
+    }
+
+    /// Takes a pending job back, if it still is of the version that `expected` names.
+    pub fn cancel(&mut self, handle: Handle, expected: Option<Version>, now: Now) -> CancelOutcome {
+        match self.standing(handle, expected) {
+            Standing::Running => CancelOutcome::Running,
+            Standing::Fired(at) => CancelOutcome::AlreadyFired { at },
+            Standing::Changed(version) => CancelOutcome::Changed { version },
+            Standing::Unknown => CancelOutcome::NotFound,
+            Standing::Pending => {
+                let Some(id) = self.job(handle).map(|job| job.id) else { return CancelOutcome::NotFound };
+                self.commit(Record::Cancelled { id }, Some(handle.index), now);
+                CancelOutcome::Cancelled
+            }
+        }
+    }
+
+    /// The job as it stands.
+    pub fn lookup(&self, handle: Handle, now: Now) -> LookupOutcome {
+        match self.job(handle) {
+            None => LookupOutcome::NotFound,
+            Some(job) => match job.state {
+                State::Fired(at) => LookupOutcome::AlreadyFired { at },
+                State::Running(_) => LookupOutcome::Running(view(handle, job, now)),
+                _ => LookupOutcome::Scheduled(view(handle, job, now)),
+            },
+        }
+    }
+
+    /// The key of the job that `handle` names.
+    pub fn key(&self, handle: Handle) -> Option<&Key> {
+        self.job(handle).map(|job| &job.key)
+    }
+
+    fn standing(&self, handle: Handle, expected: Option<Version>) -> Standing {
+        let Some(job) = self.job(handle) else { return Standing::Unknown };
+        match job.state {
+            State::Running(_) => Standing::Running,
+            State::Fired(at) => Standing::Fired(at),
+            _ if expected.is_some_and(|version| version != job.version) => Standing::Changed(job.version),
+            _ => Standing::Pending,
+        }
+    }
+
+    fn record_due(&self, due: Due, now: Now) -> Result<RecordedDue, Refusal> {
+        let (base, wall, ahead_us) = match due {
+            Due::At(wall) => (TimeBase::Wall, wall, wall.micros_since(now.wall)),
+            Due::In(delay) => {
+                let delay_us = micros_ceil(delay);
+                (TimeBase::Mono, now.wall.saturating_add_micros(delay_us), delay_us)
+            }
+        };
+        if ahead_us > self.config.horizon_us {
+            return Err(Refusal::PastHorizon { horizon_s: self.config.horizon_us / 1_000_000 });
+        }
+        Ok(RecordedDue { base, wall })
+    }
+}
+
+fn view(handle: Handle, job: &Job, now: Now) -> JobView {
+    JobView {
+        handle,
+        id: job.id,
+        key: job.key.clone(),
+        queue: job.queue,
+        payload: job.payload.clone(),
+        due: job.due.as_told(now),
+        priority: job.priority,
+        delivery: job.delivery,
+        version: job.version,
+        attempt: job.attempt,
+        is_ready: matches!(job.state, State::Ready(_) | State::Collected),
+    }
+}

@@ -1,0 +1,168 @@
+//! From pending to ready: what is due comes off the wheels, tick by tick, in order, within a budget.
+//!
+//! Three sources hold pending jobs: the two wheels, and the jobs held since the wall clock was set back. They are
+//! compared by age, the number of ticks that a tick of theirs lies behind now; the oldest goes first. A tick is
+//! collected whole, in as many slices as the budget asks for, before the first of its jobs is released: only then is
+//! it known which comes first.
+
+use super::batch::Entry;
+use super::{MonoTime, Now, Partition, State, Timestamp};
+
+/// When a partition next has something to do, on each clock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Wake {
+    /// When the wall clock shows this. Never later than the earliest job; earlier when a wheel has to turn first.
+    pub wall: Option<Timestamp>,
+    /// When the monotonic clock shows this.
+    pub mono: Option<MonoTime>,
+}
+
+impl Wake {
+    /// The moment, by the monotonic clock, if nobody sets the wall clock until then.
+    pub fn as_mono(&self, now: Now) -> Option<MonoTime> {
+        let wall = self.wall.map(|wall| now.mono_at(wall));
+        match (wall, self.mono) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Whether the moment has come.
+    pub fn is_due(&self, now: Now) -> bool {
+        self.wall.is_some_and(|wall| wall <= now.wall) || self.mono.is_some_and(|mono| mono <= now.mono)
+    }
+}
+
+/// The current tick on both clocks.
+#[derive(Clone, Copy)]
+struct Ticks {
+    wall: u64,
+    mono: u64,
+}
+
+impl Partition {
+    /// Moves what is due at `now` to the ready lists. `budget` bounds the work: a job that fires, one that moves down
+    /// a level of a wheel and one that is released each count one. Returns whether nothing due is left; if not, call
+    /// again, whenever convenient.
+    pub fn advance(&mut self, now: Now, budget: usize) -> bool {
+        let mut left = budget;
+        let ticks = Ticks {
+            wall: now.wall.ticks_floor(self.config.tick_us),
+            mono: now.mono.as_micros() / self.config.tick_us,
+        };
+        loop {
+            // A tick whose release was cut short comes before anything else.
+            if !self.is_collecting && !self.release(&mut left) {
+                return false;
+            }
+            let age = self.oldest_age(ticks, now);
+            self.is_collecting = match age {
+                Some(_) if left == 0 => return false,
+                Some(age) => !self.collect(age, ticks, now, &mut left),
+                // The rest of a tick that was cut short was cancelled meanwhile.
+                None => false,
+            };
+            self.batch.end_slice();
+            if self.is_collecting {
+                return false;
+            }
+            if age.is_none() && self.batch.is_empty() {
+                break;
+            }
+        }
+        // Nothing is due: bring the wheels up to now, across an empty stretch, so that near jobs land on low levels.
+        self.wall.advance(ticks.wall, 1, |_| debug_assert!(false, "nothing was due"));
+        self.mono.advance(ticks.mono, 1, |_| debug_assert!(false, "nothing was due"));
+        true
+    }
+
+    /// When [`advance`](Self::advance) next has something to do. O(levels).
+    pub fn next_wake(&self) -> Wake {
+        if !self.batch.is_empty() {
+            return Wake { wall: None, mono: Some(MonoTime::from_micros(0)) };
+        }
+        let tick_us = self.config.tick_us;
+        let wheel = self.wall.next_deadline().map(|tick| {
+            // What lies in the wheel's present tick is due whatever the wall clock says now.
+            let is_past = tick <= self.wall.now();
+            if is_past { Timestamp::from_micros(i64::MIN) } else { Timestamp::from_ticks(tick, tick_us) }
+        });
+        let held = self.held.first_key_value().map(|(&(due, _), _)| due);
+        let mono = self.mono.next_deadline();
+        Wake {
+            wall: match (wheel, held) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            },
+            mono: mono.map(|tick| MonoTime::from_micros(tick.saturating_mul(tick_us))),
+        }
+    }
+
+    /// How many ticks ago the earliest source had something to do; `None` when nothing is due.
+    fn oldest_age(&self, ticks: Ticks, now: Now) -> Option<u64> {
+        let wall = self
+            .wall
+            .next_deadline()
+            .filter(|&tick| tick <= ticks.wall.max(self.wall.now()))
+            .map(|tick| ticks.wall.saturating_sub(tick));
+        let mono = self.mono.next_deadline().filter(|&tick| tick <= ticks.mono).map(|tick| ticks.mono - tick);
+        let held = self
+            .held
+            .first_key_value()
+            .filter(|&(&(due, _), _)| due <= now.wall)
+            .map(|(&(due, _), _)| ticks.wall.saturating_sub(due.ticks_ceil(self.config.tick_us)));
+        // `None` is less than any age.
+        wall.max(mono).max(held)
+    }
+
+    /// Takes everything of the tick `age` ticks ago off its source. Returns whether it got to the end.
+    fn collect(&mut self, age: u64, ticks: Ticks, now: Now, left: &mut usize) -> bool {
+        let Partition { jobs, wall, mono, batch, held, .. } = self;
+        let mut gather = |slot: u32| {
+            let Some(index) = jobs.index_of(slot) else { return };
+            let Some(job) = jobs.at_mut(slot) else { return };
+            job.state = State::Collected;
+            let due = job.due.as_told(now);
+            batch.gather(Entry { priority: job.priority, due, id: job.id, index });
+        };
+        let progress = wall.advance(ticks.wall.saturating_sub(age), *left, |timer| gather(timer.value));
+        *left -= progress.fired + progress.moved;
+        if !progress.done {
+            return false;
+        }
+        let progress = mono.advance(ticks.mono.saturating_sub(age), *left, |timer| gather(timer.value));
+        *left -= progress.fired + progress.moved;
+        if !progress.done {
+            return false;
+        }
+        let horizon = Timestamp::from_ticks(ticks.wall.saturating_sub(age), self.config.tick_us).min(now.wall);
+        while let Some(first) = held.first_entry()
+            && first.key().0 <= horizon
+        {
+            if *left == 0 {
+                return false;
+            }
+            *left -= 1;
+            gather(first.remove());
+        }
+        true
+    }
+
+    /// Moves the collected tick to the ready lists. Returns whether it got to the end.
+    fn release(&mut self, left: &mut usize) -> bool {
+        while !self.batch.is_empty() {
+            if *left == 0 {
+                return false;
+            }
+            *left -= 1;
+            let Some(entry) = self.batch.take_first() else { break };
+            let collected = self.jobs.get(entry.index).filter(|job| job.state == State::Collected);
+            let Some(queue) = collected.map(|job| job.queue) else { continue };
+            if let Some(Some(ready)) = self.queues.get_mut(usize::from(queue.0)) {
+                ready.push(&mut self.jobs, entry.index.slot);
+            }
+            self.touch(queue);
+        }
+        true
+    }
+}

@@ -1,0 +1,127 @@
+//! A job in the job table, and where it stands.
+
+use super::{
+    Delivery, JobId, Key, MonoTime, Now, PartitionId, Payload, Priority, QueueId, TimeBase, Timestamp, Version,
+};
+use crate::wheel;
+use crate::wheel::slab::Index;
+
+/// Names one job for as long as this process runs: a call by handle needs no look-up of the key.
+///
+/// A handle outlives its job safely. The slot that it names carries a generation, so once the job is forgotten and
+/// the slot used again, the old handle finds nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Handle {
+    pub(super) index: Index,
+    pub(super) partition: PartitionId,
+}
+
+impl Handle {
+    /// The partition that owns the job.
+    pub fn partition(&self) -> PartitionId {
+        self.partition
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) key: Key,
+    pub(super) payload: Payload,
+    pub(super) id: JobId,
+    pub(super) due: JobDue,
+    pub(super) state: State,
+    pub(super) version: Version,
+    pub(super) attempt: u16,
+    pub(super) queue: QueueId,
+    pub(super) priority: Priority,
+    pub(super) delivery: Delivery,
+}
+
+/// Both readings of a due time; the base says which one the job obeys, the other is an estimate.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct JobDue {
+    pub(super) wall: Timestamp,
+    pub(super) mono: MonoTime,
+    pub(super) base: TimeBase,
+}
+
+impl JobDue {
+    pub(super) fn is_reached(&self, now: Now) -> bool {
+        match self.base {
+            TimeBase::Wall => self.wall <= now.wall,
+            TimeBase::Mono => self.mono <= now.mono,
+        }
+    }
+
+    pub(super) fn lateness_us(&self, now: Now) -> u64 {
+        match self.base {
+            TimeBase::Wall => now.wall.micros_since(self.wall),
+            TimeBase::Mono => now.mono.micros_since(self.mono),
+        }
+    }
+
+    /// The due time as the wall clock stands now: what a person is told.
+    pub(super) fn as_told(&self, now: Now) -> Timestamp {
+        match self.base {
+            TimeBase::Wall => self.wall,
+            TimeBase::Mono => now.wall_at(self.mono),
+        }
+    }
+}
+
+/// Where a job stands. The order below is the way it goes; cancel takes it out of any but the last two.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    /// On the wheel of its time base.
+    Waiting(wheel::Handle),
+    /// Its instant is ahead, yet the wheel is past it: the wall clock was set back. In `Partition::held`.
+    Held,
+    /// Off the wheel, in the batch of the tick that is being collected.
+    Collected,
+    /// Due: in the ready list of its queue and priority, between these neighbours.
+    Ready(Links),
+    /// With its handler since this instant.
+    Running(Timestamp),
+    /// Its handler, begun at this instant, has ended. Kept for a while so that it can be told from an unknown key.
+    Fired(Timestamp),
+}
+
+/// Neighbours in a ready list, by slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Links {
+    pub(super) previous: Option<Slot>,
+    pub(super) next: Option<Slot>,
+}
+
+/// A slot of the job table, kept off zero so that an optional one costs nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Slot(std::num::NonZeroU32);
+
+impl Slot {
+    /// The table never hands out the last slot number, so that one more always fits.
+    pub(super) fn new(slot: u32) -> Self {
+        Slot(std::num::NonZeroU32::MIN.saturating_add(slot))
+    }
+
+    pub(super) fn number(self) -> u32 {
+        self.0.get() - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_stays_small() {
+        assert!(size_of::<State>() <= 16, "State has {} bytes", size_of::<State>());
+        assert!(size_of::<Job>() <= 96, "Job has {} bytes", size_of::<Job>());
+    }
+
+    #[test]
+    fn a_slot_keeps_its_number() {
+        for slot in [0, 1, u32::MAX - 1] {
+            assert_eq!(Slot::new(slot).number(), slot);
+        }
+    }
+}

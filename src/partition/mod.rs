@@ -1,0 +1,406 @@
+//! The partition: the unit of ownership and order. A state machine over jobs, and all that Reveille promises of them.
+//!
+//! # Rules
+//! - Sans-I/O. No clock, no thread, no randomness, no store: time comes in as [`Now`], effects go out as values
+//!   ([`Record`]s, forgotten keys, queues whose backlog changed). The same inputs give the same outputs.
+//! - Every change is formed as a [`Record`] and applied by [`Partition::apply`]. Replay applies the same records
+//!   through the same code.
+//! - One caller at a time (`&mut self`). Whoever holds the partition reads the clock while holding it where the answer
+//!   decides whether a job may fire, so that the monotonic time that a partition sees never goes back.
+//! - Work in one call is bounded: by the levels of a wheel, or by the budget that the caller gives.
+//!
+//! # How a job goes
+//! ```text
+//! schedule ──> Waiting ──(advance)──> Collected ──> Ready ──(start)──> Running ──(finish)──> Fired ──> forgotten
+//!                 ^  └── Held <── the wall clock was set back ──┘
+//! ```
+//! `cancel` takes a job out anywhere before Running, at once and leaving nothing behind; `reschedule` puts it back to
+//! Waiting. `start` is where cancel against fire is decided: both run under the same `&mut`.
+//!
+//! # Invariants (see `validate`)
+//! - A job is in exactly one place, the one that its state names.
+//! - A job with [`TimeBase::Wall`] that waits on the wheel has a tick after the wheel's, or was due when it was put there.
+//! - No job starts before its due time, by the clock of its base, as it is read at the start.
+
+mod batch;
+mod change;
+mod due;
+mod fired;
+mod ident;
+mod job;
+mod outcome;
+mod ready;
+mod record;
+mod replay;
+mod run;
+mod time;
+
+
+use std::collections::BTreeMap;
+
+use batch::TickBatch;
+use fired::FiredMemory;
+use job::{Job, JobDue, State};
+use ready::ReadyQueue;
+
+pub use change::Draft;
+pub use due::Wake;
+pub use ident::{
+    Delivery, InvalidKey, JobId, KEY_BYTES_MAX, Key, PartitionId, Payload, Priority, QUEUE_NAME_BYTES_MAX,
+    QueueId, QueueName, Version,
+};
+pub use job::Handle;
+pub use outcome::{
+    CancelOutcome, JobView, LookupOutcome, OnConflict, Refusal, RescheduleOutcome, ScheduleOutcome,
+};
+pub use record::{Queue, Record, RecordedDue, ScheduledRecord};
+pub use replay::{FiredImage, Image, JobImage, Replay, ReplayError};
+pub use run::{End, Started};
+pub use time::{Due, MonoTime, Now, TimeBase, Timestamp};
+
+use crate::wheel::Wheel;
+use crate::wheel::slab::{Index, Slab};
+
+/// The limits and settings of a partition.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The wheel's resolution in microseconds; at least 1.
+    pub tick_us: u64,
+    /// How far ahead a job may be due, in microseconds.
+    pub horizon_us: u64,
+    /// How many bytes a payload may have.
+    pub payload_bytes_max: usize,
+    /// How many fired jobs are remembered.
+    pub fired_max: usize,
+    /// For how long a fired job is remembered, in microseconds.
+    pub fired_for_us: u64,
+    /// Whether records are kept for [`Partition::drain_records`].
+    pub is_logged: bool,
+}
+
+/// The state machine. See the [module's documentation](self).
+#[derive(Debug)]
+pub struct Partition {
+    id: PartitionId,
+    config: Config,
+    jobs: Slab<Job>,
+    /// Jobs due at an instant of the wall clock, by ticks since the epoch. The value is the job's slot.
+    wall: Wheel<u32>,
+    /// Jobs due after a delay, by ticks of the monotonic clock.
+    mono: Wheel<u32>,
+    /// Jobs whose instant the wall wheel has passed although the wall clock, set back, has not.
+    held: BTreeMap<(Timestamp, JobId), u32>,
+    /// The tick that is being collected or released.
+    batch: TickBatch,
+    /// Whether the batch still grows. No job of it is released before it is whole.
+    is_collecting: bool,
+    /// By [`QueueId`]; `None` for a queue that no job of this partition has named.
+    queues: Vec<Option<ReadyQueue>>,
+    touched: Vec<QueueId>,
+    running: usize,
+    fired: FiredMemory,
+    next_sequence: u64,
+    records: Vec<Record>,
+    forgotten: Vec<(Key, Handle)>,
+    counts: Counts,
+}
+
+/// What a partition has done since it began, replayed records included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Jobs taken.
+    pub scheduled: u64,
+    /// Jobs moved.
+    pub rescheduled: u64,
+    /// Jobs cancelled, those that another replaced included.
+    pub cancelled: u64,
+    /// Jobs handed to a handler.
+    pub started: u64,
+    /// Jobs whose handler succeeded.
+    pub succeeded: u64,
+    /// Jobs whose handler failed.
+    pub failed: u64,
+}
+
+impl Partition {
+    /// An empty partition whose wheels stand at `now`.
+    pub fn new(id: PartitionId, config: Config, now: Now) -> Self {
+        debug_assert!(config.tick_us > 0, "a tick has a length");
+        let wall = Wheel::new(now.wall.ticks_floor(config.tick_us));
+        let mono = Wheel::new(now.mono.as_micros() / config.tick_us);
+        Partition {
+            id,
+            jobs: Slab::new(),
+            wall,
+            mono,
+            held: BTreeMap::new(),
+            batch: TickBatch::default(),
+            is_collecting: false,
+            queues: Vec::new(),
+            touched: Vec::new(),
+            running: 0,
+            fired: FiredMemory::default(),
+            next_sequence: 0,
+            records: Vec::new(),
+            forgotten: Vec::new(),
+            counts: Counts::default(),
+            config,
+        }
+    }
+
+    /// Which partition this is.
+    pub fn id(&self) -> PartitionId {
+        self.id
+    }
+
+    /// How many jobs are pending or with a handler.
+    pub fn live(&self) -> usize {
+        self.jobs.len() - self.fired.len()
+    }
+
+    /// How many jobs are with a handler.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// How many fired jobs are remembered.
+    pub fn fired_remembered(&self) -> usize {
+        self.fired.len()
+    }
+
+    /// How many jobs of `queue` are due and wait to be started.
+    pub fn ready(&self, queue: QueueId) -> usize {
+        self.ready_queue(queue).map_or(0, ReadyQueue::len)
+    }
+
+    /// What has been done so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Takes the records formed since the last call, in order. Empty unless [`Config::is_logged`].
+    pub fn drain_records(&mut self) -> std::vec::Drain<'_, Record> {
+        self.records.drain(..)
+    }
+
+    /// Takes the fired jobs forgotten since the last call: an index from key to handle should drop those entries that
+    /// still name the handle.
+    pub fn drain_forgotten(&mut self) -> std::vec::Drain<'_, (Key, Handle)> {
+        self.forgotten.drain(..)
+    }
+
+    /// Takes a queue whose [`ready`](Self::ready) count has changed since the last call.
+    pub fn take_touched(&mut self) -> Option<QueueId> {
+        let queue = self.touched.pop()?;
+        if let Some(ready) = self.ready_queue_mut(queue) {
+            ready.is_touched = false;
+        }
+        Some(queue)
+    }
+
+    /// Keeps `record` for the log, and applies it to the job at `target` (none for a job that is new).
+    fn commit(&mut self, record: Record, target: Option<Index>, now: Now) -> Option<Index> {
+        if self.config.is_logged {
+            self.records.push(record.clone());
+        }
+        self.apply(record, target, now)
+    }
+
+    /// The one place where jobs change, for calls and for replay. `target` is the job that the record is about, or the
+    /// one that a new job replaces. Returns the job's index as long as it is in the table.
+    fn apply(&mut self, record: Record, target: Option<Index>, now: Now) -> Option<Index> {
+        match record {
+            Record::Scheduled(scheduled) => {
+                if let Some(replaced) = target {
+                    self.remove(replaced);
+                    self.counts.cancelled += 1;
+                }
+                self.counts.scheduled += 1;
+                self.add(scheduled, now)
+            }
+            Record::Rescheduled { version, due, .. } => {
+                let index = target?;
+                self.unplace(index);
+                let job = self.jobs.get_mut(index)?;
+                job.version = version;
+                job.due = resolve(due, now);
+                self.place(index, now);
+                self.counts.rescheduled += 1;
+                target
+            }
+            Record::Cancelled { .. } => {
+                self.remove(target?);
+                self.counts.cancelled += 1;
+                None
+            }
+            Record::Started { at, .. } => {
+                let index = target?;
+                self.unplace(index);
+                let job = self.jobs.get_mut(index)?;
+                job.state = State::Running(at);
+                job.attempt = job.attempt.saturating_add(1);
+                self.running += 1;
+                self.counts.started += 1;
+                target
+            }
+            Record::Finished { at, ok, .. } => {
+                self.entomb(target?, at);
+                if ok {
+                    self.counts.succeeded += 1;
+                } else {
+                    self.counts.failed += 1;
+                }
+                None
+            }
+        }
+    }
+
+    fn add(&mut self, scheduled: ScheduledRecord, now: Now) -> Option<Index> {
+        self.next_sequence = self.next_sequence.max(scheduled.id.sequence() + 1);
+        self.know_queue(&scheduled.queue);
+        let index = self.jobs.insert(Job {
+            key: scheduled.key,
+            payload: scheduled.payload,
+            id: scheduled.id,
+            due: resolve(scheduled.due, now),
+            state: State::Collected,
+            version: Version::FIRST,
+            attempt: 0,
+            queue: scheduled.queue.id,
+            priority: scheduled.priority,
+            delivery: scheduled.delivery,
+        });
+        let index = index.ok()?;
+        self.place(index, now);
+        Some(index)
+    }
+
+    /// Takes a job out of the table, wherever it stands.
+    fn remove(&mut self, index: Index) {
+        self.unplace(index);
+        self.jobs.remove(index);
+    }
+
+    /// Puts a job, which is nowhere, where its due time belongs.
+    fn place(&mut self, index: Index, now: Now) {
+        let tick_us = self.config.tick_us;
+        let Some(job) = self.jobs.get_mut(index) else { return };
+        job.state = match job.due.base {
+            TimeBase::Mono => {
+                let tick = job.due.mono.as_micros().div_ceil(tick_us);
+                State::Waiting(self.mono.insert(tick, index.slot))
+            }
+            TimeBase::Wall => {
+                let tick = job.due.wall.ticks_ceil(tick_us);
+                if tick > self.wall.now() || job.due.is_reached(now) {
+                    State::Waiting(self.wall.insert(tick, index.slot))
+                } else {
+                    // The wheel would fire it at once: it was here before the wall clock was set back.
+                    self.held.insert((job.due.wall, job.id), index.slot);
+                    State::Held
+                }
+            }
+        };
+    }
+
+    /// Takes a job out of the place that its state names, in O(1) ([`State::Held`]: O(log n)).
+    fn unplace(&mut self, index: Index) {
+        let Some(job) = self.jobs.get(index) else { return };
+        let (state, base, queue, priority) = (job.state, job.due.base, job.queue, job.priority);
+        let held = (job.due.wall, job.id);
+        match state {
+            State::Waiting(timer) => {
+                let wheel = if base == TimeBase::Wall { &mut self.wall } else { &mut self.mono };
+                let cancelled = wheel.cancel(timer);
+                debug_assert_eq!(cancelled, Some(index.slot), "a waiting job is on its wheel");
+            }
+            State::Held => {
+                self.held.remove(&held);
+            }
+            State::Ready(links) => {
+                if let Some(Some(ready)) = self.queues.get_mut(usize::from(queue.0)) {
+                    ready.unlink(&mut self.jobs, priority, links);
+                }
+                self.touch(queue);
+            }
+            State::Running(_) => self.running -= 1,
+            // The batch passes over an entry whose job has gone or is no longer Collected.
+            State::Collected | State::Fired(_) => {}
+        }
+    }
+
+    fn handle(&self, index: Index) -> Handle {
+        Handle { index, partition: self.id }
+    }
+
+    /// The live or remembered job that `handle` names.
+    fn job(&self, handle: Handle) -> Option<&Job> {
+        if handle.partition != self.id {
+            return None;
+        }
+        self.jobs.get(handle.index)
+    }
+
+    fn ready_queue(&self, queue: QueueId) -> Option<&ReadyQueue> {
+        self.queues.get(usize::from(queue.0))?.as_ref()
+    }
+
+    fn ready_queue_mut(&mut self, queue: QueueId) -> Option<&mut ReadyQueue> {
+        self.queues.get_mut(usize::from(queue.0))?.as_mut()
+    }
+
+    fn know_queue(&mut self, queue: &Queue) {
+        let at = usize::from(queue.id.0);
+        if at >= self.queues.len() {
+            self.queues.resize_with(at + 1, || None);
+        }
+        self.queues[at].get_or_insert_with(|| ReadyQueue::new(queue.name.clone()));
+    }
+
+    fn touch(&mut self, queue: QueueId) {
+        if let Some(ready) = self.ready_queue_mut(queue)
+            && !std::mem::replace(&mut ready.is_touched, true)
+        {
+            self.touched.push(queue);
+        }
+    }
+
+    /// Checks every invariant, and panics where one is broken.
+    #[cfg(any(test, fuzzing))]
+    pub fn validate(&self) {
+        self.wall.validate();
+        self.mono.validate();
+        let (mut waiting, mut held, mut ready, mut running, mut fired) = (0, 0, 0, 0, 0);
+        for (index, job) in self.jobs.iter() {
+            match job.state {
+                State::Waiting(timer) => {
+                    let wheel = if job.due.base == TimeBase::Wall { &self.wall } else { &self.mono };
+                    assert_eq!(wheel.get(timer), Some(&index.slot));
+                    waiting += 1;
+                }
+                State::Held => {
+                    assert_eq!(self.held.get(&(job.due.wall, job.id)), Some(&index.slot));
+                    held += 1;
+                }
+                State::Collected => assert!(!self.batch.is_empty(), "{job:?} is in the batch"),
+                State::Ready(_) => ready += 1,
+                State::Running(_) => running += 1,
+                State::Fired(_) => fired += 1,
+            }
+        }
+        let queues = self.queues.iter().flatten();
+        assert_eq!(waiting, self.wall.len() + self.mono.len());
+        assert_eq!(held, self.held.len());
+        assert_eq!(ready, queues.clone().map(ReadyQueue::len).sum::<usize>());
+        assert_eq!((running, fired), (self.running, self.fired.len()));
+        for queue in queues {
+            queue.validate(&self.jobs);
+        }
+    }
+}
+
+/// Reads a recorded due time against both clocks.
+fn resolve(due: RecordedDue, now: Now) -> JobDue {
+    JobDue { wall: due.wall, mono: now.mono_at(due.wall), base: due.base }
+}

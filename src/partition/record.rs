@@ -1,0 +1,97 @@
+//! What happens to a partition, as facts. A call forms a record and applies it; replay applies the same records
+//! through the same code, so that live and restored state cannot drift.
+//!
+//! A record names a job by its id, not by its key: a cancel or an acknowledgement is a few bytes in the log.
+
+use super::{Delivery, JobId, Key, Payload, Priority, QueueId, QueueName, TimeBase, Timestamp, Version};
+
+/// One change of a partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Record {
+    /// A job was taken.
+    Scheduled(ScheduledRecord),
+    /// A job's due was moved.
+    Rescheduled {
+        /// The job.
+        id: JobId,
+        /// Its version after the change.
+        version: Version,
+        /// Its due after the change.
+        due: RecordedDue,
+    },
+    /// A job was taken back; it never fires.
+    Cancelled {
+        /// The job.
+        id: JobId,
+    },
+    /// A job was handed to its handler.
+    Started {
+        /// The job.
+        id: JobId,
+        /// When.
+        at: Timestamp,
+    },
+    /// The handler ended and the job with it.
+    Finished {
+        /// The job.
+        id: JobId,
+        /// When.
+        at: Timestamp,
+        /// Whether the handler succeeded.
+        ok: bool,
+    },
+}
+
+/// A job as it was taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ScheduledRecord {
+    /// Its number.
+    pub id: JobId,
+    /// The caller's name for it.
+    pub key: Key,
+    /// Its queue.
+    pub queue: Queue,
+    /// What its handler gets.
+    pub payload: Payload,
+    /// When it must fire.
+    pub due: RecordedDue,
+    /// Its place among the jobs of one tick.
+    pub priority: Priority,
+    /// What a crash in the middle of its handler means.
+    pub delivery: Delivery,
+    /// The pending job of the same key that it took the place of. One record, so that no crash lies between.
+    pub replaces: Option<JobId>,
+}
+
+/// A queue by both its names: the id holds in this process, the name for ever.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Queue {
+    /// The number by which this process knows it.
+    pub id: QueueId,
+    /// The name by which it is known everywhere.
+    pub name: QueueName,
+}
+
+/// A due time as it is written down: always an instant of the wall clock, since the monotonic clock of one process
+/// means nothing to the next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecordedDue {
+    /// The clock that the job follows.
+    pub base: TimeBase,
+    /// The instant; an estimate, made when it was scheduled, for a job that follows the monotonic clock.
+    pub wall: Timestamp,
+}
+
+impl Record {
+    /// The job that the record is about.
+    pub fn id(&self) -> JobId {
+        match self {
+            Record::Scheduled(job) => job.id,
+            Record::Rescheduled { id, .. }
+            | Record::Cancelled { id }
+            | Record::Started { id, .. }
+            | Record::Finished { id, .. } => *id,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! From ready to fired: a queue takes a job, and says how its handler ended.
+
+use super::job::State;
+use super::{Delivery, Handle, JobId, Key, Now, Partition, Payload, Priority, QueueId, Record, Timestamp, Version};
+
+/// How many jobs one call may find to be early, and put back, before it gives up for now.
+const EARLY_MAX: usize = 64;
+
+/// A job that has been handed to its handler.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Started {
+    /// Its handle.
+    pub handle: Handle,
+    /// Its number.
+    pub id: JobId,
+    /// The caller's name for it.
+    pub key: Key,
+    /// What its handler gets.
+    pub payload: Payload,
+    /// When it was due; for a job scheduled after a delay, as the wall clock stands now.
+    pub due: Timestamp,
+    /// When it was started: never before its due time.
+    pub fired_at: Timestamp,
+    /// How long after its due time it was started, in microseconds, by the clock that it follows.
+    pub lateness_us: u64,
+    /// How often it was changed, and once.
+    pub version: Version,
+    /// How often its handler has begun, this time included.
+    pub attempt: u16,
+    /// Its place among the jobs of one tick.
+    pub priority: Priority,
+    /// What a crash in the middle of its handler means.
+    pub delivery: Delivery,
+}
+
+/// How a handler ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// It did what it had to.
+    Done,
+    /// It returned an error, or panicked.
+    Failed,
+}
+
+impl Partition {
+    /// Hands out the first ready job of `queue`: from here on it can no longer be cancelled. `now` must have been read
+    /// while the caller held the partition.
+    ///
+    /// `None` when there is none. It may also be `None` while [`ready`](Self::ready) is not zero: when the wall clock
+    /// was set back, jobs that were due no longer are, and a call puts back only so many of them.
+    pub fn start(&mut self, queue: QueueId, now: Now) -> Option<Started> {
+        for _ in 0..EARLY_MAX {
+            let slot = self.ready_queue(queue)?.first()?;
+            let index = self.jobs.index_of(slot)?;
+            let job = self.jobs.get(index)?;
+            if !job.due.is_reached(now) {
+                self.unplace(index);
+                self.place(index, now);
+                continue;
+            }
+            let (id, due) = (job.id, job.due);
+            self.commit(Record::Started { id, at: now.wall }, Some(index), now);
+            let job = self.jobs.get(index)?;
+            let lateness_us = due.lateness_us(now);
+            return Some(Started {
+                handle: self.handle(index),
+                id,
+                key: job.key.clone(),
+                payload: job.payload.clone(),
+                due: due.as_told(now),
+                fired_at: now.wall,
+                lateness_us,
+                version: job.version,
+                attempt: job.attempt,
+                priority: job.priority,
+                delivery: job.delivery,
+            });
+        }
+        None
+    }
+
+    /// Ends the job that [`start`](Self::start) handed out. `false` when it is not running: the call changed nothing.
+    pub fn finish(&mut self, handle: Handle, end: End, now: Now) -> bool {
+        let running = self.job(handle).filter(|job| matches!(job.state, State::Running(_)));
+        let Some(id) = running.map(|job| job.id) else { return false };
+        let record = Record::Finished { id, at: now.wall, ok: end == End::Done };
+        self.commit(record, Some(handle.index), now);
+        true
+    }
+}

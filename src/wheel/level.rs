@@ -1,0 +1,171 @@
+//! Where a deadline goes: the arithmetic of levels, digits and slots, and the occupancy bitmaps.
+//!
+//! A `u64` tick is read as eleven digits in base 64. A timer sits on the level of the highest digit in which its
+//! deadline and the wheel's time differ, in the slot which that digit of the deadline names. So a slot of level 0
+//! holds one tick, a slot of level 1 holds 64, and the eleven levels together reach every `u64`: there is no
+//! overflow list, and no level ever wraps.
+//!
+//! Two facts follow, and the wheel rests on them:
+//! - what shares a deadline shares a slot, whenever it was put in (so a slot's order is first in, first out);
+//! - every occupied slot of a level lies before every occupied slot of the levels above it (so the earliest slot is
+//!   the first one of the lowest level that has any).
+//!
+//! Everything here is pure. No sum is formed, only masks and shifts, so nothing can overflow near `u64::MAX`.
+
+use std::num::NonZeroU16;
+
+/// Bits of a digit.
+const DIGIT_BITS: u32 = 6;
+
+/// Slots of a level: one bit each in a `u64`.
+const SLOTS: u32 = 1 << DIGIT_BITS;
+
+/// Levels it takes to tell any two `u64` apart.
+pub(super) const LEVELS: usize = u64::BITS.div_ceil(DIGIT_BITS) as usize;
+
+/// Slots of all levels. The top level uses only 16 of its 64; the others are never reached.
+pub(super) const PLACES: usize = LEVELS * SLOTS as usize;
+
+/// The level of the highest digit in which `now` and `at` differ; 0 if they do not.
+#[inline]
+pub(super) fn level_of(now: u64, at: u64) -> u32 {
+    // Setting the lowest bit changes no level and spares a branch for "equal".
+    ((now ^ at) | 1).ilog2() / DIGIT_BITS
+}
+
+/// A slot of a level. Non-zero, so that a node of the slot store has a niche and costs nothing to make optional.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place(NonZeroU16);
+
+impl Place {
+    /// The slot of `level` that `at` belongs to.
+    #[inline]
+    pub(super) fn new(level: u32, at: u64) -> Place {
+        debug_assert!((level as usize) < LEVELS);
+        Place::from_parts(level, (at >> (level * DIGIT_BITS)) as u32 % SLOTS)
+    }
+
+    #[inline]
+    fn from_parts(level: u32, slot: u32) -> Place {
+        // `PLACES` is far below `u16::MAX`, so neither the cast nor the sum loses anything.
+        Place(NonZeroU16::MIN.saturating_add((level * SLOTS + slot) as u16))
+    }
+
+    /// Counts the places from 0, below [`PLACES`].
+    #[inline]
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0.get() - 1)
+    }
+
+    #[inline]
+    pub(super) fn level(self) -> u32 {
+        self.index() as u32 / SLOTS
+    }
+
+    #[inline]
+    fn slot(self) -> u32 {
+        self.index() as u32 % SLOTS
+    }
+
+    /// The first tick of this slot, in the turn of its level that `now` is in.
+    #[inline]
+    pub(super) fn start(self, now: u64) -> u64 {
+        let shift = self.level() * DIGIT_BITS;
+        // On the top level nothing is left above the digit: the shift would be past the width of the type.
+        let above = u64::MAX.checked_shl(shift + DIGIT_BITS).unwrap_or(0);
+        (now & above) | (u64::from(self.slot()) << shift)
+    }
+}
+
+/// Which slots hold a timer: one bit a slot, one word a level.
+#[derive(Debug, Default)]
+pub(super) struct Occupancy([u64; LEVELS]);
+
+impl Occupancy {
+    #[inline]
+    pub(super) fn set(&mut self, place: Place) {
+        self.0[place.level() as usize] |= 1 << place.slot();
+    }
+
+    #[inline]
+    pub(super) fn unset(&mut self, place: Place) {
+        self.0[place.level() as usize] &= !(1 << place.slot());
+    }
+
+    #[inline]
+    pub(super) fn contains(&self, place: Place) -> bool {
+        self.0[place.level() as usize] & (1 << place.slot()) != 0
+    }
+
+    /// The first slot of the lowest level that has any: the earliest one.
+    #[inline]
+    pub(super) fn first(&self) -> Option<Place> {
+        let level = self.0.iter().position(|&word| word != 0)?;
+        Some(Place::from_parts(level as u32, self.0[level].trailing_zeros()))
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl Place {
+    /// Every place, for the checks that visit them all.
+    pub(super) fn all() -> impl Iterator<Item = Place> {
+        (0..LEVELS as u32).flat_map(|level| (0..SLOTS).map(move |slot| Place::from_parts(level, slot)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eleven_levels_reach_every_tick() {
+        assert_eq!(LEVELS, 11);
+        assert_eq!(level_of(0, 0), 0);
+        assert_eq!(level_of(0, 63), 0);
+        assert_eq!(level_of(0, 64), 1);
+        assert_eq!(level_of(63, 64), 1);
+        assert_eq!(level_of(0, u64::MAX), 10);
+        assert_eq!(level_of(u64::MAX, u64::MAX), 0);
+        for level in 1..LEVELS as u32 {
+            let start = 1_u64 << (level * DIGIT_BITS);
+            assert_eq!(level_of(0, start), level);
+            assert_eq!(level_of(0, start - 1), level - 1);
+            assert_eq!(level_of(start - 1, start), level);
+            assert_eq!(level_of(start, start + 1), 0);
+        }
+    }
+
+    #[test]
+    fn a_place_knows_its_level_slot_and_start() {
+        let now = u64::MAX - 63;
+        for at in [now, u64::MAX - 1, u64::MAX] {
+            let place = Place::new(level_of(now, at), at);
+            assert_eq!((place.level(), place.start(now)), (0, at));
+        }
+        let top = Place::new(10, u64::MAX);
+        assert_eq!((top.slot(), top.start(7)), (15, 15 << 60));
+        let place = Place::new(2, 3 * 4096 + 17);
+        assert_eq!((place.level(), place.slot(), place.start(4096 + 5)), (2, 3, 3 * 4096));
+    }
+
+    #[test]
+    fn places_are_counted_without_gaps() {
+        assert!(Place::all().map(Place::index).eq(0..PLACES));
+    }
+
+    #[test]
+    fn the_first_slot_is_on_the_lowest_level() {
+        let mut occupancy = Occupancy::default();
+        assert_eq!(occupancy.first(), None);
+        let (high, low, lowest) = (Place::from_parts(10, 3), Place::from_parts(4, 63), Place::from_parts(4, 2));
+        for place in [high, low, lowest] {
+            occupancy.set(place);
+            assert!(occupancy.contains(place));
+        }
+        for place in [lowest, low, high] {
+            assert_eq!(occupancy.first(), Some(place));
+            occupancy.unset(place);
+        }
+        assert_eq!(occupancy.first(), None);
+    }
+}

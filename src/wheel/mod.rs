@@ -1,0 +1,316 @@
+//! A hierarchical timing wheel: timers by deadline, any of them moved or cancelled in O(1).
+//!
+//! After G. Varghese and T. Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987), scheme 7. Time is a count of
+//! ticks, a `u64` that the caller hands in; the wheel reads no clock, starts no thread and knows nothing of jobs. The
+//! same calls give the same results.
+//!
+//! # Rules
+//! - **Time** is [`Wheel::now`]. Only [`Wheel::advance`] moves it, and never back.
+//! - **The effective tick** of a timer is the later of its deadline and the time when it was put in: a deadline that
+//!   has passed means the current tick. A timer fires when time reaches its effective tick, never earlier.
+//! - **Order**: by effective tick; within one, first put in is first out. A reschedule puts in anew. This holds
+//!   also for a timer that is put in while its tick is half fired (it fires last in that tick) or while the slot it
+//!   belongs to is half cascaded.
+//! - **A handle** is good until its timer has fired or has been cancelled, then never again.
+//! - **Work is bounded**: all calls but `advance` and `clear` take O(levels) at most; `advance` takes a budget.
+//!
+//! # How it works
+//! There are eleven levels of 64 slots. The level of a timer is the highest base-64 digit in which its deadline and
+//! `now` differ, so eleven levels reach every `u64`. When time enters a slot above level 0, the timers in it are
+//! *cascaded*: moved down to the levels that they now belong to. One `u64` a level says which slots are occupied,
+//! so the next slot is found in O(levels) and time steps over what is empty, however long it is.
+//!
+//! Invariants, checked by `validate`:
+//! - each timer is in the slot that `place` names for its deadline now. So timers of one tick share a slot, which
+//!   is a queue, and the order within a tick survives every cascade;
+//! - while a cascade is stopped half-way, that slot counts as the place of its whole range: what comes to the range
+//!   queues up behind what still waits. At most one slot is half cascaded, and time stands at its first tick;
+//! - otherwise no slot above level 0 contains `now`, and no slot at all lies before it.
+
+mod level;
+pub(crate) mod slab;
+mod slots;
+
+#[doc(hidden)]
+#[cfg(any(test, fuzzing))]
+pub mod model;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use level::{Place, level_of};
+use slab::Index;
+use slots::{Slots, Taken};
+
+/// Timers by deadline. See the [module's documentation](self) for the rules.
+///
+/// Deadlines and `now` are ticks; what a tick is, and when the first one was, is the caller's affair.
+///
+/// ```
+/// use reveille::wheel::Wheel;
+///
+/// let mut wheel = Wheel::new(1_000);
+/// let tea = wheel.insert(1_300, "tea");
+/// let egg = wheel.insert(1_200, "egg");
+/// let cake = wheel.insert(9_000, "cake");
+///
+/// assert!(wheel.reschedule(egg, 1_400));
+/// assert_eq!(wheel.cancel(cake), Some("cake"));
+/// assert_eq!(wheel.cancel(cake), None); // the handle is stale
+///
+/// // Sleep to the next deadline, advance, and go on until nothing is left.
+/// let mut fired = Vec::new();
+/// while let Some(now) = wheel.next_deadline() {
+///     let progress = wheel.advance(now, 100, |timer| fired.push((now, timer.value)));
+///     assert!(progress.done);
+/// }
+/// assert_eq!(fired, [(1_300, "tea"), (1_400, "egg")]);
+/// assert_eq!(wheel.get(tea), None);
+/// ```
+pub struct Wheel<T> {
+    now: u64,
+    /// Level of the slot that is half cascaded, which is the one that contains `now`; 0 if none is.
+    cascading: u32,
+    slots: Slots<T>,
+}
+
+/// Names a timer of a [`Wheel`] until it fires or is cancelled, and nothing afterwards.
+///
+/// Only the wheel that gave it out can tell: with another wheel it may name any timer or none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Handle(Index);
+
+/// A timer that has fired.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fired<T> {
+    /// The deadline as it was given, which may lie before the tick that it fired in.
+    pub deadline: u64,
+    /// What was put in.
+    pub value: T,
+    /// What named the timer: stale by now.
+    pub handle: Handle,
+}
+
+/// What a call of [`Wheel::advance`] has done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "unless `done`, due timers are still waiting"]
+pub struct Progress {
+    /// Timers fired.
+    pub fired: usize,
+    /// Timers moved to a lower level.
+    pub moved: usize,
+    /// Whether time has reached the tick that was asked for and nothing due is left. If not, the budget ran out.
+    pub done: bool,
+}
+
+impl<T> Wheel<T> {
+    /// Timers that can be pending at once: a little under 2<sup>32</sup>.
+    pub const TIMERS_MAX: usize = Slots::<T>::CAPACITY_MAX;
+
+    /// An empty wheel whose time is `now`.
+    #[must_use]
+    pub fn new(now: u64) -> Wheel<T> {
+        Wheel { now, cascading: 0, slots: Slots::new() }
+    }
+
+    /// The time, in ticks: as far as [`advance`](Self::advance) has come.
+    #[inline]
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Timers pending.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether no timer is pending.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes allocated, whether or not a timer is in them. O(timers / 1024).
+    #[must_use]
+    pub fn allocated_bytes(&self) -> usize {
+        self.slots.allocated_bytes()
+    }
+
+    /// The value of a pending timer; `None` if the handle is stale. O(1).
+    #[inline]
+    #[must_use]
+    pub fn get(&self, handle: Handle) -> Option<&T> {
+        self.slots.get(handle.0)
+    }
+
+    /// The deadline of a pending timer, in ticks and as it was given; `None` if the handle is stale. O(1).
+    #[inline]
+    #[must_use]
+    pub fn deadline(&self, handle: Handle) -> Option<u64> {
+        self.slots.deadline(handle.0)
+    }
+
+    /// The tick until which there is nothing to do; `None` if no timer is pending. O(levels).
+    ///
+    /// It is exact when the earliest timer is within the 64 ticks of the lowest level. Otherwise it is the first tick
+    /// of the slot which that timer lies in, at which [`advance`](Self::advance) has timers to cascade. It is
+    /// never later than the earliest effective tick, and later than `now` unless work is left for `now` itself, as
+    /// after an `advance` whose budget ran out. So a driver that sleeps to it and advances, again and again, meets
+    /// every timer at its very tick, and wakes at most ten times in vain for it.
+    #[inline]
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        if self.cascading != 0 {
+            return Some(self.now);
+        }
+        Some(self.slots.first()?.start(self.now))
+    }
+
+    /// Puts a timer in, to fire when time reaches `deadline`. If it has, the timer fires in the next
+    /// [`advance`](Self::advance), whichever tick that is for. O(1).
+    ///
+    /// # Panics
+    /// If there are [`TIMERS_MAX`](Self::TIMERS_MAX) already. That takes more than 128 GiB: bound the number of timers
+    /// long before.
+    #[inline]
+    pub fn insert(&mut self, deadline: u64, value: T) -> Handle {
+        match self.slots.insert(self.place(deadline), deadline, value) {
+            Ok(index) => Handle(index),
+            Err(_) => full(),
+        }
+    }
+
+    /// Takes a timer out before it fires. `None` if it has fired or has been cancelled already. O(1).
+    #[inline]
+    pub fn cancel(&mut self, handle: Handle) -> Option<T> {
+        let value = self.slots.remove(handle.0)?;
+        self.settle();
+        Some(value)
+    }
+
+    /// Gives a pending timer another deadline, as if it were put in anew; the handle stays good. False, and no effect,
+    /// if it has fired or has been cancelled. O(1).
+    #[inline]
+    pub fn reschedule(&mut self, handle: Handle, deadline: u64) -> bool {
+        let moved = self.slots.relink(handle.0, self.place(deadline), deadline);
+        self.settle();
+        moved
+    }
+
+    /// Moves time on to `now` and hands every timer that falls due to `fire`, in order.
+    ///
+    /// If `now` is before the wheel's own time, the latter is meant: time stays, and what is due fires.
+    ///
+    /// Each timer fired and each timer moved to a lower level takes one from `budget`. When it is spent, the call ends
+    /// with `done == false`, half-way through a slot if it must: time then stands between the old and `now`, and a
+    /// later call goes on from there. A timer is moved at most ten times before it fires. A budget of 0 does neither;
+    /// it moves time if nothing lies in between, and says so. Stepping over what is empty takes O(levels) and none
+    /// of the budget.
+    ///
+    /// Should `fire` panic, the timer that it was given is gone and everything else is in order.
+    pub fn advance(&mut self, now: u64, budget: usize, mut fire: impl FnMut(Fired<T>)) -> Progress {
+        let target = now.max(self.now);
+        let mut progress = Progress { fired: 0, moved: 0, done: false };
+        loop {
+            if self.cascading != 0 {
+                progress.moved += self.cascade(budget - progress.fired - progress.moved);
+                if self.cascading != 0 {
+                    return progress;
+                }
+            }
+            // Nothing is half cascaded: so what is due is on level 0, and what is not yet is in a later slot.
+            let due = Place::new(0, self.now);
+            while progress.fired + progress.moved < budget {
+                let Some(Taken { index, deadline, value }) = self.slots.pop(due) else { break };
+                progress.fired += 1;
+                fire(Fired { deadline, value, handle: Handle(index) });
+            }
+            let Some((place, start)) = self.next_slot().filter(|&(_, start)| start <= target) else {
+                self.now = target;
+                progress.done = true;
+                return progress;
+            };
+            if progress.fired + progress.moved == budget {
+                return progress;
+            }
+            self.now = start;
+            self.cascading = place.level();
+        }
+    }
+
+    /// Drops all timers and gives their memory back; their handles are stale. Time stays. O(timers).
+    pub fn clear(&mut self) {
+        self.cascading = 0;
+        self.slots.clear();
+    }
+
+    /// Where a timer belongs.
+    #[inline]
+    fn place(&self, deadline: u64) -> Place {
+        // A half cascaded slot contains `now`, so whatever would go to a level below it is within its range.
+        place(self.now, self.cascading, deadline)
+    }
+
+    /// The earliest slot that is occupied, and its first tick. Nothing may be half cascaded.
+    #[inline]
+    fn next_slot(&self) -> Option<(Place, u64)> {
+        debug_assert_eq!(self.cascading, 0);
+        let place = self.slots.first()?;
+        Some((place, place.start(self.now)))
+    }
+
+    /// Moves timers down from the half cascaded slot, at most `limit`. Returns how many.
+    fn cascade(&mut self, limit: usize) -> usize {
+        let now = self.now;
+        let from = Place::new(self.cascading, now);
+        let moved = self.slots.cascade(from, limit, |deadline| place(now, 0, deadline));
+        self.settle();
+        moved
+    }
+
+    /// Ends a cascade that has nothing left to move: all has been moved, or the rest has been cancelled.
+    #[inline]
+    fn settle(&mut self) {
+        if self.cascading != 0 && !self.slots.is_occupied(Place::new(self.cascading, self.now)) {
+            self.cascading = 0;
+        }
+    }
+
+    /// Panics if an invariant is broken. O(timers).
+    #[cfg(any(test, fuzzing))]
+    pub fn validate(&self) {
+        let half = (self.cascading != 0).then(|| Place::new(self.cascading, self.now));
+        assert!(half.is_none_or(|half| self.slots.is_occupied(half)), "a cascade with nothing left to move");
+        self.slots.validate(|at, deadline| {
+            let usual = place(self.now, 0, deadline);
+            at == usual || (half == Some(at) && usual.level() < self.cascading)
+        });
+    }
+}
+
+/// Where a timer belongs at `now`, while the slot of level `cascading` that contains `now` is half cascaded.
+#[inline]
+fn place(now: u64, cascading: u32, deadline: u64) -> Place {
+    let effective = deadline.max(now);
+    Place::new(level_of(now, effective).max(cascading), effective)
+}
+
+#[cold]
+fn full() -> ! {
+    panic!("a wheel holds no more than 2^32 timers")
+}
+
+impl<T> fmt::Debug for Wheel<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wheel")
+            .field("now", &self.now)
+            .field("len", &self.len())
+            .field("next_deadline", &self.next_deadline())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,193 @@
+//! One page of a slab: a fixed number of entries, their generations and their free list.
+//!
+//! Entries are written when they are first used, not when the page is opened: opening a page costs one allocation,
+//! and its memory is touched little by little.
+
+use std::mem;
+
+/// Entries of a page, as a power of two. Small where it is tested, so that small tests cross many pages.
+pub(super) const PAGE_BITS: u32 = if cfg!(any(test, fuzzing)) { 4 } else { 10 };
+
+/// Entries of a page.
+pub(super) const PAGE: usize = 1 << PAGE_BITS;
+
+/// The last generation of a slot. Few where it is tested, so that tests see slots and pages retire.
+pub(super) const GENERATION_MAX: u32 = if cfg!(any(test, fuzzing)) { 255 } else { u32::MAX - 1 };
+
+/// The generation of a slot that has used up all others; no index has it.
+pub(super) const RETIRED: u32 = GENERATION_MAX + 1;
+
+/// No entry.
+pub(super) const NONE: u16 = u16::MAX;
+
+#[derive(Debug)]
+pub(super) struct Page<T> {
+    /// No capacity while the page is closed; exactly `PAGE`, and so never moved, while it is open.
+    pub(super) entries: Vec<Entry<T>>,
+    /// While the page is closed: the next closed page.
+    next_closed: u32,
+    /// Generation of an entry that has not been used since the page was opened.
+    pub(super) floor: u32,
+    /// Above every generation used so far.
+    pub(super) ceiling: u32,
+    /// First of the entries that have been used and are free.
+    pub(super) free: u16,
+    pub(super) live: u16,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry<T> {
+    /// Of the value that is here; if there is none, of the next one.
+    pub(super) generation: u32,
+    pub(super) state: State<T>,
+}
+
+#[derive(Debug)]
+pub(super) enum State<T> {
+    Vacant { next: u16 },
+    Occupied(T),
+}
+
+impl<T> Page<T> {
+    pub(super) fn new() -> Page<T> {
+        let entries = Vec::with_capacity(PAGE);
+        Page { entries, next_closed: u32::MAX, floor: 0, ceiling: 0, free: NONE, live: 0 }
+    }
+
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.entries.capacity() != 0
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Whether an open page can take a value.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.free != NONE || self.entries.len() < PAGE
+    }
+
+    /// Entries that have been used since the page was opened: the first ones.
+    #[inline]
+    pub(super) fn touched(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn allocated_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry<T>>()
+    }
+
+    #[inline]
+    pub(super) fn get(&self, offset: usize, generation: u32) -> Option<&T> {
+        match self.entries.get(offset)? {
+            Entry { generation: own, state: State::Occupied(value) } if *own == generation => Some(value),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, offset: usize, generation: u32) -> Option<&mut T> {
+        match self.entries.get_mut(offset)? {
+            Entry { generation: own, state: State::Occupied(value) } if *own == generation => Some(value),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn at(&self, offset: usize) -> Option<&T> {
+        match &self.entries.get(offset)?.state {
+            State::Occupied(value) => Some(value),
+            State::Vacant { .. } => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn at_mut(&mut self, offset: usize) -> Option<&mut T> {
+        match &mut self.entries.get_mut(offset)?.state {
+            State::Occupied(value) => Some(value),
+            State::Vacant { .. } => None,
+        }
+    }
+
+    /// The generation of the value at `offset`, if there is one.
+    #[inline]
+    pub(super) fn generation_at(&self, offset: usize) -> Option<u32> {
+        match self.entries.get(offset)? {
+            Entry { generation, state: State::Occupied(_) } => Some(*generation),
+            _ => None,
+        }
+    }
+
+    /// Puts a value in and says where. The page must have room.
+    #[inline]
+    pub(super) fn insert(&mut self, value: T) -> (u16, u32) {
+        debug_assert!(self.has_room());
+        let (offset, generation) = match self.entries.get_mut(usize::from(self.free)) {
+            Some(entry) => {
+                let offset = self.free;
+                let before = mem::replace(&mut entry.state, State::Occupied(value));
+                debug_assert!(matches!(before, State::Vacant { .. }));
+                if let State::Vacant { next } = before {
+                    self.free = next;
+                }
+                (offset, entry.generation)
+            }
+            None => {
+                let offset = self.entries.len() as u16;
+                self.entries.push(Entry { generation: self.floor, state: State::Occupied(value) });
+                (offset, self.floor)
+            }
+        };
+        self.ceiling = self.ceiling.max(generation + 1);
+        self.live += 1;
+        (offset, generation)
+    }
+
+    /// Takes a value out, and retires its slot if that was the last generation.
+    #[inline]
+    pub(super) fn remove(&mut self, offset: usize, generation: u32) -> Option<T> {
+        let entry = self.entries.get_mut(offset)?;
+        if entry.generation != generation {
+            return None;
+        }
+        match mem::replace(&mut entry.state, State::Vacant { next: self.free }) {
+            State::Occupied(value) => {
+                entry.generation += 1;
+                if entry.generation != RETIRED {
+                    self.free = offset as u16;
+                }
+                self.live -= 1;
+                Some(value)
+            }
+            vacant => {
+                entry.state = vacant;
+                None
+            }
+        }
+    }
+
+    /// Gives the memory back, with whatever is in it. True if the page may be opened again, and has then been linked
+    /// before `next_closed`; false if it is retired.
+    pub(super) fn close(&mut self, next_closed: u32) -> bool {
+        self.live = 0;
+        self.free = NONE;
+        self.floor = self.ceiling;
+        self.next_closed = next_closed;
+        self.entries = Vec::new();
+        self.floor != RETIRED
+    }
+
+    /// Takes memory again. Returns the closed page that was linked after this one.
+    pub(super) fn reopen(&mut self) -> u32 {
+        self.entries = Vec::with_capacity(PAGE);
+        mem::replace(&mut self.next_closed, u32::MAX)
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn next_closed(&self) -> u32 {
+        self.next_closed
+    }
+}

@@ -1,0 +1,68 @@
+//! The slab's invariants, spelled out for tests and fuzzing.
+
+use super::page::{Page, State, NONE, PAGE, RETIRED};
+use super::{Slab, NIL};
+
+impl<T> Slab<T> {
+    /// Panics if an invariant is broken.
+    pub(crate) fn validate(&self) {
+        let live: usize = self.pages.iter().map(|page| usize::from(page.live)).sum();
+        assert_eq!(live, self.len, "length against the pages' own counts");
+        assert_eq!(self.room.len(), self.pages.len().div_ceil(64), "a word of `room` for every 64 pages");
+        assert!(self.room.iter().take(self.room_hint).all(|&word| word == 0), "hint above a page with room");
+
+        let mut closed = vec![false; self.pages.len()];
+        let mut at = self.closed;
+        while at != NIL {
+            let page = &self.pages[at as usize];
+            assert!(!page.is_open(), "an open page among the closed");
+            assert!(!std::mem::replace(&mut closed[at as usize], true), "closed pages run in a circle");
+            at = page.next_closed();
+        }
+        let mut empty = None;
+        for (at, page) in self.pages.iter().enumerate() {
+            page.validate();
+            let room = self.room[at / 64] & (1 << (at % 64)) != 0;
+            assert_eq!(room, page.is_open() && page.has_room(), "room of page {at}");
+            assert_eq!(closed[at], !page.is_open() && page.floor != RETIRED, "page {at} open, closed or retired");
+            if page.is_open() && page.is_empty() {
+                assert_eq!(empty.replace(at as u32), None, "more than one page kept empty");
+            }
+        }
+        if self.spare != NIL {
+            assert_eq!(empty, Some(self.spare), "the spare page is the empty one");
+        }
+    }
+}
+
+impl<T> Page<T> {
+    fn validate(&self) {
+        assert!(self.floor <= self.ceiling && self.ceiling <= RETIRED);
+        if !self.is_open() {
+            assert_eq!((self.live, self.free, self.floor), (0, NONE, self.ceiling), "a closed page holds nothing");
+            return;
+        }
+        assert_eq!(self.entries.capacity(), PAGE, "a page has been moved");
+        let mut free = vec![false; self.entries.len()];
+        let mut at = self.free;
+        while at != NONE {
+            assert!(!std::mem::replace(&mut free[usize::from(at)], true), "free entries run in a circle");
+            match self.entries[usize::from(at)].state {
+                State::Vacant { next } => at = next,
+                State::Occupied(_) => panic!("an occupied entry among the free"),
+            }
+        }
+        let mut live = 0;
+        for (entry, free) in self.entries.iter().zip(free) {
+            assert!(self.floor <= entry.generation && entry.generation <= self.ceiling);
+            match entry.state {
+                State::Vacant { .. } => assert_eq!(free, entry.generation != RETIRED, "free unless retired"),
+                State::Occupied(_) => {
+                    assert!(entry.generation < self.ceiling, "a generation above the ceiling");
+                    live += 1;
+                }
+            }
+        }
+        assert_eq!(live, self.live, "values of a page");
+    }
+}
