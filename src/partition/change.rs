@@ -135,8 +135,8 @@ impl Partition {
             None => LookupOutcome::NotFound,
             Some(job) => match job.state {
                 State::Fired(at) => LookupOutcome::AlreadyFired { at },
-                State::Running(_) => LookupOutcome::Running(view(handle, job, now)),
-                _ => LookupOutcome::Scheduled(view(handle, job, now)),
+                State::Running(_) => self.view(handle, job, now).map_or(LookupOutcome::NotFound, LookupOutcome::Running),
+                _ => self.view(handle, job, now).map_or(LookupOutcome::NotFound, LookupOutcome::Scheduled),
             },
         }
     }
@@ -169,20 +169,20 @@ impl Partition {
         }
         Ok(RecordedDue { base, wall })
     }
-}
 
-fn view(handle: Handle, job: &Job, now: Now) -> JobView {
-    JobView {
-        handle,
-        id: job.id,
-        key: job.key.clone(),
-        queue: job.queue,
-        payload: job.payload.clone(),
-        due: job.due.as_told(now),
-        priority: job.priority,
-        delivery: job.delivery,
-        version: job.version,
-        attempt: job.attempt,
-        is_ready: matches!(job.state, State::Ready(_) | State::Collected),
+    fn view(&self, handle: Handle, job: &Job, now: Now) -> Option<JobView> {
+        Some(JobView {
+            handle,
+            id: job.id,
+            key: job.key.clone(),
+            queue: self.ready_queue(job.queue)?.name.clone(),
+            payload: job.payload.clone(),
+            due: job.due.as_told(now),
+            priority: job.priority,
+            delivery: job.delivery,
+            version: job.version,
+            attempt: job.attempt,
+            is_ready: matches!(job.state, State::Ready(_) | State::Collected),
+        })
     }
 }

@@ -35,6 +35,11 @@ mod replay;
 mod run;
 mod time;
 
+#[doc(hidden)]
+#[cfg(any(test, fuzzing))]
+pub mod model;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -182,6 +187,11 @@ impl Partition {
     /// Takes the records formed since the last call, in order. Empty unless [`Config::is_logged`].
     pub fn drain_records(&mut self) -> std::vec::Drain<'_, Record> {
         self.records.drain(..)
+    }
+
+    /// How many records [`drain_records`](Self::drain_records) would give.
+    pub fn records_pending(&self) -> usize {
+        self.records.len()
     }
 
     /// Takes the fired jobs forgotten since the last call: an index from key to handle should drop those entries that

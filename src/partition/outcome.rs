@@ -1,6 +1,6 @@
 //! What calls answer. Every answer is definite: it says what happened, not that something may have.
 
-use super::{Delivery, Handle, JobId, Key, Payload, Priority, QueueId, Timestamp, Version};
+use super::{Delivery, Handle, JobId, Key, Payload, Priority, QueueName, Timestamp, Version};
 
 /// What to do when the key of a new job is that of a pending one.
 ///
@@ -132,8 +132,8 @@ pub struct JobView {
     pub id: JobId,
     /// The caller's name for it.
     pub key: Key,
-    /// Its queue.
-    pub queue: QueueId,
+    /// The name of its queue.
+    pub queue: QueueName,
     /// What its handler gets.
     pub payload: Payload,
     /// When it is due; for a job scheduled after a delay, as the wall clock stands now.

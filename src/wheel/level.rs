@@ -157,7 +157,8 @@ mod tests {
     fn the_first_slot_is_on_the_lowest_level() {
         let mut occupancy = Occupancy::default();
         assert_eq!(occupancy.first(), None);
-        let (high, low, lowest) = (Place::from_parts(10, 3), Place::from_parts(4, 63), Place::from_parts(4, 2));
+        let (high, low, lowest) =
+            (Place::from_parts(10, 3), Place::from_parts(4, 63), Place::from_parts(4, 2));
         for place in [high, low, lowest] {
             occupancy.set(place);
             assert!(occupancy.contains(place));

@@ -12,7 +12,8 @@ use super::{Fired, Handle, Wheel};
 
 /// Makes the calls that `bytes` stand for. Panics where the wheel departs from the model.
 pub fn run(bytes: &[u8]) {
-    let mut bytes = Bytes(bytes);
+    // Longer sequences find nothing that shorter ones do not, and every call is checked against all timers.
+    let mut bytes = Bytes(&bytes[..bytes.len().min(1024)]);
     let start = bytes.tick(0);
     let mut pair = Pair::new(start);
     while let Some(op) = bytes.next() {
@@ -196,7 +197,10 @@ impl Pair {
             assert!(first.is_none_or(|first| target < first), "done with a timer due");
         } else {
             assert_eq!(work, budget, "neither done nor out of budget");
-            assert!(self.wheel.next_deadline().is_some_and(|next| next <= target), "not done with nothing to do");
+            assert!(
+                self.wheel.next_deadline().is_some_and(|next| next <= target),
+                "not done with nothing to do"
+            );
         }
         assert!(progress.moved <= self.moves_left, "timers are moved too often");
         self.moves_left -= progress.moved;

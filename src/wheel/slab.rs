@@ -22,7 +22,7 @@ mod page;
 #[cfg(any(test, fuzzing))]
 mod validate;
 
-use page::{Page, PAGE, PAGE_BITS};
+use page::{PAGE, PAGE_BITS, Page};
 
 /// No page.
 const NIL: u32 = u32::MAX;
@@ -69,7 +69,7 @@ impl<T> Slab<T> {
     }
 
     #[inline]
-    #[allow(dead_code, reason = "the partition's job table asks")]
+    #[allow(dead_code, reason = "part of what a table is expected to answer")]
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -94,13 +94,14 @@ impl<T> Slab<T> {
     }
 
     #[inline]
-    #[allow(dead_code, reason = "the partition's job table asks")]
+    #[allow(dead_code, reason = "part of what a table is expected to answer")]
     pub(crate) fn contains(&self, index: Index) -> bool {
         self.get(index).is_some()
     }
 
     /// The value in a slot, whatever its generation: for links between values, which cannot be stale.
     #[inline]
+    #[allow(dead_code, reason = "so far only checks look without changing")]
     pub(crate) fn at(&self, slot: u32) -> Option<&T> {
         let (page, offset) = split(slot);
         self.pages.get(page)?.at(offset)
@@ -122,7 +123,6 @@ impl<T> Slab<T> {
     }
 
     /// Every value, by slot.
-    #[allow(dead_code, reason = "the partition's job table asks")]
     pub(crate) fn iter(&self) -> Scan<'_, T> {
         self.scan(0, usize::MAX)
     }
@@ -253,7 +253,7 @@ pub(crate) struct Scan<'a, T> {
 
 impl<T> Scan<'_, T> {
     /// The slot to go on from; `None` when all have been seen.
-    #[allow(dead_code, reason = "for snapshots in slices")]
+    #[allow(dead_code, reason = "snapshots in slices will ask")]
     pub(crate) fn cursor(&self) -> Option<u32> {
         (split(self.slot).0 < self.pages.len()).then_some(self.slot)
     }

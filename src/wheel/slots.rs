@@ -9,7 +9,7 @@
 //! - the bit of a place is set if and only if its list has a node;
 //! - a list is in the order in which its nodes were put into the place.
 
-use super::level::{Occupancy, Place, PLACES};
+use super::level::{Occupancy, PLACES, Place};
 use super::slab::{Index, Slab};
 
 /// The end of a list. The slab has no such slot, so looking it up finds nothing.
@@ -53,11 +53,7 @@ impl<T> Slots<T> {
     pub(super) const CAPACITY_MAX: usize = Slab::<Node<T>>::CAPACITY_MAX;
 
     pub(super) fn new() -> Slots<T> {
-        Slots {
-            nodes: Slab::new(),
-            lists: Box::new([List::EMPTY; PLACES]),
-            occupancy: Occupancy::default(),
-        }
+        Slots { nodes: Slab::new(), lists: Box::new([List::EMPTY; PLACES]), occupancy: Occupancy::default() }
     }
 
     #[inline]
@@ -216,7 +212,9 @@ impl<T> Slots<T> {
             assert_eq!(self.occupancy.contains(place), head != NIL, "bit of {place:?}");
             let (mut prev, mut slot) = (NIL, head);
             while slot != NIL {
-                let Some(node) = self.nodes.at(slot) else { panic!("{place:?} links to a node that is gone") };
+                let Some(node) = self.nodes.at(slot) else {
+                    panic!("{place:?} links to a node that is gone")
+                };
                 assert_eq!(node.prev, prev, "links of {place:?} both ways");
                 assert_eq!(node.place, place, "the node's own place");
                 assert!(belongs(place, node.deadline), "deadline {} in {place:?}", node.deadline);

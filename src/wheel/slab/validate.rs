@@ -1,7 +1,7 @@
 //! The slab's invariants, spelled out for tests and fuzzing.
 
-use super::page::{Page, State, NONE, PAGE, RETIRED};
-use super::{Slab, NIL};
+use super::page::{NONE, PAGE, Page, RETIRED, State};
+use super::{NIL, Slab};
 
 impl<T> Slab<T> {
     /// Panics if an invariant is broken.
@@ -24,7 +24,11 @@ impl<T> Slab<T> {
             page.validate();
             let room = self.room[at / 64] & (1 << (at % 64)) != 0;
             assert_eq!(room, page.is_open() && page.has_room(), "room of page {at}");
-            assert_eq!(closed[at], !page.is_open() && page.floor != RETIRED, "page {at} open, closed or retired");
+            assert_eq!(
+                closed[at],
+                !page.is_open() && page.floor != RETIRED,
+                "page {at} open, closed or retired"
+            );
             if page.is_open() && page.is_empty() {
                 assert_eq!(empty.replace(at as u32), None, "more than one page kept empty");
             }
@@ -39,7 +43,11 @@ impl<T> Page<T> {
     fn validate(&self) {
         assert!(self.floor <= self.ceiling && self.ceiling <= RETIRED);
         if !self.is_open() {
-            assert_eq!((self.live, self.free, self.floor), (0, NONE, self.ceiling), "a closed page holds nothing");
+            assert_eq!(
+                (self.live, self.free, self.floor),
+                (0, NONE, self.ceiling),
+                "a closed page holds nothing"
+            );
             return;
         }
         assert_eq!(self.entries.capacity(), PAGE, "a page has been moved");

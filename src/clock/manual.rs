@@ -1,0 +1,60 @@
+//! A clock that is moved by hand.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::Waker;
+use crate::partition::{MonoTime, Now, Timestamp};
+
+/// A clock that stands still until it is moved. Whoever waits on it is woken by every move.
+///
+/// The wall and the monotonic clock can be moved together, as time does, or the wall alone, as an administrator does.
+#[derive(Debug)]
+pub struct ManualClock {
+    now: Mutex<Now>,
+    sleepers: Mutex<Vec<Weak<Waker>>>,
+}
+
+impl ManualClock {
+    /// A clock whose wall shows `wall`.
+    pub fn new(wall: impl Into<Timestamp>) -> Self {
+        // The monotonic clock does not start at zero, so that whoever mixes the two up is found out.
+        let now = Now { wall: wall.into(), mono: MonoTime::from_micros(1_000_000_000) };
+        ManualClock { now: Mutex::new(now), sleepers: Mutex::default() }
+    }
+
+    /// What both clocks show.
+    pub fn now(&self) -> Now {
+        *self.now.lock()
+    }
+
+    /// Lets `time` pass on both clocks.
+    pub fn advance(&self, time: Duration) {
+        let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.change(|now| Now {
+            wall: now.wall.saturating_add_micros(us),
+            mono: now.mono.saturating_add_micros(us),
+        });
+    }
+
+    /// Sets the wall clock, forward or back. No time passes.
+    pub fn set_wall(&self, wall: impl Into<Timestamp>) {
+        let wall = wall.into();
+        self.change(|now| Now { wall, ..now });
+    }
+
+    fn change(&self, to: impl FnOnce(Now) -> Now) {
+        {
+            let mut now = self.now.lock();
+            *now = to(*now);
+        }
+        self.sleepers.lock().retain(|sleeper| sleeper.upgrade().inspect(|waker| waker.wake()).is_some());
+    }
+
+    /// Has `waker` woken by every move from now on, for as long as somebody else keeps it.
+    pub(super) fn register(&self, waker: Weak<Waker>) {
+        self.sleepers.lock().push(waker);
+    }
+}

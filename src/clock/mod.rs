@@ -1,0 +1,85 @@
+//! Clocks and waiting: the only place that reads a clock.
+//!
+//! # Rules
+//! - Everything else is handed a [`Now`], or asks the [`Clock`] that the engine was built with. `clippy.toml` bans the
+//!   system's clocks everywhere; this module alone allows itself to read them.
+//! - The wall clock may jump. Whoever waits for an instant of it looks at it again at least every
+//!   [`WALL_RECHECK`], so a clock that is set forward is noticed within that time.
+//! - The monotonic clock counts the time that the machine was suspended (`CLOCK_BOOTTIME` on Linux): fifteen minutes
+//!   are fifteen minutes, also for a laptop that was closed.
+
+mod manual;
+mod margin;
+mod system;
+mod waiter;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use manual::ManualClock;
+pub(crate) use waiter::{Waiter, Waker};
+
+use crate::partition::{MonoTime, Now};
+
+/// How soon a change of the wall clock is noticed while nothing else happens.
+pub(crate) const WALL_RECHECK: Duration = Duration::from_millis(100);
+
+/// Where an engine takes the time from.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The system's clocks.
+    #[default]
+    System,
+    /// A clock that stands still until it is moved: for tests.
+    Manual(Arc<ManualClock>),
+}
+
+impl Clock {
+    /// What both clocks show.
+    pub fn now(&self) -> Now {
+        match self {
+            Clock::System => system::now(),
+            Clock::Manual(clock) => clock.now(),
+        }
+    }
+
+    /// What the monotonic clock shows.
+    pub(crate) fn mono(&self) -> MonoTime {
+        match self {
+            Clock::System => system::mono(),
+            Clock::Manual(clock) => clock.now().mono,
+        }
+    }
+}
+
+/// How the driver waits for the next due time: what punctuality may cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Profile {
+    /// Sleep, and take the operating system's lateness (50 to 100 µs is common): next to no CPU time.
+    Eco,
+    /// Wake early by a margin that follows how late the system wakes this thread, then spin to the instant. Costs some
+    /// tens of microseconds of CPU time a wake-up. The default where there is more than one core.
+    Precise,
+    /// A core of its own: the driver is pinned to it and spins through the last `spin` before each due time.
+    Dedicated {
+        /// The core to pin to; the last one that the process may use, if none is named.
+        core: Option<usize>,
+        /// How long before a due time the spinning begins.
+        spin: Duration,
+    },
+}
+
+impl Profile {
+    /// A dedicated core, the last one, spinning for two milliseconds.
+    pub const DEDICATED: Profile = Profile::Dedicated { core: None, spin: Duration::from_millis(2) };
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        match std::thread::available_parallelism() {
+            Ok(cores) if cores.get() > 1 => Profile::Precise,
+            _ => Profile::Eco,
+        }
+    }
+}

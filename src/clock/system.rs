@@ -1,0 +1,62 @@
+//! The system's clocks, and what a thread that waits on them can ask of the system.
+
+#![allow(clippy::disallowed_methods, reason = "this is where clocks are read")]
+
+use std::time::SystemTime;
+
+use crate::partition::{MonoTime, Now};
+
+pub(super) fn now() -> Now {
+    // Truncated, not rounded up as a due time is: an instant counts as reached once it has passed in full.
+    let wall = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+        // A clock before 1970: no instant that anybody schedules has been reached.
+        Err(_) => 0,
+    };
+    Now { wall: crate::partition::Timestamp::from_micros(wall), mono: mono() }
+}
+
+#[cfg(target_os = "linux")]
+pub(super) fn mono() -> MonoTime {
+    use rustix::time::{ClockId, clock_gettime};
+    let time = clock_gettime(ClockId::Boottime);
+    let (s, ns) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
+    MonoTime::from_micros(s * 1_000_000 + ns / 1_000)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn mono() -> MonoTime {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    let since = ORIGIN.get_or_init(Instant::now).elapsed();
+    MonoTime::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// Asks for wake-ups as exact as the system can make them. By default Linux may delay one by 50 µs to save power.
+pub(super) fn sharpen_wake_ups() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::set_current_timer_slack(Some(std::num::NonZeroU64::MIN)) {
+        tracing::warn!(%error, "the timer slack cannot be set; wake-ups may be 50 µs later than they could be");
+    }
+}
+
+/// Binds this thread to `core`, or to the last core that the process may use.
+pub(super) fn pin_to(core: Option<usize>) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+        let pinned = sched_getaffinity(None).and_then(|allowed| {
+            let last = || (0..CpuSet::MAX_CPU).rev().find(|&core| allowed.is_set(core)).unwrap_or(0);
+            let core = core.filter(|&core| core < CpuSet::MAX_CPU).unwrap_or_else(last);
+            let mut set = CpuSet::new();
+            set.set(core);
+            sched_setaffinity(None, &set)
+        });
+        if let Err(error) = pinned {
+            tracing::warn!(%error, ?core, "the driver cannot be pinned to a core; it goes on unpinned");
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    tracing::warn!(?core, "pinning to a core is only done on Linux; the driver goes on unpinned");
+}

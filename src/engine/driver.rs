@@ -1,0 +1,101 @@
+//! The driver: a thread of its own that moves due jobs to their queues the moment they are due, and runs the handlers
+//! that are to run inline.
+//!
+//! Each turn takes a slice of what is due from every partition that has something due, so that a burst in one does not
+//! hold up the others; then a slice of the inline jobs. It sleeps when a turn has left nothing undone.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+
+use super::handler::{Handler, run_inline};
+use super::queue::Queue;
+use super::shared::Shared;
+use super::worker;
+use crate::clock::{WALL_RECHECK, Waiter};
+use crate::partition::Now;
+
+/// Work units of one stay in a partition: some tens to a few hundred microseconds.
+const PARTITION_BUDGET: usize = 2048;
+
+/// Inline jobs between two looks at what else is due.
+const INLINE_BUDGET: usize = 64;
+
+/// How far the wall clock may be off from what the monotonic clock makes of it before it counts as set.
+const CLOCK_STEP_US: u64 = 50_000;
+
+/// Starts the driver's thread.
+pub(super) fn start(shared: &Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    thread::Builder::new().name("reveille-driver".into()).spawn(move || {
+        let waiter = Waiter::new(shared.clock.clone(), shared.settings.profile, Arc::clone(&shared.waker));
+        Driver { last: shared.clock.now(), shared, waiter }.run();
+    })
+}
+
+struct Driver {
+    shared: Arc<Shared>,
+    waiter: Waiter,
+    /// The last time that was read, to notice a wall clock that is set.
+    last: Now,
+}
+
+impl Driver {
+    fn run(mut self) {
+        while !self.shared.is_stopping() {
+            let now = self.shared.clock.now();
+            self.notice_step(now);
+            if self.turn(now) {
+                self.wait();
+            }
+        }
+    }
+
+    /// Returns whether nothing is left to be done.
+    fn turn(&self, now: Now) -> bool {
+        let mut is_done = true;
+        for (at, cell) in self.shared.cells.iter().enumerate() {
+            if cell.wake().is_due(now) {
+                is_done &= self.shared.advance(at, PARTITION_BUDGET);
+            }
+        }
+        for queue in self.shared.queues.iter() {
+            is_done &= self.run_inline(queue);
+        }
+        is_done
+    }
+
+    fn run_inline(&self, queue: &Arc<Queue>) -> bool {
+        let Some(Handler::Inline(handler)) = queue.handler() else { return true };
+        for _ in 0..INLINE_BUDGET {
+            let Some(job) = self.shared.start_next(queue) else { return true };
+            let end = run_inline(handler, &job);
+            let end = worker::report(queue, job.key(), job.id(), end);
+            self.shared.finish(queue, job.handle(), end);
+        }
+        !queue.has_work()
+    }
+
+    fn wait(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        // Read anew: a turn may have taken a while, and the wall may have been set meanwhile.
+        let now = shared.clock.now();
+        let (deadline, waits_on_wall) = shared.next_wake(now);
+        let at_most = waits_on_wall.then_some(WALL_RECHECK);
+        self.waiter.wait(deadline, at_most, |deadline| {
+            let has_stopped = shared.is_stopping();
+            has_stopped || shared.next_wake(now).0.is_some_and(|earliest| earliest < deadline)
+        });
+        shared.driver_wakes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn notice_step(&mut self, now: Now) {
+        let expected = self.last.wall_at(now.mono);
+        let (ahead_us, behind_us) = (now.wall.micros_since(expected), expected.micros_since(now.wall));
+        if ahead_us.max(behind_us) > CLOCK_STEP_US {
+            tracing::warn!(ahead_us, behind_us, "the wall clock was set; jobs due at an instant follow it");
+            self.shared.clock_steps.fetch_add(1, Ordering::Relaxed);
+        }
+        self.last = now;
+    }
+}

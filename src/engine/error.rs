@@ -1,0 +1,157 @@
+//! What can go wrong, by operation. Each says what to do about it.
+
+use crate::partition::{InvalidKey, Refusal};
+use crate::store::StoreError;
+
+/// Why a job was not taken, or not acknowledged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScheduleError {
+    /// The key cannot be one.
+    #[error(transparent)]
+    InvalidKey(#[from] InvalidKey),
+    /// A limit on the job itself was passed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// No queue of this name was built.
+    #[error("there is no queue named {name:?}; build the engine with it, or add it with `Engine::add_queue`")]
+    UnknownQueue {
+        /// The name.
+        name: String,
+    },
+    /// The engine holds as many jobs as it may.
+    #[error("the engine is full with {max} pending jobs; try again when some have fired, or raise `jobs_max`")]
+    Full {
+        /// How many jobs it may hold.
+        max: usize,
+    },
+    /// The task could not be turned into a payload.
+    #[error("the task cannot be encoded as JSON: {0}")]
+    Encode(#[from] serde_json::Error),
+    /// The call was not possible, or was not acknowledged.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// Why a job was not moved, or the move not acknowledged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RescheduleError {
+    /// The key cannot be one.
+    #[error(transparent)]
+    InvalidKey(#[from] InvalidKey),
+    /// A limit on the job itself was passed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The call was not possible, or was not acknowledged.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// Why a job was not cancelled, or the cancellation not acknowledged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CancelError {
+    /// The key cannot be one.
+    #[error(transparent)]
+    InvalidKey(#[from] InvalidKey),
+    /// The call was not possible, or was not acknowledged.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// What stands in the way of any call that changes something.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The engine is shutting down. Nothing was changed.
+    #[error("the engine is shutting down; nothing was changed")]
+    ShuttingDown,
+    /// More waits for the store than may. Nothing was changed.
+    #[error("{max} records wait for the store, as many as may; nothing was changed, try again when it has caught up")]
+    LogFull {
+        /// How many records may wait in a partition.
+        max: usize,
+    },
+    /// The change was made in memory, but the store will not take it: a restart forgets it.
+    #[error("the change was made in memory only: {0}")]
+    NotDurable(StoreError),
+    /// The change was made in memory, and the engine ended before the store had it: a restart may have forgotten it.
+    #[error("the engine ended before the store had the change; look it up after the restart")]
+    Interrupted,
+}
+
+/// Why an engine did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// There is no tokio runtime to run handlers on.
+    #[error("there is no tokio runtime; call `start` inside one, or name one with `Builder::runtime`")]
+    NoRuntime,
+    /// A setting is out of its range.
+    #[error("{setting} is {value}, and must be {must_be}")]
+    InvalidSetting {
+        /// The setting.
+        setting: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What it may be.
+        must_be: &'static str,
+    },
+    /// A queue cannot be built.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// A durability was asked for that needs a store.
+    #[error("the durability needs a store; name one with `Builder::store`, or use `Durability::Memory`")]
+    NoStore,
+    /// The store failed.
+    #[error("the store failed: {0}")]
+    Store(#[from] StoreError),
+    /// What the store holds does not fit together.
+    #[error("what the store holds of partition {partition} does not fit together: {error}")]
+    Restore {
+        /// The partition.
+        partition: u16,
+        /// What does not fit.
+        error: crate::partition::ReplayError,
+    },
+    /// The driver's thread could not be started.
+    #[error("the driver's thread cannot be started: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Why a queue cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// The name cannot be one.
+    #[error("the queue name {name:?} has {bytes} bytes; a name has 1 to {max}", bytes = name.len(), max = crate::partition::QUEUE_NAME_BYTES_MAX)]
+    InvalidName {
+        /// The name.
+        name: String,
+    },
+    /// A queue of this name has a handler already.
+    #[error("the queue {name:?} has a handler already; a queue has one")]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+    /// A queue that runs no job at a time would never run one.
+    #[error("the queue {name:?} has a concurrency of 0; it must be at least 1 (pause the queue to stop it)")]
+    NoConcurrency {
+        /// The name.
+        name: String,
+    },
+    /// There are as many queues as there may be.
+    #[error("there are {max} queues, as many as there may be")]
+    TooMany {
+        /// How many there may be.
+        max: usize,
+    },
+    /// No queue of this name exists.
+    #[error("there is no queue named {name:?}")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+}

@@ -1,0 +1,241 @@
+//! What a user hands in to be run: handlers, what they get, and how they end.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Engine;
+use super::queue::Queue;
+use super::shared::Shared;
+use super::worker;
+use crate::partition::{Handle, JobId, Key, Payload, Priority, Started, Timestamp, Version};
+
+/// Any error, as handlers may return it.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A job that has fired, as its handler gets it: all that is needed to be idempotent.
+///
+/// At least once means that a handler may see the same job again after a crash. [`id`](Self::id) and
+/// [`version`](Self::version) are then the same, and [`attempt`](Self::attempt) is higher.
+pub struct Job {
+    pub(super) started: Started,
+    pub(super) queue: Arc<Queue>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Job {
+    /// The caller's name for the job.
+    pub fn key(&self) -> &Key {
+        &self.started.key
+    }
+
+    /// The name of the queue that runs it.
+    pub fn queue(&self) -> &str {
+        self.queue.name.as_str()
+    }
+
+    /// Its number, never used twice.
+    pub fn id(&self) -> JobId {
+        self.started.id
+    }
+
+    /// Its handle.
+    pub fn handle(&self) -> Handle {
+        self.started.handle
+    }
+
+    /// How often it was changed, and once.
+    pub fn version(&self) -> Version {
+        self.started.version
+    }
+
+    /// How often its handler has begun, this time included.
+    pub fn attempt(&self) -> u16 {
+        self.started.attempt
+    }
+
+    /// Its place among the jobs of one tick.
+    pub fn priority(&self) -> Priority {
+        self.started.priority
+    }
+
+    /// When it was due. For a job scheduled after a delay, as the wall clock stood when it fired.
+    pub fn due(&self) -> Timestamp {
+        self.started.due
+    }
+
+    /// When it fired: never before it was due.
+    pub fn fired_at(&self) -> Timestamp {
+        self.started.fired_at
+    }
+
+    /// How long after its due time it fired, by the clock that it follows.
+    pub fn lateness(&self) -> Duration {
+        Duration::from_micros(self.started.lateness_us)
+    }
+
+    /// Its payload.
+    pub fn payload(&self) -> &Payload {
+        &self.started.payload
+    }
+
+    /// Its payload, read as JSON.
+    ///
+    /// # Errors
+    /// When the payload is not JSON of a `T`.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(self.started.payload.as_bytes())
+    }
+
+    /// The engine that fired it: a handler may schedule, move and cancel, its own key included.
+    pub fn engine(&self) -> Engine {
+        Engine::borrowed(Arc::clone(&self.shared))
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("queue", &self.queue()).field("started", &self.started).finish()
+    }
+}
+
+/// How a handler may end: with nothing, or with a `Result` of any error.
+pub trait Outcome {
+    /// The end as a result.
+    ///
+    /// # Errors
+    /// When the handler failed.
+    fn into_result(self) -> Result<(), BoxError>;
+}
+
+impl Outcome for () {
+    fn into_result(self) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<BoxError>> Outcome for Result<(), E> {
+    fn into_result(self) -> Result<(), BoxError> {
+        self.map_err(Into::into)
+    }
+}
+
+/// A kind of job with its own type: a name, what it carries, and what it does.
+///
+/// ```
+/// use reveille::{BoxError, Job, Task};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct OpenSale {
+///     product: u64,
+/// }
+///
+/// impl Task for OpenSale {
+///     const NAME: &'static str = "open_sale";
+///
+///     async fn run(self, job: Job) -> Result<(), BoxError> {
+///         println!("{} is on sale, {:?} after its time", self.product, job.lateness());
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Task: Serialize + DeserializeOwned + Send + 'static {
+    /// The name of the queue that runs it.
+    const NAME: &'static str;
+
+    /// Runs it.
+    fn run(self, job: Job) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
+
+/// What a queue does with a job.
+pub(super) enum Handler {
+    /// Workers on the runtime.
+    Async(Box<dyn SpawnWorker>),
+    /// The driver itself.
+    Inline(Box<InlineFn>),
+}
+
+pub(super) type InlineFn = dyn Fn(&Job) -> Result<(), BoxError> + Send + Sync;
+
+impl Handler {
+    pub(super) fn from_async<F, Fut>(handler: F) -> Self
+    where
+        F: Fn(Job) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: Outcome,
+    {
+        Handler::Async(Box::new(AsyncHandler(Arc::new(handler))))
+    }
+
+    pub(super) fn from_task<T: Task>() -> Self {
+        Handler::from_async(|job: Job| async move {
+            match job.json::<T>() {
+                Ok(task) => task.run(job).await,
+                Err(error) => Err(format!("the payload is no {}: {error}", T::NAME).into()),
+            }
+        })
+    }
+}
+
+/// Starts workers of a handler whose type only this knows: the future of a job lives in its worker, not in a box.
+pub(super) trait SpawnWorker: Send + Sync {
+    fn spawn(&self, shared: &Arc<Shared>, queue: &Arc<Queue>);
+}
+
+struct AsyncHandler<F>(Arc<F>);
+
+impl<F, Fut> SpawnWorker for AsyncHandler<F>
+where
+    F: Fn(Job) -> Fut + Send + Sync + 'static,
+    Fut: Future + Send + 'static,
+    Fut::Output: Outcome,
+{
+    fn spawn(&self, shared: &Arc<Shared>, queue: &Arc<Queue>) {
+        let worker = worker::work(Arc::clone(shared), Arc::clone(queue), Arc::clone(&self.0));
+        shared.runtime.spawn(worker);
+    }
+}
+
+/// Runs an async handler to its end. A panic is an error like any other.
+pub(super) async fn run_async<F, Fut>(handler: &F, job: Job) -> Result<(), BoxError>
+where
+    F: Fn(Job) -> Fut,
+    Fut: Future,
+    Fut::Output: Outcome,
+{
+    // Unwind safety: what a panicking handler leaves behind is the handler's own; the engine's state is untouched, and
+    // the future is dropped without being polled again.
+    let future = catch_unwind(AssertUnwindSafe(|| handler(job))).map_err(panic_error)?;
+    let mut future = pin!(future);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(poll) => poll.map(Outcome::into_result),
+        Err(panic) => std::task::Poll::Ready(Err(panic_error(panic))),
+    })
+    .await
+}
+
+/// Runs an inline handler to its end. A panic is an error like any other.
+pub(super) fn run_inline(handler: &InlineFn, job: &Job) -> Result<(), BoxError> {
+    catch_unwind(AssertUnwindSafe(|| handler(job))).map_err(panic_error).and_then(|end| end)
+}
+
+/// A handler's panic, as the failure that it is.
+#[derive(Debug, thiserror::Error)]
+#[error("the handler panicked: {message}")]
+pub(super) struct HandlerPanic {
+    message: String,
+}
+
+fn panic_error(panic: Box<dyn Any + Send>) -> BoxError {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    Box::new(HandlerPanic { message: message.unwrap_or_else(|| "no message".into()) })
+}

@@ -1,0 +1,206 @@
+//! The engine: the shell around the partitions. Threads, locks, the runtime, waiting, and dispatch to handlers.
+//!
+//! ```text
+//!  callers ──────────┐ schedule, reschedule, cancel        ┌── workers (tasks)  start, handler, finish
+//!                    ▼                                     ▼
+//!            partitions, each behind its lock  (shared: the one way in)
+//!                    ▲                                     │ records
+//!  driver (thread) ──┘ sleep to the next due, advance      └─> committer (task) ──> store
+//! ```
+//!
+//! # Rules
+//! - Callers run the state machine themselves, on their own thread, for some hundred nanoseconds under a partition's lock.
+//! - The driver alone moves jobs from pending to due. A caller who schedules something earlier than the driver sleeps for
+//!   wakes it; `clock::Waiter` tells how no wake-up is lost.
+//! - Whether a job is cancelled or fired is decided when a worker starts it, under the partition's lock.
+//! - Overload makes jobs late. It drops none, and it makes no buffer grow without a bound.
+
+mod builder;
+mod calls;
+mod commit;
+mod committer;
+mod driver;
+mod error;
+mod handler;
+mod keys;
+mod log;
+mod queue;
+mod settings;
+mod settled;
+mod shared;
+mod stats;
+mod worker;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+pub use builder::Builder;
+pub use calls::{Schedule, Target};
+pub use commit::Commit;
+pub use error::{CallError, CancelError, QueueError, RescheduleError, ScheduleError, StartError};
+pub use handler::{BoxError, Job, Outcome, Task};
+pub use queue::{QUEUES_MAX, QueueConfig};
+pub use stats::{Lateness, QueueStats, Stats};
+
+use handler::Handler;
+use shared::Shared;
+
+/// Fires jobs on time. Cheap to clone; all clones are the same engine.
+///
+/// When the last clone is dropped the engine stops without waiting for anything; [`shutdown`](Self::shutdown) is the
+/// graceful way.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    /// `None` in the engine that a handler gets: a handler must not keep its engine from stopping.
+    owner: Option<Arc<Owner>>,
+}
+
+/// Stops the engine when its last owner goes.
+struct Owner {
+    shared: Arc<Shared>,
+    driver: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+/// How a shutdown went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Handlers that had not ended when the grace period was over. They go on until the runtime stops.
+    pub still_running: usize,
+    /// Jobs that stay pending: lost without a store, restored with one.
+    pub pending: usize,
+    /// Whether the store has everything.
+    pub is_flushed: bool,
+}
+
+impl Engine {
+    /// Begins to build an engine.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    fn owning(shared: Arc<Shared>, driver: JoinHandle<()>) -> Self {
+        let owner = Owner { shared: Arc::clone(&shared), driver: Mutex::new(Some(driver)) };
+        Engine { shared, owner: Some(Arc::new(owner)) }
+    }
+
+    fn borrowed(shared: Arc<Shared>) -> Self {
+        Engine { shared, owner: None }
+    }
+
+    /// Adds a queue with an async handler while the engine runs. See [`Builder::queue`].
+    ///
+    /// # Errors
+    /// See [`QueueError`].
+    pub fn add_queue<F, Fut>(&self, config: impl Into<QueueConfig>, handler: F) -> Result<(), QueueError>
+    where
+        F: Fn(Job) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: Outcome,
+    {
+        let queue = self.shared.queues.add(config.into(), Handler::from_async(handler))?;
+        if queue.has_work() {
+            queue.call_worker(&self.shared);
+        }
+        Ok(())
+    }
+
+    /// Stops starting jobs of a queue. Those that become due wait; those that run go on.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub fn pause(&self, queue: &str) -> Result<(), QueueError> {
+        self.queue(queue)?.set_paused(true);
+        Ok(())
+    }
+
+    /// Starts a paused queue again. The jobs that waited go first, in order.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub fn resume(&self, queue: &str) -> Result<(), QueueError> {
+        let queue = self.queue(queue)?;
+        queue.set_paused(false);
+        if queue.has_work() {
+            queue.call_worker(&self.shared);
+            self.shared.waker.wake();
+        }
+        Ok(())
+    }
+
+    fn queue(&self, name: &str) -> Result<&Arc<queue::Queue>, QueueError> {
+        self.shared.queues.by_name(name).ok_or_else(|| QueueError::Unknown { name: name.to_owned() })
+    }
+
+    /// How many jobs are pending or with a handler. One atomic load.
+    pub fn jobs(&self) -> usize {
+        self.shared.life.jobs.load(SeqCst)
+    }
+
+    /// Waits until no job is pending and none is with a handler, or the engine stops. A job of a paused queue is pending.
+    pub async fn idle(&self) {
+        let life = &self.shared.life;
+        self.until(|| life.jobs.load(SeqCst) == 0 || self.shared.is_stopping()).await;
+    }
+
+    /// Stops gracefully: no job is started from here on, calls that want to change something are refused, handlers have
+    /// `grace` to end, and the store gets everything that was logged, within the same time.
+    ///
+    /// Must not be called by a handler, for which it would wait. The runtime must have its timer enabled.
+    pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
+        self.shared.stop();
+        let life = &self.shared.life;
+        let ended = async {
+            self.until(|| life.running.load(SeqCst) == 0).await;
+            self.shared.flush.notify_one();
+            let mut is_flushed = true;
+            for at in 0..self.shared.cells.len() {
+                let partition = crate::partition::PartitionId(at as u16);
+                is_flushed &= self.shared.log_flushed(partition).await.is_ok();
+            }
+            is_flushed
+        };
+        let is_flushed = tokio::time::timeout(grace, ended).await.unwrap_or(false);
+        let driver = self.owner.as_ref().and_then(|owner| owner.driver.lock().take());
+        if let Some(driver) = driver {
+            // It saw the stop, and at most ends the inline handler that it is in.
+            let joined = tokio::task::spawn_blocking(move || driver.join());
+            let _ = tokio::time::timeout(grace.max(Duration::from_secs(1)), joined).await;
+        }
+        let still_running = life.running.load(SeqCst);
+        let report = ShutdownReport { still_running, pending: self.jobs() - still_running.min(self.jobs()), is_flushed };
+        tracing::info!(?report, "the engine has stopped");
+        report
+    }
+
+    async fn until(&self, is_so: impl Fn() -> bool) {
+        loop {
+            let mut changed = pin!(self.shared.life.changed.notified());
+            changed.as_mut().enable();
+            if is_so() {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("jobs", &self.jobs()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,267 @@
+//! Queues: a handler, a concurrency limit, pause and resume; and the table of all queues of an engine.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::RwLock;
+use tokio::sync::Notify;
+
+use super::error::QueueError;
+use super::handler::Handler;
+use super::shared::Shared;
+use crate::partition::{self, QueueId, QueueName};
+
+/// How many queues an engine may have.
+pub const QUEUES_MAX: usize = 1024;
+
+/// How a queue is to be: its name and its limits.
+///
+/// ```
+/// use reveille::QueueConfig;
+///
+/// let mails = QueueConfig::new("mails").concurrency(4).paused();
+/// ```
+#[derive(Clone, Debug)]
+pub struct QueueConfig {
+    name: String,
+    concurrency: usize,
+    is_paused: bool,
+}
+
+impl QueueConfig {
+    /// A queue that runs up to 128 jobs at a time.
+    pub fn new(name: impl Into<String>) -> Self {
+        QueueConfig { name: name.into(), concurrency: 128, is_paused: false }
+    }
+
+    pub(super) fn named(mut self, name: &str) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// How many jobs may be with its handler at a time. Inline handlers run one at a time whatever this says.
+    #[must_use]
+    pub fn concurrency(mut self, jobs: usize) -> Self {
+        self.concurrency = jobs;
+        self
+    }
+
+    /// Begins paused: jobs become due and wait until [`Engine::resume`](crate::Engine::resume).
+    #[must_use]
+    pub fn paused(mut self) -> Self {
+        self.is_paused = true;
+        self
+    }
+}
+
+impl From<&str> for QueueConfig {
+    fn from(name: &str) -> Self {
+        QueueConfig::new(name)
+    }
+}
+
+impl From<String> for QueueConfig {
+    fn from(name: String) -> Self {
+        QueueConfig::new(name)
+    }
+}
+
+/// A queue of an engine. Shared by callers, driver and workers; everything in it is atomic.
+pub(super) struct Queue {
+    pub(super) id: QueueId,
+    pub(super) name: QueueName,
+    setup: OnceLock<Setup>,
+    is_paused: AtomicBool,
+    /// Due jobs by partition, as the partition's holder last published.
+    ready: Box<[AtomicUsize]>,
+    pub(super) running: AtomicUsize,
+    workers: AtomicUsize,
+    idle_workers: AtomicUsize,
+    pub(super) work: Notify,
+    pub(super) counts: QueueCounts,
+    pub(super) meters: Meters,
+}
+
+/// What makes a queue run its jobs. A queue known only from a store has none yet: its jobs wait.
+struct Setup {
+    handler: Handler,
+    concurrency: usize,
+}
+
+#[derive(Default)]
+pub(super) struct QueueCounts {
+    pub(super) fired: AtomicU64,
+    pub(super) succeeded: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) panicked: AtomicU64,
+}
+
+/// The queue's metrics, registered once.
+pub(super) struct Meters {
+    pub(super) fired: metrics::Counter,
+    pub(super) failed: metrics::Counter,
+    pub(super) lateness_s: metrics::Histogram,
+}
+
+impl Meters {
+    fn new(name: &QueueName) -> Self {
+        let queue = || name.as_str().to_owned();
+        Meters {
+            fired: metrics::counter!("reveille_jobs_fired_total", "queue" => queue()),
+            failed: metrics::counter!("reveille_jobs_failed_total", "queue" => queue()),
+            lateness_s: metrics::histogram!("reveille_job_lateness_seconds", "queue" => queue()),
+        }
+    }
+}
+
+impl Queue {
+    pub(super) fn as_recorded(&self) -> partition::Queue {
+        partition::Queue { id: self.id, name: self.name.clone() }
+    }
+
+    pub(super) fn handler(&self) -> Option<&Handler> {
+        self.setup.get().map(|setup| &setup.handler)
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_paused(&self, is_paused: bool) {
+        self.is_paused.store(is_paused, Ordering::SeqCst);
+    }
+
+    /// Publishes how many jobs of a partition are due; the caller holds the partition. Returns how many were.
+    pub(super) fn publish_ready(&self, partition: usize, jobs: usize) -> usize {
+        self.ready[partition].swap(jobs, Ordering::SeqCst)
+    }
+
+    pub(super) fn ready_in(&self, partition: usize) -> usize {
+        self.ready[partition].load(Ordering::SeqCst)
+    }
+
+    pub(super) fn ready(&self) -> usize {
+        self.ready.iter().map(|jobs| jobs.load(Ordering::SeqCst)).sum()
+    }
+
+    /// Whether a worker that looked now would be given a job.
+    pub(super) fn has_work(&self) -> bool {
+        !self.is_paused() && self.ready.iter().any(|jobs| jobs.load(Ordering::SeqCst) > 0)
+    }
+
+    /// Sees to it that somebody looks for work: an idle worker, or a new one below the limit. With all workers busy
+    /// there is nothing to do: each looks again when its job ends. One call wakes one worker, who calls again while
+    /// there is more: so the driver's part in waking a hundred is that of waking one.
+    pub(super) fn call_worker(self: &Arc<Self>, shared: &Arc<Shared>) {
+        if self.idle_workers.load(Ordering::SeqCst) > 0 {
+            self.work.notify_one();
+            return;
+        }
+        let Some(Setup { handler: Handler::Async(spawner), concurrency }) = self.setup.get() else { return };
+        let room = |workers: usize| (workers < *concurrency).then_some(workers + 1);
+        // Read first: in the common case of a busy queue this is all that a call costs.
+        if self.workers.load(Ordering::Relaxed) < *concurrency
+            && self.workers.fetch_update(Ordering::SeqCst, Ordering::Relaxed, room).is_ok()
+        {
+            spawner.spawn(shared, self);
+        }
+    }
+
+    pub(super) fn worker_idles(&self) -> usize {
+        self.idle_workers.fetch_add(1, Ordering::SeqCst)
+    }
+
+    pub(super) fn worker_returns(&self) {
+        self.idle_workers.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn worker_leaves(&self) {
+        self.workers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// All queues of an engine. Looked up by number without a lock.
+pub(super) struct Queues {
+    by_id: Box<[OnceLock<Arc<Queue>>]>,
+    by_name: RwLock<HashMap<QueueName, QueueId, foldhash::fast::RandomState>>,
+    partitions: usize,
+}
+
+impl Queues {
+    pub(super) fn new(partitions: usize) -> Self {
+        Queues {
+            by_id: (0..QUEUES_MAX).map(|_| OnceLock::new()).collect(),
+            by_name: RwLock::default(),
+            partitions,
+        }
+    }
+
+    pub(super) fn by_id(&self, id: QueueId) -> Option<&Arc<Queue>> {
+        self.by_id.get(usize::from(id.0))?.get()
+    }
+
+    pub(super) fn by_name(&self, name: &str) -> Option<&Arc<Queue>> {
+        let id = *self.by_name.read().get(name)?;
+        self.by_id(id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Queue>> {
+        self.by_id.iter().map_while(OnceLock::get)
+    }
+
+    /// The queue of this name; made without a handler if there is none.
+    pub(super) fn know(&self, name: &QueueName) -> Result<&Arc<Queue>, QueueError> {
+        let mut by_name = self.by_name.write();
+        let next = by_name.len();
+        let id = match by_name.get(name) {
+            Some(&id) => id,
+            None if next >= QUEUES_MAX => return Err(QueueError::TooMany { max: QUEUES_MAX }),
+            None => QueueId(next as u16),
+        };
+        let queue = self.by_id[usize::from(id.0)].get_or_init(|| Arc::new(self.make(id, name)));
+        by_name.entry(name.clone()).or_insert(id);
+        Ok(queue)
+    }
+
+    /// Gives the queue of `config` a handler.
+    pub(super) fn add(&self, config: QueueConfig, handler: Handler) -> Result<&Arc<Queue>, QueueError> {
+        let QueueConfig { name, concurrency, is_paused } = config;
+        if concurrency == 0 {
+            return Err(QueueError::NoConcurrency { name });
+        }
+        let Some(queue_name) = QueueName::new(&name) else { return Err(QueueError::InvalidName { name }) };
+        let queue = self.know(&queue_name)?;
+        // Jobs start once the handler is there, so the pause has to be there before it.
+        if queue.handler().is_none() && is_paused {
+            queue.set_paused(true);
+        }
+        match queue.setup.set(Setup { handler, concurrency }) {
+            Ok(()) => Ok(queue),
+            Err(_) => Err(QueueError::Duplicate { name }),
+        }
+    }
+
+    fn make(&self, id: QueueId, name: &QueueName) -> Queue {
+        Queue {
+            id,
+            name: name.clone(),
+            setup: OnceLock::new(),
+            is_paused: AtomicBool::new(false),
+            ready: (0..self.partitions).map(|_| AtomicUsize::new(0)).collect(),
+            running: AtomicUsize::new(0),
+            workers: AtomicUsize::new(0),
+            idle_workers: AtomicUsize::new(0),
+            work: Notify::new(),
+            counts: QueueCounts::default(),
+            meters: Meters::new(name),
+        }
+    }
+}

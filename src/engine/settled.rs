@@ -1,0 +1,38 @@
+//! Whether an engine has caught up with its clock: what a test waits for before it moves the clock on.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use super::Engine;
+use super::shared::Shared;
+use crate::partition::{Counts, MonoTime, Now};
+
+impl Engine {
+    /// When the engine next has something to do.
+    pub(crate) fn next_wake(&self, now: Now) -> Option<MonoTime> {
+        self.shared.next_wake(now).0
+    }
+
+    /// Whether nothing is due, nothing that could be started waits, and no handler runs.
+    pub(crate) fn is_settled(&self) -> bool {
+        // The partitions are looked at one after another, and a job in one may have scheduled in another meanwhile:
+        // what counts is two looks between which nothing happened.
+        let first = self.shared.look();
+        first.is_some() && first == self.shared.look()
+    }
+}
+
+impl Shared {
+    /// What has been done so far, if there is nothing left to do.
+    fn look(&self) -> Option<Vec<Counts>> {
+        let mut counts = Vec::with_capacity(self.cells.len());
+        for cell in &self.cells {
+            let owned = cell.lock();
+            if owned.partition.next_wake().is_due(self.clock.now()) || owned.partition.running() > 0 {
+                return None;
+            }
+            counts.push(owned.partition.counts());
+        }
+        let could_start = self.queues.iter().any(|queue| queue.handler().is_some() && queue.has_work());
+        (!could_start && self.life.running.load(SeqCst) == 0).then_some(counts)
+    }
+}

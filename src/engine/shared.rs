@@ -1,0 +1,315 @@
+//! What callers, driver, workers and committer share, and the one way into a partition.
+//!
+//! # Rules
+//! - A partition is entered through [`Shared::enter`] only. It runs a few hundred nanoseconds of state machine under the
+//!   partition's lock, then publishes what others read without the lock: the wake hints, the queues' backlogs, the
+//!   handle map's removals, the log.
+//! - Lock order: a partition, then a shard of the handle map inside [`KeyMap`]. Never two partitions at a time.
+//! - No lock is held across an await, and no store is called under one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::SeqCst};
+
+use hdrhistogram::Histogram;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+
+use super::error::CallError;
+use super::handler::Job;
+use super::keys::KeyMap;
+use super::log::{LogBuffer, LogProgress};
+use super::queue::{Queue, Queues};
+use super::settings::Settings;
+use crate::clock::{Clock, Waker};
+use crate::partition::{End, Handle, MonoTime, Now, Partition, PartitionId, QueueId, Timestamp, Wake};
+use crate::store::Store;
+
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) clock: Clock,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) store: Option<Arc<dyn Store>>,
+    pub(super) cells: Box<[Cell]>,
+    pub(super) keys: KeyMap,
+    pub(super) queues: Queues,
+    /// Wakes the driver.
+    pub(super) waker: Arc<Waker>,
+    /// Wakes the committer.
+    pub(super) flush: Notify,
+    pub(super) life: Life,
+    pub(super) clock_steps: AtomicU64,
+    pub(super) driver_wakes: AtomicU64,
+    /// Told of every job that starts and ends; for tests.
+    pub(super) probe: Option<Probe>,
+}
+
+pub(super) type Probe = Box<dyn Fn(&Job) + Send + Sync>;
+
+/// How many jobs there are, and whether the engine goes on.
+#[derive(Default)]
+pub(super) struct Life {
+    /// Jobs pending or with a handler, over all partitions.
+    pub(super) jobs: AtomicUsize,
+    pub(super) running: AtomicUsize,
+    is_stopping: AtomicBool,
+    /// Raised when there are no jobs, when none is running, and when the engine stops.
+    pub(super) changed: Notify,
+}
+
+impl Life {
+    pub(super) fn new(jobs: usize) -> Self {
+        Life { jobs: AtomicUsize::new(jobs), ..Life::default() }
+    }
+}
+
+/// A partition and what is published of it. Aligned so that the locks of two do not share a cache line.
+#[repr(align(128))]
+pub(super) struct Cell {
+    owned: Mutex<Owned>,
+    /// [`Wake`] as last published: `i64::MAX` and `u64::MAX` for never.
+    wall_hint: AtomicI64,
+    mono_hint: AtomicU64,
+    pub(super) is_log_full: AtomicBool,
+    pub(super) progress: LogProgress,
+}
+
+/// What a partition's lock guards.
+pub(super) struct Owned {
+    pub(super) partition: Partition,
+    pub(super) log: LogBuffer,
+    pub(super) lateness_us: Histogram<u64>,
+}
+
+impl Cell {
+    pub(super) fn new(partition: Partition, next_record: u64) -> Self {
+        Cell {
+            owned: Mutex::new(Owned {
+                partition,
+                log: LogBuffer::new(next_record),
+                lateness_us: new_lateness_histogram(),
+            }),
+            wall_hint: AtomicI64::new(i64::MIN),
+            mono_hint: AtomicU64::new(0),
+            is_log_full: AtomicBool::new(false),
+            progress: LogProgress::new(next_record),
+        }
+    }
+
+    /// When the partition next has something to do, as last published.
+    pub(super) fn wake(&self) -> Wake {
+        let (wall, mono) = (self.wall_hint.load(SeqCst), self.mono_hint.load(SeqCst));
+        Wake {
+            wall: (wall != i64::MAX).then_some(Timestamp::from_micros(wall)),
+            mono: (mono != u64::MAX).then_some(MonoTime::from_micros(mono)),
+        }
+    }
+
+    fn publish(&self, wake: Wake) {
+        let wall = wake.wall.map_or(i64::MAX, Timestamp::as_micros);
+        let mono = wake.mono.map_or(u64::MAX, MonoTime::as_micros);
+        // Stores of this order are dear, and most calls change nothing.
+        if self.wall_hint.load(SeqCst) != wall {
+            self.wall_hint.store(wall, SeqCst);
+        }
+        if self.mono_hint.load(SeqCst) != mono {
+            self.mono_hint.store(mono, SeqCst);
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Owned> {
+        self.owned.lock()
+    }
+}
+
+/// Two significant digits, from a microsecond to ten hours and, past that, as ten hours: about 20 KiB.
+pub(super) fn new_lateness_histogram() -> Histogram<u64> {
+    let histogram = Histogram::new_with_bounds(1, LATENESS_MAX_US, 2);
+    histogram.expect("the bounds are constants within hdrhistogram's limits")
+}
+
+const LATENESS_MAX_US: u64 = 36_000_000_000;
+
+impl Shared {
+    /// Enters partition `at`, and publishes what `change` brought about.
+    ///
+    /// With a `read_at` the caller has read the clock already, which keeps that out of the lock. Where the time decides
+    /// whether a job may fire there must be none: the clock is then read under the lock, so nobody has shown the
+    /// partition a later time, and no job that it holds ready is early.
+    pub(super) fn enter<R>(
+        self: &Arc<Self>,
+        at: usize,
+        read_at: Option<Now>,
+        change: impl FnOnce(&mut Owned, Now) -> R,
+    ) -> R {
+        let cell = &self.cells[at];
+        let mut owned = cell.lock();
+        let now = read_at.unwrap_or_else(|| self.clock.now());
+        let before = cell.wake();
+        let result = change(&mut owned, now);
+        for (key, handle) in owned.partition.drain_forgotten() {
+            self.keys.remove(key.as_str(), handle);
+        }
+        let has_records = self.store.is_some() && self.keep_records(cell, &mut owned);
+        let wake = owned.partition.next_wake();
+        cell.publish(wake);
+        let mut busier = self.publish_ready(at, &mut owned);
+        drop(owned);
+        if has_records {
+            self.flush.notify_one();
+        }
+        if wake != before
+            && let Some(deadline) = wake.as_mono(now)
+        {
+            self.waker.wake_before(deadline);
+        }
+        while let Some(queue) = busier.next(self) {
+            queue.call_worker(self);
+        }
+        result
+    }
+
+    fn keep_records(&self, cell: &Cell, owned: &mut Owned) -> bool {
+        let Owned { partition, log, .. } = owned;
+        log.extend(partition.drain_records());
+        if log.len() >= self.settings.log_records_max {
+            cell.is_log_full.store(true, SeqCst);
+        }
+        log.len() > 0
+    }
+
+    fn publish_ready(&self, at: usize, owned: &mut Owned) -> Busier {
+        let mut busier = Busier::default();
+        while let Some(id) = owned.partition.take_touched() {
+            let Some(queue) = self.queues.by_id(id) else { continue };
+            let ready = owned.partition.ready(id);
+            if queue.publish_ready(at, ready) < ready {
+                busier.push(id);
+            }
+        }
+        busier
+    }
+
+    /// Moves what is due in partition `at` to its queues. Returns whether nothing due is left.
+    pub(super) fn advance(self: &Arc<Self>, at: usize, budget: usize) -> bool {
+        self.enter(at, None, |owned, now| owned.partition.advance(now, budget))
+    }
+
+    /// Takes the next due job of `queue`, from the partitions in turn; `None` when there is none to be had.
+    pub(super) fn start_next(self: &Arc<Self>, queue: &Arc<Queue>) -> Option<Job> {
+        let count = self.cells.len();
+        let begin = queue.counts.fired.load(SeqCst) as usize % count;
+        for at in (begin..count).chain(0..begin) {
+            while queue.ready_in(at) > 0 {
+                if queue.is_paused() || self.is_stopping() || self.cells[at].is_log_full.load(SeqCst) {
+                    break;
+                }
+                if let Some(job) = self.start_in(at, queue) {
+                    return Some(job);
+                }
+            }
+        }
+        None
+    }
+
+    fn start_in(self: &Arc<Self>, at: usize, queue: &Arc<Queue>) -> Option<Job> {
+        let started = self.enter(at, None, |owned, now| {
+            let started = owned.partition.start(queue.id, now)?;
+            let lateness_us = started.lateness_us.clamp(1, LATENESS_MAX_US);
+            owned.lateness_us.saturating_record(lateness_us);
+            queue.running.fetch_add(1, SeqCst);
+            self.life.running.fetch_add(1, SeqCst);
+            queue.counts.fired.fetch_add(1, SeqCst);
+            Some(started)
+        })?;
+        queue.meters.fired.increment(1);
+        queue.meters.lateness_s.record(started.lateness_us as f64 / 1e6);
+        let job = Job { started, queue: Arc::clone(queue), shared: Arc::clone(self) };
+        if let Some(probe) = &self.probe {
+            probe(&job);
+        }
+        Some(job)
+    }
+
+    /// Ends a job that [`start_next`](Self::start_next) gave out.
+    pub(super) fn finish(self: &Arc<Self>, queue: &Queue, handle: Handle, end: End) {
+        let at = usize::from(handle.partition().0);
+        let read_at = Some(self.clock.now());
+        let is_finished = self.enter(at, read_at, |owned, now| owned.partition.finish(handle, end, now));
+        debug_assert!(is_finished, "a job that was started is running until it is finished");
+        queue.running.fetch_sub(1, SeqCst);
+        if self.life.running.fetch_sub(1, SeqCst) == 1 && self.is_stopping() {
+            self.life.changed.notify_waiters();
+        }
+        self.release_jobs(1);
+    }
+
+    /// Makes room for one more job; `false` when the engine is full.
+    pub(super) fn reserve_job(&self) -> bool {
+        let max = self.settings.jobs_max;
+        self.life.jobs.fetch_update(SeqCst, SeqCst, |jobs| (jobs < max).then_some(jobs + 1)).is_ok()
+    }
+
+    pub(super) fn release_jobs(&self, jobs: usize) {
+        if self.life.jobs.fetch_sub(jobs, SeqCst) == jobs {
+            self.life.changed.notify_waiters();
+        }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.life.is_stopping.load(SeqCst)
+    }
+
+    /// Has everything stop: the driver, the workers once their jobs end, and calls that want to change something.
+    pub(super) fn stop(&self) {
+        self.life.is_stopping.store(true, SeqCst);
+        self.waker.wake();
+        for queue in self.queues.iter() {
+            queue.work.notify_waiters();
+        }
+        self.life.changed.notify_waiters();
+        self.flush.notify_one();
+    }
+
+    pub(super) fn is_log_full(&self) -> bool {
+        self.cells.iter().any(|cell| cell.is_log_full.load(SeqCst))
+    }
+
+    /// Resolves once the store has every record of `partition` so far; at once when there is no store.
+    pub(super) async fn log_flushed(&self, partition: PartitionId) -> Result<(), CallError> {
+        if self.store.is_none() {
+            return Ok(());
+        }
+        let cell = &self.cells[usize::from(partition.0)];
+        let end = cell.lock().log.end();
+        cell.progress.reached(end).await
+    }
+
+    /// The earliest instant at which any partition has something to do, and whether any waits on the wall clock.
+    pub(super) fn next_wake(&self, now: Now) -> (Option<MonoTime>, bool) {
+        let wakes = || self.cells.iter().map(Cell::wake);
+        let earliest = wakes().filter_map(|wake| wake.as_mono(now)).min();
+        (earliest, wakes().any(|wake| wake.wall.is_some()))
+    }
+}
+
+/// The queues whose backlog grew, until the lock is released. One at most, as a rule, and that takes no allocation.
+#[derive(Default)]
+struct Busier {
+    first: Option<QueueId>,
+    more: Vec<QueueId>,
+}
+
+impl Busier {
+    fn push(&mut self, queue: QueueId) {
+        if self.first.is_none() {
+            self.first = Some(queue);
+        } else {
+            self.more.push(queue);
+        }
+    }
+
+    fn next<'a>(&mut self, shared: &'a Shared) -> Option<&'a Arc<Queue>> {
+        let queue = self.first.take().or_else(|| self.more.pop())?;
+        shared.queues.by_id(queue)
+    }
+}

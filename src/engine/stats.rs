@@ -1,0 +1,136 @@
+//! What an engine says of itself.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::Engine;
+use super::shared::new_lateness_histogram;
+
+/// An engine's figures at one moment. Counts are since the engine started.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Jobs pending: scheduled and not yet started, due ones included.
+    pub pending: usize,
+    /// Jobs due that wait for their queue.
+    pub ready: usize,
+    /// Jobs with a handler.
+    pub running: usize,
+    /// Fired jobs that are remembered.
+    pub fired_remembered: usize,
+    /// Jobs taken.
+    pub scheduled: u64,
+    /// Jobs moved.
+    pub rescheduled: u64,
+    /// Jobs cancelled or replaced.
+    pub cancelled: u64,
+    /// Jobs handed to a handler.
+    pub fired: u64,
+    /// Handlers that succeeded.
+    pub succeeded: u64,
+    /// Handlers that failed, by error or by panic.
+    pub failed: u64,
+    /// How late jobs were started.
+    pub lateness: Lateness,
+    /// Each queue's own figures, in the order in which the queues were added.
+    pub queues: Vec<QueueStats>,
+    /// Records that wait for the store.
+    pub log_pending: usize,
+    /// Whether the store takes the engine's records; `true` without a store.
+    pub is_store_healthy: bool,
+    /// How often the wall clock was set.
+    pub clock_steps: u64,
+    /// How often the driver woke.
+    pub driver_wakes: u64,
+}
+
+/// A distribution of lateness. Percentiles are exact to about one in a hundred; a lateness below a microsecond counts as
+/// one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Lateness {
+    /// How many jobs it is of.
+    pub count: u64,
+    /// Half were no later.
+    pub p50: Duration,
+    /// 99 in 100 were no later.
+    pub p99: Duration,
+    /// 999 in 1,000 were no later.
+    pub p999: Duration,
+    /// The latest.
+    pub max: Duration,
+}
+
+/// A queue's figures.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct QueueStats {
+    /// Its name.
+    pub name: String,
+    /// Whether it is paused.
+    pub is_paused: bool,
+    /// Jobs due that wait for it.
+    pub ready: usize,
+    /// Jobs with its handler.
+    pub running: usize,
+    /// Jobs handed to its handler.
+    pub fired: u64,
+    /// Of these, how many succeeded.
+    pub succeeded: u64,
+    /// How many failed, those that panicked included.
+    pub failed: u64,
+    /// How many panicked.
+    pub panicked: u64,
+}
+
+impl Engine {
+    /// The engine's figures. Takes each partition's lock once, briefly; not one moment's picture of all of them.
+    pub fn stats(&self) -> Stats {
+        let shared = &self.shared;
+        let mut stats = Stats { is_store_healthy: true, ..Stats::default() };
+        let mut lateness_us = new_lateness_histogram();
+        for cell in &shared.cells {
+            let owned = cell.lock();
+            let counts = owned.partition.counts();
+            stats.pending += owned.partition.live() - owned.partition.running();
+            stats.fired_remembered += owned.partition.fired_remembered();
+            stats.scheduled += counts.scheduled;
+            stats.rescheduled += counts.rescheduled;
+            stats.cancelled += counts.cancelled;
+            stats.log_pending += owned.log.len();
+            // The bounds are the same, so nothing can fail to fit.
+            let _ = lateness_us.add(&owned.lateness_us);
+            drop(owned);
+            stats.is_store_healthy &= !cell.progress.is_ended();
+        }
+        let at = |percentile| Duration::from_micros(lateness_us.value_at_quantile(percentile));
+        stats.lateness = Lateness {
+            count: lateness_us.len(),
+            p50: at(0.5),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: Duration::from_micros(lateness_us.max()),
+        };
+        for queue in shared.queues.iter() {
+            let queue = QueueStats {
+                name: queue.name.as_str().to_owned(),
+                is_paused: queue.is_paused(),
+                ready: queue.ready(),
+                running: queue.running.load(Relaxed),
+                fired: queue.counts.fired.load(Relaxed),
+                succeeded: queue.counts.succeeded.load(Relaxed),
+                failed: queue.counts.failed.load(Relaxed),
+                panicked: queue.counts.panicked.load(Relaxed),
+            };
+            stats.ready += queue.ready;
+            stats.running += queue.running;
+            stats.fired += queue.fired;
+            stats.succeeded += queue.succeeded;
+            stats.failed += queue.failed;
+            stats.queues.push(queue);
+        }
+        stats.clock_steps = shared.clock_steps.load(Relaxed);
+        stats.driver_wakes = shared.driver_wakes.load(Relaxed);
+        stats
+    }
+}

@@ -1,0 +1,108 @@
+//! Workers: tasks on the runtime that pull due jobs of one queue and run its handler.
+//!
+//! Workers are started when there is work and nobody idle to do it, up to the queue's concurrency, and leave when more
+//! are idle than a little burst would need. A job is started one at a time, by the worker that will run it now: until
+//! then it can still be cancelled, and none waits behind a handler that takes its time.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::handler::{self, HandlerPanic, Job, Outcome};
+use super::queue::Queue;
+use super::shared::Shared;
+use crate::partition::{Delivery, End};
+
+/// Idle workers that a queue keeps.
+const IDLE_MAX: usize = 8;
+
+/// Jobs that a worker runs before it lets other tasks of the runtime have a turn.
+const JOBS_PER_TURN: u32 = 32;
+
+/// The life of a worker.
+pub(super) async fn work<F, Fut>(shared: Arc<Shared>, queue: Arc<Queue>, handler: Arc<F>)
+where
+    F: Fn(Job) -> Fut + Send + Sync + 'static,
+    Fut: Future + Send + 'static,
+    Fut::Output: Outcome,
+{
+    let mut jobs_in_turn = 0;
+    loop {
+        if let Some(job) = shared.start_next(&queue) {
+            if queue.has_work() {
+                queue.call_worker(&shared);
+            }
+            run(&shared, &queue, &*handler, job).await;
+            jobs_in_turn += 1;
+            if jobs_in_turn >= JOBS_PER_TURN {
+                jobs_in_turn = 0;
+                tokio::task::yield_now().await;
+            }
+            continue;
+        }
+        if shared.is_stopping() || !wait(&shared, &queue).await {
+            break;
+        }
+    }
+    queue.worker_leaves();
+    // Work may have come after this worker looked and before it was off the books.
+    if queue.has_work() && !shared.is_stopping() && !shared.is_log_full() {
+        queue.call_worker(&shared);
+    }
+}
+
+/// Waits for a call. `false` when the worker should leave instead.
+async fn wait(shared: &Shared, queue: &Queue) -> bool {
+    let mut called = pin!(queue.work.notified());
+    // Listen, then say so, then look once more: whoever brings work after that look finds an idle worker to call.
+    called.as_mut().enable();
+    let already_idle = queue.worker_idles();
+    let is_busy = queue.has_work() && !shared.is_log_full();
+    let stays = already_idle < IDLE_MAX;
+    if !is_busy && stays && !shared.is_stopping() {
+        called.await;
+    }
+    queue.worker_returns();
+    is_busy || stays
+}
+
+async fn run<F, Fut>(shared: &Arc<Shared>, queue: &Queue, handler: &F, job: Job)
+where
+    F: Fn(Job) -> Fut,
+    Fut: Future,
+    Fut::Output: Outcome,
+{
+    let (handle, id, key) = (job.started.handle, job.started.id, job.started.key.clone());
+    if job.started.delivery == Delivery::AtMostOnce
+        && let Err(error) = shared.log_flushed(handle.partition()).await
+    {
+        // Not known to be started, so not begun: that is what at most once means.
+        tracing::error!(queue = %queue.name, %key, %id, %error, "the start of a job was not made durable; it is not run");
+        shared.finish(queue, handle, End::Failed);
+        return;
+    }
+    let end = handler::run_async(handler, job).await;
+    let end = report(queue, &key, id, end);
+    shared.finish(queue, handle, end);
+}
+
+/// Logs and counts how a handler ended.
+pub(super) fn report(
+    queue: &Queue,
+    key: &crate::partition::Key,
+    id: crate::partition::JobId,
+    end: Result<(), handler::BoxError>,
+) -> End {
+    let Err(error) = end else {
+        queue.counts.succeeded.fetch_add(1, Ordering::Relaxed);
+        return End::Done;
+    };
+    queue.counts.failed.fetch_add(1, Ordering::Relaxed);
+    queue.meters.failed.increment(1);
+    if error.is::<HandlerPanic>() {
+        queue.counts.panicked.fetch_add(1, Ordering::Relaxed);
+    }
+    tracing::warn!(queue = %queue.name, %key, %id, %error, "a job failed");
+    End::Failed
+}

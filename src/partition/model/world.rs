@@ -1,0 +1,321 @@
+//! A partition and its oracle, and the calls of a user on both.
+
+use super::input::Bytes;
+use super::oracle::{
+    Expected, FIRED_FOR_US, FIRED_MAX, HORIZON_US, Life, MDue, MJob, Oracle, PAYLOAD_BYTES_MAX, TICK_US,
+};
+use crate::partition::{
+    CancelOutcome, Config, Delivery, Draft, Due, End, Handle, Image, JobId, Key, LookupOutcome, MonoTime, Now,
+    OnConflict, Partition, PartitionId, Payload, Priority, Queue, QueueId, QueueName, Record, Refusal, Replay,
+    RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
+};
+
+const ID: PartitionId = PartitionId(3);
+const KEYS: u8 = 24;
+pub(super) const QUEUES: u16 = 3;
+
+pub(super) struct World {
+    pub(super) partition: Partition,
+    pub(super) oracle: Oracle,
+    pub(super) now: Now,
+    pub(super) records: Vec<Record>,
+    /// One after each record, if asked for.
+    images: Option<Vec<Image>>,
+}
+
+/// Why a call comes too late, or from the wrong one.
+enum Late {
+    Running,
+    Fired(Timestamp),
+    Changed(Version),
+    Unknown,
+}
+
+fn config() -> Config {
+    Config {
+        tick_us: TICK_US as u64,
+        horizon_us: HORIZON_US,
+        payload_bytes_max: PAYLOAD_BYTES_MAX,
+        fired_max: FIRED_MAX,
+        fired_for_us: FIRED_FOR_US,
+        is_logged: true,
+    }
+}
+
+impl World {
+    pub(super) fn new(bytes: &mut Bytes<'_>, is_traced: bool) -> World {
+        let now = bytes.first_now();
+        World {
+            partition: Partition::new(ID, config(), now),
+            oracle: Oracle::default(),
+            now,
+            records: Vec::new(),
+            images: is_traced.then(Vec::new),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn into_history(self) -> Vec<(Record, Image)> {
+        self.records.into_iter().zip(self.images.unwrap_or_default()).collect()
+    }
+
+    pub(super) fn step(&mut self, op: u8, bytes: &mut Bytes<'_>) {
+        match op % 16 {
+            0..=2 => self.schedule(bytes),
+            3 => {
+                // Siblings of one tick.
+                let (due, count) = (self.due(bytes), bytes.byte() % 12);
+                for _ in 0..count {
+                    self.schedule_at(due, bytes.byte(), bytes.byte(), bytes.byte());
+                }
+            }
+            4 | 5 => self.reschedule(bytes),
+            6 => self.cancel(bytes),
+            7 => self.lookup(bytes),
+            8 => {
+                self.pass(u64::from(bytes.byte()) * 97);
+                self.advance(bytes.budget());
+            }
+            9 | 10 => {
+                self.advance(bytes.budget());
+            }
+            11 => {
+                let queue = QueueId(u16::from(bytes.byte()) % QUEUES);
+                for _ in 0..bytes.byte() % 4 {
+                    self.start(queue);
+                }
+            }
+            12 => self.end(bytes),
+            13 => self.move_clocks(bytes),
+            14 => {
+                let budget = bytes.budget();
+                self.drain(budget.max(1));
+            }
+            _ => {
+                for _ in 0..bytes.byte() % 6 {
+                    self.jump_to_wake(1 + bytes.budget());
+                }
+            }
+        }
+    }
+
+    fn schedule(&mut self, bytes: &mut Bytes<'_>) {
+        let due = self.due(bytes);
+        self.schedule_at(due, bytes.byte(), bytes.byte(), bytes.byte());
+    }
+
+    fn schedule_at(&mut self, due: Due, key: u8, queue: u8, options: u8) {
+        let key = key % KEYS;
+        let queue = QueueId(u16::from(queue) % QUEUES);
+        let priority = Priority(options % 3);
+        let on_conflict = [OnConflict::Replace, OnConflict::Keep, OnConflict::Reject][usize::from(options / 3 % 3)];
+        let bytes = if options > 250 { PAYLOAD_BYTES_MAX + 1 } else { usize::from(options) % 9 };
+        let draft = Draft {
+            key: name(key),
+            queue: Queue { id: queue, name: queue_name(queue) },
+            payload: Payload::from(vec![options; bytes]),
+            due,
+            priority,
+            delivery: if options.is_multiple_of(2) { Delivery::AtLeastOnce } else { Delivery::AtMostOnce },
+            on_conflict,
+        };
+        let current = self.oracle.by_key.get(&key).map(|&job| self.oracle.jobs[job].handle);
+        let outcome = self.partition.schedule(current, draft, self.now);
+        self.note();
+        if bytes > PAYLOAD_BYTES_MAX {
+            return assert_eq!(outcome, Err(Refusal::PayloadTooLarge { bytes, max: PAYLOAD_BYTES_MAX }));
+        }
+        let due = match Oracle::read_due(due, self.now) {
+            Ok(due) => due,
+            Err(refusal) => return assert_eq!(outcome, Err(refusal)),
+        };
+        let handle_of = |job: usize| self.oracle.jobs[job].handle;
+        let expected = self.oracle.expect(key, on_conflict);
+        match (expected, outcome.expect("within the limits")) {
+            (Expected::Kept(job), ScheduleOutcome::Kept { handle })
+            | (Expected::Rejected(job), ScheduleOutcome::AlreadyScheduled { handle }) => {
+                return assert_eq!(handle, handle_of(job));
+            }
+            (Expected::New, ScheduleOutcome::Scheduled { handle }) => self.admit(handle, key, queue, priority, due),
+            (Expected::InPlaceOf(job), ScheduleOutcome::Replaced { handle, was }) => {
+                assert_eq!(was, self.oracle.jobs[job].due.told(self.now));
+                self.oracle.jobs[job].life = Life::Gone;
+                self.admit(handle, key, queue, priority, due);
+            }
+            odd => panic!("schedule: {odd:?}"),
+        }
+    }
+
+    fn admit(&mut self, handle: Handle, key: u8, queue: QueueId, priority: Priority, due: MDue) {
+        assert_eq!(self.oracle.by_handle(handle), None, "a handle is never used twice");
+        self.oracle.by_key.insert(key, self.oracle.jobs.len());
+        self.oracle.jobs.push(MJob {
+            handle,
+            id: JobId::new(ID, self.oracle.jobs.len() as u64),
+            key,
+            queue,
+            priority,
+            due,
+            version: Version::FIRST,
+            attempt: 0,
+            life: Life::Pending,
+            is_fresh: !due.is_tick_reached(self.now),
+        });
+    }
+
+    fn reschedule(&mut self, bytes: &mut Bytes<'_>) {
+        let due = self.due(bytes);
+        let (handle, job, expected) = self.pick(bytes);
+        let outcome = self.partition.reschedule(handle, due, expected, self.now);
+        self.note();
+        let due = match Oracle::read_due(due, self.now) {
+            Ok(due) => due,
+            Err(refusal) => return assert_eq!(outcome, Err(refusal)),
+        };
+        let expected = match self.standing(job, expected) {
+            Err(Late::Running) => RescheduleOutcome::Running,
+            Err(Late::Fired(at)) => RescheduleOutcome::AlreadyFired { at },
+            Err(Late::Changed(version)) => RescheduleOutcome::Changed { version },
+            Err(Late::Unknown) => RescheduleOutcome::NotFound,
+            Ok(job) => {
+                let job = &mut self.oracle.jobs[job];
+                let was = job.due.told(self.now);
+                (job.due, job.version) = (due, Version(job.version.0 + 1));
+                job.is_fresh = !due.is_tick_reached(self.now);
+                RescheduleOutcome::Rescheduled { was, version: job.version }
+            }
+        };
+        assert_eq!(outcome, Ok(expected));
+    }
+
+    fn cancel(&mut self, bytes: &mut Bytes<'_>) {
+        let (handle, job, expected) = self.pick(bytes);
+        let outcome = self.partition.cancel(handle, expected, self.now);
+        self.note();
+        let expected = match self.standing(job, expected) {
+            Err(Late::Running) => CancelOutcome::Running,
+            Err(Late::Fired(at)) => CancelOutcome::AlreadyFired { at },
+            Err(Late::Changed(version)) => CancelOutcome::Changed { version },
+            Err(Late::Unknown) => CancelOutcome::NotFound,
+            Ok(job) => {
+                self.oracle.jobs[job].life = Life::Gone;
+                CancelOutcome::Cancelled
+            }
+        };
+        assert_eq!(outcome, expected);
+    }
+
+    fn lookup(&mut self, bytes: &mut Bytes<'_>) {
+        let (handle, job, _) = self.pick(bytes);
+        let outcome = self.partition.lookup(handle, self.now);
+        match (outcome, self.standing(job, None)) {
+            (LookupOutcome::NotFound, Err(Late::Unknown)) => {}
+            (LookupOutcome::AlreadyFired { at }, Err(Late::Fired(began))) => assert_eq!(at, began),
+            (LookupOutcome::Running(view), Err(Late::Running)) => {
+                assert_eq!((view.handle, view.is_ready), (handle, false));
+            }
+            (LookupOutcome::Scheduled(view), Ok(job)) => {
+                let job = &self.oracle.jobs[job];
+                assert_eq!((view.handle, view.id, view.key), (job.handle, job.id, name(job.key)));
+                assert_eq!((view.queue, view.priority), (queue_name(job.queue), job.priority));
+                assert_eq!((view.version, view.attempt), (job.version, job.attempt));
+                assert_eq!(view.due, job.due.told(self.now));
+            }
+            odd => panic!("lookup: {odd:?}"),
+        }
+    }
+
+    /// A job, by the handle of a key, by one that may be stale, or by one that another partition gave out; and
+    /// a version to expect of it.
+    pub(super) fn pick(&self, bytes: &mut Bytes<'_>) -> (Handle, Option<usize>, Option<Version>) {
+        let (kind, at) = (bytes.byte(), bytes.byte());
+        let by_key = self.oracle.by_key.get(&(at % KEYS)).copied();
+        let any = self.oracle.jobs.len().checked_sub(1).map(|last| last - usize::from(at) % (last + 1));
+        let job = if kind.is_multiple_of(4) { any } else { by_key.or(any) };
+        let Some(job) = job else {
+            let nothing = Handle { index: crate::wheel::slab::Index { slot: at.into(), generation: 1 }, partition: ID };
+            return (nothing, None, None);
+        };
+        let (handle, version) = (self.oracle.jobs[job].handle, self.oracle.jobs[job].version);
+        match kind % 16 {
+            1 => (Handle { partition: PartitionId(4), ..handle }, None, None),
+            2 | 3 => (handle, Some(job), Some(version)),
+            5 => (handle, Some(job), Some(Version(version.0 + 1))),
+            7 => (handle, Some(job), Some(Version(version.0 - 1))),
+            _ => (handle, Some(job), None),
+        }
+    }
+
+    fn standing(&self, job: Option<usize>, expected: Option<Version>) -> Result<usize, Late> {
+        let job = job.ok_or(Late::Unknown)?;
+        let MJob { life, version, .. } = self.oracle.jobs[job];
+        match life {
+            Life::Running(_) => Err(Late::Running),
+            Life::Fired(at) => Err(Late::Fired(at)),
+            Life::Gone => Err(Late::Unknown),
+            Life::Pending if expected.is_some_and(|expected| expected != version) => Err(Late::Changed(version)),
+            Life::Pending => Ok(job),
+        }
+    }
+
+    /// Takes the record of the call just made.
+    pub(super) fn note(&mut self) {
+        let before = self.records.len();
+        self.records.extend(self.partition.drain_records());
+        assert!(self.records.len() <= before + 1, "a call is one record at most");
+        if let Some(images) = &mut self.images
+            && self.records.len() > before
+        {
+            images.push(self.partition.image());
+        }
+    }
+
+    pub(super) fn ready(&self) -> usize {
+        (0..QUEUES).map(|queue| self.partition.ready(QueueId(queue))).sum()
+    }
+
+    /// What must hold between any two calls.
+    pub(super) fn check(&self) {
+        self.partition.validate();
+        let count = |is: fn(&Life) -> bool| self.oracle.jobs.iter().filter(|job| is(&job.life)).count();
+        let running = count(|life| matches!(life, Life::Running(_)));
+        assert_eq!(self.partition.running(), running);
+        assert_eq!(self.partition.live(), running + count(|life| *life == Life::Pending));
+        assert_eq!(self.partition.fired_remembered(), self.oracle.fired.len());
+    }
+
+    /// Lets time go on until every job has fired, and sees that the records tell all of it.
+    pub(super) fn finish(mut self) {
+        // A wake may only turn a wheel; ten times a job, and for either wheel.
+        let mut wakes_left = 100 + 40 * self.oracle.jobs.len();
+        while self.jump_to_wake(100_000) {
+            self.drain(100_000);
+            wakes_left = wakes_left.checked_sub(1).expect("the wakes end");
+        }
+        self.drain(100_000);
+        for job in 0..self.oracle.jobs.len() {
+            if matches!(self.oracle.jobs[job].life, Life::Running(_)) {
+                self.end_job(job, End::Done);
+            }
+        }
+        self.check();
+        assert_eq!((self.partition.live(), self.ready()), (0, 0), "every job has fired");
+        let counts = self.partition.counts();
+        assert_eq!(counts.scheduled, counts.cancelled + counts.succeeded + counts.failed);
+
+        self.now.mono = MonoTime::from_micros(77);
+        let mut replay = Replay::new(ID, config(), self.now);
+        for record in self.records {
+            replay.apply(record, self.now).expect("what happened can be told");
+        }
+        assert_eq!(replay.image(), self.partition.image());
+    }
+}
+
+pub(super) fn name(key: u8) -> Key {
+    Key::new(format!("key-{key}")).expect("short")
+}
+
+fn queue_name(queue: QueueId) -> QueueName {
+    QueueName::new(format!("queue-{}", queue.0)).expect("short")
+}
