@@ -96,12 +96,14 @@ impl TestEngine {
     }
 
     /// Lets `time` pass. The clock stops at every instant at which something is due, and goes on when the handlers of
-    /// what fired have ended. Returns what fired, in order.
+    /// what fired have ended. Returns what has fired since it was last told,
+    /// in order.
     pub async fn advance(&self, time: Duration) -> Vec<FiredJob> {
         let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let end = self.clock.now().mono.saturating_add_micros(us);
+        let mut fired = Vec::new();
         loop {
-            self.settle().await;
+            fired.extend(self.settle().await);
             let now = self.clock.now();
             let next = self.engine.next_wake(now).unwrap_or(end).min(end);
             // Something that is due yet does not settle (its queue is busy) must not hold time up.
@@ -111,14 +113,16 @@ impl TestEngine {
                 break;
             }
         }
-        self.settle().await
+        fired.extend(self.settle().await);
+        fired
     }
 
     /// Sets the wall clock, forward or back, while no time passes. Returns what fired.
     pub async fn set_wall(&self, wall: impl Into<Timestamp>) -> Vec<FiredJob> {
-        self.settle().await;
+        let mut fired = self.settle().await;
         self.clock.set_wall(wall);
-        self.settle().await
+        fired.extend(self.settle().await);
+        fired
     }
 
     /// Waits until everything due has fired and its handlers have ended, and returns what has fired since it was last

@@ -56,6 +56,10 @@ impl LogProgress {
         LogProgress(watch::Sender::new(Progress { durable: next_record, ended: None }))
     }
 
+    pub(super) fn durable(&self) -> u64 {
+        self.0.borrow().durable
+    }
+
     pub(super) fn advance(&self, durable: u64) {
         self.0.send_modify(|progress| progress.durable = durable);
     }

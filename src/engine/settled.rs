@@ -27,7 +27,10 @@ impl Shared {
         let mut counts = Vec::with_capacity(self.cells.len());
         for cell in &self.cells {
             let owned = cell.lock();
-            if owned.partition.next_wake().is_due(self.clock.now()) || owned.partition.running() > 0 {
+            let now = self.clock.now();
+            // What is published counts too: until the driver has seen a new partition, its hint says that it is due.
+            let is_due = owned.partition.next_wake().is_due(now) || cell.wake().is_due(now);
+            if is_due || owned.partition.running() > 0 {
                 return None;
             }
             counts.push(owned.partition.counts());

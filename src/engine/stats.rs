@@ -34,8 +34,8 @@ pub struct Stats {
     pub lateness: Lateness,
     /// Each queue's own figures, in the order in which the queues were added.
     pub queues: Vec<QueueStats>,
-    /// Records that wait for the store.
-    pub log_pending: usize,
+    /// Records that the store has not taken yet.
+    pub log_pending: u64,
     /// Whether the store takes the engine's records; `true` without a store.
     pub is_store_healthy: bool,
     /// How often the wall clock was set.
@@ -97,10 +97,11 @@ impl Engine {
             stats.scheduled += counts.scheduled;
             stats.rescheduled += counts.rescheduled;
             stats.cancelled += counts.cancelled;
-            stats.log_pending += owned.log.len();
+            let log_end = owned.log.end();
             // The bounds are the same, so nothing can fail to fit.
             let _ = lateness_us.add(&owned.lateness_us);
             drop(owned);
+            stats.log_pending += log_end.saturating_sub(cell.progress.durable());
             stats.is_store_healthy &= !cell.progress.is_ended();
         }
         let at = |percentile| Duration::from_micros(lateness_us.value_at_quantile(percentile));

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use super::{JobId, Priority, Timestamp};
+use super::{JobId, Priority, Timestamp, Version};
 use crate::wheel::slab::Index;
 
 /// A job of the tick, by what orders it.
@@ -17,6 +17,8 @@ pub(super) struct Entry {
     pub(super) due: Timestamp,
     pub(super) id: JobId,
     pub(super) index: Index,
+    /// When the job was collected. The entry is void if it has changed since.
+    pub(super) version: Version,
 }
 
 #[derive(Debug, Default)]
@@ -53,8 +55,9 @@ impl TickBatch {
     /// Takes the first entry in order. With the last one, the batch's memory is given back.
     pub(super) fn take_first(&mut self) -> Option<Entry> {
         if self.runs.len() <= 1 {
-            let entry = self.runs.first_mut().and_then(VecDeque::pop_front);
-            if entry.is_none() {
+            let run = self.runs.first_mut()?;
+            let entry = run.pop_front();
+            if run.is_empty() {
                 self.give_back();
             }
             return entry;
@@ -63,15 +66,12 @@ impl TickBatch {
             let firsts = self.runs.iter_mut().enumerate();
             self.heads = firsts.filter_map(|(n, run)| Some(Reverse((run.pop_front()?, n)))).collect();
         }
-        let Some(Reverse((entry, n))) = self.heads.pop() else {
-            self.give_back();
-            return None;
-        };
+        let Reverse((entry, n)) = self.heads.pop()?;
         if let Some(next) = self.runs.get_mut(n).and_then(VecDeque::pop_front) {
             self.heads.push(Reverse((next, n)));
         }
         if self.heads.is_empty() {
-            self.runs.clear();
+            self.give_back();
         }
         Some(entry)
     }
@@ -98,6 +98,7 @@ mod tests {
             due: Timestamp::from_micros(7),
             id: JobId::new(PartitionId(0), sequence),
             index: Index { slot: 0, generation: 1 },
+            version: Version::FIRST,
         }
     }
 

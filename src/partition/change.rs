@@ -3,9 +3,9 @@
 use super::job::{Job, State};
 use super::time::micros_ceil;
 use super::{
-    CancelOutcome, Delivery, Due, Handle, JobId, JobView, Key, LookupOutcome, Now, OnConflict, Partition,
-    Payload, Priority, Queue, Record, RecordedDue, Refusal, RescheduleOutcome, ScheduleOutcome,
-    ScheduledRecord, TimeBase, Version,
+    CancelOutcome, Delivery, Due, Handle, JobId, JobView, Key, LookupOutcome, MonoTime, Now, OnConflict,
+    Partition, Payload, Priority, Queue, Record, RecordedDue, Refusal, RescheduleOutcome, ScheduleOutcome,
+    ScheduledRecord, TimeBase, Timestamp, Version,
 };
 use crate::wheel::slab::Slab;
 
@@ -32,7 +32,7 @@ pub struct Draft {
 enum Standing {
     Pending,
     Running,
-    Fired(super::Timestamp),
+    Fired(Timestamp),
     Changed(Version),
     Unknown,
 }
@@ -65,7 +65,10 @@ impl Partition {
             return Err(Refusal::NoSlot);
         }
         let replaced_job = replaced.and_then(|handle| self.job(handle));
-        debug_assert!(replaced_job.is_none_or(|job| job.key == draft.key), "an index maps a key to its own job");
+        debug_assert!(
+            replaced_job.is_none_or(|job| job.key == draft.key),
+            "an index maps a key to its own job"
+        );
         let (replaces, was) = (replaced_job.map(|job| job.id), replaced_job.map(|job| job.due.as_told(now)));
         let record = Record::Scheduled(ScheduledRecord {
             id: JobId::new(self.id, self.next_sequence),
@@ -135,7 +138,9 @@ impl Partition {
             None => LookupOutcome::NotFound,
             Some(job) => match job.state {
                 State::Fired(at) => LookupOutcome::AlreadyFired { at },
-                State::Running(_) => self.view(handle, job, now).map_or(LookupOutcome::NotFound, LookupOutcome::Running),
+                State::Running(_) => {
+                    self.view(handle, job, now).map_or(LookupOutcome::NotFound, LookupOutcome::Running)
+                }
                 _ => self.view(handle, job, now).map_or(LookupOutcome::NotFound, LookupOutcome::Scheduled),
             },
         }
@@ -164,7 +169,12 @@ impl Partition {
                 (TimeBase::Mono, now.wall.saturating_add_micros(delay_us), delay_us)
             }
         };
-        if ahead_us > self.config.horizon_us {
+        // What lies in the last tick of a clock would be cut short, or would wait for a tick that never comes.
+        let tick_us = self.config.tick_us;
+        let is_past_wall = wall > Timestamp::MAX.saturating_sub_micros(tick_us);
+        let is_past_mono = base == TimeBase::Mono
+            && MonoTime::MAX.micros_since(now.mono) <= ahead_us.saturating_add(tick_us);
+        if ahead_us > self.config.horizon_us || is_past_wall || is_past_mono {
             return Err(Refusal::PastHorizon { horizon_s: self.config.horizon_us / 1_000_000 });
         }
         Ok(RecordedDue { base, wall })

@@ -6,7 +6,7 @@
 //! it known which comes first.
 
 use super::batch::Entry;
-use super::{MonoTime, Now, Partition, State, Timestamp};
+use super::{Job, MonoTime, Now, Partition, State, Timestamp};
 
 /// When a partition next has something to do, on each clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -48,7 +48,8 @@ impl Partition {
         let mut left = budget;
         let ticks = Ticks {
             wall: now.wall.ticks_floor(self.config.tick_us),
-            mono: now.mono.as_micros() / self.config.tick_us,
+            // Should a caller read its clock before another that got here first, nothing is lost for it.
+            mono: (now.mono.as_micros() / self.config.tick_us).max(self.mono.now()),
         };
         loop {
             // A tick whose release was cut short comes before anything else.
@@ -71,8 +72,9 @@ impl Partition {
             }
         }
         // Nothing is due: bring the wheels up to now, across an empty stretch, so that near jobs land on low levels.
-        self.wall.advance(ticks.wall, 1, |_| debug_assert!(false, "nothing was due"));
-        self.mono.advance(ticks.mono, 1, |_| debug_assert!(false, "nothing was due"));
+        let wall = self.wall.advance(ticks.wall, 0, |_| {});
+        let mono = self.mono.advance(ticks.mono, 0, |_| {});
+        debug_assert!(wall.done && mono.done, "nothing was due");
         true
     }
 
@@ -87,7 +89,7 @@ impl Partition {
             let is_past = tick <= self.wall.now();
             if is_past { Timestamp::from_micros(i64::MIN) } else { Timestamp::from_ticks(tick, tick_us) }
         });
-        let held = self.held.first_key_value().map(|(&(due, _), _)| due);
+        let held = self.held.first_key_value().map(|(&(due, _), _)| due.tick_start(tick_us));
         let mono = self.mono.next_deadline();
         Wake {
             wall: match (wheel, held) {
@@ -106,11 +108,13 @@ impl Partition {
             .filter(|&tick| tick <= ticks.wall.max(self.wall.now()))
             .map(|tick| ticks.wall.saturating_sub(tick));
         let mono = self.mono.next_deadline().filter(|&tick| tick <= ticks.mono).map(|tick| ticks.mono - tick);
+        // Held jobs keep to the ticks as well: those of one tick must come in order.
         let held = self
             .held
             .first_key_value()
-            .filter(|&(&(due, _), _)| due <= now.wall)
-            .map(|(&(due, _), _)| ticks.wall.saturating_sub(due.ticks_ceil(self.config.tick_us)));
+            .map(|(&(due, _), _)| (due, due.ticks_ceil(self.config.tick_us)))
+            .filter(|&(due, tick)| due <= now.wall && tick <= ticks.wall)
+            .map(|(_, tick)| ticks.wall - tick);
         // `None` is less than any age.
         wall.max(mono).max(held)
     }
@@ -123,7 +127,7 @@ impl Partition {
             let Some(job) = jobs.at_mut(slot) else { return };
             job.state = State::Collected;
             let due = job.due.as_told(now);
-            batch.gather(Entry { priority: job.priority, due, id: job.id, index });
+            batch.gather(Entry { priority: job.priority, due, id: job.id, index, version: job.version });
         };
         let progress = wall.advance(ticks.wall.saturating_sub(age), *left, |timer| gather(timer.value));
         *left -= progress.fired + progress.moved;
@@ -135,7 +139,8 @@ impl Partition {
         if !progress.done {
             return false;
         }
-        let horizon = Timestamp::from_ticks(ticks.wall.saturating_sub(age), self.config.tick_us).min(now.wall);
+        let horizon =
+            Timestamp::from_ticks(ticks.wall.saturating_sub(age), self.config.tick_us).min(now.wall);
         while let Some(first) = held.first_entry()
             && first.key().0 <= horizon
         {
@@ -156,7 +161,9 @@ impl Partition {
             }
             *left -= 1;
             let Some(entry) = self.batch.take_first() else { break };
-            let collected = self.jobs.get(entry.index).filter(|job| job.state == State::Collected);
+            // A job that was moved since may have been collected anew, for another place in the order.
+            let is_same = |job: &&Job| job.state == State::Collected && job.version == entry.version;
+            let collected = self.jobs.get(entry.index).filter(is_same);
             let Some(queue) = collected.map(|job| job.queue) else { continue };
             if let Some(Some(ready)) = self.queues.get_mut(usize::from(queue.0)) {
                 ready.push(&mut self.jobs, entry.index.slot);

@@ -9,6 +9,10 @@ use super::job::State;
 use super::{Partition, Payload, Timestamp};
 use crate::wheel::slab::Index;
 
+/// How many fired jobs are forgotten for one that comes. A burst of them grows old all at once, and no call may take
+/// as long as forgetting it whole would.
+const FORGET_MAX: usize = 16;
+
 #[derive(Debug, Default)]
 pub(super) struct FiredMemory {
     /// Oldest first, each with the instant at which its handler ended.
@@ -58,7 +62,8 @@ impl Partition {
         }
         self.fired.push(index, at);
         let oldest = at.saturating_sub_micros(self.config.fired_for_us);
-        while let Some(index) = self.fired.pop_excess(self.config.fired_max, oldest) {
+        for _ in 0..FORGET_MAX {
+            let Some(index) = self.fired.pop_excess(self.config.fired_max, oldest) else { break };
             let handle = self.handle(index);
             if let Some(job) = self.jobs.remove(index) {
                 self.forgotten.push((job.key, handle));

@@ -1,7 +1,8 @@
 //! A job in the job table, and where it stands.
 
 use super::{
-    Delivery, JobId, Key, MonoTime, Now, PartitionId, Payload, Priority, QueueId, TimeBase, Timestamp, Version,
+    Delivery, JobId, Key, MonoTime, Now, PartitionId, Payload, Priority, QueueId, TimeBase, Timestamp,
+    Version,
 };
 use crate::wheel;
 use crate::wheel::slab::Index;
@@ -74,7 +75,7 @@ impl JobDue {
 pub(super) enum State {
     /// On the wheel of its time base.
     Waiting(wheel::Handle),
-    /// Its instant is ahead, yet the wheel is past it: the wall clock was set back. In `Partition::held`.
+    /// Its tick is ahead, yet the wheel is past it: the wall clock was set back. In `Partition::held`.
     Held,
     /// Off the wheel, in the batch of the tick that is being collected.
     Collected,

@@ -93,7 +93,7 @@ pub struct Partition {
     wall: Wheel<u32>,
     /// Jobs due after a delay, by ticks of the monotonic clock.
     mono: Wheel<u32>,
-    /// Jobs whose instant the wall wheel has passed although the wall clock, set back, has not.
+    /// Jobs whose tick the wall wheel has passed although the wall clock, set back, has not.
     held: BTreeMap<(Timestamp, JobId), u32>,
     /// The tick that is being collected or released.
     batch: TickBatch,
@@ -186,6 +186,7 @@ impl Partition {
 
     /// Takes the records formed since the last call, in order. Empty unless [`Config::is_logged`].
     pub fn drain_records(&mut self) -> std::vec::Drain<'_, Record> {
+        shrink_idle(&mut self.records);
         self.records.drain(..)
     }
 
@@ -197,6 +198,7 @@ impl Partition {
     /// Takes the fired jobs forgotten since the last call: an index from key to handle should drop those entries that
     /// still name the handle.
     pub fn drain_forgotten(&mut self) -> std::vec::Drain<'_, (Key, Handle)> {
+        shrink_idle(&mut self.forgotten);
         self.forgotten.drain(..)
     }
 
@@ -303,7 +305,8 @@ impl Partition {
             }
             TimeBase::Wall => {
                 let tick = job.due.wall.ticks_ceil(tick_us);
-                if tick > self.wall.now() || job.due.is_reached(now) {
+                let is_due = tick <= now.wall.ticks_floor(tick_us) && job.due.is_reached(now);
+                if tick > self.wall.now() || is_due {
                     State::Waiting(self.wall.insert(tick, index.slot))
                 } else {
                     // The wheel would fire it at once: it was here before the wall clock was set back.
@@ -407,6 +410,14 @@ impl Partition {
         for queue in queues {
             queue.validate(&self.jobs);
         }
+    }
+}
+
+/// Gives memory back that a burst has left, once most of it is idle.
+fn shrink_idle<T>(buffer: &mut Vec<T>) {
+    const KEPT: usize = 1024;
+    if buffer.capacity() > KEPT && buffer.len() < buffer.capacity() / 4 {
+        buffer.shrink_to(KEPT.max(buffer.len() * 2));
     }
 }
 

@@ -155,7 +155,9 @@ pub struct JobView {
 #[non_exhaustive]
 pub enum Refusal {
     /// The payload is larger than the engine's limit.
-    #[error("the payload has {bytes} bytes, the limit is {max}; store it elsewhere and schedule a reference, or raise the limit")]
+    #[error(
+        "the payload has {bytes} bytes, the limit is {max}; store it elsewhere and schedule a reference, or raise the limit"
+    )]
     PayloadTooLarge {
         /// How many bytes it has.
         bytes: usize,
@@ -163,7 +165,9 @@ pub enum Refusal {
         max: usize,
     },
     /// The due time lies further ahead than the engine's horizon.
-    #[error("the due time lies beyond the horizon of {horizon_s} seconds from now; use an earlier one, or raise the horizon")]
+    #[error(
+        "the due time lies beyond the horizon of {horizon_s} seconds from now; use an earlier one, or raise the horizon"
+    )]
     PastHorizon {
         /// How far ahead a job may be due, in seconds.
         horizon_s: u64,

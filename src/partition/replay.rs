@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use super::job::{Job, JobDue, State};
 use super::{
-    Config, Delivery, End, Handle, JobId, Key, MonoTime, Now, Partition, PartitionId, Payload, Priority, Queue, QueueId,
-    Record, RecordedDue, ScheduledRecord, TimeBase, Timestamp, Version,
+    Config, Delivery, End, Handle, JobId, Key, MonoTime, Now, Partition, PartitionId, Payload, Priority,
+    Queue, QueueId, Record, RecordedDue, ScheduledRecord, TimeBase, Timestamp, Version,
 };
 use crate::wheel::slab::Index;
 
@@ -67,7 +67,9 @@ pub struct FiredImage {
 #[non_exhaustive]
 pub enum ReplayError {
     /// The record is about a job that the state does not have.
-    #[error("a record is about job {0}, which is not there; the log does not belong to this state, or has a gap")]
+    #[error(
+        "a record is about job {0}, which is not there; the log does not belong to this state, or has a gap"
+    )]
     UnknownJob(JobId),
     /// The record takes a job that the state already has.
     #[error("a record takes job {0}, which is already there; the log was applied twice")]
@@ -117,7 +119,8 @@ impl Replay {
         for fired in image.fired {
             self.check_new(fired.id)?;
             let ended_at = fired.ended_at;
-            let index = self.partition.jobs.insert(fired.into_tombstone()).map_err(|_| ReplayError::NoSlot)?;
+            let index =
+                self.partition.jobs.insert(fired.into_tombstone()).map_err(|_| ReplayError::NoSlot)?;
             self.partition.fired.push(index, ended_at);
         }
         self.partition.next_sequence = self.partition.next_sequence.max(image.next_sequence);
@@ -130,9 +133,15 @@ impl Replay {
     /// When it cannot follow the state. The state is then not to be used.
     pub fn apply(&mut self, record: Record, now: Now) -> Result<(), ReplayError> {
         let id = record.id();
+        if id.partition() != self.partition.id {
+            return Err(ReplayError::ForeignJob(id));
+        }
         match record {
             Record::Scheduled(scheduled) => {
-                self.check_new(id)?;
+                // Jobs are taken in the order of their ids. An older one was there: it must not come back.
+                if id.sequence() < self.partition.next_sequence {
+                    return Err(ReplayError::KnownJob(id));
+                }
                 let replaced = match scheduled.replaces {
                     None => None,
                     Some(old) => Some(self.by_id.remove(&old).ok_or(ReplayError::UnknownJob(old))?),

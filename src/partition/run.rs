@@ -1,7 +1,9 @@
 //! From ready to fired: a queue takes a job, and says how its handler ended.
 
 use super::job::State;
-use super::{Delivery, Handle, JobId, Key, Now, Partition, Payload, Priority, QueueId, Record, Timestamp, Version};
+use super::{
+    Delivery, Handle, JobId, Key, Now, Partition, Payload, Priority, QueueId, Record, Timestamp, Version,
+};
 
 /// How many jobs one call may find to be early, and put back, before it gives up for now.
 const EARLY_MAX: usize = 64;

@@ -60,6 +60,11 @@ impl Timestamp {
         u64::try_from(self.0).unwrap_or(0).div_ceil(tick_us)
     }
 
+    /// When the tick begins that belongs to the instant. Before the epoch there are no ticks to wait for.
+    pub(super) fn tick_start(self, tick_us: u64) -> Self {
+        if self.0 <= 0 { self } else { Timestamp::from_ticks(self.ticks_ceil(tick_us), tick_us) }
+    }
+
     pub(super) fn from_ticks(ticks: u64, tick_us: u64) -> Self {
         Timestamp(i64::try_from(ticks.saturating_mul(tick_us)).unwrap_or(i64::MAX))
     }
@@ -87,8 +92,11 @@ impl From<SystemTime> for Timestamp {
 impl From<Timestamp> for SystemTime {
     fn from(timestamp: Timestamp) -> Self {
         let distance = Duration::from_micros(timestamp.0.unsigned_abs());
-        let instant =
-            if timestamp.0 >= 0 { UNIX_EPOCH.checked_add(distance) } else { UNIX_EPOCH.checked_sub(distance) };
+        let instant = if timestamp.0 >= 0 {
+            UNIX_EPOCH.checked_add(distance)
+        } else {
+            UNIX_EPOCH.checked_sub(distance)
+        };
         instant.unwrap_or(UNIX_EPOCH)
     }
 }

@@ -144,6 +144,11 @@ impl MDue {
         if self.us <= 0 { self.us } else { (self.us + TICK_US - 1) / TICK_US * TICK_US }
     }
 
+    /// There, the wall has no ticks by which its jobs could be compared with those of the other clock.
+    pub(super) fn is_before_epoch(&self) -> bool {
+        self.base == TimeBase::Wall && self.us <= 0
+    }
+
     pub(super) fn told(&self, now: Now) -> Timestamp {
         let wall = self.us - self.clock(now) + i128::from(now.wall.as_micros());
         Timestamp::from_micros(wall.try_into().expect("the model stays within what can be named"))

@@ -5,9 +5,9 @@ use super::oracle::{
     Expected, FIRED_FOR_US, FIRED_MAX, HORIZON_US, Life, MDue, MJob, Oracle, PAYLOAD_BYTES_MAX, TICK_US,
 };
 use crate::partition::{
-    CancelOutcome, Config, Delivery, Draft, Due, End, Handle, Image, JobId, Key, LookupOutcome, MonoTime, Now,
-    OnConflict, Partition, PartitionId, Payload, Priority, Queue, QueueId, QueueName, Record, Refusal, Replay,
-    RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
+    CancelOutcome, Config, Delivery, Draft, Due, End, Handle, Image, JobId, Key, LookupOutcome, MonoTime,
+    Now, OnConflict, Partition, PartitionId, Payload, Priority, Queue, QueueId, QueueName, Record, Refusal,
+    Replay, RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
 };
 
 const ID: PartitionId = PartitionId(3);
@@ -24,6 +24,7 @@ pub(super) struct World {
 }
 
 /// Why a call comes too late, or from the wrong one.
+#[derive(Debug)]
 enum Late {
     Running,
     Fired(Timestamp),
@@ -108,7 +109,8 @@ impl World {
         let key = key % KEYS;
         let queue = QueueId(u16::from(queue) % QUEUES);
         let priority = Priority(options % 3);
-        let on_conflict = [OnConflict::Replace, OnConflict::Keep, OnConflict::Reject][usize::from(options / 3 % 3)];
+        let on_conflict =
+            [OnConflict::Replace, OnConflict::Keep, OnConflict::Reject][usize::from(options / 3 % 3)];
         let bytes = if options > 250 { PAYLOAD_BYTES_MAX + 1 } else { usize::from(options) % 9 };
         let draft = Draft {
             key: name(key),
@@ -136,7 +138,9 @@ impl World {
             | (Expected::Rejected(job), ScheduleOutcome::AlreadyScheduled { handle }) => {
                 return assert_eq!(handle, handle_of(job));
             }
-            (Expected::New, ScheduleOutcome::Scheduled { handle }) => self.admit(handle, key, queue, priority, due),
+            (Expected::New, ScheduleOutcome::Scheduled { handle }) => {
+                self.admit(handle, key, queue, priority, due)
+            }
             (Expected::InPlaceOf(job), ScheduleOutcome::Replaced { handle, was }) => {
                 assert_eq!(was, self.oracle.jobs[job].due.told(self.now));
                 self.oracle.jobs[job].life = Life::Gone;
@@ -233,7 +237,8 @@ impl World {
         let any = self.oracle.jobs.len().checked_sub(1).map(|last| last - usize::from(at) % (last + 1));
         let job = if kind.is_multiple_of(4) { any } else { by_key.or(any) };
         let Some(job) = job else {
-            let nothing = Handle { index: crate::wheel::slab::Index { slot: at.into(), generation: 1 }, partition: ID };
+            let nothing =
+                Handle { index: crate::wheel::slab::Index { slot: at.into(), generation: 1 }, partition: ID };
             return (nothing, None, None);
         };
         let (handle, version) = (self.oracle.jobs[job].handle, self.oracle.jobs[job].version);
@@ -253,7 +258,9 @@ impl World {
             Life::Running(_) => Err(Late::Running),
             Life::Fired(at) => Err(Late::Fired(at)),
             Life::Gone => Err(Late::Unknown),
-            Life::Pending if expected.is_some_and(|expected| expected != version) => Err(Late::Changed(version)),
+            Life::Pending if expected.is_some_and(|expected| expected != version) => {
+                Err(Late::Changed(version))
+            }
             Life::Pending => Ok(job),
         }
     }
@@ -288,11 +295,11 @@ impl World {
     pub(super) fn finish(mut self) {
         // A wake may only turn a wheel; ten times a job, and for either wheel.
         let mut wakes_left = 100 + 40 * self.oracle.jobs.len();
+        self.drain(100_000);
         while self.jump_to_wake(100_000) {
             self.drain(100_000);
             wakes_left = wakes_left.checked_sub(1).expect("the wakes end");
         }
-        self.drain(100_000);
         for job in 0..self.oracle.jobs.len() {
             if matches!(self.oracle.jobs[job].life, Life::Running(_)) {
                 self.end_job(job, End::Done);
