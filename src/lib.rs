@@ -1,5 +1,49 @@
-//! placeholder
+//! Reveille fires jobs on time and does not lose them.
+//!
+//! A service embeds it to run things at an instant: open a ticket sale at 10:00:00.000, ring an alarm, close an
+//! auction, expire an order, retry a call. It schedules by its own business key, and moves or cancels by that key in O(1),
+//! whether ten jobs are pending or ten million.
+//!
+//! ```
+//! use std::time::{Duration, SystemTime};
+//! use reveille::{Engine, Job};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let engine = Engine::builder()
+//!     .queue("open_sale", |job: Job| async move { println!("{} opens", job.key()) })
+//!     .start()
+//!     .await?;
+//!
+//! let ten = SystemTime::now() + Duration::from_millis(20);
+//! engine.schedule_raw("open_sale", "500 seats").key("concert:42").at(ten).await?;
+//! engine.reschedule("concert:42", ten + Duration::from_millis(10)).await?;
+//! engine.idle().await;
+//! # Ok(()) }
+//! ```
+//!
+//! # What it promises
+//! - **Never early**: across clock steps, restarts and catch-up.
+//! - **Cancel means cancel**: after an acknowledged cancel the job never fires. Cancel against fire has one winner, and the
+//!   answer says which.
+//! - **Definite answers**: what a call did is a value to match on, not a hope. A reschedule never brings a fired job back.
+//! - **At least once**, or at most once where you ask for it.
+//! - **Order**: jobs of one partition and one tick fire by (priority, due, sequence).
+//! - **Late, never dropped**: overload makes jobs late. It drops none.
+//! - **Everything is bounded**, and at a bound there is a typed error that says what to do.
+//!
+//! # Where to look
+//! - [`Engine::builder`] for queues, handlers and limits; [`Task`] for typed payloads.
+//! - [`Engine::schedule`], [`Engine::reschedule`], [`Engine::cancel`], [`Engine::lookup`], and [`Commit`], their answer.
+//! - [`testing`] for time travel in your own tests.
+//! - [`wheel`] and [`partition`] if you want the parts without the engine. They do no I/O and read no clock.
+//!
+//! # Metrics
+//! Through the `metrics` crate, by queue: the counters `reveille_jobs_fired_total` and `reveille_jobs_failed_total`, and the
+//! histogram `reveille_job_lateness_seconds`. Install a recorder before the engine starts. [`Engine::stats`] has these
+//! and more without one. Logs go through `tracing`; payloads are never in them.
+
 #![deny(missing_docs)]
+#![warn(missing_debug_implementations)]
 
 pub mod clock;
 mod engine;
@@ -10,11 +54,12 @@ pub mod wheel;
 
 pub use clock::{Clock, Profile};
 pub use engine::{
-    BoxError, Builder, CallError, CancelError, Commit, Engine, Job, Lateness, Outcome, QUEUES_MAX, QueueConfig,
-    QueueError, QueueStats, RescheduleError, Schedule, ScheduleError, ShutdownReport, StartError, Stats, Target, Task,
+    BoxError, Builder, CallError, CancelError, Commit, Engine, Job, Lateness, Outcome, QUEUES_MAX,
+    QueueConfig, QueueError, QueueStats, RescheduleError, Schedule, ScheduleError, ShutdownReport,
+    StartError, Stats, Target, Task,
 };
 pub use partition::{
-    CancelOutcome, Due, Handle, InvalidKey, JobId, JobView, KEY_BYTES_MAX, Key, LookupOutcome, OnConflict, PartitionId,
-    Payload, Priority, Refusal, RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
+    CancelOutcome, Due, Handle, InvalidKey, JobId, JobView, KEY_BYTES_MAX, Key, LookupOutcome, OnConflict,
+    PartitionId, Payload, Priority, Refusal, RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
 };
 pub use store::Durability;

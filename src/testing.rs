@@ -26,8 +26,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::clock::{Clock, ManualClock};
-use crate::engine::{Builder, Engine, Job, StartError};
-use crate::partition::{JobId, Key, Payload, Timestamp, Version};
+use crate::engine::{Builder, Engine, StartError};
+use crate::partition::{JobId, Key, Payload, QueueName, Started, Timestamp, Version};
 
 /// An engine whose time stands still until the test moves it. Has everything that an [`Engine`] has.
 pub struct TestEngine {
@@ -72,7 +72,7 @@ impl TestEngine {
         let sink = Arc::clone(&fired);
         let builder = builder
             .clock(Clock::Manual(Arc::clone(&clock)))
-            .probe(Box::new(move |job| sink.lock().push(FiredJob::new(job))));
+            .probe(Box::new(move |queue, job| sink.lock().push(FiredJob::new(queue, job))));
         let engine = builder.start().await?;
         Ok(TestEngine { engine, clock, fired, patience: Duration::from_secs(10) })
     }
@@ -149,22 +149,25 @@ impl Deref for TestEngine {
 
 impl fmt::Debug for TestEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TestEngine").field("engine", &self.engine).field("clock", &self.clock).finish_non_exhaustive()
+        f.debug_struct("TestEngine")
+            .field("engine", &self.engine)
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
     }
 }
 
 impl FiredJob {
-    fn new(job: &Job) -> Self {
+    fn new(queue: &QueueName, job: &Started) -> Self {
         FiredJob {
-            key: job.key().clone(),
-            queue: job.queue().to_owned(),
-            id: job.id(),
-            version: job.version(),
-            attempt: job.attempt(),
-            due: job.due(),
-            fired_at: job.fired_at(),
-            lateness: job.lateness(),
-            payload: job.payload().clone(),
+            key: job.key.clone(),
+            queue: queue.as_str().to_owned(),
+            id: job.id,
+            version: job.version,
+            attempt: job.attempt,
+            due: job.due,
+            fired_at: job.fired_at,
+            lateness: Duration::from_micros(job.lateness_us),
+            payload: job.payload.clone(),
         }
     }
 }

@@ -2,9 +2,9 @@
 
 mod common;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::future::Future;
 use std::time::Duration;
 
 use common::{Keys, TEN_O_CLOCK, at_ms, ms, nothing};
@@ -169,7 +169,9 @@ fn starting_outside_a_runtime_is_a_typed_error() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut start = Box::pin(Engine::builder().start());
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    let std::task::Poll::Ready(outside) = start.as_mut().poll(&mut context) else { panic!("it does not wait") };
+    let std::task::Poll::Ready(outside) = start.as_mut().poll(&mut context) else {
+        panic!("it does not wait")
+    };
     assert!(matches!(outside, Err(StartError::NoRuntime)));
     let inside = runtime.block_on(Engine::builder().start());
     assert!(inside.is_ok());

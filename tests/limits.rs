@@ -10,8 +10,8 @@ use common::{TEN_O_CLOCK, at_ms, ms, nothing};
 use reveille::store::{Batch, Loaded, Store, StoreError, StoreFuture};
 use reveille::testing::TestEngine;
 use reveille::{
-    CallError, CancelError, CancelOutcome, Durability, Engine, InvalidKey, OnConflict, PartitionId, QueueConfig,
-    Refusal, RescheduleError, ScheduleError, ScheduleOutcome, StartError, Timestamp,
+    CallError, CancelError, CancelOutcome, Durability, Engine, InvalidKey, OnConflict, PartitionId,
+    QueueConfig, Refusal, RescheduleError, ScheduleError, ScheduleOutcome, StartError, Timestamp,
 };
 
 #[tokio::test]
@@ -52,14 +52,18 @@ async fn promise_9_due_times_lie_within_the_horizon() {
     engine.schedule_raw("q", "").key("near").at(at_ms(60_000)).await.unwrap();
     let past_horizon = |refused| matches!(refused, Refusal::PastHorizon { horizon_s: 60 });
     for far in [at_ms(60_001), Timestamp::MAX] {
-        let Err(ScheduleError::Refused(refused)) = schedule().at(far).into_outcome() else { panic!("{far:?}") };
+        let Err(ScheduleError::Refused(refused)) = schedule().at(far).into_outcome() else {
+            panic!("{far:?}")
+        };
         assert!(past_horizon(refused));
         let moved = engine.reschedule("near", far).into_outcome();
         let Err(RescheduleError::Refused(refused)) = moved else { panic!("{moved:?}") };
         assert!(past_horizon(refused));
     }
     for far in [Duration::from_micros(60_000_001), Duration::MAX] {
-        let Err(ScheduleError::Refused(refused)) = schedule().after(far).into_outcome() else { panic!("{far:?}") };
+        let Err(ScheduleError::Refused(refused)) = schedule().after(far).into_outcome() else {
+            panic!("{far:?}")
+        };
         assert!(past_horizon(refused));
     }
     assert_eq!(engine.jobs(), 1);

@@ -82,7 +82,9 @@ async fn promise_1_never_early_when_the_wall_clock_is_set() {
 #[tokio::test]
 async fn promise_3_cancel_means_cancel_also_for_a_job_that_is_due() {
     let engine =
-        TestEngine::start(Engine::builder().queue(QueueConfig::new("q").paused(), nothing), TEN_O_CLOCK).await.unwrap();
+        TestEngine::start(Engine::builder().queue(QueueConfig::new("q").paused(), nothing), TEN_O_CLOCK)
+            .await
+            .unwrap();
     for key in ["kept", "cancelled", "moved"] {
         engine.schedule_raw("q", "").key(key).at(at_ms(10)).await.unwrap();
     }
@@ -131,7 +133,10 @@ async fn promise_4_outcomes_are_definite_by_key_and_by_handle() {
     assert_eq!(wrong, RescheduleOutcome::Changed { version: Version(1) });
     let right = engine.reschedule_if(second, Version(1), at_ms(40)).await.unwrap();
     assert_eq!(right, RescheduleOutcome::Rescheduled { was: at_ms(30), version: Version(2) });
-    assert_eq!(engine.cancel_if("k", Version(1)).await.unwrap(), CancelOutcome::Changed { version: Version(2) });
+    assert_eq!(
+        engine.cancel_if("k", Version(1)).await.unwrap(),
+        CancelOutcome::Changed { version: Version(2) }
+    );
     let LookupOutcome::Scheduled(view) = engine.lookup("k") else { panic!("{:?}", engine.lookup("k")) };
     assert_eq!((view.due, view.version, view.queue.as_str()), (at_ms(40), Version(2), "q"));
 
@@ -234,13 +239,15 @@ async fn promise_7_order_within_a_tick() {
 async fn promise_7_ticks_fire_in_order_also_in_catch_up() {
     let order = Keys::default();
     let log = order.clone();
-    let builder = Engine::builder().partitions(1).inline_queue("q", move |job: &Job| log.push(job.key().as_str()));
+    let builder =
+        Engine::builder().partitions(1).inline_queue("q", move |job: &Job| log.push(job.key().as_str()));
     let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap();
     // Every fifth follows the other clock; all become due at once when the time jumps.
     for n in 0..2_000u64 {
         let at = (n * 7_919) % 2_000 + 1;
         let schedule = engine.schedule_raw("q", "").key(format!("{at:04}"));
-        let commit = if n % 5 == 0 { schedule.after(ms(at * 1_000)) } else { schedule.at(at_ms(at as i64 * 1_000)) };
+        let commit =
+            if n % 5 == 0 { schedule.after(ms(at * 1_000)) } else { schedule.at(at_ms(at as i64 * 1_000)) };
         commit.await.unwrap();
     }
     engine.clock().advance(Duration::from_secs(3_000));
@@ -291,7 +298,10 @@ async fn promise_8_late_never_dropped() {
     let stats = engine.stats();
     let bad = &stats.queues[1];
     assert_eq!((bad.fired, bad.failed, bad.panicked, bad.succeeded), (3_000, 3_000, 2_000, 0));
-    assert_eq!((stats.fired, stats.succeeded, stats.pending, stats.ready, stats.running), (9_000, 6_000, 0, 0, 0));
+    assert_eq!(
+        (stats.fired, stats.succeeded, stats.pending, stats.ready, stats.running),
+        (9_000, 6_000, 0, 0, 0)
+    );
     let report = engine.shutdown(ms(1_000)).await;
     assert_eq!((report.still_running, report.pending), (0, 0));
 }

@@ -74,7 +74,9 @@ async fn promise_4_the_outcomes_of_two_threads_on_the_same_keys_add_up() {
                 let (mut taken, mut gone) = (0usize, 0usize);
                 let mut random = caller + 1;
                 for _ in 0..100_000 {
-                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    random = random
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
                     let (dice, key) = ((random >> 33) % 4, format!("k{}", (random >> 40) % 500));
                     let delay = Duration::from_micros((random >> 50) % 3_000);
                     match dice {
@@ -135,7 +137,8 @@ async fn an_earlier_insert_wakes_the_driver_and_a_later_one_does_not_delay_it() 
 /// Pause and resume, again and again, under load: no wake-up of a worker is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pausing_under_load_loses_nothing() {
-    let engine = Engine::builder().queue(QueueConfig::new("q").concurrency(3), nothing).start().await.unwrap();
+    let engine =
+        Engine::builder().queue(QueueConfig::new("q").concurrency(3), nothing).start().await.unwrap();
     for round in 0..300u64 {
         for n in 0..50 {
             engine.schedule_raw("q", "").after(Duration::from_micros(n * 20)).await.unwrap();

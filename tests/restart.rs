@@ -9,7 +9,8 @@ use common::{TEN_O_CLOCK, at_ms, ms, nothing};
 use reveille::store::MemoryStore;
 use reveille::testing::TestEngine;
 use reveille::{
-    CancelOutcome, Engine, Job, LookupOutcome, OnConflict, QueueConfig, RescheduleOutcome, StartError, Timestamp,
+    CancelOutcome, Engine, Job, LookupOutcome, OnConflict, QueueConfig, RescheduleOutcome, StartError,
+    Timestamp,
 };
 
 fn builder(store: &Arc<MemoryStore>) -> reveille::Builder {

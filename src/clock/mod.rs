@@ -4,7 +4,7 @@
 //! - Everything else is handed a [`Now`], or asks the [`Clock`] that the engine was built with. `clippy.toml` bans the
 //!   system's clocks everywhere; this module alone allows itself to read them.
 //! - The wall clock may jump. Whoever waits for an instant of it looks at it again at least every
-//!   [`WALL_RECHECK`], so a clock that is set forward is noticed within that time.
+//!   `WALL_RECHECK` (100 ms), so a clock that is set forward is noticed within that time.
 //! - The monotonic clock counts the time that the machine was suspended (`CLOCK_BOOTTIME` on Linux): fifteen minutes
 //!   are fifteen minutes, also for a laptop that was closed.
 

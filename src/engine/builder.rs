@@ -2,17 +2,17 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::error::StartError;
-use super::handler::{BoxError, Handler, Job, Outcome, Task};
+use super::handler::{BoxError, InlineFn, Job, Outcome, Task, run_task};
 use super::keys::KeyMap;
-use super::queue::{QueueConfig, Queues};
+use super::queue::{QueueConfig, Queues, Runner};
 use super::settings::Settings;
 use super::shared::{Cell, Life, Probe, Shared};
-use super::{Engine, committer, driver};
+use super::{Engine, committer, driver, worker};
 use crate::clock::{Clock, Profile};
 use crate::partition::{Handle, Key, PartitionId, Replay};
 use crate::store::{Durability, Store};
@@ -29,6 +29,12 @@ pub struct Builder {
     probe: Option<Probe>,
 }
 
+/// A handler whose engine is yet to come.
+enum Handler {
+    Async(Box<dyn FnOnce(Weak<Shared>) -> Runner + Send>),
+    Inline(Box<InlineFn>),
+}
+
 impl Builder {
     /// Adds a queue whose jobs an async handler runs, on the runtime.
     ///
@@ -40,7 +46,9 @@ impl Builder {
         Fut: Future + Send + 'static,
         Fut::Output: Outcome,
     {
-        self.queues.push((config.into(), Handler::from_async(handler)));
+        let handler = Arc::new(handler);
+        let runner = Handler::Async(Box::new(|shared| worker::runner(shared, handler)));
+        self.queues.push((config.into(), runner));
         self
     }
 
@@ -59,15 +67,13 @@ impl Builder {
     }
 
     /// Adds the queue that runs tasks of type `T`, named [`Task::NAME`].
-    pub fn task<T: Task>(mut self) -> Self {
-        self.queues.push((QueueConfig::new(T::NAME), Handler::from_task::<T>()));
-        self
+    pub fn task<T: Task>(self) -> Self {
+        self.task_with::<T>(QueueConfig::new(T::NAME))
     }
 
     /// As [`task`](Self::task), with limits. The queue's name is [`Task::NAME`] whatever `config` says.
-    pub fn task_with<T: Task>(mut self, config: QueueConfig) -> Self {
-        self.queues.push((config.named(T::NAME), Handler::from_task::<T>()));
-        self
+    pub fn task_with<T: Task>(self, config: QueueConfig) -> Self {
+        self.queue(config.named(T::NAME), run_task::<T>)
     }
 
     /// Where records are kept. Without a store a restart forgets everything.
@@ -170,8 +176,9 @@ impl Builder {
             None => tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?,
         };
         let queues = Queues::new(usize::from(settings.partitions));
+        let mut handlers = Vec::with_capacity(configs.len());
         for (config, handler) in configs {
-            queues.add(config, handler)?;
+            handlers.push((queues.claim(config)?, handler));
         }
         let keys = KeyMap::new();
         let (cells, jobs) = restore(&settings, &clock, store.as_deref(), &queues, &keys).await?;
@@ -190,7 +197,17 @@ impl Builder {
             driver_wakes: AtomicU64::new(0),
             probe,
         });
-        let driver = driver::start(&shared).map_err(StartError::Thread)?;
+        let mut inline = Vec::new();
+        for (queue, handler) in handlers {
+            match handler {
+                Handler::Async(runner) => queue.run_by(runner(Arc::downgrade(&shared))),
+                Handler::Inline(handler) => {
+                    queue.run_by(Runner::Driver);
+                    inline.push((queue, handler));
+                }
+            }
+        }
+        let driver = driver::start(&shared, inline).map_err(StartError::Thread)?;
         if shared.store.is_some() {
             shared.runtime.spawn(committer::run(Arc::clone(&shared)));
         }

@@ -10,8 +10,8 @@ use super::error::{CallError, CancelError, RescheduleError, ScheduleError};
 use super::queue::Queue;
 use super::shared::{Owned, Shared};
 use crate::partition::{
-    CancelOutcome, Delivery, Draft, Due, Handle, InvalidKey, Key, LookupOutcome, Now, OnConflict, Payload, Priority,
-    RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
+    CancelOutcome, Delivery, Draft, Due, Handle, InvalidKey, Key, LookupOutcome, Now, OnConflict, Payload,
+    Priority, RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
 };
 use crate::store::Durability;
 
@@ -89,7 +89,8 @@ impl<'a> Schedule<'a> {
         let queue = found.ok_or_else(|| ScheduleError::UnknownQueue { name: queue.to_owned() });
         Schedule {
             engine,
-            parts: queue.and_then(|queue| Ok(Parts { queue: Arc::clone(queue), payload: payload?, key: None })),
+            parts: queue
+                .and_then(|queue| Ok(Parts { queue: Arc::clone(queue), payload: payload?, key: None })),
             priority: Priority::NORMAL,
             delivery: Delivery::AtLeastOnce,
             on_conflict: OnConflict::Reject,

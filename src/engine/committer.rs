@@ -65,7 +65,7 @@ async fn flush(shared: &Arc<Shared>, store: &dyn Store, at: usize) {
         // Work stood still for want of room in the log.
         shared.waker.wake();
         for queue in shared.queues.iter().filter(|queue| queue.has_work()) {
-            queue.call_worker(shared);
+            queue.call_worker();
         }
     }
 }

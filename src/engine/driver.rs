@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 
-use super::handler::{Handler, run_inline};
+use super::handler::{InlineFn, Job, report, run_inline};
 use super::queue::Queue;
 use super::shared::Shared;
-use super::worker;
 use crate::clock::{WALL_RECHECK, Waiter};
 use crate::partition::Now;
 
@@ -24,17 +23,21 @@ const INLINE_BUDGET: usize = 64;
 /// How far the wall clock may be off from what the monotonic clock makes of it before it counts as set.
 const CLOCK_STEP_US: u64 = 50_000;
 
+/// A queue whose jobs run on the driver's thread.
+pub(super) type InlineQueue = (Arc<Queue>, Box<InlineFn>);
+
 /// Starts the driver's thread.
-pub(super) fn start(shared: &Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
+pub(super) fn start(shared: &Arc<Shared>, inline: Vec<InlineQueue>) -> std::io::Result<JoinHandle<()>> {
     let shared = Arc::clone(shared);
     thread::Builder::new().name("reveille-driver".into()).spawn(move || {
         let waiter = Waiter::new(shared.clock.clone(), shared.settings.profile, Arc::clone(&shared.waker));
-        Driver { last: shared.clock.now(), shared, waiter }.run();
+        Driver { last: shared.clock.now(), shared, inline, waiter }.run();
     })
 }
 
 struct Driver {
     shared: Arc<Shared>,
+    inline: Vec<InlineQueue>,
     waiter: Waiter,
     /// The last time that was read, to notice a wall clock that is set.
     last: Now,
@@ -59,18 +62,18 @@ impl Driver {
                 is_done &= self.shared.advance(at, PARTITION_BUDGET);
             }
         }
-        for queue in self.shared.queues.iter() {
-            is_done &= self.run_inline(queue);
+        for (queue, handler) in &self.inline {
+            is_done &= self.run_inline(queue, &**handler);
         }
         is_done
     }
 
-    fn run_inline(&self, queue: &Arc<Queue>) -> bool {
-        let Some(Handler::Inline(handler)) = queue.handler() else { return true };
+    fn run_inline(&self, queue: &Arc<Queue>, handler: &InlineFn) -> bool {
         for _ in 0..INLINE_BUDGET {
-            let Some(job) = self.shared.start_next(queue) else { return true };
+            let Some(started) = self.shared.start_next(queue) else { return true };
+            let job = Job::new(started, queue, &self.shared);
             let end = run_inline(handler, &job);
-            let end = worker::report(queue, job.key(), job.id(), end);
+            let end = report(queue, job.key(), job.id(), end);
             self.shared.finish(queue, job.handle(), end);
         }
         !queue.has_work()

@@ -20,7 +20,9 @@ pub enum ScheduleError {
         name: String,
     },
     /// The engine holds as many jobs as it may.
-    #[error("the engine is full with {max} pending jobs; try again when some have fired, or raise `jobs_max`")]
+    #[error(
+        "the engine is full with {max} pending jobs; try again when some have fired, or raise `jobs_max`"
+    )]
     Full {
         /// How many jobs it may hold.
         max: usize,
@@ -68,7 +70,9 @@ pub enum CallError {
     #[error("the engine is shutting down; nothing was changed")]
     ShuttingDown,
     /// More waits for the store than may. Nothing was changed.
-    #[error("{max} records wait for the store, as many as may; nothing was changed, try again when it has caught up")]
+    #[error(
+        "{max} records wait for the store, as many as may; nothing was changed, try again when it has caught up"
+    )]
     LogFull {
         /// How many records may wait in a partition.
         max: usize,

@@ -7,6 +7,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -15,8 +16,7 @@ use serde::de::DeserializeOwned;
 use super::Engine;
 use super::queue::Queue;
 use super::shared::Shared;
-use super::worker;
-use crate::partition::{Handle, JobId, Key, Payload, Priority, Started, Timestamp, Version};
+use crate::partition::{End, Handle, JobId, Key, Payload, Priority, Started, Timestamp, Version};
 
 /// Any error, as handlers may return it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -26,12 +26,16 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// At least once means that a handler may see the same job again after a crash. [`id`](Self::id) and
 /// [`version`](Self::version) are then the same, and [`attempt`](Self::attempt) is higher.
 pub struct Job {
-    pub(super) started: Started,
-    pub(super) queue: Arc<Queue>,
-    pub(super) shared: Arc<Shared>,
+    started: Started,
+    queue: Arc<Queue>,
+    shared: Arc<Shared>,
 }
 
 impl Job {
+    pub(super) fn new(started: Started, queue: &Arc<Queue>, shared: &Arc<Shared>) -> Self {
+        Job { started, queue: Arc::clone(queue), shared: Arc::clone(shared) }
+    }
+
     /// The caller's name for the job.
     pub fn key(&self) -> &Key {
         &self.started.key
@@ -155,52 +159,14 @@ pub trait Task: Serialize + DeserializeOwned + Send + 'static {
     fn run(self, job: Job) -> impl Future<Output = Result<(), BoxError>> + Send;
 }
 
-/// What a queue does with a job.
-pub(super) enum Handler {
-    /// Workers on the runtime.
-    Async(Box<dyn SpawnWorker>),
-    /// The driver itself.
-    Inline(Box<InlineFn>),
-}
-
+/// A handler that runs on the driver's thread.
 pub(super) type InlineFn = dyn Fn(&Job) -> Result<(), BoxError> + Send + Sync;
 
-impl Handler {
-    pub(super) fn from_async<F, Fut>(handler: F) -> Self
-    where
-        F: Fn(Job) -> Fut + Send + Sync + 'static,
-        Fut: Future + Send + 'static,
-        Fut::Output: Outcome,
-    {
-        Handler::Async(Box::new(AsyncHandler(Arc::new(handler))))
-    }
-
-    pub(super) fn from_task<T: Task>() -> Self {
-        Handler::from_async(|job: Job| async move {
-            match job.json::<T>() {
-                Ok(task) => task.run(job).await,
-                Err(error) => Err(format!("the payload is no {}: {error}", T::NAME).into()),
-            }
-        })
-    }
-}
-
-/// Starts workers of a handler whose type only this knows: the future of a job lives in its worker, not in a box.
-pub(super) trait SpawnWorker: Send + Sync {
-    fn spawn(&self, shared: &Arc<Shared>, queue: &Arc<Queue>);
-}
-
-struct AsyncHandler<F>(Arc<F>);
-
-impl<F, Fut> SpawnWorker for AsyncHandler<F>
-where
-    F: Fn(Job) -> Fut + Send + Sync + 'static,
-    Fut: Future + Send + 'static,
-    Fut::Output: Outcome,
-{
-    fn spawn(&self, shared: &Arc<Shared>, queue: &Arc<Queue>) {
-        let worker = worker::work(Arc::clone(shared), Arc::clone(queue), Arc::clone(&self.0));
-        shared.runtime.spawn(worker);
+/// The handler of a queue of tasks.
+pub(super) async fn run_task<T: Task>(job: Job) -> Result<(), BoxError> {
+    match job.json::<T>() {
+        Ok(task) => task.run(job).await,
+        Err(error) => Err(format!("the payload is no {}: {error}", T::NAME).into()),
     }
 }
 
@@ -230,7 +196,7 @@ pub(super) fn run_inline(handler: &InlineFn, job: &Job) -> Result<(), BoxError> 
 /// A handler's panic, as the failure that it is.
 #[derive(Debug, thiserror::Error)]
 #[error("the handler panicked: {message}")]
-pub(super) struct HandlerPanic {
+struct HandlerPanic {
     message: String,
 }
 
@@ -238,4 +204,19 @@ fn panic_error(panic: Box<dyn Any + Send>) -> BoxError {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
     Box::new(HandlerPanic { message: message.unwrap_or_else(|| "no message".into()) })
+}
+
+/// Logs and counts how a handler ended.
+pub(super) fn report(queue: &Queue, key: &Key, id: JobId, end: Result<(), BoxError>) -> End {
+    let Err(error) = end else {
+        queue.counts.succeeded.fetch_add(1, Ordering::Relaxed);
+        return End::Done;
+    };
+    queue.counts.failed.fetch_add(1, Ordering::Relaxed);
+    queue.meters.failed.increment(1);
+    if error.is::<HandlerPanic>() {
+        queue.counts.panicked.fetch_add(1, Ordering::Relaxed);
+    }
+    tracing::warn!(queue = %queue.name, %key, %id, %error, "a job failed");
+    End::Failed
 }

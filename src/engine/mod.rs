@@ -49,7 +49,6 @@ pub use handler::{BoxError, Job, Outcome, Task};
 pub use queue::{QUEUES_MAX, QueueConfig};
 pub use stats::{Lateness, QueueStats, Stats};
 
-use handler::Handler;
 use shared::Shared;
 
 /// Fires jobs on time. Cheap to clone; all clones are the same engine.
@@ -112,9 +111,10 @@ impl Engine {
         Fut: Future + Send + 'static,
         Fut::Output: Outcome,
     {
-        let queue = self.shared.queues.add(config.into(), Handler::from_async(handler))?;
+        let queue = self.shared.queues.claim(config.into())?;
+        queue.run_by(worker::runner(Arc::downgrade(&self.shared), Arc::new(handler)));
         if queue.has_work() {
-            queue.call_worker(&self.shared);
+            queue.call_worker();
         }
         Ok(())
     }
@@ -136,7 +136,7 @@ impl Engine {
         let queue = self.queue(queue)?;
         queue.set_paused(false);
         if queue.has_work() {
-            queue.call_worker(&self.shared);
+            queue.call_worker();
             self.shared.waker.wake();
         }
         Ok(())
@@ -182,7 +182,11 @@ impl Engine {
             let _ = tokio::time::timeout(grace.max(Duration::from_secs(1)), joined).await;
         }
         let still_running = life.running.load(SeqCst);
-        let report = ShutdownReport { still_running, pending: self.jobs() - still_running.min(self.jobs()), is_flushed };
+        let report = ShutdownReport {
+            still_running,
+            pending: self.jobs() - still_running.min(self.jobs()),
+            is_flushed,
+        };
         tracing::info!(?report, "the engine has stopped");
         report
     }

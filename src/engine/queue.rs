@@ -9,8 +9,6 @@ use parking_lot::RwLock;
 use tokio::sync::Notify;
 
 use super::error::QueueError;
-use super::handler::Handler;
-use super::shared::Shared;
 use crate::partition::{self, QueueId, QueueName};
 
 /// How many queues an engine may have.
@@ -72,7 +70,10 @@ impl From<String> for QueueConfig {
 pub(super) struct Queue {
     pub(super) id: QueueId,
     pub(super) name: QueueName,
-    setup: OnceLock<Setup>,
+    /// How many workers it may have. Set for a queue that was built; not for one that is known from a store only.
+    concurrency: OnceLock<usize>,
+    /// What runs its jobs. Without it they wait.
+    runner: OnceLock<Runner>,
     is_paused: AtomicBool,
     /// Due jobs by partition, as the partition's holder last published.
     ready: Box<[AtomicUsize]>,
@@ -84,11 +85,15 @@ pub(super) struct Queue {
     pub(super) meters: Meters,
 }
 
-/// What makes a queue run its jobs. A queue known only from a store has none yet: its jobs wait.
-struct Setup {
-    handler: Handler,
-    concurrency: usize,
+/// Who runs a queue's jobs.
+pub(super) enum Runner {
+    /// Workers on the runtime. This starts one.
+    Workers(Box<SpawnFn>),
+    /// The driver itself.
+    Driver,
 }
+
+pub(super) type SpawnFn = dyn Fn(&Arc<Queue>) + Send + Sync;
 
 #[derive(Default)]
 pub(super) struct QueueCounts {
@@ -121,8 +126,15 @@ impl Queue {
         partition::Queue { id: self.id, name: self.name.clone() }
     }
 
-    pub(super) fn handler(&self) -> Option<&Handler> {
-        self.setup.get().map(|setup| &setup.handler)
+    /// Whether there is anybody to run its jobs.
+    pub(super) fn has_runner(&self) -> bool {
+        self.runner.get().is_some()
+    }
+
+    /// Has its jobs run. Only the first call counts: a queue is claimed once.
+    pub(super) fn run_by(&self, runner: Runner) {
+        let is_first = self.runner.set(runner).is_ok();
+        debug_assert!(is_first, "a queue is claimed by one builder");
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -154,18 +166,19 @@ impl Queue {
     /// Sees to it that somebody looks for work: an idle worker, or a new one below the limit. With all workers busy
     /// there is nothing to do: each looks again when its job ends. One call wakes one worker, who calls again while
     /// there is more: so the driver's part in waking a hundred is that of waking one.
-    pub(super) fn call_worker(self: &Arc<Self>, shared: &Arc<Shared>) {
+    pub(super) fn call_worker(self: &Arc<Self>) {
         if self.idle_workers.load(Ordering::SeqCst) > 0 {
             self.work.notify_one();
             return;
         }
-        let Some(Setup { handler: Handler::Async(spawner), concurrency }) = self.setup.get() else { return };
-        let room = |workers: usize| (workers < *concurrency).then_some(workers + 1);
+        let Some(Runner::Workers(spawn)) = self.runner.get() else { return };
+        let most = self.concurrency.get().copied().unwrap_or(0);
+        let room = |workers: usize| (workers < most).then_some(workers + 1);
         // Read first: in the common case of a busy queue this is all that a call costs.
-        if self.workers.load(Ordering::Relaxed) < *concurrency
+        if self.workers.load(Ordering::Relaxed) < most
             && self.workers.fetch_update(Ordering::SeqCst, Ordering::Relaxed, room).is_ok()
         {
-            spawner.spawn(shared, self);
+            spawn(self);
         }
     }
 
@@ -231,29 +244,27 @@ impl Queues {
         Ok(queue)
     }
 
-    /// Gives the queue of `config` a handler.
-    pub(super) fn add(&self, config: QueueConfig, handler: Handler) -> Result<&Arc<Queue>, QueueError> {
+    /// Makes the queue of `config`, for whoever will have its jobs run. A queue is claimed once.
+    pub(super) fn claim(&self, config: QueueConfig) -> Result<Arc<Queue>, QueueError> {
         let QueueConfig { name, concurrency, is_paused } = config;
         if concurrency == 0 {
             return Err(QueueError::NoConcurrency { name });
         }
         let Some(queue_name) = QueueName::new(&name) else { return Err(QueueError::InvalidName { name }) };
         let queue = self.know(&queue_name)?;
-        // Jobs start once the handler is there, so the pause has to be there before it.
-        if queue.handler().is_none() && is_paused {
-            queue.set_paused(true);
+        if queue.concurrency.set(concurrency).is_err() {
+            return Err(QueueError::Duplicate { name });
         }
-        match queue.setup.set(Setup { handler, concurrency }) {
-            Ok(()) => Ok(queue),
-            Err(_) => Err(QueueError::Duplicate { name }),
-        }
+        queue.set_paused(is_paused);
+        Ok(Arc::clone(queue))
     }
 
     fn make(&self, id: QueueId, name: &QueueName) -> Queue {
         Queue {
             id,
             name: name.clone(),
-            setup: OnceLock::new(),
+            concurrency: OnceLock::new(),
+            runner: OnceLock::new(),
             is_paused: AtomicBool::new(false),
             ready: (0..self.partitions).map(|_| AtomicUsize::new(0)).collect(),
             running: AtomicUsize::new(0),

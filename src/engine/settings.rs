@@ -41,7 +41,8 @@ impl Default for Settings {
 
 impl Settings {
     pub(super) fn check(&self) -> Result<(), StartError> {
-        let invalid = |setting, value: String, must_be| StartError::InvalidSetting { setting, value, must_be };
+        let invalid =
+            |setting, value: String, must_be| StartError::InvalidSetting { setting, value, must_be };
         if self.partitions == 0 || self.partitions > 1024 {
             return Err(invalid("partitions", self.partitions.to_string(), "1 to 1024"));
         }

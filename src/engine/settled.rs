@@ -35,7 +35,7 @@ impl Shared {
             }
             counts.push(owned.partition.counts());
         }
-        let could_start = self.queues.iter().any(|queue| queue.handler().is_some() && queue.has_work());
+        let could_start = self.queues.iter().any(|queue| queue.has_runner() && queue.has_work());
         (!could_start && self.life.running.load(SeqCst) == 0).then_some(counts)
     }
 }

@@ -15,13 +15,14 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::error::CallError;
-use super::handler::Job;
 use super::keys::KeyMap;
 use super::log::{LogBuffer, LogProgress};
 use super::queue::{Queue, Queues};
 use super::settings::Settings;
 use crate::clock::{Clock, Waker};
-use crate::partition::{End, Handle, MonoTime, Now, Partition, PartitionId, QueueId, Timestamp, Wake};
+use crate::partition::{
+    End, Handle, MonoTime, Now, Partition, PartitionId, QueueId, QueueName, Started, Timestamp, Wake,
+};
 use crate::store::Store;
 
 pub(super) struct Shared {
@@ -39,11 +40,11 @@ pub(super) struct Shared {
     pub(super) life: Life,
     pub(super) clock_steps: AtomicU64,
     pub(super) driver_wakes: AtomicU64,
-    /// Told of every job that starts and ends; for tests.
+    /// Told of every job that starts; for tests.
     pub(super) probe: Option<Probe>,
 }
 
-pub(super) type Probe = Box<dyn Fn(&Job) + Send + Sync>;
+pub(super) type Probe = Box<dyn Fn(&QueueName, &Started) + Send + Sync>;
 
 /// How many jobs there are, and whether the engine goes on.
 #[derive(Default)]
@@ -163,7 +164,7 @@ impl Shared {
             self.waker.wake_before(deadline);
         }
         while let Some(queue) = busier.next(self) {
-            queue.call_worker(self);
+            queue.call_worker();
         }
         result
     }
@@ -195,7 +196,7 @@ impl Shared {
     }
 
     /// Takes the next due job of `queue`, from the partitions in turn; `None` when there is none to be had.
-    pub(super) fn start_next(self: &Arc<Self>, queue: &Arc<Queue>) -> Option<Job> {
+    pub(super) fn start_next(self: &Arc<Self>, queue: &Arc<Queue>) -> Option<Started> {
         let count = self.cells.len();
         let begin = queue.counts.fired.load(SeqCst) as usize % count;
         for at in (begin..count).chain(0..begin) {
@@ -203,15 +204,15 @@ impl Shared {
                 if queue.is_paused() || self.is_stopping() || self.cells[at].is_log_full.load(SeqCst) {
                     break;
                 }
-                if let Some(job) = self.start_in(at, queue) {
-                    return Some(job);
+                if let Some(started) = self.start_in(at, queue) {
+                    return Some(started);
                 }
             }
         }
         None
     }
 
-    fn start_in(self: &Arc<Self>, at: usize, queue: &Arc<Queue>) -> Option<Job> {
+    fn start_in(self: &Arc<Self>, at: usize, queue: &Arc<Queue>) -> Option<Started> {
         let started = self.enter(at, None, |owned, now| {
             let started = owned.partition.start(queue.id, now)?;
             let lateness_us = started.lateness_us.clamp(1, LATENESS_MAX_US);
@@ -223,11 +224,10 @@ impl Shared {
         })?;
         queue.meters.fired.increment(1);
         queue.meters.lateness_s.record(started.lateness_us as f64 / 1e6);
-        let job = Job { started, queue: Arc::clone(queue), shared: Arc::clone(self) };
         if let Some(probe) = &self.probe {
-            probe(&job);
+            probe(&queue.name, &started);
         }
-        Some(job)
+        Some(started)
     }
 
     /// Ends a job that [`start_next`](Self::start_next) gave out.

@@ -6,13 +6,12 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
-use super::handler::{self, HandlerPanic, Job, Outcome};
-use super::queue::Queue;
+use super::handler::{self, Job, Outcome};
+use super::queue::{Queue, Runner};
 use super::shared::Shared;
-use crate::partition::{Delivery, End};
+use crate::partition::{Delivery, End, Started};
 
 /// Idle workers that a queue keeps.
 const IDLE_MAX: usize = 8;
@@ -20,8 +19,25 @@ const IDLE_MAX: usize = 8;
 /// Jobs that a worker runs before it lets other tasks of the runtime have a turn.
 const JOBS_PER_TURN: u32 = 32;
 
-/// The life of a worker.
-pub(super) async fn work<F, Fut>(shared: Arc<Shared>, queue: Arc<Queue>, handler: Arc<F>)
+/// Has a queue's jobs run by workers with this handler.
+pub(super) fn runner<F, Fut>(shared: Weak<Shared>, handler: Arc<F>) -> Runner
+where
+    F: Fn(Job) -> Fut + Send + Sync + 'static,
+    Fut: Future + Send + 'static,
+    Fut::Output: Outcome,
+{
+    Runner::Workers(Box::new(move |queue| match shared.upgrade() {
+        Some(shared) => {
+            let worker = work(Arc::clone(&shared), Arc::clone(queue), Arc::clone(&handler));
+            shared.runtime.spawn(worker);
+        }
+        // The engine has gone, and there will be no more work.
+        None => queue.worker_leaves(),
+    }))
+}
+
+/// The life of a worker. Generic over the handler, so that a job's future lives in its worker and not in a box.
+async fn work<F, Fut>(shared: Arc<Shared>, queue: Arc<Queue>, handler: Arc<F>)
 where
     F: Fn(Job) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
@@ -29,11 +45,11 @@ where
 {
     let mut jobs_in_turn = 0;
     loop {
-        if let Some(job) = shared.start_next(&queue) {
+        if let Some(started) = shared.start_next(&queue) {
             if queue.has_work() {
-                queue.call_worker(&shared);
+                queue.call_worker();
             }
-            run(&shared, &queue, &*handler, job).await;
+            run(&shared, &queue, &*handler, started).await;
             jobs_in_turn += 1;
             if jobs_in_turn >= JOBS_PER_TURN {
                 jobs_in_turn = 0;
@@ -48,7 +64,7 @@ where
     queue.worker_leaves();
     // Work may have come after this worker looked and before it was off the books.
     if queue.has_work() && !shared.is_stopping() && !shared.is_log_full() {
-        queue.call_worker(&shared);
+        queue.call_worker();
     }
 }
 
@@ -67,14 +83,14 @@ async fn wait(shared: &Shared, queue: &Queue) -> bool {
     is_busy || stays
 }
 
-async fn run<F, Fut>(shared: &Arc<Shared>, queue: &Queue, handler: &F, job: Job)
+async fn run<F, Fut>(shared: &Arc<Shared>, queue: &Arc<Queue>, handler: &F, started: Started)
 where
     F: Fn(Job) -> Fut,
     Fut: Future,
     Fut::Output: Outcome,
 {
-    let (handle, id, key) = (job.started.handle, job.started.id, job.started.key.clone());
-    if job.started.delivery == Delivery::AtMostOnce
+    let (handle, id, key) = (started.handle, started.id, started.key.clone());
+    if started.delivery == Delivery::AtMostOnce
         && let Err(error) = shared.log_flushed(handle.partition()).await
     {
         // Not known to be started, so not begun: that is what at most once means.
@@ -82,27 +98,7 @@ where
         shared.finish(queue, handle, End::Failed);
         return;
     }
-    let end = handler::run_async(handler, job).await;
-    let end = report(queue, &key, id, end);
+    let end = handler::run_async(handler, Job::new(started, queue, shared)).await;
+    let end = handler::report(queue, &key, id, end);
     shared.finish(queue, handle, end);
-}
-
-/// Logs and counts how a handler ended.
-pub(super) fn report(
-    queue: &Queue,
-    key: &crate::partition::Key,
-    id: crate::partition::JobId,
-    end: Result<(), handler::BoxError>,
-) -> End {
-    let Err(error) = end else {
-        queue.counts.succeeded.fetch_add(1, Ordering::Relaxed);
-        return End::Done;
-    };
-    queue.counts.failed.fetch_add(1, Ordering::Relaxed);
-    queue.meters.failed.increment(1);
-    if error.is::<HandlerPanic>() {
-        queue.counts.panicked.fetch_add(1, Ordering::Relaxed);
-    }
-    tracing::warn!(queue = %queue.name, %key, %id, %error, "a job failed");
-    End::Failed
 }

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 
 use super::{Batch, Loaded, Store, StoreError, StoreFuture};
-use crate::partition::{
-    Config, Now, PartitionId, Queue, QueueId, QueueName, Record, Replay, ReplayError,
-};
+use crate::partition::{Config, Now, PartitionId, Queue, QueueId, QueueName, Record, Replay, ReplayError};
 
 /// Keeps the state of every partition by replaying its records, so that its memory is that of the live jobs, not that
 /// of all that ever happened.

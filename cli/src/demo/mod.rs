@@ -91,8 +91,11 @@ async fn run(args: &Args) -> Result<Report, Box<dyn std::error::Error + Send + S
 
 /// Drawn on a terminal only, and on standard error: standard output is for the result.
 fn progress_bar(jobs: u64) -> ProgressBar {
-    let target =
-        if io::stderr().is_terminal() { ProgressDrawTarget::stderr_with_hz(20) } else { ProgressDrawTarget::hidden() };
+    let target = if io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr_with_hz(20)
+    } else {
+        ProgressDrawTarget::hidden()
+    };
     let bar = ProgressBar::with_draw_target(Some(jobs), target);
     if let Ok(style) = ProgressStyle::with_template("{elapsed:>4} [{bar:40}] {pos} of {len} settled, {msg}") {
         bar.set_style(style.progress_chars("=> "));

@@ -49,7 +49,8 @@ impl Plan {
     pub(super) fn new(jobs: u32) -> Self {
         let mut random = Rng::with_seed(42);
         let jobs: Vec<Planned> = (0..jobs).map(|n| planned(n, &mut random)).collect();
-        let mut changes: Vec<u32> = (0u32..).zip(&jobs).filter(|(_, job)| job.fate.decided_ms().is_some()).map(|(n, _)| n).collect();
+        let mut changes: Vec<u32> =
+            (0u32..).zip(&jobs).filter(|(_, job)| job.fate.decided_ms().is_some()).map(|(n, _)| n).collect();
         changes.sort_by_key(|&n| jobs[n as usize].fate.decided_ms());
         Plan { jobs, changes }
     }

@@ -133,7 +133,8 @@ fn write_percentiles(out: &mut impl Write, name: &str, late_us: Percentiles) -> 
 fn draw(out: &mut impl Write, spread: &Histogram<u64>, burst: &Histogram<u64>) -> io::Result<()> {
     const WIDTH: f64 = 30.0;
     let max = spread.max().max(burst.max());
-    let bounds: Vec<u64> = steps().take_while(|&bound| bound <= max).chain(steps().find(|&bound| bound > max)).collect();
+    let bounds: Vec<u64> =
+        steps().take_while(|&bound| bound <= max).chain(steps().find(|&bound| bound > max)).collect();
     let count = |of: &Histogram<u64>, n: usize| {
         let from = n.checked_sub(1).map_or(0, |below| bounds[below]);
         of.count_between(from, bounds[n] - 1)
@@ -141,7 +142,7 @@ fn draw(out: &mut impl Write, spread: &Histogram<u64>, burst: &Histogram<u64>) -
     let rows = 0..bounds.len();
     let most = |of: &Histogram<u64>| rows.clone().map(|n| count(of, n)).max().unwrap_or(0).max(1) as f64;
     let (most_spread, most_burst) = (most(spread), most(burst));
-    writeln!(out, "  {:<14} {:<41} {}", "late by", "spread", "burst")?;
+    writeln!(out, "  {:<14} {:<41} burst", "late by", "spread")?;
     for n in rows.clone().skip_while(|&n| count(spread, n) + count(burst, n) == 0) {
         let bar = |jobs: u64, most: f64| "█".repeat((jobs as f64 / most * WIDTH).ceil() as usize);
         let (in_spread, in_burst) = (count(spread, n), count(burst, n));
@@ -174,7 +175,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n) % 3 == 0 {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -183,7 +184,8 @@ fn grouped(number: u64) -> String {
 }
 
 fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("the bounds are constants within hdrhistogram's limits")
+    Histogram::new_with_bounds(1, 3_600_000_000, 3)
+        .expect("the bounds are constants within hdrhistogram's limits")
 }
 
 impl Percentiles {

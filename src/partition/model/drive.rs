@@ -65,7 +65,7 @@ impl World {
     pub(super) fn end(&mut self, bytes: &mut Bytes<'_>) {
         let (_, job, _) = self.pick(bytes);
         if let Some(job) = job {
-            self.end_job(job, if bytes.byte() % 4 == 0 { End::Failed } else { End::Done });
+            self.end_job(job, if bytes.byte().is_multiple_of(4) { End::Failed } else { End::Done });
         }
     }
 

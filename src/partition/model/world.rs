@@ -136,7 +136,7 @@ impl World {
         match (expected, outcome.expect("within the limits")) {
             (Expected::Kept(job), ScheduleOutcome::Kept { handle })
             | (Expected::Rejected(job), ScheduleOutcome::AlreadyScheduled { handle }) => {
-                return assert_eq!(handle, handle_of(job));
+                assert_eq!(handle, handle_of(job));
             }
             (Expected::New, ScheduleOutcome::Scheduled { handle }) => {
                 self.admit(handle, key, queue, priority, due)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{ALL, HOUR, MAIL, MS, Rig, SECOND, YEAR, config, draft};
-use crate::partition::{Draft, Due, MonoTime, Now, Partition, PartitionId, Timestamp, Wake};
+use crate::partition::{Draft, Due, MonoTime, Now, Partition, PartitionId, Priority, Timestamp, Wake};
 
 /// A clock stepped back once popped every timer of a well-known service.
 #[test]
@@ -75,7 +75,7 @@ fn held_jobs_of_one_tick_come_in_order_of_priority() {
     rig.step_wall(-SECOND);
     for (key, us, priority) in [("b", 100, 9), ("c", 200, 9), ("a", 900, 1)] {
         let due = Due::At(rig.now.wall.saturating_add_micros(us));
-        rig.take(Draft { priority: crate::partition::Priority(priority), ..draft(key, due) });
+        rig.take(Draft { priority: Priority(priority), ..draft(key, due) });
     }
     // Driven in small steps, and with the least of budgets.
     for _ in 0..10 {
@@ -83,6 +83,25 @@ fn held_jobs_of_one_tick_come_in_order_of_priority() {
         rig.settle_by(1);
     }
     assert_eq!(rig.run_ready(), ["a", "b", "c"]);
+}
+
+/// What is due by the microsecond waits for its siblings of the tick even where the wheel is past them all.
+#[test]
+fn a_job_due_at_once_keeps_to_its_tick_where_the_wall_was_set_back() {
+    let mut rig = Rig::new();
+    rig.pass_ms(2_000);
+    rig.settle();
+    rig.step_wall(-SECOND);
+    rig.pass_us(500);
+    rig.take(Draft { priority: Priority(9), ..draft("low", Due::At(rig.now.wall)) });
+    rig.settle();
+    assert_eq!(rig.partition.ready(MAIL), 0);
+    rig.take(Draft {
+        priority: Priority(1),
+        ..draft("high", Due::At(rig.now.wall.saturating_add_micros(100)))
+    });
+    rig.pass_us(500);
+    assert_eq!(rig.fire(), ["high", "low"]);
 }
 
 #[test]

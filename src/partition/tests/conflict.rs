@@ -95,13 +95,12 @@ fn a_reschedule_into_the_past_is_due_at_once_in_its_new_place() {
 #[test]
 fn a_job_collected_anew_in_its_own_tick_goes_by_its_new_due() {
     let mut rig = Rig::new();
-    let a = rig.at("a", 9);
-    rig.at("b", 10);
     rig.pass_ms(20);
-    let (early, late) = (rig.wall_ms(2), rig.wall_ms(8));
-    rig.partition.reschedule(a, early, None, rig.now).unwrap();
-    let c = rig.at("c", 5);
+    rig.settle();
+    let a = rig.at("a", 2);
+    let (c, late) = (rig.at("c", 5), rig.wall_ms(8));
     rig.at("d", 6);
+    rig.at("b", 10);
     // All in the past, so all of the wheel's present tick; one of them is collected, and moved behind the others.
     assert!(!rig.partition.advance(rig.now, 1));
     assert!(rig.is_ready(a) && !rig.is_ready(c));

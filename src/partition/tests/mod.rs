@@ -64,8 +64,9 @@ impl Rig {
     }
 
     fn with(config: Config) -> Rig {
+        // Both at the beginning of a tick: delays of whole ticks end where a tick does.
         let began = Timestamp::from_micros(1_700_000_000 * SECOND);
-        let now = Now { wall: began, mono: MonoTime::from_micros(1 << 40) };
+        let now = Now { wall: began, mono: MonoTime::from_micros(3_600_000_000) };
         Rig { partition: Partition::new(PartitionId(0), config, now), now, began }
     }
 

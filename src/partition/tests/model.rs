@@ -7,7 +7,7 @@ use crate::partition::model::run;
 fn config() -> ProptestConfig {
     let config = ProptestConfig::default();
     // Asked for by the environment, or enough to be worth it.
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { 2_000 };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { 10_000 };
     ProptestConfig { cases, failure_persistence: None, ..config }
 }
 
