@@ -86,13 +86,17 @@ async fn promise_7_overdue_jobs_fire_in_order_after_a_restart() {
     let engine = TestEngine::start(builder(&store).partitions(1), TEN_O_CLOCK).await.unwrap();
     for n in 0..1_000u64 {
         let at = (n * 617) % 1_000;
-        engine.schedule_raw("q", "").key(format!("{at:03}")).at(at_ms(1_000 + at as i64)).await.unwrap();
+        let schedule = engine.schedule_raw("q", "").key(format!("{at:03}"));
+        let commit =
+            if n % 2 == 0 { schedule.at(at_ms(1_000 + at as i64)) } else { schedule.after(ms(1_000 + at)) };
+        commit.await.unwrap();
     }
     drop(engine);
     let one_by_one = Engine::builder().queue(QueueConfig::new("q").concurrency(1), nothing);
     let engine = TestEngine::start(one_by_one.store(store).partitions(1), at_ms(3_600_000)).await.unwrap();
     let fired = engine.settle().await;
     let order: Vec<_> = fired.iter().map(|job| job.key.as_str().to_owned()).collect();
+    assert_eq!(fired[7].lateness, ms(3_600_000 - 1_007));
     assert_eq!(order, (0..1_000).map(|at| format!("{at:03}")).collect::<Vec<_>>());
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::Waker;
+use super::{ORIGIN_US, Waker};
 use crate::partition::{MonoTime, Now, Timestamp};
 
 /// A clock that stands still until it is moved. Whoever waits on it is woken by every move.
@@ -20,8 +20,7 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock whose wall shows `wall`.
     pub fn new(wall: impl Into<Timestamp>) -> Self {
-        // The monotonic clock does not start at zero, so that whoever mixes the two up is found out.
-        let now = Now { wall: wall.into(), mono: MonoTime::from_micros(1_000_000_000) };
+        let now = Now { wall: wall.into(), mono: MonoTime::from_micros(ORIGIN_US) };
         ManualClock { now: Mutex::new(now), sleepers: Mutex::default() }
     }
 

@@ -24,6 +24,10 @@ use crate::partition::{MonoTime, Now};
 /// How soon a change of the wall clock is noticed while nothing else happens.
 pub(crate) const WALL_RECHECK: Duration = Duration::from_millis(100);
 
+/// Where the monotonic clocks begin to count. Far from zero: a job that was due long before this process began has an
+/// instant on the monotonic clock too, and overdue jobs keep their order and their lateness.
+const ORIGIN_US: u64 = 1 << 60;
+
 /// Where an engine takes the time from.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {

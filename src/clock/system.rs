@@ -4,6 +4,7 @@
 
 use std::time::SystemTime;
 
+use super::ORIGIN_US;
 use crate::partition::{MonoTime, Now};
 
 pub(super) fn now() -> Now {
@@ -21,7 +22,7 @@ pub(super) fn mono() -> MonoTime {
     use rustix::time::{ClockId, clock_gettime};
     let time = clock_gettime(ClockId::Boottime);
     let (s, ns) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
-    MonoTime::from_micros(s * 1_000_000 + ns / 1_000)
+    MonoTime::from_micros(ORIGIN_US + s * 1_000_000 + ns / 1_000)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -30,7 +31,9 @@ pub(super) fn mono() -> MonoTime {
     use std::time::Instant;
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     let since = ORIGIN.get_or_init(Instant::now).elapsed();
-    MonoTime::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    MonoTime::from_micros(
+        u64::try_from(since.as_micros()).map_or(u64::MAX, |us| us.saturating_add(ORIGIN_US)),
+    )
 }
 
 /// Asks for wake-ups as exact as the system can make them. By default Linux may delay one by 50 µs to save power.

@@ -196,9 +196,12 @@ mod tests {
             let (waker, published, seen) = (Arc::clone(&waker), Arc::clone(&published), Arc::clone(&seen));
             thread::spawn(move || {
                 let mut waiter = Waiter::new(Clock::System, Profile::Eco, waker);
-                while seen.load(SeqCst) < ROUNDS {
+                loop {
                     let known = published.load(SeqCst);
                     seen.store(known, SeqCst);
+                    if known == ROUNDS {
+                        break;
+                    }
                     // Far away, so that a lost wake-up hangs the test.
                     waiter.wait(None, None, |_| published.load(SeqCst) > known);
                 }
