@@ -1,0 +1,184 @@
+//! Operations as calls of an engine, and the engine's outcomes as answers.
+//!
+//! A call takes effect when it is made, in the order of the lines; that it will last may take longer. What is made of
+//! a line meanwhile is a [`Reply`]: replies are waited for in the order of the lines, while further lines are read.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use reveille::{
+    CancelError, CancelOutcome, Commit, Engine, Job, Key, LookupOutcome, QueueConfig, QueueError,
+    RescheduleError, RescheduleOutcome, ScheduleError, ScheduleOutcome,
+};
+
+use super::op::{Action, Draft, Op};
+use super::output::{Ack, Answer, Mistake, Output};
+use super::text::cut_middle;
+use super::time::Rfc3339;
+
+/// Jobs of one queue whose events may be on their way at a time. A flush is for all of them.
+const FIRING_MAX: usize = 1024;
+
+/// Makes the calls. A queue comes to be when it is first named.
+#[derive(Debug)]
+pub(super) struct Caller {
+    engine: Engine,
+    output: Output,
+    queues: BTreeSet<String>,
+}
+
+/// A line's answer, once it has come to last.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// Nothing was called.
+    Mistake(Mistake),
+    Call {
+        line: u64,
+        op: &'static str,
+        key: Key,
+        pending: Pending,
+    },
+}
+
+#[derive(Debug)]
+pub(super) enum Pending {
+    Schedule(Commit<ScheduleOutcome, ScheduleError>),
+    Reschedule(Commit<RescheduleOutcome, RescheduleError>),
+    Cancel(Commit<CancelOutcome, CancelError>),
+    Lookup(LookupOutcome),
+}
+
+impl Caller {
+    pub(super) fn new(engine: Engine, output: Output) -> Self {
+        Caller { engine, output, queues: BTreeSet::new() }
+    }
+
+    /// Does what a line asks for.
+    pub(super) fn call(&mut self, line: u64, op: Op) -> Reply {
+        let Op { key, action } = op;
+        let name = action.name();
+        let pending = match action {
+            Action::Schedule(draft) => match self.schedule(&key, draft) {
+                Ok(commit) => Pending::Schedule(commit),
+                Err(error) => return Reply::mistake(line, error),
+            },
+            Action::Reschedule(due) => Pending::Reschedule(self.engine.reschedule(&key, due)),
+            Action::Cancel => Pending::Cancel(self.engine.cancel(&key)),
+            Action::Lookup => Pending::Lookup(self.engine.lookup(&key)),
+        };
+        Reply::Call { line, op: name, key, pending }
+    }
+
+    fn schedule(
+        &mut self,
+        key: &Key,
+        draft: Draft,
+    ) -> Result<Commit<ScheduleOutcome, ScheduleError>, QueueError> {
+        self.make_queue(&draft.queue)?;
+        let schedule = self.engine.schedule_raw(&draft.queue, draft.payload).key(key.as_str());
+        Ok(schedule.priority(draft.priority).on_conflict(draft.on_conflict).due(draft.due))
+    }
+
+    fn make_queue(&mut self, name: &str) -> Result<(), QueueError> {
+        if self.queues.contains(name) {
+            return Ok(());
+        }
+        let output = self.output.clone();
+        let fire = move |job: Job| {
+            let output = output.clone();
+            async move { output.fired(job).await }
+        };
+        self.engine.add_queue(QueueConfig::new(name).concurrency(FIRING_MAX), fire)?;
+        self.queues.insert(name.to_owned());
+        Ok(())
+    }
+}
+
+impl Reply {
+    pub(super) fn mistake(line: u64, error: impl Display) -> Self {
+        Reply::Mistake(Mistake { line, error: cut_middle(error.to_string()) })
+    }
+
+    /// Waits until the call is as durable as the engine was told to make it.
+    pub(super) async fn settled(self) -> Result<Ack, Mistake> {
+        let (line, op, key, pending) = match self {
+            Reply::Mistake(mistake) => return Err(mistake),
+            Reply::Call { line, op, key, pending } => (line, op, key, pending),
+        };
+        match pending.answer().await {
+            Ok(answer) => Ok(Ack { line, op, key, answer }),
+            Err(error) => Err(Mistake { line, error: cut_middle(error) }),
+        }
+    }
+}
+
+impl Pending {
+    async fn answer(self) -> Result<Answer, String> {
+        match self {
+            Pending::Schedule(commit) => commit.await.map(scheduled).map_err(|error| error.to_string()),
+            Pending::Reschedule(commit) => commit.await.map(rescheduled).map_err(|error| error.to_string()),
+            Pending::Cancel(commit) => commit.await.map(cancelled).map_err(|error| error.to_string()),
+            Pending::Lookup(outcome) => Ok(found(outcome)),
+        }
+    }
+}
+
+fn scheduled(outcome: ScheduleOutcome) -> Answer {
+    match outcome {
+        ScheduleOutcome::Scheduled { .. } => outcome_only("scheduled"),
+        ScheduleOutcome::Replaced { was, .. } => {
+            Answer { was: Some(Rfc3339(was)), ..outcome_only("replaced") }
+        }
+        ScheduleOutcome::Kept { .. } => outcome_only("kept"),
+        ScheduleOutcome::AlreadyScheduled { .. } => outcome_only("already_scheduled"),
+    }
+}
+
+fn rescheduled(outcome: RescheduleOutcome) -> Answer {
+    match outcome {
+        RescheduleOutcome::Rescheduled { was, .. } => {
+            Answer { was: Some(Rfc3339(was)), ..outcome_only("rescheduled") }
+        }
+        RescheduleOutcome::Running => outcome_only("running"),
+        RescheduleOutcome::AlreadyFired { at } => already_fired(at),
+        // No op names a version yet.
+        RescheduleOutcome::Changed { version } => {
+            Answer { version: Some(version.0), ..outcome_only("changed") }
+        }
+        RescheduleOutcome::NotFound => outcome_only("not_found"),
+    }
+}
+
+fn cancelled(outcome: CancelOutcome) -> Answer {
+    match outcome {
+        CancelOutcome::Cancelled => outcome_only("cancelled"),
+        CancelOutcome::Running => outcome_only("running"),
+        CancelOutcome::AlreadyFired { at } => already_fired(at),
+        // No op names a version yet.
+        CancelOutcome::Changed { version } => Answer { version: Some(version.0), ..outcome_only("changed") },
+        CancelOutcome::NotFound => outcome_only("not_found"),
+    }
+}
+
+fn found(outcome: LookupOutcome) -> Answer {
+    let (name, job) = match outcome {
+        LookupOutcome::Scheduled(job) => ("scheduled", job),
+        LookupOutcome::Running(job) => ("running", job),
+        LookupOutcome::AlreadyFired { at } => return already_fired(at),
+        LookupOutcome::NotFound => return outcome_only("not_found"),
+    };
+    Answer {
+        due: Some(Rfc3339(job.due)),
+        queue: Some(job.queue),
+        version: Some(job.version.0),
+        ..outcome_only(name)
+    }
+}
+
+fn already_fired(at: reveille::Timestamp) -> Answer {
+    Answer { fired_at: Some(Rfc3339(at)), ..outcome_only("already_fired") }
+}
+
+fn outcome_only(outcome: &'static str) -> Answer {
+    Answer { outcome, ..Answer::default() }
+}

@@ -1,0 +1,169 @@
+//! Input, line by line, in bounded memory.
+//!
+//! # Rules
+//! - Every line counts, blank ones too, so that a line number means what an editor shows.
+//! - A line that cannot be text of an operation (too long, not UTF-8) is a [`Fault`] of its own; the next one is read
+//!   as if nothing had happened. Of a line that is too long no more than the limit is ever held.
+//! - Lines end with LF or CRLF; the last one need not end at all. A byte order mark before the first is skipped.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// The longest line, in bytes without its end. Sixteen times the largest payload that an engine takes by default.
+pub(crate) const LINE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Where lines come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    Stdin,
+    File(PathBuf),
+}
+
+impl From<&Path> for Source {
+    fn from(path: &Path) -> Self {
+        if path == Path::new("-") { Source::Stdin } else { Source::File(path.to_owned()) }
+    }
+}
+
+impl Source {
+    /// Opens it. A directory can be opened, but not read: better said now than later.
+    pub(crate) fn open(&self) -> io::Result<Box<dyn BufRead + Send>> {
+        const BUFFER_BYTES: usize = 64 * 1024;
+        match self {
+            Source::Stdin => Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, io::stdin()))),
+            Source::File(path) => {
+                let file = File::open(path)?;
+                if file.metadata()?.is_dir() {
+                    return Err(io::ErrorKind::IsADirectory.into());
+                }
+                Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file)))
+            }
+        }
+    }
+}
+
+/// Why a line is no text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error(
+        "the line is longer than {LINE_BYTES_MAX} bytes and was skipped; split it, or store the payload elsewhere"
+    )]
+    TooLong,
+    #[error("the line is not UTF-8 (at byte {at}); encode it as such")]
+    NotUtf8 {
+        /// Counted from 1.
+        at: usize,
+    },
+}
+
+/// A line that is not blank.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) struct Line<'a> {
+    /// Counted from 1.
+    pub(crate) number: u64,
+    pub(crate) text: Result<&'a str, Fault>,
+}
+
+/// Reads lines.
+#[derive(Debug)]
+pub(crate) struct Lines<R> {
+    input: R,
+    buffer: Vec<u8>,
+    number: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    pub(crate) fn new(input: R) -> Self {
+        Lines { input, buffer: Vec::new(), number: 0 }
+    }
+
+    /// The next line that is not blank; `None` at the end.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        loop {
+            if !self.read()? {
+                return Ok(None);
+            }
+            if !self.is_blank() {
+                break;
+            }
+        }
+        let number = self.number;
+        if self.is_too_long() {
+            self.input.skip_until(b'\n')?;
+            return Ok(Some(Line { number, text: Err(Fault::TooLong) }));
+        }
+        let text = std::str::from_utf8(self.content());
+        let text = text.map_err(|error| Fault::NotUtf8 { at: error.valid_up_to() + 1 });
+        Ok(Some(Line { number, text: text.map(str::trim_ascii) }))
+    }
+
+    /// Reads a line with its end, or as much of it as one may have. Returns whether there was one.
+    fn read(&mut self) -> io::Result<bool> {
+        self.buffer.clear();
+        let at_most = LINE_BYTES_MAX as u64 + 1;
+        let bytes = self.input.by_ref().take(at_most).read_until(b'\n', &mut self.buffer)?;
+        self.number += u64::from(bytes > 0);
+        Ok(bytes > 0)
+    }
+
+    /// What was read, without a byte order mark before it.
+    fn content(&self) -> &[u8] {
+        const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+        let mark = if self.number == 1 { BYTE_ORDER_MARK } else { b"" };
+        self.buffer.strip_prefix(mark).unwrap_or(&self.buffer)
+    }
+
+    fn is_blank(&self) -> bool {
+        !self.is_too_long() && self.content().trim_ascii().is_empty()
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.buffer.len() > LINE_BYTES_MAX && self.buffer.last() != Some(&b'\n')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(input: &[u8]) -> Vec<(u64, Result<String, Fault>)> {
+        // A small buffer, so that lines come in pieces.
+        let mut lines = Lines::new(BufReader::with_capacity(7, input));
+        let mut all = Vec::new();
+        while let Some(Line { number, text }) = lines.next().unwrap() {
+            all.push((number, text.map(str::to_owned)));
+        }
+        all
+    }
+
+    fn text(text: &str) -> Result<String, Fault> {
+        Ok(text.to_owned())
+    }
+
+    #[test]
+    fn lines_are_counted_and_blank_ones_skipped() {
+        assert_eq!(read(b""), []);
+        assert_eq!(read(b"\n \r\n\t\n"), []);
+        assert_eq!(read(b"a\n\n  \nb\r\nc"), [(1, text("a")), (4, text("b")), (5, text("c"))]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_at_the_beginning_only() {
+        assert_eq!(read(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n"), [(1, text("a")), (2, text("\u{feff}b"))]);
+    }
+
+    #[test]
+    fn a_line_that_is_no_text_is_a_fault_of_its_own() {
+        assert_eq!(read(b"ab\xffc\nd\n"), [(1, Err(Fault::NotUtf8 { at: 3 })), (2, text("d"))]);
+    }
+
+    #[test]
+    fn a_line_has_up_to_the_limit() {
+        let longest = "x".repeat(LINE_BYTES_MAX);
+        let input = format!("{longest}\n{longest}y\n{longest}yz\nb\n{longest}y");
+        let too_long = || Err(Fault::TooLong);
+        let expected = [(1, Ok(longest)), (2, too_long()), (3, too_long()), (4, text("b")), (5, too_long())];
+        assert!(read(input.as_bytes()) == expected);
+    }
+}

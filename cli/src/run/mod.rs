@@ -1,0 +1,164 @@
+//! `reveille run`: jobs from JSON Lines, an operation a line, and JSON Lines about what became of them.
+//!
+//! ```text
+//!  input thread            main thread (runtime)                      output thread
+//!  Lines -> op -> Caller ──Reply──> acknowledge (in order) ──Event──┐
+//!                  │ calls                                          ├──> write, flush
+//!                  v                                                │
+//!                engine ──due──> handlers (wait for the flush) ─────┘
+//! ```
+//!
+//! # Rules
+//! - All arrows are bounded. A consumer that reads slowly makes everything before it wait, up to who writes the input.
+//! - Calls are made in the order of the lines; acknowledgements come in that order, mistakes among them. What a job does
+//!   is not held up by the acknowledgement of its line: one that is due at once may be seen to fire before it.
+//! - The runtime has one thread, so that jobs come out in the order in which they were started, those of one key above
+//!   all. There is nothing in it to keep a second one busy: a handler only hands its job over.
+//! - Reading blocks, so the input has a thread, and nobody ever waits for that thread: it may stand still until the
+//!   process ends. What it must not do any more is behind the session's gate.
+
+mod call;
+mod input;
+mod op;
+mod output;
+mod session;
+mod signal;
+mod text;
+mod time;
+
+use std::fmt::Display;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use reveille::{Builder, Engine, Profile};
+
+use input::{LINE_BYTES_MAX, Source};
+use output::Output;
+use session::Session;
+
+use crate::complain;
+
+/// What `reveille run` can be told.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Operations, one a line:
+  {\"op\":\"schedule\",\"key\":\"concert:42\",\"at\":\"2026-12-01T10:00:00+07:00\",\"payload\":{\"seats\":500}}
+      `at` is RFC 3339 or a number of seconds since 1970; or `in`, as \"1.5s\" or a number of seconds.
+      Optional: queue, payload, priority (0 goes first, 255 last), on_conflict (reject, replace, keep).
+  {\"op\":\"reschedule\",\"key\":\"concert:42\",\"in\":\"90s\"}
+  {\"op\":\"cancel\",\"key\":\"concert:42\"}
+  {\"op\":\"lookup\",\"key\":\"concert:42\"}
+
+Exit status: 0 if all went well, 1 if a line was wrong or the output was closed, 2 if nothing could begin.")]
+pub(crate) struct Args {
+    /// Where the operations are; `-` is standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    input: PathBuf,
+
+    /// End when the input has ended and no job is pending: the default for a file
+    #[arg(long, overrides_with = "no_exit_when_idle")]
+    exit_when_idle: bool,
+
+    /// Go on after the input has ended, until SIGINT or SIGTERM: the default for standard input
+    #[arg(long, overrides_with = "exit_when_idle")]
+    no_exit_when_idle: bool,
+
+    /// How to wait for the next due time; without it `precise`, or `eco` on a single core
+    #[arg(long, value_enum)]
+    profile: Option<ProfileName>,
+
+    /// The resolution of due times
+    #[arg(long, value_name = "DELAY", default_value = "1ms", value_parser = time::parse_delay)]
+    tick: Duration,
+
+    /// How many jobs may be pending [default: 50 million]
+    #[arg(long, value_name = "JOBS")]
+    jobs_max: Option<usize>,
+
+    /// How many bytes a payload may have [default: 65536]
+    #[arg(long, value_name = "BYTES", value_parser = parse_payload_max)]
+    payload_max: Option<usize>,
+
+    /// How far ahead a job may be due [default: 3650d]
+    #[arg(long, value_name = "DELAY", value_parser = parse_horizon)]
+    horizon: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ProfileName {
+    /// Sleep only: next to no CPU time
+    Eco,
+    /// Wake a little early and spin to the instant
+    Precise,
+    /// A core of its own
+    Dedicated,
+}
+
+/// Runs jobs from JSON Lines.
+pub(crate) fn execute(args: Args) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = runtime.map_err(|error| cannot("start", error)).and_then(|runtime| {
+        let ended = runtime.block_on(run(&args));
+        // Not waiting for what is left on it: handlers that the output has left behind.
+        runtime.shutdown_background();
+        ended
+    });
+    ended.unwrap_or_else(|error| {
+        complain(error);
+        ExitCode::from(2)
+    })
+}
+
+async fn run(args: &Args) -> Result<ExitCode, String> {
+    let source = Source::from(args.input.as_path());
+    let input =
+        source.open().map_err(|error| cannot(format_args!("open {}", args.input.display()), error))?;
+    let signal = signal::listen().map_err(|error| cannot("listen for signals", error))?;
+    let engine = args.engine().start().await.map_err(|error| cannot("start the engine", error))?;
+    let (output, written) = Output::start(io::stdout()).map_err(|error| cannot("start a thread", error))?;
+    let session = Session::start(input, engine, output).map_err(|error| cannot("start a thread", error))?;
+    let exits_when_idle =
+        args.exit_when_idle || (matches!(source, Source::File(_)) && !args.no_exit_when_idle);
+    Ok(session.attend(exits_when_idle, signal, written).await)
+}
+
+fn cannot(what: impl Display, error: impl Display) -> String {
+    format!("cannot {what}: {error}")
+}
+
+impl Args {
+    fn engine(&self) -> Builder {
+        let mut builder = Engine::builder().tick(self.tick);
+        if let Some(profile) = self.profile {
+            builder = builder.profile(match profile {
+                ProfileName::Eco => Profile::Eco,
+                ProfileName::Precise => Profile::Precise,
+                ProfileName::Dedicated => Profile::DEDICATED,
+            });
+        }
+        if let Some(jobs) = self.jobs_max {
+            builder = builder.jobs_max(jobs);
+        }
+        if let Some(bytes) = self.payload_max {
+            builder = builder.payload_bytes_max(bytes);
+        }
+        if let Some(horizon) = self.horizon {
+            builder = builder.horizon(horizon);
+        }
+        builder
+    }
+}
+
+/// A due time must still have a name in RFC 3339.
+fn parse_horizon(text: &str) -> Result<Duration, String> {
+    const YEARS_1000: Duration = Duration::from_secs(1000 * 365 * 24 * 3600);
+    let horizon = time::parse_delay(text).map_err(|error| error.to_string())?;
+    if horizon > YEARS_1000 { Err("a horizon has 365000 days at most".into()) } else { Ok(horizon) }
+}
+
+fn parse_payload_max(text: &str) -> Result<usize, String> {
+    let bytes: usize = text.parse().map_err(|error| format!("{error}"))?;
+    if bytes > LINE_BYTES_MAX { Err(format!("a line has {LINE_BYTES_MAX} bytes at most")) } else { Ok(bytes) }
+}

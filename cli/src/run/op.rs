@@ -1,0 +1,347 @@
+//! One line of input as an operation. Pure: text in, a checked [`Op`] or an [`OpError`] out.
+//!
+//! # Rules
+//! - Nothing is guessed and nothing ignored: an unknown field, a field that the op has no use for, a field that stands
+//!   there twice, two times or none are errors. `null` is as good as leaving an optional field out.
+//! - The payload is not interpreted. What is between its first and its last byte is handed on as it was written.
+//! - No text makes this panic, and no error message grows with the line.
+
+use std::borrow::Cow;
+
+use reveille::{Due, InvalidKey, Key, OnConflict, Payload, Priority};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::text::{Brief, cut_middle};
+use super::time::{self, TimeError};
+
+/// The queue of a job that names none.
+const QUEUE_DEFAULT: &str = "default";
+
+/// What a line asks for.
+#[derive(Debug)]
+pub(crate) struct Op {
+    pub(crate) key: Key,
+    pub(crate) action: Action,
+}
+
+/// What is to be done with the job of the key.
+#[derive(Debug)]
+pub(crate) enum Action {
+    Schedule(Draft),
+    Reschedule(Due),
+    Cancel,
+    Lookup,
+}
+
+/// A job to be scheduled.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) queue: String,
+    pub(crate) due: Due,
+    /// JSON text.
+    pub(crate) payload: Payload,
+    pub(crate) priority: Priority,
+    pub(crate) on_conflict: OnConflict,
+}
+
+impl Action {
+    /// The op's name, as it stands in a line.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Action::Schedule(_) => "schedule",
+            Action::Reschedule(_) => "reschedule",
+            Action::Cancel => "cancel",
+            Action::Lookup => "lookup",
+        }
+    }
+}
+
+/// Why a line is no operation, and what to write instead.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpError {
+    #[error("the line is not a JSON object; write one as {{\"op\":\"cancel\",\"key\":\"..\"}}")]
+    NotAnObject,
+    #[error("{0}")]
+    Json(String),
+    #[error("`{field}` is missing")]
+    Missing { field: &'static str },
+    #[error("unknown op {0}; the ops are schedule, reschedule, cancel and lookup")]
+    UnknownOp(Brief),
+    #[error("`{field}` has no meaning for {op}; leave it out")]
+    Useless { field: &'static str, op: &'static str },
+    #[error("the time is missing; add `at` (RFC 3339, or seconds since 1970) or `in` (\"1.5s\", or seconds)")]
+    NoTime,
+    #[error("there are two times; keep `at` or `in`, not both")]
+    TwoTimes,
+    #[error("`{field}`: {error}")]
+    Time { field: &'static str, error: TimeError },
+    #[error("`{field}` is {value}, and must be {must_be}")]
+    WrongValue { field: &'static str, value: Brief, must_be: &'static str },
+    #[error(transparent)]
+    Key(#[from] InvalidKey),
+}
+
+/// The fields of a line, of whichever op.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields<'a> {
+    op: Option<String>,
+    key: Option<String>,
+    queue: Option<String>,
+    #[serde(borrow)]
+    at: Option<&'a RawValue>,
+    #[serde(borrow, rename = "in")]
+    after: Option<&'a RawValue>,
+    #[serde(borrow)]
+    payload: Option<&'a RawValue>,
+    #[serde(borrow)]
+    priority: Option<&'a RawValue>,
+    on_conflict: Option<String>,
+}
+
+/// Reads a line.
+pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
+    // serde would take an array for the fields in their order.
+    if !line.trim_ascii_start().starts_with('{') {
+        return Err(OpError::NotAnObject);
+    }
+    let mut fields: Fields<'_> =
+        serde_json::from_str(line).map_err(|error| OpError::Json(describe(&error)))?;
+    let op = fields.op.take().ok_or(OpError::Missing { field: "op" })?;
+    let key = fields.key.take();
+    let action = match op.as_str() {
+        "schedule" => Action::Schedule(Draft {
+            due: fields.take_due()?,
+            queue: fields.queue.take().unwrap_or_else(|| QUEUE_DEFAULT.to_owned()),
+            payload: fields.payload.take().map_or_else(|| Payload::from("null"), payload),
+            priority: fields.priority.take().map_or(Ok(Priority::NORMAL), priority)?,
+            on_conflict: fields
+                .on_conflict
+                .take()
+                .map_or(Ok(OnConflict::Reject), |text| on_conflict(&text))?,
+        }),
+        "reschedule" => Action::Reschedule(fields.take_due()?),
+        "cancel" => Action::Cancel,
+        "lookup" => Action::Lookup,
+        unknown => return Err(OpError::UnknownOp(Brief::new(unknown))),
+    };
+    if let Some(field) = fields.left_over() {
+        return Err(OpError::Useless { field, op: action.name() });
+    }
+    let key = Key::new(key.ok_or(OpError::Missing { field: "key" })?)?;
+    Ok(Op { key, action })
+}
+
+impl Fields<'_> {
+    fn take_due(&mut self) -> Result<Due, OpError> {
+        match (self.at.take(), self.after.take()) {
+            (Some(at), None) => due(at, "at", "a string or a number of seconds", |text, is_number| {
+                let instant =
+                    if is_number { time::parse_epoch_seconds(text) } else { time::parse_instant(text) };
+                instant.map(Due::At)
+            }),
+            (None, Some(after)) => due(after, "in", "a string or a number of seconds", |text, is_number| {
+                let delay = if is_number { time::parse_delay_seconds(text) } else { time::parse_delay(text) };
+                delay.map(Due::In)
+            }),
+            (None, None) => Err(OpError::NoTime),
+            (Some(_), Some(_)) => Err(OpError::TwoTimes),
+        }
+    }
+
+    /// A field that nothing asked for. Those that an op uses have been taken out.
+    fn left_over(&self) -> Option<&'static str> {
+        let fields = [
+            ("queue", self.queue.is_some()),
+            ("at", self.at.is_some()),
+            ("in", self.after.is_some()),
+            ("payload", self.payload.is_some()),
+            ("priority", self.priority.is_some()),
+            ("on_conflict", self.on_conflict.is_some()),
+        ];
+        fields.into_iter().find_map(|(name, is_there)| is_there.then_some(name))
+    }
+}
+
+fn due(
+    value: &RawValue,
+    field: &'static str,
+    must_be: &'static str,
+    read: impl Fn(&str, bool) -> Result<Due, TimeError>,
+) -> Result<Due, OpError> {
+    let json = value.get();
+    let due = match json.as_bytes().first() {
+        Some(b'"') => {
+            let text: Cow<'_, str> =
+                serde_json::from_str(json).map_err(|error| OpError::Json(describe(&error)))?;
+            read(&text, false)
+        }
+        // Only a number begins so, and it was checked to be one when the line was read.
+        Some(b'-' | b'0'..=b'9') => read(json, true),
+        _ => return Err(OpError::WrongValue { field, value: Brief::new(json), must_be }),
+    };
+    due.map_err(|error| OpError::Time { field, error })
+}
+
+fn payload(value: &RawValue) -> Payload {
+    let json = value.get();
+    // Between two tokens a carriage return is but space, and would end a line for some who read what is echoed.
+    if json.contains('\r') { json.replace('\r', " ").into() } else { json.into() }
+}
+
+fn priority(value: &RawValue) -> Result<Priority, OpError> {
+    let json = value.get();
+    let must_be = "a whole number from 0 to 255";
+    let wrong = || OpError::WrongValue { field: "priority", value: Brief::new(json), must_be };
+    json.parse().map(Priority).map_err(|_| wrong())
+}
+
+fn on_conflict(text: &str) -> Result<OnConflict, OpError> {
+    match text {
+        "reject" => Ok(OnConflict::Reject),
+        "replace" => Ok(OnConflict::Replace),
+        "keep" => Ok(OnConflict::Keep),
+        _ => Err(OpError::WrongValue {
+            field: "on_conflict",
+            value: Brief::new(text),
+            must_be: "\"reject\", \"replace\" or \"keep\"",
+        }),
+    }
+}
+
+/// serde's own message without its line number, which is 1 for every line of the input.
+fn describe(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let what = text.strip_suffix(&place).unwrap_or(&text);
+    cut_middle(match error.classify() {
+        serde_json::error::Category::Data => format!("{what} (at column {})", error.column()),
+        _ => format!("the line is not JSON: {what} (at column {})", error.column()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use reveille::Timestamp;
+
+    use super::*;
+
+    fn draft(line: &str) -> Draft {
+        match parse(line) {
+            Ok(Op { action: Action::Schedule(draft), .. }) => draft,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn error(line: &str) -> String {
+        match parse(line) {
+            Ok(op) => panic!("{line}: {op:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_schedule_has_defaults() {
+        let draft = draft(r#"{"op":"schedule","key":"k","in":0.25}"#);
+        assert_eq!(draft.queue, "default");
+        assert_eq!(draft.due, Due::In(Duration::from_millis(250)));
+        assert_eq!(draft.payload.as_bytes(), b"null");
+        assert_eq!(draft.priority, Priority::NORMAL);
+        assert_eq!(draft.on_conflict, OnConflict::Reject);
+    }
+
+    #[test]
+    fn a_schedule_takes_all_fields() {
+        let draft = draft(
+            r#" { "op":"schedule", "key":"concert:42", "queue":"open_sale", "at":"2026-12-01T10:00:00+07:00",
+                 "payload":{"seats": 5e2,"a":[1.10]} , "priority":0, "on_conflict":"replace" } "#,
+        );
+        assert_eq!(draft.queue, "open_sale");
+        assert_eq!(draft.due, Due::At(Timestamp::from_micros(1_796_094_000_000_000)));
+        assert_eq!(draft.payload.as_bytes(), br#"{"seats": 5e2,"a":[1.10]}"#);
+        assert_eq!(draft.priority, Priority::FIRST);
+        assert_eq!(draft.on_conflict, OnConflict::Replace);
+    }
+
+    #[test]
+    fn null_is_as_good_as_nothing() {
+        let line = r#"{"op":"cancel","key":"k","at":null,"payload":null,"queue":null}"#;
+        assert!(matches!(parse(line), Ok(Op { action: Action::Cancel, .. })));
+    }
+
+    #[test]
+    fn escapes_are_read() {
+        let op = parse(r#"{"op":"lookup","key":"\u00e9\n\ud83c\udfab"}"#).unwrap();
+        assert_eq!(op.key.as_str(), "é\n🎫");
+        let draft = draft(r#"{"op":"schedule","key":"k","in":"\u0031s"}"#);
+        assert_eq!(draft.due, Due::In(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_payload_is_one_line() {
+        let draft = draft("{\"op\":\"schedule\",\"key\":\"k\",\"in\":1,\"payload\":[1,\r2]}");
+        assert_eq!(draft.payload.as_bytes(), b"[1, 2]");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (line, said) in [
+            ("", "not a JSON object"),
+            ("[\"cancel\",\"k\"]", "not a JSON object"),
+            ("{\"op\":\"cancel\",\"key\":\"k\"", "not JSON: EOF"),
+            ("{\"op\":\"cancel\",\"key\":\"k\"} x", "not JSON: trailing characters (at column 27)"),
+            (r#"{"op":"cancel","key":"k","when":1}"#, "unknown field `when`"),
+            (r#"{"op":"cancel","key":"k","key":"l"}"#, "duplicate field `key`"),
+            (r#"{"op":"schedule","key":"k","in":1,"payload":1,"payload":2}"#, "duplicate field `payload`"),
+            (r#"{"op":"fire","key":"k"}"#, "unknown op \"fire\""),
+            (r#"{"op":"cancel"}"#, "`key` is missing"),
+            (r#"{"key":"k"}"#, "`op` is missing"),
+            (r#"{"op":"cancel","key":7}"#, "invalid type: integer `7`, expected a string"),
+            (r#"{"op":"cancel","key":""}"#, "the key is empty"),
+            (r#"{"op":"cancel","key":"k","in":1}"#, "`in` has no meaning for cancel"),
+            (
+                r#"{"op":"reschedule","key":"k","in":1,"payload":1}"#,
+                "`payload` has no meaning for reschedule",
+            ),
+            (r#"{"op":"schedule","key":"k"}"#, "the time is missing"),
+            (r#"{"op":"schedule","key":"k","in":1,"at":1}"#, "two times"),
+            (r#"{"op":"schedule","key":"k","in":true}"#, "`in` is \"true\", and must be"),
+            (r#"{"op":"schedule","key":"k","in":NaN}"#, "not JSON"),
+            (r#"{"op":"schedule","key":"k","in":1e400}"#, "out of range"),
+            (r#"{"op":"schedule","key":"k","in":-1}"#, "negative"),
+            (r#"{"op":"schedule","key":"k","at":"noon"}"#, "`at`: \"noon\" is not a time"),
+            (r#"{"op":"schedule","key":"k","in":1,"priority":256}"#, "0 to 255"),
+            (r#"{"op":"schedule","key":"k","in":1,"priority":1.5}"#, "0 to 255"),
+            (r#"{"op":"schedule","key":"k","in":1,"priority":"1"}"#, "0 to 255"),
+            (r#"{"op":"schedule","key":"k","in":1,"on_conflict":"merge"}"#, "`on_conflict` is \"merge\""),
+            (r#"{"op":"cancel","key":"\ud800"}"#, "not JSON"),
+        ] {
+            let error = error(line);
+            assert!(error.contains(said), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_message_grows_with_the_line() {
+        let long = "x".repeat(1_000_000);
+        for line in [
+            long.clone(),
+            format!(r#"{{"{long}":1}}"#),
+            format!(r#"{{"op":"{long}","key":"k"}}"#),
+            format!(r#"{{"op":"cancel","key":"{long}"}}"#),
+            format!(r#"{{"op":"schedule","key":"k","at":"{long}"}}"#),
+            format!(r#"{{"op":"schedule","key":"k","in":"{long}"}}"#),
+            format!(r#"{{"op":"schedule","key":"k","in":{}}}"#, "9".repeat(1_000_000)),
+            format!(r#"{{"op":"schedule","key":"k","in":1,"priority":"{long}"}}"#),
+            format!(r#"{{"op":"schedule","key":"k","in":1,"on_conflict":"{long}"}}"#),
+            format!(r#"{{"op":"schedule","key":"k","in":["{long}"]}}"#),
+            "{\"op\":".repeat(150_000),
+        ] {
+            let error = error(&line);
+            assert!(error.len() < 600, "{} bytes", error.len());
+        }
+    }
+}

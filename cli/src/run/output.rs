@@ -1,0 +1,209 @@
+//! What `run` says: events, and the one thread that writes them.
+//!
+//! # Rules
+//! - Everything goes through one bounded channel. Whoever has something to say waits for room in it: a consumer that
+//!   reads slowly slows down the acknowledgements, the input behind them, and the handlers. Nothing is dropped.
+//! - Events are written in the order in which they were sent, and flushed as soon as none is waiting.
+//! - A handler ends only when its event has been flushed. When a job is acknowledged to its engine, word of it has left
+//!   the process. This costs little, since a flush is for all that were written before it.
+//! - Once the output has failed no handler ends: what nobody was told of has not been done.
+
+use std::io::{self, BufWriter, Write};
+use std::thread;
+
+use reveille::partition::QueueName;
+use reveille::{Job, Key};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use tokio::sync::{mpsc, oneshot};
+
+use super::time::Rfc3339;
+
+/// Events that wait to be written.
+const WAITING_MAX: usize = 1024;
+
+/// Events written between two flushes at most, so that handlers get to end also while more keeps coming.
+const BATCH_MAX: usize = 4096;
+
+/// An op's answer.
+#[derive(Debug, Serialize)]
+pub(super) struct Ack {
+    pub(super) line: u64,
+    pub(super) op: &'static str,
+    #[serde(serialize_with = "key_as_text")]
+    pub(super) key: Key,
+    #[serde(flatten)]
+    pub(super) answer: Answer,
+}
+
+/// An outcome, and what comes with it.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Answer {
+    pub(super) outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) was: Option<Rfc3339>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fired_at: Option<Rfc3339>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) due: Option<Rfc3339>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "queue_as_text")]
+    pub(super) queue: Option<QueueName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<u32>,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, Serialize)]
+pub(super) struct Mistake {
+    pub(super) line: u64,
+    pub(super) error: String,
+}
+
+#[derive(Debug)]
+enum Event {
+    Answered(Result<Ack, Mistake>),
+    Fired {
+        job: Job,
+        flushed: oneshot::Sender<()>,
+    },
+    /// The last one.
+    End,
+}
+
+/// An event as it is written.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Written<'a> {
+    Ack(&'a Ack),
+    Error(&'a Mistake),
+    Fired {
+        key: &'a str,
+        queue: &'a str,
+        due: Rfc3339,
+        fired_at: Rfc3339,
+        late_us: u64,
+        attempt: u16,
+        payload: &'a RawValue,
+    },
+}
+
+/// The output has failed, or was ended. The writer's result says which.
+#[derive(Debug)]
+pub(super) struct Closed;
+
+/// The way to the writer. All clones lead to the same one.
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    events: mpsc::Sender<Event>,
+}
+
+impl Output {
+    /// Starts the writer. The receiver gets how it ended.
+    pub(super) fn start(
+        to: impl Write + Send + 'static,
+    ) -> io::Result<(Self, oneshot::Receiver<io::Result<()>>)> {
+        let (events, waiting) = mpsc::channel(WAITING_MAX);
+        let (ended, end) = oneshot::channel();
+        thread::Builder::new().name("reveille-output".into()).spawn(move || {
+            // Nobody waits for it any more when the program is on its way out.
+            let _ = ended.send(write_all(waiting, to));
+        })?;
+        Ok((Output { events }, end))
+    }
+
+    /// Hands an op's answer to the writer.
+    pub(super) async fn answer(&self, answer: Result<Ack, Mistake>) -> Result<(), Closed> {
+        self.events.send(Event::Answered(answer)).await.map_err(|_| Closed)
+    }
+
+    /// Hands a fired job to the writer, and ends when it has been flushed. Never ends when the output fails.
+    ///
+    /// On the single thread of `run`'s runtime a handler is polled for the first time right after its job was started:
+    /// so jobs come out in the order in which they started.
+    pub(super) async fn fired(&self, job: Job) {
+        let (flushed, is_flushed) = oneshot::channel();
+        // The channel gives way to those who wait in their order. A task that has used up its turn would have to come
+        // back before it could queue up, and others would overtake it; hence `unconstrained`.
+        let sent = tokio::task::unconstrained(self.events.send(Event::Fired { job, flushed })).await;
+        if sent.is_err() || is_flushed.await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Has the writer end when it has written everything that was sent before.
+    pub(super) async fn end(&self) {
+        // If it has failed already then it has ended.
+        let _ = self.events.send(Event::End).await;
+    }
+}
+
+fn write_all(mut events: mpsc::Receiver<Event>, to: impl Write) -> io::Result<()> {
+    let mut to = BufWriter::with_capacity(64 * 1024, to);
+    let mut handlers = Vec::new();
+    let mut is_open = true;
+    while is_open && let Some(first) = events.blocking_recv() {
+        let mut next = Some(first);
+        let mut count = 0;
+        while let Some(event) = next {
+            is_open = write(&mut to, event, &mut handlers)?;
+            count += 1;
+            next = if is_open && count < BATCH_MAX { events.try_recv().ok() } else { None };
+        }
+        to.flush()?;
+        for flushed in handlers.drain(..) {
+            // A handler that is gone was dropped with its runtime.
+            let _: Result<(), ()> = oneshot::Sender::send(flushed, ());
+        }
+    }
+    Ok(())
+}
+
+/// Writes one event. Returns whether more may follow.
+fn write(to: &mut impl Write, event: Event, handlers: &mut Vec<oneshot::Sender<()>>) -> io::Result<bool> {
+    match event {
+        Event::Answered(Ok(ack)) => write_line(to, &Written::Ack(&ack))?,
+        Event::Answered(Err(mistake)) => write_line(to, &Written::Error(&mistake))?,
+        Event::Fired { job, flushed } => {
+            write_fired(to, &job)?;
+            handlers.push(flushed);
+        }
+        Event::End => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn write_fired(to: &mut impl Write, job: &Job) -> io::Result<()> {
+    let bytes = job.payload().as_bytes();
+    // `op` lets in JSON only. Of a payload from elsewhere as much is shown as can be.
+    let foreign;
+    let payload = match serde_json::from_slice(bytes) {
+        Ok(payload) => payload,
+        Err(_) => {
+            foreign = serde_json::value::to_raw_value(&String::from_utf8_lossy(bytes))?;
+            &*foreign
+        }
+    };
+    let fired = Written::Fired {
+        key: job.key().as_str(),
+        queue: job.queue(),
+        due: Rfc3339(job.due()),
+        fired_at: Rfc3339(job.fired_at()),
+        late_us: u64::try_from(job.lateness().as_micros()).unwrap_or(u64::MAX),
+        attempt: job.attempt(),
+        payload,
+    };
+    write_line(to, &fired)
+}
+
+fn write_line(to: &mut impl Write, event: &Written<'_>) -> io::Result<()> {
+    serde_json::to_writer(&mut *to, event)?;
+    to.write_all(b"\n")
+}
+
+fn key_as_text<S: Serializer>(key: &Key, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(key.as_str())
+}
+
+fn queue_as_text<S: Serializer>(queue: &Option<QueueName>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(queue.as_ref().map_or("", QueueName::as_str))
+}

@@ -1,0 +1,59 @@
+//! Pieces of input in messages, kept short: a line may have a megabyte, what is said of it must not.
+
+use std::fmt;
+
+/// A piece of input as a message shows it: quoted, escaped and cut.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Brief(String);
+
+impl Brief {
+    const CHARS_MAX: usize = 64;
+
+    pub(crate) fn new(text: &str) -> Self {
+        let mut chars = text.chars();
+        let shown: String = chars.by_ref().take(Self::CHARS_MAX).collect();
+        let more = if chars.next().is_some() { "..." } else { "" };
+        Brief(format!("{shown:?}{more}"))
+    }
+}
+
+impl fmt::Display for Brief {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Brief {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A message that may quote input of any length, with its middle cut out when it is long: what was wrong stands at its
+/// beginning, what to do about it at its end.
+pub(crate) fn cut_middle(message: String) -> String {
+    const HEAD: usize = 240;
+    const TAIL: usize = 240;
+    if message.len() <= HEAD + TAIL {
+        return message;
+    }
+    let is_boundary = |at: &usize| message.is_char_boundary(*at);
+    let head = (0..=HEAD).rev().find(is_boundary).unwrap_or(0);
+    let tail = (message.len() - TAIL..message.len()).find(is_boundary).unwrap_or(message.len());
+    format!("{} [...] {}", &message[..head], &message[tail..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut() {
+        assert_eq!(Brief::new("a\"b").to_string(), r#""a\"b""#);
+        let long = Brief::new(&"é".repeat(1_000_000)).to_string();
+        assert!(long.len() < 150 && long.ends_with("\"..."), "{long}");
+        assert_eq!(cut_middle("short".into()), "short");
+        let long = cut_middle(format!("begin {} end", "é".repeat(100_000)));
+        assert!(long.len() < 500 && long.starts_with("begin") && long.ends_with("end"), "{long}");
+    }
+}

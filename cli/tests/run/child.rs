@@ -1,0 +1,208 @@
+//! The program as a child process: fed by the test, read on a thread, and never left behind.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// How long anything may take before a test gives it up: far longer than it takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running `reveille run`. Killed when dropped.
+pub(crate) struct Run {
+    child: Child,
+    pub(crate) stdin: Option<ChildStdin>,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    lines: Option<Receiver<String>>,
+}
+
+/// How a run has ended.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    /// What was not read before.
+    pub(crate) events: Vec<Value>,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_reveille"))
+            .arg("run")
+            .args(args)
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        Run { child, stdin, stdout, stderr, lines: None }
+    }
+
+    /// Writes to the input. The input has to be short or the output read.
+    pub(crate) fn write(&mut self, text: &str) {
+        self.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Ends the input.
+    pub(crate) fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Writes all of `lines` on a thread of its own, then ends the input.
+    pub(crate) fn write_behind(
+        &mut self,
+        lines: impl Iterator<Item = String> + Send + 'static,
+    ) -> JoinHandle<()> {
+        let mut stdin = std::io::BufWriter::new(self.stdin.take().unwrap());
+        thread::spawn(move || {
+            for line in lines {
+                // A child that has ended reads no more; the test will see that.
+                if writeln!(stdin, "{line}").is_err() {
+                    return;
+                }
+            }
+        })
+    }
+
+    /// Begins to read the output, if nothing has yet.
+    fn lines(&mut self) -> &Receiver<String> {
+        let stdout = &mut self.stdout;
+        self.lines.get_or_insert_with(|| {
+            let stdout = BufReader::new(stdout.take().unwrap());
+            let (sender, lines) = mpsc::channel();
+            thread::spawn(move || {
+                for line in stdout.lines() {
+                    if sender.send(line.unwrap()).is_err() {
+                        return;
+                    }
+                }
+            });
+            lines
+        })
+    }
+
+    /// The next event.
+    pub(crate) fn event(&mut self) -> Value {
+        let line = self.lines().recv_timeout(PATIENCE).expect("an event comes before the patience ends");
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// The next event, if it comes within `time`.
+    pub(crate) fn event_within(&mut self, time: Duration) -> Option<Value> {
+        self.lines().recv_timeout(time).ok().map(|line| serde_json::from_str(&line).unwrap())
+    }
+
+    /// Closes the consumer's end of the output.
+    pub(crate) fn close_output(&mut self) {
+        self.stdout = None;
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// The resident memory, in KiB.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Reads the output to its end and waits for the process.
+    pub(crate) fn ended(mut self) -> Ended {
+        let mut events = Vec::new();
+        if self.stdout.is_some() || self.lines.is_some() {
+            loop {
+                match self.lines().recv_timeout(PATIENCE) {
+                    Ok(line) => events.push(serde_json::from_str(&line).expect(&line)),
+                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                    Err(mpsc::RecvTimeoutError::Timeout) => panic!("the output does not end"),
+                }
+            }
+        }
+        self.ended_unread(events)
+    }
+
+    /// Waits for the process without reading its output.
+    pub(crate) fn ended_unread(&mut self, events: Vec<Value>) -> Ended {
+        let step = Duration::from_millis(10);
+        let mut waited = Duration::ZERO;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(waited < PATIENCE, "the process does not end");
+            thread::sleep(step);
+            waited += step;
+        };
+        let mut stderr = String::new();
+        self.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        Ended { status, events, stderr }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A file that is removed with the test.
+pub(crate) struct TempFile(PathBuf);
+
+impl TempFile {
+    pub(crate) fn new(name: &str, content: &[u8]) -> Self {
+        let path = std::env::temp_dir().join(format!("reveille-run-{}-{name}", std::process::id()));
+        std::fs::write(&path, content).unwrap();
+        TempFile(path)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Runs a whole input through standard input, until idle.
+pub(crate) fn run_through(args: &[&str], input: &str) -> Ended {
+    let mut run = Run::start(&[&["--exit-when-idle"], args].concat());
+    let input = input.to_owned();
+    let writer = run.write_behind(std::iter::once(input));
+    let ended = run.ended();
+    writer.join().unwrap();
+    ended
+}
+
+pub(crate) fn of_kind<'a>(events: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    events.iter().filter(move |event| event["event"] == kind)
+}
+
+/// The fields of an event that have to be there.
+pub(crate) fn text<'a>(event: &'a Value, field: &str) -> &'a str {
+    event[field].as_str().unwrap_or_else(|| panic!("{event} has no {field}"))
+}
+
+pub(crate) fn number(event: &Value, field: &str) -> u64 {
+    event[field].as_u64().unwrap_or_else(|| panic!("{event} has no {field}"))
+}
+
+/// Microseconds since the epoch of a time as `run` writes it.
+pub(crate) fn micros(event: &Value, field: &str) -> i64 {
+    let text = text(event, field);
+    assert_eq!(text.len(), "2026-12-01T03:00:00.000000Z".len(), "{text}");
+    text.parse::<jiff::Timestamp>().unwrap().as_microsecond()
+}
