@@ -25,8 +25,9 @@ use crate::partition::{MonoTime, Now};
 pub(crate) const WALL_RECHECK: Duration = Duration::from_millis(100);
 
 /// Where the monotonic clocks begin to count. Far from zero: a job that was due long before this process began has an
-/// instant on the monotonic clock too, and overdue jobs keep their order and their lateness.
-const ORIGIN_US: u64 = 1 << 60;
+/// instant on the monotonic clock too, and overdue jobs keep their order and their lateness. A multiple of any tick that
+/// somebody would choose, so that on a manual clock a delay of whole ticks ends on a tick.
+const ORIGIN_US: u64 = 3_600_000_000_000_000_000;
 
 /// Where an engine takes the time from.
 #[derive(Clone, Debug, Default)]
