@@ -1,6 +1,6 @@
 //! What can go wrong, by operation. Each says what to do about it.
 
-use crate::partition::{InvalidKey, Refusal};
+use crate::partition::{InvalidKey, QUEUE_NAME_BYTES_MAX, Refusal};
 use crate::store::StoreError;
 
 /// Why a job was not taken, or not acknowledged.
@@ -14,7 +14,10 @@ pub enum ScheduleError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// No queue of this name was built.
-    #[error("there is no queue named {name:?}; build the engine with it, or add it with `Engine::add_queue`")]
+    #[error(
+        "there is no queue named {:?}; build the engine with it, or add it with `Engine::add_queue`",
+        shown(name)
+    )]
     UnknownQueue {
         /// The name.
         name: String,
@@ -129,7 +132,7 @@ pub enum StartError {
 #[non_exhaustive]
 pub enum QueueError {
     /// The name cannot be one.
-    #[error("the queue name {name:?} has {bytes} bytes; a name has 1 to {max}", bytes = name.len(), max = crate::partition::QUEUE_NAME_BYTES_MAX)]
+    #[error("the queue name {:?} has {} bytes; a name has 1 to {QUEUE_NAME_BYTES_MAX}", shown(name), name.len())]
     InvalidName {
         /// The name.
         name: String,
@@ -153,9 +156,14 @@ pub enum QueueError {
         max: usize,
     },
     /// No queue of this name exists.
-    #[error("there is no queue named {name:?}")]
+    #[error("there is no queue named {:?}", shown(name))]
     Unknown {
         /// The name.
         name: String,
     },
+}
+
+/// A name as far as a message should show it: what is too long to be one may be very long.
+fn shown(name: &str) -> &str {
+    name.char_indices().nth(QUEUE_NAME_BYTES_MAX).map_or(name, |(end, _)| &name[..end])
 }

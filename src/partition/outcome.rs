@@ -166,7 +166,8 @@ pub enum Refusal {
     },
     /// The due time lies further ahead than the engine's horizon.
     #[error(
-        "the due time lies beyond the horizon of {horizon_s} seconds from now; use an earlier one, or raise the horizon"
+        "the due time lies beyond the horizon, which is {} ahead; use an earlier one, or raise the horizon",
+        days_or_seconds(*horizon_s)
     )]
     PastHorizon {
         /// How far ahead a job may be due, in seconds.
@@ -175,4 +176,13 @@ pub enum Refusal {
     /// Every slot that a partition can address is in use.
     #[error("the partition has no slot left; cancel jobs, or use more partitions")]
     NoSlot,
+}
+
+fn days_or_seconds(seconds: u64) -> String {
+    const DAY: u64 = 24 * 3600;
+    if seconds >= 2 * DAY && seconds.is_multiple_of(DAY) {
+        format!("{} days", seconds / DAY)
+    } else {
+        format!("{seconds} seconds")
+    }
 }
