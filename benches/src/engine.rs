@@ -1,0 +1,250 @@
+//! The engine's calls beside the obvious construction, by key and by handle: `cargo bench --bench engine`.
+//!
+//! Jobs have keys of 20 bytes and payloads of 64, and are due at random within a day, a day ahead: nothing fires.
+//! `REVEILLE_BENCH_SIZES=1k,1M,10M` selects how many are pending; the arguments of criterion select benchmarks, which are
+//! called `engine/<size>/<subject>/<operation>`. Ten million take up to 6 GB.
+//!
+//! With two threads the time is that of both together: were there no contention, and a core for each, it would be half
+//! of what one thread needs.
+
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
+mod keyed;
+mod support;
+
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, SamplingMode};
+
+use keyed::{Baseline, KeyText, Keyed, Reveille, key_text};
+use support::alloc::bytes_kept;
+use support::random::Random;
+use support::report::{Report, Samples};
+use support::sizes::{self, Size};
+
+const DAY_MS: u64 = 24 * 3600 * 1000;
+
+/// The operations, and how the columns name them with one thread and with two.
+const OPERATIONS: [(Operation, [&str; 2]); 5] = [
+    (Operation::Schedule, ["schedule", "schedule/2"]),
+    (Operation::Reschedule, ["reschedule", "reschedule/2"]),
+    (Operation::Cancel, ["cancel", "cancel/2"]),
+    (Operation::Lookup, ["lookup", "lookup/2"]),
+    (Operation::LookupByHandle, ["by handle", "by handle/2"]),
+];
+
+const BYTES: &str = "B/job";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Schedule,
+    Reschedule,
+    Cancel,
+    Lookup,
+    LookupByHandle,
+}
+
+fn main() {
+    let mut criterion = support::criterion();
+    let columns: Vec<_> = OPERATIONS.iter().flat_map(|(_, names)| *names).chain([BYTES]).collect();
+    let mut report = Report::new("ns per operation, on one thread and (/2) on two", Baseline::NAME, &columns);
+    for size in sizes::selected() {
+        bench::<Reveille>(&mut criterion, &mut report, size);
+        bench::<Baseline>(&mut criterion, &mut report, size);
+    }
+    criterion.final_summary();
+    report.print();
+}
+
+fn bench<K: Keyed>(criterion: &mut Criterion, report: &mut Report, size: Size) {
+    let mut group = criterion.benchmark_group(format!("engine/{size}/{}", K::NAME));
+    group.sampling_mode(SamplingMode::Flat);
+    // Built when first used, and kept: each operation leaves as many jobs as it found.
+    let mut steady = None;
+    for (operation, names) in OPERATIONS {
+        for (name, threads) in names.into_iter().zip(1..) {
+            let mut samples = Samples::default();
+            group.bench_function(name, |bencher| {
+                let steady = steady.get_or_insert_with(|| Steady::<K>::filled(size));
+                bencher.iter_custom(|iterations| {
+                    let elapsed = steady.run(operation, threads, iterations);
+                    samples.push(iterations, elapsed);
+                    elapsed
+                });
+            });
+            report.add(size, K::NAME, name, samples.median_ns());
+        }
+    }
+    if let Some(steady) = steady {
+        report.add(size, K::NAME, BYTES, Some(steady.bytes as f64 / size.0 as f64));
+    }
+}
+
+/// A subject with as many jobs pending after each operation as before.
+struct Steady<K: Keyed> {
+    jobs: K,
+    /// By number: the handle of each pending job.
+    handles: Vec<K::Handle>,
+    /// Their numbers, shuffled; each thread goes round its own part.
+    order: Vec<u32>,
+    /// How far the threads have come in theirs.
+    cursor: usize,
+    random: Random,
+    /// What the subject took for the jobs.
+    bytes: usize,
+}
+
+/// One call with all that it needs, ready before the clock runs.
+struct Call<H> {
+    number: u32,
+    key: KeyText,
+    handle: H,
+    due: u64,
+}
+
+impl<H> Call<H> {
+    fn key(&self) -> &str {
+        std::str::from_utf8(&self.key).expect("letters and digits")
+    }
+}
+
+/// Calls a thread makes in one go: long enough for two threads to meet, short enough to be made ready in no time.
+const CALLS_MAX: usize = 50_000;
+
+impl<K: Keyed> Steady<K> {
+    fn filled(size: Size) -> Self {
+        let mut random = Random::seeded(4);
+        let mut handles = Vec::with_capacity(size.0);
+        let (jobs, bytes) = bytes_kept(|| {
+            let jobs = K::start();
+            jobs.with_thread(|| {
+                for number in 0..size.0 as u64 {
+                    let key = key_text(number);
+                    let key = std::str::from_utf8(&key).expect("letters and digits");
+                    handles.push(jobs.schedule(key, &[number as u8; 64], random.below(DAY_MS)));
+                }
+            });
+            jobs
+        });
+        let mut order: Vec<u32> = (0..size.0 as u32).collect();
+        for last in (1..order.len()).rev() {
+            order.swap(last, random.below(last as u64 + 1) as usize);
+        }
+        Steady { jobs, handles, order, cursor: 0, random, bytes }
+    }
+
+    /// Makes `iterations` calls on so many threads. Times the calls alone.
+    fn run(&mut self, operation: Operation, threads: usize, iterations: u64) -> Duration {
+        let share = (self.order.len() / threads).min(CALLS_MAX);
+        let mut elapsed = Duration::ZERO;
+        let mut made = 0;
+        while made < iterations {
+            // As many for each, so that all are busy to the end.
+            let left = usize::try_from(iterations - made).unwrap_or(usize::MAX);
+            let count = left.div_ceil(threads).min(share);
+            let calls: Vec<_> =
+                (0..threads).map(|thread| self.calls(operation, thread, threads, count)).collect();
+            self.cursor += count;
+            let round = self.timed(operation, &calls);
+            self.restore(operation, &calls);
+            // The last round may make one too many.
+            let counted = (count * threads).min(left);
+            elapsed += round.mul_f64(counted as f64 / (count * threads) as f64);
+            made += counted as u64;
+        }
+        elapsed
+    }
+
+    /// What one thread is to do: never to a job twice, nor to another thread's.
+    fn calls(
+        &mut self,
+        operation: Operation,
+        thread: usize,
+        threads: usize,
+        count: usize,
+    ) -> Vec<Call<K::Handle>> {
+        let part = self.order.len() / threads;
+        let calls = (self.cursor..self.cursor + count).map(|at| {
+            let number = self.order[thread * part + at % part];
+            // What is scheduled is new: it has numbers after all others.
+            let is_new = operation == Operation::Schedule;
+            let key_number = u64::from(number) + if is_new { self.order.len() as u64 } else { 0 };
+            Call {
+                number,
+                key: key_text(key_number),
+                handle: self.handles[number as usize],
+                due: self.random.below(DAY_MS),
+            }
+        });
+        calls.collect()
+    }
+
+    fn timed(&self, operation: Operation, calls: &[Vec<Call<K::Handle>>]) -> Duration {
+        let jobs = &self.jobs;
+        if let [calls] = calls {
+            return jobs.with_thread(|| {
+                let start = Instant::now();
+                make(jobs, operation, calls);
+                start.elapsed()
+            });
+        }
+        let barrier = Barrier::new(calls.len());
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = calls
+                .iter()
+                .map(|calls| {
+                    let thread = || {
+                        jobs.with_thread(|| {
+                            barrier.wait();
+                            let start = Instant::now();
+                            make(jobs, operation, calls);
+                            (start, Instant::now())
+                        })
+                    };
+                    scope.spawn(thread)
+                })
+                .collect();
+            let times = threads.into_iter().map(|thread| thread.join().expect("no call panics"));
+            let (start, end) = times
+                .reduce(|(start, end), (other_start, other_end)| (start.min(other_start), end.max(other_end)))
+                .expect("one thread at least");
+            end - start
+        })
+    }
+
+    /// Undoes what changes the number of jobs.
+    fn restore(&mut self, operation: Operation, calls: &[Vec<Call<K::Handle>>]) {
+        let Steady { jobs, handles, .. } = self;
+        jobs.with_thread(|| {
+            for call in calls.iter().flatten() {
+                match operation {
+                    Operation::Schedule => jobs.cancel(call.key()),
+                    Operation::Cancel => {
+                        handles[call.number as usize] =
+                            jobs.schedule(call.key(), &[call.number as u8; 64], call.due);
+                    }
+                    Operation::Reschedule | Operation::Lookup | Operation::LookupByHandle => {}
+                }
+            }
+        });
+    }
+}
+
+/// The calls themselves: all that is timed.
+fn make<K: Keyed>(jobs: &K, operation: Operation, calls: &[Call<K::Handle>]) {
+    match operation {
+        Operation::Schedule => calls.iter().for_each(|call| {
+            black_box(jobs.schedule(call.key(), &[call.number as u8; 64], call.due));
+        }),
+        Operation::Reschedule => calls.iter().for_each(|call| jobs.reschedule(call.key(), call.due)),
+        Operation::Cancel => calls.iter().for_each(|call| jobs.cancel(call.key())),
+        Operation::Lookup => calls.iter().for_each(|call| {
+            black_box(jobs.lookup(call.key()));
+        }),
+        Operation::LookupByHandle => calls.iter().for_each(|call| {
+            black_box(jobs.lookup_by_handle(call.handle));
+        }),
+    }
+}

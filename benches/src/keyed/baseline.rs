@@ -1,0 +1,105 @@
+//! A `DelayQueue` and a map from key to where the job is in it, behind one lock.
+//!
+//! A job carries its key, for when it expires its key has to leave the map; so there are two copies of each key.
+
+#![allow(clippy::disallowed_methods, reason = "due times are instants of tokio's clock")]
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
+use tokio_util::time::DelayQueue;
+use tokio_util::time::delay_queue::Key;
+
+use super::{Keyed, Payload};
+
+pub(crate) struct Baseline {
+    jobs: Mutex<Jobs>,
+    /// A day from the start.
+    first_due: Instant,
+    runtime: Runtime,
+}
+
+#[derive(Default)]
+struct Jobs {
+    by_key: HashMap<String, Key>,
+    queue: DelayQueue<Job>,
+}
+
+struct Job {
+    key: String,
+    payload: Box<[u8]>,
+}
+
+impl Baseline {
+    fn due(&self, due: u64) -> Instant {
+        self.first_due + Duration::from_millis(due)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Jobs> {
+        self.jobs.lock().expect("no other thread has panicked")
+    }
+
+    /// The queue does not show what is in it: without taking a job out, its due time is all there is to see.
+    fn digest(&self, jobs: &Jobs, at: Key) -> u64 {
+        jobs.queue.deadline(&at).duration_since(self.first_due).as_millis() as u64
+    }
+}
+
+impl Keyed for Baseline {
+    const NAME: &'static str = "Mutex<HashMap + DelayQueue>";
+
+    type Handle = Key;
+
+    fn start() -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let first_due = Instant::now() + Duration::from_secs(24 * 3600);
+        let jobs = Mutex::default();
+        Baseline { jobs, first_due, runtime }
+    }
+
+    fn schedule(&self, key: &str, payload: &Payload, due: u64) -> Key {
+        let job = Job { key: key.to_owned(), payload: payload.as_slice().into() };
+        let key = key.to_owned();
+        let due = self.due(due);
+        let mut jobs = self.lock();
+        let at = jobs.queue.insert_at(job, due);
+        let before = jobs.by_key.insert(key, at);
+        assert!(before.is_none(), "the key is free");
+        at
+    }
+
+    fn reschedule(&self, key: &str, due: u64) {
+        let due = self.due(due);
+        let mut jobs = self.lock();
+        let at = *jobs.by_key.get(key).expect("the job is pending");
+        jobs.queue.reset_at(&at, due);
+    }
+
+    fn cancel(&self, key: &str) {
+        let mut jobs = self.lock();
+        let at = jobs.by_key.remove(key).expect("the job is pending");
+        let job = jobs.queue.remove(&at).into_inner();
+        drop(jobs);
+        assert!(job.key == key && !job.payload.is_empty());
+    }
+
+    fn lookup(&self, key: &str) -> u64 {
+        let jobs = self.lock();
+        let at = *jobs.by_key.get(key).expect("the job is pending");
+        self.digest(&jobs, at)
+    }
+
+    fn lookup_by_handle(&self, handle: Key) -> u64 {
+        let jobs = self.lock();
+        self.digest(&jobs, handle)
+    }
+
+    /// The queue makes itself a `Sleep`.
+    fn with_thread<T>(&self, run: impl FnOnce() -> T) -> T {
+        let _guard = self.runtime.enter();
+        run()
+    }
+}

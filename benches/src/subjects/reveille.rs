@@ -1,0 +1,35 @@
+//! This project's wheel.
+
+use reveille::wheel::{Handle, Wheel};
+
+use super::Subject;
+
+pub(crate) struct Reveille(Wheel<u32>);
+
+impl Subject for Reveille {
+    const NAME: &'static str = "reveille";
+
+    type Handle = Handle;
+
+    fn with_capacity(_: usize) -> Self {
+        Reveille(Wheel::new(0))
+    }
+
+    fn insert(&mut self, deadline: u64, value: u32) -> Handle {
+        self.0.insert(deadline, value)
+    }
+
+    fn cancel(&mut self, handle: Handle) -> bool {
+        self.0.cancel(handle).is_some()
+    }
+
+    fn reschedule(&mut self, handle: Handle, deadline: u64) -> Handle {
+        assert!(self.0.reschedule(handle, deadline), "the timer is pending");
+        handle
+    }
+
+    fn fire(&mut self, now: u64, mut on_fired: impl FnMut(u32)) {
+        let progress = self.0.advance(now, usize::MAX, |timer| on_fired(timer.value));
+        assert!(progress.done, "the budget has no end");
+    }
+}
