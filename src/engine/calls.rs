@@ -1,197 +1,21 @@
 //! The calls of a user, by key and by handle: each finds the partition, enters it once, and wraps up the answer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use super::Engine;
 use super::commit::Commit;
 use super::error::{CallError, CancelError, RescheduleError, ScheduleError};
-use super::queue::Queue;
+use super::schedule::Schedule;
 use super::shared::{Owned, Shared};
+use super::target::Target;
 use crate::partition::{
-    CancelOutcome, Delivery, Draft, Due, Handle, InvalidKey, Key, LookupOutcome, Now, OnConflict, Payload,
-    Priority, RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
+    CancelOutcome, Draft, Due, Handle, LookupOutcome, Now, Payload, RescheduleOutcome, ScheduleOutcome,
+    Version,
 };
 use crate::store::Durability;
 
-/// What a call is about: a job by its key, or by its handle, which is faster.
-#[derive(Clone, Debug)]
-pub struct Target(Named);
-
-#[derive(Clone, Debug)]
-enum Named {
-    Key(Key),
-    Handle(Handle),
-    /// Kept for the call to report.
-    Invalid(InvalidKey),
-}
-
-impl From<Handle> for Target {
-    fn from(handle: Handle) -> Self {
-        Target(Named::Handle(handle))
-    }
-}
-
-impl From<&Key> for Target {
-    fn from(key: &Key) -> Self {
-        Target(Named::Key(key.clone()))
-    }
-}
-
-impl From<Key> for Target {
-    fn from(key: Key) -> Self {
-        Target(Named::Key(key))
-    }
-}
-
-impl From<&str> for Target {
-    fn from(text: &str) -> Self {
-        Target(Key::new(text).map_or_else(Named::Invalid, Named::Key))
-    }
-}
-
-impl From<&String> for Target {
-    fn from(text: &String) -> Self {
-        text.as_str().into()
-    }
-}
-
-impl From<String> for Target {
-    fn from(text: String) -> Self {
-        text.as_str().into()
-    }
-}
-
-/// A job about to be scheduled. Ends with [`at`](Self::at), [`after`](Self::after) or [`due`](Self::due).
-#[must_use = "nothing is scheduled until `at`, `after` or `due` is called"]
-#[derive(Debug)]
-pub struct Schedule<'a> {
-    engine: &'a Engine,
-    /// The first thing that is wrong with it, reported when it is scheduled.
-    parts: Result<Parts, ScheduleError>,
-    priority: Priority,
-    delivery: Delivery,
-    on_conflict: OnConflict,
-    durability: Durability,
-}
-
-#[derive(Debug)]
-struct Parts {
-    queue: Arc<Queue>,
-    payload: Payload,
-    key: Option<Key>,
-}
-
-impl<'a> Schedule<'a> {
-    pub(super) fn new(engine: &'a Engine, queue: &str, payload: Result<Payload, ScheduleError>) -> Self {
-        let found = engine.shared.queues.by_name(queue);
-        let queue = found.ok_or_else(|| ScheduleError::UnknownQueue { name: queue.to_owned() });
-        Schedule {
-            engine,
-            parts: queue
-                .and_then(|queue| Ok(Parts { queue: Arc::clone(queue), payload: payload?, key: None })),
-            priority: Priority::NORMAL,
-            delivery: Delivery::AtLeastOnce,
-            on_conflict: OnConflict::Reject,
-            durability: engine.shared.settings.durability.unwrap_or_default(),
-        }
-    }
-
-    /// The caller's own name for the job: 1 to 512 bytes, unique among the pending jobs of the engine. A job without
-    /// one gets a key that no other has.
-    pub fn key(mut self, key: impl AsRef<str>) -> Self {
-        self.parts = self.parts.and_then(|parts| Ok(Parts { key: Some(Key::new(key)?), ..parts }));
-        self
-    }
-
-    /// Its place among the jobs of one tick; lower goes first.
-    pub fn priority(mut self, priority: Priority) -> Self {
-        self.priority = priority;
-        self
-    }
-
-    /// What to do if a job of this key is pending: [`OnConflict::Reject`] unless told otherwise.
-    pub fn on_conflict(mut self, policy: OnConflict) -> Self {
-        self.on_conflict = policy;
-        self
-    }
-
-    /// Never run it twice: a crash in the middle of its handler ends it.
-    pub fn at_most_once(mut self) -> Self {
-        self.delivery = Delivery::AtMostOnce;
-        self
-    }
-
-    /// When this call is acknowledged, other than as the engine does. Without a store it makes no difference.
-    pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
-        self
-    }
-
-    /// Schedules it at an instant of the wall clock. One that has passed fires at once.
-    ///
-    /// # Errors
-    /// See [`ScheduleError`]. Nothing was changed unless it is one of [`CallError::NotDurable`] and
-    /// [`CallError::Interrupted`].
-    pub fn at(self, instant: impl Into<Timestamp>) -> Commit<ScheduleOutcome, ScheduleError> {
-        self.due(Due::At(instant.into()))
-    }
-
-    /// Schedules it after a delay. Setting the wall clock does not move it.
-    ///
-    /// # Errors
-    /// As [`at`](Self::at).
-    pub fn after(self, delay: Duration) -> Commit<ScheduleOutcome, ScheduleError> {
-        self.due(Due::In(delay))
-    }
-
-    /// Schedules it. O(1).
-    ///
-    /// # Errors
-    /// As [`at`](Self::at).
-    pub fn due(self, due: impl Into<Due>) -> Commit<ScheduleOutcome, ScheduleError> {
-        let Parts { queue, payload, key } = match self.parts {
-            Ok(parts) => parts,
-            Err(error) => return Commit::now(Err(error)),
-        };
-        let key = key.unwrap_or_else(|| unused_key(self.engine.shared.clock.now()));
-        let draft = Draft {
-            key,
-            queue: queue.as_recorded(),
-            payload,
-            due: due.into(),
-            priority: self.priority,
-            delivery: self.delivery,
-            on_conflict: self.on_conflict,
-        };
-        self.engine.shared.schedule(draft, self.durability)
-    }
-}
-
-/// A key that no other job has: the instant at which the process began to need one, and a count.
-fn unused_key(now: Now) -> Key {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    static ORIGIN: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
-    let origin = ORIGIN.get_or_init(|| now.wall.as_micros());
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    Key::new(format!("auto:{origin:x}-{:x}-{count:x}", std::process::id()))
-        .unwrap_or_else(|_| unreachable!("three numbers are neither empty nor long"))
-}
-
-/// Where a call has to go.
-struct Place {
-    partition: usize,
-    handle: Option<Handle>,
-}
-
 impl Shared {
-    fn partition_of(&self, key: &Key) -> usize {
-        // Fixed for ever, in every process: what is stored of a key is stored under its partition.
-        let hash = xxhash_rust::xxh3::xxh3_64(key.as_str().as_bytes());
-        ((u128::from(hash) * self.cells.len() as u128) >> 64) as usize
-    }
-
     fn check_open(&self, partition: usize) -> Result<(), CallError> {
         if self.is_stopping() {
             return Err(CallError::ShuttingDown);
@@ -202,12 +26,12 @@ impl Shared {
         Ok(())
     }
 
-    fn schedule(
+    pub(super) fn schedule(
         self: &Arc<Self>,
         draft: Draft,
         durability: Durability,
     ) -> Commit<ScheduleOutcome, ScheduleError> {
-        let partition = self.partition_of(&draft.key);
+        let partition = self.partition_of(draft.key.as_str());
         if let Err(error) = self.check_open(partition) {
             return Commit::now(Err(error.into()));
         }
@@ -237,7 +61,7 @@ impl Shared {
 
     fn reschedule(
         self: &Arc<Self>,
-        target: Target,
+        target: Target<'_>,
         due: Due,
         expected: Option<Version>,
     ) -> Commit<RescheduleOutcome, RescheduleError> {
@@ -269,7 +93,7 @@ impl Shared {
 
     fn cancel(
         self: &Arc<Self>,
-        target: Target,
+        target: Target<'_>,
         expected: Option<Version>,
     ) -> Commit<CancelOutcome, CancelError> {
         let place = match self.place(&target) {
@@ -306,33 +130,19 @@ impl Shared {
         self.commit(place.partition, outcome, self.durability(), log_end)
     }
 
-    fn lookup(self: &Arc<Self>, target: Target) -> LookupOutcome {
+    fn lookup(self: &Arc<Self>, target: Target<'_>) -> LookupOutcome {
         let Ok(place) = self.place(&target) else { return LookupOutcome::NotFound };
-        self.enter(place.partition, Some(self.clock.now()), |owned, now| {
-            let handle = self.newer(&target, place.handle).or(place.handle);
-            handle.map_or(LookupOutcome::NotFound, |handle| owned.partition.lookup(handle, now))
-        })
-    }
-
-    /// Where `target` is, as far as can be told without entering a partition.
-    fn place(&self, target: &Target) -> Result<Place, InvalidKey> {
-        match &target.0 {
-            Named::Invalid(error) => Err(*error),
-            Named::Handle(handle) => {
-                let partition = usize::from(handle.partition().0).min(self.cells.len() - 1);
-                Ok(Place { partition, handle: Some(*handle) })
-            }
-            Named::Key(key) => {
-                Ok(Place { partition: self.partition_of(key), handle: self.keys.find(key.as_str()) })
-            }
+        let now = self.clock.now();
+        // Changes nothing, so there is nothing to publish.
+        let owned = self.cells[place.partition].lock();
+        let look = |handle: Option<Handle>| match handle {
+            Some(handle) => owned.partition.lookup(handle, now),
+            None => LookupOutcome::NotFound,
+        };
+        match look(place.handle) {
+            found @ (LookupOutcome::Scheduled(_) | LookupOutcome::Running(_)) => found,
+            gone => self.newer(&target, place.handle).map_or(gone, |handle| look(Some(handle))),
         }
-    }
-
-    /// Looks a key up again, under its partition's lock, where the answer is exact: between the first look and the lock
-    /// the key may have got another job.
-    fn newer(&self, target: &Target, seen: Option<Handle>) -> Option<Handle> {
-        let Named::Key(key) = &target.0 else { return None };
-        self.keys.find(key.as_str()).filter(|handle| Some(*handle) != seen)
     }
 
     fn durability(&self) -> Durability {
@@ -400,9 +210,9 @@ impl Engine {
     /// # Errors
     /// See [`RescheduleError`]. Nothing was changed unless it is one of [`CallError::NotDurable`] and
     /// [`CallError::Interrupted`].
-    pub fn reschedule(
+    pub fn reschedule<'a>(
         &self,
-        target: impl Into<Target>,
+        target: impl Into<Target<'a>>,
         due: impl Into<Due>,
     ) -> Commit<RescheduleOutcome, RescheduleError> {
         self.shared.reschedule(target.into(), due.into(), None)
@@ -412,9 +222,9 @@ impl Engine {
     ///
     /// # Errors
     /// As [`reschedule`](Self::reschedule).
-    pub fn reschedule_if(
+    pub fn reschedule_if<'a>(
         &self,
-        target: impl Into<Target>,
+        target: impl Into<Target<'a>>,
         version: Version,
         due: impl Into<Due>,
     ) -> Commit<RescheduleOutcome, RescheduleError> {
@@ -426,7 +236,7 @@ impl Engine {
     /// # Errors
     /// See [`CancelError`]. Nothing was changed unless it is one of [`CallError::NotDurable`] and
     /// [`CallError::Interrupted`].
-    pub fn cancel(&self, target: impl Into<Target>) -> Commit<CancelOutcome, CancelError> {
+    pub fn cancel<'a>(&self, target: impl Into<Target<'a>>) -> Commit<CancelOutcome, CancelError> {
         self.shared.cancel(target.into(), None)
     }
 
@@ -434,16 +244,16 @@ impl Engine {
     ///
     /// # Errors
     /// As [`cancel`](Self::cancel).
-    pub fn cancel_if(
+    pub fn cancel_if<'a>(
         &self,
-        target: impl Into<Target>,
+        target: impl Into<Target<'a>>,
         version: Version,
     ) -> Commit<CancelOutcome, CancelError> {
         self.shared.cancel(target.into(), Some(version))
     }
 
     /// The job as it stands. O(1).
-    pub fn lookup(&self, target: impl Into<Target>) -> LookupOutcome {
+    pub fn lookup<'a>(&self, target: impl Into<Target<'a>>) -> LookupOutcome {
         self.shared.lookup(target.into())
     }
 }

@@ -25,10 +25,12 @@ mod handler;
 mod keys;
 mod log;
 mod queue;
+mod schedule;
 mod settings;
 mod settled;
 mod shared;
 mod stats;
+mod target;
 mod worker;
 
 use std::fmt;
@@ -42,12 +44,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 pub use builder::Builder;
-pub use calls::{Schedule, Target};
 pub use commit::Commit;
 pub use error::{CallError, CancelError, QueueError, RescheduleError, ScheduleError, StartError};
 pub use handler::{BoxError, Job, Outcome, Task};
 pub use queue::{QUEUES_MAX, QueueConfig};
+pub use schedule::Schedule;
 pub use stats::{Lateness, QueueStats, Stats};
+pub use target::Target;
 
 use shared::Shared;
 

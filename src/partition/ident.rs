@@ -20,10 +20,16 @@ impl Key {
     /// When it is empty or longer than [`KEY_BYTES_MAX`] bytes.
     pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidKey> {
         let text = text.as_ref();
+        Self::check(text)?;
+        Ok(Key(text.into()))
+    }
+
+    /// Whether `text` could be a key. Allocates nothing.
+    pub(crate) fn check(text: &str) -> Result<(), InvalidKey> {
         match text.len() {
             0 => Err(InvalidKey::Empty),
             bytes if bytes > KEY_BYTES_MAX => Err(InvalidKey::TooLong { bytes }),
-            _ => Ok(Key(text.into())),
+            _ => Ok(()),
         }
     }
 
@@ -41,7 +47,7 @@ impl Borrow<str> for Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.pad(&self.0)
     }
 }
 
@@ -151,7 +157,7 @@ impl Borrow<str> for QueueName {
 
 impl fmt::Display for QueueName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.pad(&self.0)
     }
 }
 
@@ -201,7 +207,7 @@ impl JobId {
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.partition().0, self.sequence())
+        f.pad(&format!("{}-{}", self.partition().0, self.sequence()))
     }
 }
 

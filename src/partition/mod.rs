@@ -22,6 +22,7 @@
 //! - A job with [`TimeBase::Wall`] that waits on the wheel has a tick after the wheel's, or was due when it was put there.
 //! - No job starts before its due time, by the clock of its base, as it is read at the start.
 
+mod apply;
 mod batch;
 mod change;
 mod due;
@@ -45,7 +46,7 @@ use std::collections::BTreeMap;
 
 use batch::TickBatch;
 use fired::FiredMemory;
-use job::{Job, JobDue, State};
+use job::{Job, State};
 use ready::ReadyQueue;
 
 pub use change::Draft;
@@ -211,138 +212,6 @@ impl Partition {
         Some(queue)
     }
 
-    /// Keeps `record` for the log, and applies it to the job at `target` (none for a job that is new).
-    fn commit(&mut self, record: Record, target: Option<Index>, now: Now) -> Option<Index> {
-        if self.config.is_logged {
-            self.records.push(record.clone());
-        }
-        self.apply(record, target, now)
-    }
-
-    /// The one place where jobs change, for calls and for replay. `target` is the job that the record is about, or the
-    /// one that a new job replaces. Returns the job's index as long as it is in the table.
-    fn apply(&mut self, record: Record, target: Option<Index>, now: Now) -> Option<Index> {
-        match record {
-            Record::Scheduled(scheduled) => {
-                if let Some(replaced) = target {
-                    self.remove(replaced);
-                    self.counts.cancelled += 1;
-                }
-                self.counts.scheduled += 1;
-                self.add(scheduled, now)
-            }
-            Record::Rescheduled { version, due, .. } => {
-                let index = target?;
-                self.unplace(index);
-                let job = self.jobs.get_mut(index)?;
-                job.version = version;
-                job.due = resolve(due, now);
-                self.place(index, now);
-                self.counts.rescheduled += 1;
-                target
-            }
-            Record::Cancelled { .. } => {
-                self.remove(target?);
-                self.counts.cancelled += 1;
-                None
-            }
-            Record::Started { at, .. } => {
-                let index = target?;
-                self.unplace(index);
-                let job = self.jobs.get_mut(index)?;
-                job.state = State::Running(at);
-                job.attempt = job.attempt.saturating_add(1);
-                self.running += 1;
-                self.counts.started += 1;
-                target
-            }
-            Record::Finished { at, ok, .. } => {
-                self.entomb(target?, at);
-                if ok {
-                    self.counts.succeeded += 1;
-                } else {
-                    self.counts.failed += 1;
-                }
-                None
-            }
-        }
-    }
-
-    fn add(&mut self, scheduled: ScheduledRecord, now: Now) -> Option<Index> {
-        self.next_sequence = self.next_sequence.max(scheduled.id.sequence() + 1);
-        self.know_queue(&scheduled.queue);
-        let index = self.jobs.insert(Job {
-            key: scheduled.key,
-            payload: scheduled.payload,
-            id: scheduled.id,
-            due: resolve(scheduled.due, now),
-            state: State::Collected,
-            version: Version::FIRST,
-            attempt: 0,
-            queue: scheduled.queue.id,
-            priority: scheduled.priority,
-            delivery: scheduled.delivery,
-        });
-        let index = index.ok()?;
-        self.place(index, now);
-        Some(index)
-    }
-
-    /// Takes a job out of the table, wherever it stands.
-    fn remove(&mut self, index: Index) {
-        self.unplace(index);
-        self.jobs.remove(index);
-    }
-
-    /// Puts a job, which is nowhere, where its due time belongs.
-    fn place(&mut self, index: Index, now: Now) {
-        let tick_us = self.config.tick_us;
-        let Some(job) = self.jobs.get_mut(index) else { return };
-        job.state = match job.due.base {
-            TimeBase::Mono => {
-                let tick = job.due.mono.as_micros().div_ceil(tick_us);
-                State::Waiting(self.mono.insert(tick, index.slot))
-            }
-            TimeBase::Wall => {
-                let tick = job.due.wall.ticks_ceil(tick_us);
-                let is_due = tick <= now.wall.ticks_floor(tick_us) && job.due.is_reached(now);
-                if tick > self.wall.now() || is_due {
-                    State::Waiting(self.wall.insert(tick, index.slot))
-                } else {
-                    // The wheel would fire it at once: it was here before the wall clock was set back.
-                    self.held.insert((job.due.wall, job.id), index.slot);
-                    State::Held
-                }
-            }
-        };
-    }
-
-    /// Takes a job out of the place that its state names, in O(1) ([`State::Held`]: O(log n)).
-    fn unplace(&mut self, index: Index) {
-        let Some(job) = self.jobs.get(index) else { return };
-        let (state, base, queue, priority) = (job.state, job.due.base, job.queue, job.priority);
-        let held = (job.due.wall, job.id);
-        match state {
-            State::Waiting(timer) => {
-                let wheel = if base == TimeBase::Wall { &mut self.wall } else { &mut self.mono };
-                let cancelled = wheel.cancel(timer);
-                debug_assert_eq!(cancelled, Some(index.slot), "a waiting job is on its wheel");
-            }
-            State::Held => {
-                self.held.remove(&held);
-            }
-            State::Ready(links) => {
-                if let Some(Some(ready)) = self.queues.get_mut(usize::from(queue.0)) {
-                    ready.unlink(&mut self.jobs, priority, links);
-                }
-                self.touch(queue);
-            }
-            State::Running(_) => self.running -= 1,
-            // The batch passes over an entry whose job has gone or is no longer Collected.
-            State::Collected | State::Fired(_) => {}
-        }
-    }
-
     fn handle(&self, index: Index) -> Handle {
         Handle { index, partition: self.id }
     }
@@ -419,9 +288,4 @@ fn shrink_idle<T>(buffer: &mut Vec<T>) {
     if buffer.capacity() > KEPT && buffer.len() < buffer.capacity() / 4 {
         buffer.shrink_to(KEPT.max(buffer.len() * 2));
     }
-}
-
-/// Reads a recorded due time against both clocks.
-fn resolve(due: RecordedDue, now: Now) -> JobDue {
-    JobDue { wall: due.wall, mono: now.mono_at(due.wall), base: due.base }
 }

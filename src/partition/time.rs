@@ -5,6 +5,7 @@
 //! A job due `At` an instant follows the wall, a job due `In` a delay follows the monotonic clock.
 
 use std::fmt;
+use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,24 @@ impl Timestamp {
 
     pub(super) fn from_ticks(ticks: u64, tick_us: u64) -> Self {
         Timestamp(i64::try_from(ticks.saturating_mul(tick_us)).unwrap_or(i64::MAX))
+    }
+}
+
+/// Stops at the last instant that can be named; finer than a microsecond is rounded up.
+impl Add<Duration> for Timestamp {
+    type Output = Timestamp;
+
+    fn add(self, delay: Duration) -> Timestamp {
+        self.saturating_add_micros(micros_ceil(delay))
+    }
+}
+
+/// Stops at the first instant that can be named; finer than a microsecond is rounded up.
+impl Sub<Duration> for Timestamp {
+    type Output = Timestamp;
+
+    fn sub(self, delay: Duration) -> Timestamp {
+        self.saturating_sub_micros(micros_ceil(delay))
     }
 }
 

@@ -1,0 +1,178 @@
+//! The one place where jobs change: a record, applied by a call or by replay, and what it does to the table and to the
+//! places where jobs wait.
+
+use super::job::{Job, JobDue, State};
+use super::{Now, Partition, Record, RecordedDue, ScheduledRecord, TimeBase, Version};
+use crate::wheel::Wheel;
+use crate::wheel::slab::Index;
+
+impl Partition {
+    /// Keeps `record` for the log, and applies it to the job at `target` (none for a job that is new).
+    pub(super) fn commit(&mut self, record: Record, target: Option<Index>, now: Now) -> Option<Index> {
+        if self.config.is_logged {
+            self.records.push(record.clone());
+        }
+        self.apply(record, target, now)
+    }
+
+    /// The one place where jobs change, for calls and for replay. `target` is the job that the record is about, or the
+    /// one that a new job replaces. Returns the job's index as long as it is in the table.
+    pub(super) fn apply(&mut self, record: Record, target: Option<Index>, now: Now) -> Option<Index> {
+        match record {
+            Record::Scheduled(scheduled) => {
+                if let Some(replaced) = target {
+                    self.remove(replaced);
+                    self.counts.cancelled += 1;
+                }
+                self.counts.scheduled += 1;
+                self.add(scheduled, now)
+            }
+            Record::Rescheduled { version, due, .. } => {
+                let index = target?;
+                self.jobs.get_mut(index)?.version = version;
+                self.move_to(index, resolve(due, now), now);
+                self.counts.rescheduled += 1;
+                target
+            }
+            Record::Cancelled { .. } => {
+                self.remove(target?);
+                self.counts.cancelled += 1;
+                None
+            }
+            Record::Started { at, .. } => {
+                let index = target?;
+                self.unplace(index);
+                let job = self.jobs.get_mut(index)?;
+                job.state = State::Running(at);
+                job.attempt = job.attempt.saturating_add(1);
+                self.running += 1;
+                self.counts.started += 1;
+                target
+            }
+            Record::Finished { at, ok, .. } => {
+                self.entomb(target?, at);
+                if ok {
+                    self.counts.succeeded += 1;
+                } else {
+                    self.counts.failed += 1;
+                }
+                None
+            }
+        }
+    }
+
+    pub(super) fn add(&mut self, scheduled: ScheduledRecord, now: Now) -> Option<Index> {
+        self.next_sequence = self.next_sequence.max(scheduled.id.sequence() + 1);
+        self.know_queue(&scheduled.queue);
+        let index = self.jobs.insert(Job {
+            key: scheduled.key,
+            payload: scheduled.payload,
+            id: scheduled.id,
+            due: resolve(scheduled.due, now),
+            state: State::Collected,
+            version: Version::FIRST,
+            attempt: 0,
+            queue: scheduled.queue.id,
+            priority: scheduled.priority,
+            delivery: scheduled.delivery,
+        });
+        let index = index.ok()?;
+        self.place(index, now);
+        Some(index)
+    }
+
+    /// Takes a job out of the table, wherever it stands.
+    fn remove(&mut self, index: Index) {
+        self.unplace(index);
+        self.jobs.remove(index);
+    }
+
+    /// Puts a job, which is nowhere, where its due time belongs.
+    pub(super) fn place(&mut self, index: Index, now: Now) {
+        let Some(job) = self.jobs.get(index) else { return };
+        let (due, id) = (job.due, job.id);
+        let state = match self.tick_on_wheel(due, now) {
+            Some(tick) => State::Waiting(self.wheel(due.base).insert(tick, index.slot)),
+            None => {
+                self.held.insert((due.wall, id), index.slot);
+                State::Held
+            }
+        };
+        if let Some(job) = self.jobs.get_mut(index) {
+            job.state = state;
+        }
+    }
+
+    /// Gives a pending job another due time, and the place that belongs to it.
+    fn move_to(&mut self, index: Index, due: JobDue, now: Now) {
+        let Some(job) = self.jobs.get(index) else { return };
+        // The common case, and the cheapest: from one slot of its wheel to another.
+        if let State::Waiting(timer) = job.state
+            && job.due.base == due.base
+            && let Some(tick) = self.tick_on_wheel(due, now)
+        {
+            let is_moved = self.wheel(due.base).reschedule(timer, tick);
+            debug_assert!(is_moved, "a waiting job is on its wheel");
+            if let Some(job) = self.jobs.get_mut(index) {
+                job.due = due;
+            }
+            return;
+        }
+        self.unplace(index);
+        if let Some(job) = self.jobs.get_mut(index) {
+            job.due = due;
+        }
+        self.place(index, now);
+    }
+
+    /// The tick for which a due time goes on the wheel of its base. `None` if it has to be held: the wheel would fire it
+    /// at once, having been there before the wall clock was set back.
+    fn tick_on_wheel(&self, due: JobDue, now: Now) -> Option<u64> {
+        let tick_us = self.config.tick_us;
+        match due.base {
+            TimeBase::Mono => Some(due.mono.as_micros().div_ceil(tick_us)),
+            TimeBase::Wall => {
+                let tick = due.wall.ticks_ceil(tick_us);
+                let is_due = tick <= now.wall.ticks_floor(tick_us) && due.is_reached(now);
+                (tick > self.wall.now() || is_due).then_some(tick)
+            }
+        }
+    }
+
+    fn wheel(&mut self, base: TimeBase) -> &mut Wheel<u32> {
+        match base {
+            TimeBase::Wall => &mut self.wall,
+            TimeBase::Mono => &mut self.mono,
+        }
+    }
+
+    /// Takes a job out of the place that its state names, in O(1) ([`State::Held`]: O(log n)).
+    pub(super) fn unplace(&mut self, index: Index) {
+        let Some(job) = self.jobs.get(index) else { return };
+        let (state, base, queue, priority) = (job.state, job.due.base, job.queue, job.priority);
+        let held = (job.due.wall, job.id);
+        match state {
+            State::Waiting(timer) => {
+                let cancelled = self.wheel(base).cancel(timer);
+                debug_assert_eq!(cancelled, Some(index.slot), "a waiting job is on its wheel");
+            }
+            State::Held => {
+                self.held.remove(&held);
+            }
+            State::Ready(links) => {
+                if let Some(Some(ready)) = self.queues.get_mut(usize::from(queue.0)) {
+                    ready.unlink(&mut self.jobs, priority, links);
+                }
+                self.touch(queue);
+            }
+            State::Running(_) => self.running -= 1,
+            // The batch passes over an entry whose job has gone or is no longer Collected.
+            State::Collected | State::Fired(_) => {}
+        }
+    }
+}
+
+/// Reads a recorded due time against both clocks.
+fn resolve(due: RecordedDue, now: Now) -> JobDue {
+    JobDue { wall: due.wall, mono: now.mono_at(due.wall), base: due.base }
+}
