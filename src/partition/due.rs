@@ -53,18 +53,23 @@ impl Partition {
         };
         loop {
             // A tick whose release was cut short comes before anything else.
-            if !self.is_collecting && !self.release(&mut left) {
+            if self.collecting_since.is_none() && !self.release(&mut left) {
                 return false;
             }
             let age = self.oldest_age(ticks, now);
-            self.is_collecting = match age {
+            match age {
                 Some(_) if left == 0 => return false,
-                Some(age) => !self.collect(age, ticks, now, &mut left),
+                Some(age) => {
+                    let since = *self.collecting_since.get_or_insert(now);
+                    if self.collect(age, ticks, now, since, &mut left) {
+                        self.collecting_since = None;
+                    }
+                }
                 // The rest of a tick that was cut short was cancelled meanwhile.
-                None => false,
-            };
+                None => self.collecting_since = None,
+            }
             self.batch.end_slice();
-            if self.is_collecting {
+            if self.collecting_since.is_some() {
                 return false;
             }
             if age.is_none() && self.batch.is_empty() {
@@ -119,14 +124,15 @@ impl Partition {
         wall.max(mono).max(held)
     }
 
-    /// Takes everything of the tick `age` ticks ago off its source. Returns whether it got to the end.
-    fn collect(&mut self, age: u64, ticks: Ticks, now: Now, left: &mut usize) -> bool {
+    /// Takes everything of the tick `age` ticks ago off its source. All dues of a tick are told by the clocks as they stood
+    /// at its first slice, `since`, so that those of one clock compare the same in every slice. Returns whether it got to the end.
+    fn collect(&mut self, age: u64, ticks: Ticks, now: Now, since: Now, left: &mut usize) -> bool {
         let Partition { jobs, wall, mono, batch, held, .. } = self;
         let mut gather = |slot: u32| {
             let Some(index) = jobs.index_of(slot) else { return };
             let Some(job) = jobs.at_mut(slot) else { return };
             job.state = State::Collected;
-            let due = job.due.as_told(now);
+            let due = job.due.as_told(since);
             batch.gather(Entry { priority: job.priority, due, id: job.id, index, version: job.version });
         };
         let progress = wall.advance(ticks.wall.saturating_sub(age), *left, |timer| gather(timer.value));

@@ -61,17 +61,11 @@ impl JobDue {
         }
     }
 
-    /// The due time as the wall clock stands now: what a person is told. As it was written down unless the wall clock was
-    /// set since: two readings of two clocks are some microseconds apart, and that is no reason for it to waver.
+    /// The due time as the wall clock stands now: what a person is told.
     pub(super) fn as_told(&self, now: Now) -> Timestamp {
-        const WAVER_US: u64 = 1_000;
         match self.base {
             TimeBase::Wall => self.wall,
-            TimeBase::Mono => {
-                let told = now.wall_at(self.mono);
-                let apart_us = told.micros_since(self.wall).max(self.wall.micros_since(told));
-                if apart_us < WAVER_US { self.wall } else { told }
-            }
+            TimeBase::Mono => now.wall_at(self.mono),
         }
     }
 }

@@ -98,8 +98,8 @@ pub struct Partition {
     held: BTreeMap<(Timestamp, JobId), u32>,
     /// The tick that is being collected or released.
     batch: TickBatch,
-    /// Whether the batch still grows. No job of it is released before it is whole.
-    is_collecting: bool,
+    /// Since when the batch grows, if it still does. No job of it is released before it is whole.
+    collecting_since: Option<Now>,
     /// By [`QueueId`]; `None` for a queue that no job of this partition has named.
     queues: Vec<Option<ReadyQueue>>,
     touched: Vec<QueueId>,
@@ -142,7 +142,7 @@ impl Partition {
             mono,
             held: BTreeMap::new(),
             batch: TickBatch::default(),
-            is_collecting: false,
+            collecting_since: None,
             queues: Vec::new(),
             touched: Vec::new(),
             running: 0,

@@ -69,8 +69,7 @@ impl Partition {
                 id,
                 key: job.key.clone(),
                 payload: job.payload.clone(),
-                // It is not early by its own clock; nor shall it seem so by the other.
-                due: due.as_told(now).min(now.wall),
+                due: due.as_told(now),
                 fired_at: now.wall,
                 lateness_us,
                 version: job.version,
