@@ -3,15 +3,14 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use common::store::{Fault, FaultyStore};
 use common::{TEN_O_CLOCK, at_ms, ms, nothing};
-use reveille::store::{Batch, Loaded, Store, StoreError, StoreFuture};
 use reveille::testing::TestEngine;
 use reveille::{
-    CallError, CancelError, CancelOutcome, Durability, Engine, InvalidKey, OnConflict, PartitionId,
-    QueueConfig, Refusal, RescheduleError, ScheduleError, ScheduleOutcome, StartError, Timestamp,
+    CallError, CancelError, CancelOutcome, Durability, Engine, InvalidKey, OnConflict, QueueConfig, Refusal,
+    RescheduleError, ScheduleError, ScheduleOutcome, StartError, Timestamp,
 };
 
 #[tokio::test]
@@ -119,34 +118,11 @@ async fn promise_9_settings_out_of_range_are_refused_at_the_start() {
     assert!(matches!(twice, Err(StartError::Queue(_))));
 }
 
-/// Takes no batch until it is told to.
-#[derive(Debug)]
-struct StuckStore {
-    gate: tokio::sync::Semaphore,
-}
-
-impl Store for StuckStore {
-    fn open(&self, _: u16) -> StoreFuture<'_, ()> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn load(&self, _: PartitionId) -> StoreFuture<'_, Loaded> {
-        Box::pin(async { Ok(Loaded::default()) })
-    }
-
-    fn append(&self, _: Batch) -> StoreFuture<'_, ()> {
-        Box::pin(async {
-            let closed = self.gate.acquire().await.is_err();
-            if closed { Err(StoreError::fatal("fenced by another owner")) } else { Ok(()) }
-        })
-    }
-}
-
 /// A store that stands still: calls are applied and not acknowledged, then refused at the bound; jobs wait at the
 /// bound and are not dropped; all of it ends when the store goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn promise_9_the_log_buffer_is_bounded_and_promise_8_nothing_is_dropped() {
-    let store = Arc::new(StuckStore { gate: tokio::sync::Semaphore::new(0) });
+    let store = FaultyStore::new(Fault::Stand);
     let engine = Engine::builder()
         .queue(QueueConfig::new("q").concurrency(1), nothing)
         .store(store.clone())
@@ -172,7 +148,7 @@ async fn promise_9_the_log_buffer_is_bounded_and_promise_8_nothing_is_dropped() 
     assert!(matches!(engine.lookup("nobody"), reveille::LookupOutcome::NotFound));
 
     let taken = commits.len();
-    store.gate.add_permits(1_000_000);
+    store.set(Fault::None);
     for commit in commits {
         commit.await.unwrap();
     }
@@ -184,8 +160,7 @@ async fn promise_9_the_log_buffer_is_bounded_and_promise_8_nothing_is_dropped() 
 /// A store that takes nothing more: the change holds in memory, jobs still fire, and nobody is told otherwise.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn promise_10_a_store_that_refuses_is_told() {
-    let store = Arc::new(StuckStore { gate: tokio::sync::Semaphore::new(0) });
-    store.gate.close();
+    let store = FaultyStore::new(Fault::Refuse);
     let engine = Engine::builder().queue("q", nothing).store(store).start().await.unwrap();
     let error = engine.schedule_raw("q", "").key("k").after(ms(5)).await.unwrap_err();
     assert!(matches!(error, ScheduleError::Call(CallError::NotDurable(_))));

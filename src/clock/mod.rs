@@ -3,8 +3,8 @@
 //! # Rules
 //! - Everything else is handed a [`Now`], or asks the [`Clock`] that the engine was built with. `clippy.toml` bans the
 //!   system's clocks everywhere; this module alone allows itself to read them.
-//! - The wall clock may jump. Whoever waits for an instant of it looks at it again at least every
-//!   `WALL_RECHECK` (100 ms), so a clock that is set forward is noticed within that time.
+//! - The wall clock may be set, and the machine may be suspended, neither of which ends a sleep. Whoever waits looks at the
+//!   clocks again at least every `RECHECK` (100 ms).
 //! - The monotonic clock counts the time that the machine was suspended (`CLOCK_BOOTTIME` on Linux): fifteen minutes
 //!   are fifteen minutes, also for a laptop that was closed.
 
@@ -21,8 +21,8 @@ pub(crate) use waiter::{Waiter, Waker};
 
 use crate::partition::{MonoTime, Now};
 
-/// How soon a change of the wall clock is noticed while nothing else happens.
-pub(crate) const WALL_RECHECK: Duration = Duration::from_millis(100);
+/// How soon it is noticed that the wall clock was set, or the machine suspended, while nothing else happens.
+pub(crate) const RECHECK: Duration = Duration::from_millis(100);
 
 /// Where the monotonic clocks begin to count. Far from zero: a job that was due long before this process began has an
 /// instant on the monotonic clock too, and overdue jobs keep their order and their lateness. A multiple of any tick that

@@ -8,13 +8,16 @@ use super::ORIGIN_US;
 use crate::partition::{MonoTime, Now};
 
 pub(super) fn now() -> Now {
+    // The monotonic clock first: should this thread lose the processor between the two, a deadline of the wall is taken to
+    // be nearer than it is, and whoever waits for it wakes early and looks again, instead of late.
+    let mono = mono();
     // Truncated, not rounded up as a due time is: an instant counts as reached once it has passed in full.
     let wall = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
         // A clock before 1970: no instant that anybody schedules has been reached.
         Err(_) => 0,
     };
-    Now { wall: crate::partition::Timestamp::from_micros(wall), mono: mono() }
+    Now { wall: crate::partition::Timestamp::from_micros(wall), mono }
 }
 
 #[cfg(target_os = "linux")]

@@ -15,7 +15,7 @@ use super::shared::{Cell, Life, Probe, Shared};
 use super::{Engine, committer, driver, worker};
 use crate::clock::{Clock, Profile};
 use crate::partition::{Handle, Key, PartitionId, Replay};
-use crate::store::{Durability, Store};
+use crate::store::{Durability, Store, StoreError};
 
 /// Collects what an engine is made of. See [`Engine::builder`].
 #[must_use = "a builder does nothing until `start` is called"]
@@ -32,7 +32,7 @@ pub struct Builder {
 /// A handler whose engine is yet to come.
 enum Handler {
     Async(Box<dyn FnOnce(Weak<Shared>) -> Runner + Send>),
-    Inline(Box<InlineFn>),
+    Inline(Arc<InlineFn>),
 }
 
 impl Builder {
@@ -62,7 +62,7 @@ impl Builder {
         O: Outcome,
     {
         let handler = move |job: &Job| -> Result<(), BoxError> { handler(job).into_result() };
-        self.queues.push((config.into(), Handler::Inline(Box::new(handler))));
+        self.queues.push((config.into(), Handler::Inline(Arc::new(handler))));
         self
     }
 
@@ -126,11 +126,11 @@ impl Builder {
         self
     }
 
-    /// How many fired jobs are remembered, so that `AlreadyFired` can be told from `NotFound`, and for how long at
-    /// most: 100,000 for an hour, if this is not called.
-    pub fn remember_fired(mut self, jobs: usize, at_most: Duration) -> Self {
+    /// How many fired jobs are remembered, so that `AlreadyFired` can be told from `NotFound`, and for how long: 100,000 for
+    /// an hour, if this is not called. What is older goes when other jobs of its partition end.
+    pub fn remember_fired(mut self, jobs: usize, time: Duration) -> Self {
         self.settings.fired_max = jobs;
-        self.settings.fired_for = at_most;
+        self.settings.fired_for = time;
         self
     }
 
@@ -147,7 +147,8 @@ impl Builder {
         self
     }
 
-    /// The runtime that handlers run on: the one that [`start`](Self::start) is called in, if this is not called.
+    /// The runtime that handlers run on: the one that [`start`](Self::start) is called in, if this is not called. With a
+    /// store its timer must be enabled.
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
         self.runtime = Some(runtime);
         self
@@ -181,17 +182,22 @@ impl Builder {
             handlers.push((queues.claim(config)?, handler));
         }
         let keys = KeyMap::new();
+        let epoch = match &store {
+            Some(store) => store.open(settings.partitions).await?,
+            None => 0,
+        };
         let (cells, jobs) = restore(&settings, &clock, store.as_deref(), &queues, &keys).await?;
         let shared = Arc::new(Shared {
             settings,
             clock,
+            runtime_threads: runtime.metrics().num_workers(),
             runtime,
             store,
+            epoch,
             cells,
             keys,
             queues,
             waker: Arc::default(),
-            flush: tokio::sync::Notify::new(),
             life: Life::new(jobs),
             clock_steps: AtomicU64::new(0),
             driver_wakes: AtomicU64::new(0),
@@ -208,8 +214,8 @@ impl Builder {
             }
         }
         let driver = driver::start(&shared, inline).map_err(StartError::Thread)?;
-        if shared.store.is_some() {
-            shared.runtime.spawn(committer::run(Arc::clone(&shared)));
+        if let Some(store) = &shared.store {
+            committer::start(&shared, store);
         }
         tracing::info!(partitions = shared.cells.len(), jobs, "the engine has started");
         Ok(Engine::owning(shared, driver))
@@ -221,6 +227,9 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
+
+/// Half of what can be counted.
+const RECORDS_MAX: u64 = u64::MAX / 2;
 
 fn default_durability(has_store: bool) -> Durability {
     if has_store { Durability::Logged } else { Durability::Memory }
@@ -234,9 +243,6 @@ async fn restore(
     queues: &Queues,
     keys: &KeyMap,
 ) -> Result<(Box<[Cell]>, usize), StartError> {
-    if let Some(store) = store {
-        store.open(settings.partitions).await?;
-    }
     let mut cells = Vec::with_capacity(usize::from(settings.partitions));
     let mut jobs = 0;
     for partition in 0..settings.partitions {
@@ -244,6 +250,11 @@ async fn restore(
             Some(store) => store.load(PartitionId(partition)).await?,
             None => crate::store::Loaded::default(),
         };
+        if loaded.next_record > RECORDS_MAX {
+            let message =
+                format!("partition {partition} is at record {}, which no log gets to", loaded.next_record);
+            return Err(StoreError::fatal(message).into());
+        }
         for job in &mut loaded.image.jobs {
             job.queue = queues.know(&job.queue.name)?.as_recorded();
         }

@@ -1,7 +1,6 @@
 //! The calls of a user, by key and by handle: each finds the partition, enters it once, and wraps up the answer.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Engine;
 use super::commit::Commit;
@@ -10,17 +9,18 @@ use super::schedule::Schedule;
 use super::shared::{Owned, Shared};
 use super::target::Target;
 use crate::partition::{
-    CancelOutcome, Draft, Due, Handle, LookupOutcome, Now, Payload, RescheduleOutcome, ScheduleOutcome,
-    Version,
+    CancelOutcome, Draft, Due, Handle, LookupOutcome, Payload, RescheduleOutcome, ScheduleOutcome, Version,
 };
 use crate::store::Durability;
 
 impl Shared {
-    fn check_open(&self, partition: usize) -> Result<(), CallError> {
-        if self.is_stopping() {
+    /// Whether calls are taken. A handler's are until the grace period is over: one that repeats itself would end its
+    /// chain at every shutdown otherwise.
+    fn check_open(&self, partition: usize, is_handler: bool) -> Result<(), CallError> {
+        if self.is_stopping() && (!is_handler || self.life.is_abandoned()) {
             return Err(CallError::ShuttingDown);
         }
-        if self.cells[partition].is_log_full.load(Ordering::SeqCst) {
+        if self.is_log_full(partition) {
             return Err(CallError::LogFull { max: self.settings.log_records_max });
         }
         Ok(())
@@ -30,29 +30,31 @@ impl Shared {
         self: &Arc<Self>,
         draft: Draft,
         durability: Durability,
+        is_handler: bool,
     ) -> Commit<ScheduleOutcome, ScheduleError> {
         let partition = self.partition_of(draft.key.as_str());
-        if let Err(error) = self.check_open(partition) {
+        if let Err(error) = self.check_open(partition, is_handler) {
             return Commit::now(Err(error.into()));
         }
-        let has_room = self.reserve_job();
-        let now = self.clock.now();
-        let result = self.enter(partition, Some(now), |owned, now| {
+        let read_at = self.clock.now();
+        let result = self.enter(partition, Some(read_at), |owned, now| {
             let current = self.keys.find(draft.key.as_str());
-            if !has_room && !needs_no_room(owned, current, now) {
+            // A pending job of the same key gives its place, or the new one is not taken: either needs no more room.
+            let is_new = !current.is_some_and(|handle| owned.partition.is_pending(handle));
+            if is_new && !self.reserve_job() {
                 return Err(ScheduleError::Full { max: self.settings.jobs_max });
             }
             let key = draft.key.clone();
-            let outcome = owned.partition.schedule(current, draft, now)?;
+            let scheduled = owned.partition.schedule(current, draft, now);
+            if is_new && scheduled.is_err() {
+                self.release_jobs(1);
+            }
+            let outcome = scheduled?;
             if outcome.is_taken() {
                 self.keys.insert(key, outcome.handle());
             }
             Ok((outcome, owned.log_end()))
         });
-        let is_new = matches!(result, Ok((ScheduleOutcome::Scheduled { .. }, _)));
-        if has_room && !is_new {
-            self.release_jobs(1);
-        }
         match result {
             Ok((outcome, log_end)) => self.commit(partition, outcome, durability, log_end),
             Err(error) => Commit::now(Err(error)),
@@ -64,12 +66,13 @@ impl Shared {
         target: Target<'_>,
         due: Due,
         expected: Option<Version>,
+        is_handler: bool,
     ) -> Commit<RescheduleOutcome, RescheduleError> {
         let place = match self.place(&target) {
             Ok(place) => place,
             Err(error) => return Commit::now(Err(error.into())),
         };
-        if let Err(error) = self.check_open(place.partition) {
+        if let Err(error) = self.check_open(place.partition, is_handler) {
             return Commit::now(Err(error.into()));
         }
         let now = self.clock.now();
@@ -95,12 +98,13 @@ impl Shared {
         self: &Arc<Self>,
         target: Target<'_>,
         expected: Option<Version>,
+        is_handler: bool,
     ) -> Commit<CancelOutcome, CancelError> {
         let place = match self.place(&target) {
             Ok(place) => place,
             Err(error) => return Commit::now(Err(error.into())),
         };
-        if let Err(error) = self.check_open(place.partition) {
+        if let Err(error) = self.check_open(place.partition, is_handler) {
             return Commit::now(Err(error.into()));
         }
         let now = self.clock.now();
@@ -171,13 +175,6 @@ impl Owned {
     }
 }
 
-/// Whether a new job needs no room of its own: one of its key is pending, so that it takes that one's place, or is not
-/// taken at all, as its policy says.
-fn needs_no_room(owned: &Owned, current: Option<Handle>, now: Now) -> bool {
-    let found = current.map(|handle| owned.partition.lookup(handle, now));
-    matches!(found, Some(LookupOutcome::Scheduled(_)))
-}
-
 impl Engine {
     /// Begins to schedule a task. Ends with `.at(instant)` or `.after(delay)`.
     ///
@@ -215,7 +212,7 @@ impl Engine {
         target: impl Into<Target<'a>>,
         due: impl Into<Due>,
     ) -> Commit<RescheduleOutcome, RescheduleError> {
-        self.shared.reschedule(target.into(), due.into(), None)
+        self.shared.reschedule(target.into(), due.into(), None, self.is_handler())
     }
 
     /// As [`reschedule`](Self::reschedule), if the job still is of the version that the caller knows.
@@ -228,7 +225,7 @@ impl Engine {
         version: Version,
         due: impl Into<Due>,
     ) -> Commit<RescheduleOutcome, RescheduleError> {
-        self.shared.reschedule(target.into(), due.into(), Some(version))
+        self.shared.reschedule(target.into(), due.into(), Some(version), self.is_handler())
     }
 
     /// Takes a pending job back: after this it never fires. O(1).
@@ -237,7 +234,7 @@ impl Engine {
     /// See [`CancelError`]. Nothing was changed unless it is one of [`CallError::NotDurable`] and
     /// [`CallError::Interrupted`].
     pub fn cancel<'a>(&self, target: impl Into<Target<'a>>) -> Commit<CancelOutcome, CancelError> {
-        self.shared.cancel(target.into(), None)
+        self.shared.cancel(target.into(), None, self.is_handler())
     }
 
     /// As [`cancel`](Self::cancel), if the job still is of the version that the caller knows.
@@ -249,7 +246,7 @@ impl Engine {
         target: impl Into<Target<'a>>,
         version: Version,
     ) -> Commit<CancelOutcome, CancelError> {
-        self.shared.cancel(target.into(), Some(version))
+        self.shared.cancel(target.into(), Some(version), self.is_handler())
     }
 
     /// The job as it stands. O(1).

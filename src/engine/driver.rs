@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 
-use super::handler::{InlineFn, Job, report, run_inline};
+use super::attempt::{Failure, report, run_inline};
+use super::handler::{InlineFn, Job};
 use super::queue::Queue;
 use super::shared::Shared;
-use crate::clock::{WALL_RECHECK, Waiter};
-use crate::partition::Now;
+use crate::clock::{RECHECK, Waiter};
+use crate::partition::{Delivery, Now, Started};
 
 /// Work units of one stay in a partition: some tens to a few hundred microseconds.
 const PARTITION_BUDGET: usize = 2048;
@@ -24,15 +25,29 @@ const INLINE_BUDGET: usize = 64;
 const CLOCK_STEP_US: u64 = 50_000;
 
 /// A queue whose jobs run on the driver's thread.
-pub(super) type InlineQueue = (Arc<Queue>, Box<InlineFn>);
+pub(super) type InlineQueue = (Arc<Queue>, Arc<InlineFn>);
 
 /// Starts the driver's thread.
 pub(super) fn start(shared: &Arc<Shared>, inline: Vec<InlineQueue>) -> std::io::Result<JoinHandle<()>> {
     let shared = Arc::clone(shared);
     thread::Builder::new().name("reveille-driver".into()).spawn(move || {
+        let _ending = Ending(Arc::clone(&shared));
         let waiter = Waiter::new(shared.clock.clone(), shared.settings.profile, Arc::clone(&shared.waker));
         Driver { last: shared.clock.now(), shared, inline, waiter }.run();
     })
+}
+
+/// Tells whoever waits that the driver has come to its end.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            tracing::error!("the driver has panicked: nothing fires any more; this is a bug in reveille");
+        }
+        self.0.life.has_driver_ended.store(true, Ordering::SeqCst);
+        self.0.life.changed.notify_waiters();
+    }
 }
 
 struct Driver {
@@ -63,31 +78,39 @@ impl Driver {
             }
         }
         for (queue, handler) in &self.inline {
-            is_done &= self.run_inline(queue, &**handler);
+            is_done &= self.run_inline(queue, handler);
         }
         is_done
     }
 
-    fn run_inline(&self, queue: &Arc<Queue>, handler: &InlineFn) -> bool {
+    fn run_inline(&self, queue: &Arc<Queue>, handler: &Arc<InlineFn>) -> bool {
         for _ in 0..INLINE_BUDGET {
             let Some(started) = self.shared.start_next(queue) else { return true };
-            let job = Job::new(started, queue, &self.shared);
-            let end = run_inline(handler, &job);
-            let end = report(queue, job.key(), job.id(), end);
-            self.shared.finish(queue, job.handle(), end);
+            if started.delivery == Delivery::AtMostOnce && self.shared.store.is_some() {
+                // The store has to know of the start first, and the driver waits for nobody.
+                let later = run_once_logged(
+                    Arc::clone(&self.shared),
+                    Arc::clone(queue),
+                    Arc::clone(handler),
+                    started,
+                );
+                self.shared.runtime.spawn(later);
+                continue;
+            }
+            run_one(&self.shared, queue, &**handler, started);
         }
-        !queue.has_work()
+        !self.shared.could_start(queue)
     }
 
     fn wait(&mut self) {
         let shared = Arc::clone(&self.shared);
         // Read anew: a turn may have taken a while, and the wall may have been set meanwhile.
         let now = shared.clock.now();
-        let (deadline, waits_on_wall) = shared.next_wake(now);
-        let at_most = waits_on_wall.then_some(WALL_RECHECK);
+        let deadline = shared.next_wake(now);
+        let at_most = deadline.map(|_| RECHECK);
         self.waiter.wait(deadline, at_most, |deadline| {
             let has_stopped = shared.is_stopping();
-            has_stopped || shared.next_wake(now).0.is_some_and(|earliest| earliest < deadline)
+            has_stopped || shared.next_wake(now).is_some_and(|earliest| earliest < deadline)
         });
         shared.driver_wakes.fetch_add(1, Ordering::Relaxed);
     }
@@ -101,4 +124,21 @@ impl Driver {
         }
         self.last = now;
     }
+}
+
+fn run_one(shared: &Arc<Shared>, queue: &Arc<Queue>, handler: &InlineFn, started: Started) {
+    let job = Job::new(started, queue, shared);
+    let end = run_inline(handler, &job);
+    let end = report(queue, job.key(), job.id(), end);
+    shared.finish(queue, job.handle(), end);
+}
+
+/// Runs a job that may run at most once: on the runtime, when the store has its start.
+async fn run_once_logged(shared: Arc<Shared>, queue: Arc<Queue>, handler: Arc<InlineFn>, started: Started) {
+    if let Err(error) = shared.log_flushed(started.handle.partition()).await {
+        let end = report(&queue, &started.key, started.id, Err(Failure::not_begun(&error)));
+        shared.finish(&queue, started.handle, end);
+        return;
+    }
+    run_one(&shared, &queue, &*handler, started);
 }

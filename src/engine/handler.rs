@@ -1,13 +1,9 @@
 //! What a user hands in to be run: handlers, what they get, and how they end.
 
-use std::any::Any;
 use std::error::Error;
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -16,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::Engine;
 use super::queue::Queue;
 use super::shared::Shared;
-use crate::partition::{End, Handle, JobId, Key, Payload, Priority, Started, Timestamp, Version};
+use crate::partition::{Handle, JobId, Key, Payload, Priority, Started, Timestamp, Version};
 
 /// Any error, as handlers may return it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -168,55 +164,4 @@ pub(super) async fn run_task<T: Task>(job: Job) -> Result<(), BoxError> {
         Ok(task) => task.run(job).await,
         Err(error) => Err(format!("the payload is no {}: {error}", T::NAME).into()),
     }
-}
-
-/// Runs an async handler to its end. A panic is an error like any other.
-pub(super) async fn run_async<F, Fut>(handler: &F, job: Job) -> Result<(), BoxError>
-where
-    F: Fn(Job) -> Fut,
-    Fut: Future,
-    Fut::Output: Outcome,
-{
-    // Unwind safety: what a panicking handler leaves behind is the handler's own; the engine's state is untouched, and
-    // the future is dropped without being polled again.
-    let future = catch_unwind(AssertUnwindSafe(|| handler(job))).map_err(panic_error)?;
-    let mut future = pin!(future);
-    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-        Ok(poll) => poll.map(Outcome::into_result),
-        Err(panic) => std::task::Poll::Ready(Err(panic_error(panic))),
-    })
-    .await
-}
-
-/// Runs an inline handler to its end. A panic is an error like any other.
-pub(super) fn run_inline(handler: &InlineFn, job: &Job) -> Result<(), BoxError> {
-    catch_unwind(AssertUnwindSafe(|| handler(job))).map_err(panic_error).and_then(|end| end)
-}
-
-/// A handler's panic, as the failure that it is.
-#[derive(Debug, thiserror::Error)]
-#[error("the handler panicked: {message}")]
-struct HandlerPanic {
-    message: String,
-}
-
-fn panic_error(panic: Box<dyn Any + Send>) -> BoxError {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    Box::new(HandlerPanic { message: message.unwrap_or_else(|| "no message".into()) })
-}
-
-/// Logs and counts how a handler ended.
-pub(super) fn report(queue: &Queue, key: &Key, id: JobId, end: Result<(), BoxError>) -> End {
-    let Err(error) = end else {
-        queue.counts.succeeded.fetch_add(1, Ordering::Relaxed);
-        return End::Done;
-    };
-    queue.counts.failed.fetch_add(1, Ordering::Relaxed);
-    queue.meters.failed.increment(1);
-    if error.is::<HandlerPanic>() {
-        queue.counts.panicked.fetch_add(1, Ordering::Relaxed);
-    }
-    tracing::warn!(queue = %queue.name, %key, %id, %error, "a job failed");
-    End::Failed
 }

@@ -6,6 +6,9 @@
 //!
 //! No guard of the map leaves this module: two of them, or one across an await, can deadlock.
 
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use dashmap::DashMap;
 
 use crate::partition::{Handle, Key};
@@ -13,6 +16,7 @@ use crate::partition::{Handle, Key};
 #[derive(Debug)]
 pub(super) struct KeyMap {
     map: DashMap<Key, Handle, foldhash::fast::RandomState>,
+    removals: AtomicUsize,
 }
 
 impl KeyMap {
@@ -20,9 +24,13 @@ impl KeyMap {
     /// a millisecond.
     const SHARDS: usize = 1024;
 
+    /// One removal in so many looks whether its shard should shrink.
+    const REMOVALS_PER_LOOK: usize = 64;
+
     pub(super) fn new() -> Self {
         let hasher = foldhash::fast::RandomState::default();
-        KeyMap { map: DashMap::with_capacity_and_hasher_and_shard_amount(0, hasher, Self::SHARDS) }
+        let map = DashMap::with_capacity_and_hasher_and_shard_amount(0, hasher, Self::SHARDS);
+        KeyMap { map, removals: AtomicUsize::new(0) }
     }
 
     pub(super) fn find(&self, key: &str) -> Option<Handle> {
@@ -33,8 +41,21 @@ impl KeyMap {
         self.map.insert(key, handle);
     }
 
-    /// Removes the entry of `key` unless it names a newer job than `handle`.
+    /// Removes the entry of `key` unless it names another job than `handle`.
     pub(super) fn remove(&self, key: &str, handle: Handle) {
         self.map.remove_if(key, |_, current| *current == handle);
+        if self.removals.fetch_add(1, Ordering::Relaxed).is_multiple_of(Self::REMOVALS_PER_LOOK) {
+            self.give_back(key);
+        }
+    }
+
+    /// Shrinks the shard of `key` if most of it is idle: after a burst, memory comes back.
+    fn give_back(&self, key: &str) {
+        let hash = |key: &Key| self.map.hasher().hash_one(key);
+        let mut shard = self.map.shards()[self.map.determine_map(key)].write();
+        if shard.capacity() > 64 && shard.len() < shard.capacity() / 4 {
+            let room = shard.len() * 2;
+            shard.shrink_to(room, |(key, _)| hash(key));
+        }
     }
 }

@@ -15,6 +15,7 @@
 //! - Whether a job is cancelled or fired is decided when a worker starts it, under the partition's lock.
 //! - Overload makes jobs late. It drops none, and it makes no buffer grow without a bound.
 
+mod attempt;
 mod builder;
 mod calls;
 mod commit;
@@ -52,7 +53,7 @@ pub use schedule::Schedule;
 pub use stats::{Lateness, QueueStats, Stats};
 pub use target::Target;
 
-use shared::Shared;
+use shared::{Shared, Stage};
 
 /// Fires jobs on time. Cheap to clone; all clones are the same engine.
 ///
@@ -104,6 +105,11 @@ impl Engine {
         Engine { shared, owner: None }
     }
 
+    /// Whether this is the engine as a handler sees it.
+    fn is_handler(&self) -> bool {
+        self.owner.is_none()
+    }
+
     /// Adds a queue with an async handler while the engine runs. See [`Builder::queue`].
     ///
     /// # Errors
@@ -116,18 +122,21 @@ impl Engine {
     {
         let queue = self.shared.queues.claim(config.into())?;
         queue.run_by(worker::runner(Arc::downgrade(&self.shared), Arc::new(handler)));
-        if queue.has_work() {
-            queue.call_worker();
-        }
+        self.call_workers(&queue);
         Ok(())
     }
 
-    /// Stops starting jobs of a queue. Those that become due wait; those that run go on.
+    /// Stops starting jobs of a queue: none is started once this has returned. Those that become due wait; those that run
+    /// go on.
     ///
     /// # Errors
     /// When there is no such queue.
     pub fn pause(&self, queue: &str) -> Result<(), QueueError> {
         self.queue(queue)?.set_paused(true);
+        // Whoever is starting a job of it right now holds a partition; whoever comes next sees the pause.
+        for cell in &self.shared.cells {
+            drop(cell.lock());
+        }
         Ok(())
     }
 
@@ -138,11 +147,15 @@ impl Engine {
     pub fn resume(&self, queue: &str) -> Result<(), QueueError> {
         let queue = self.queue(queue)?;
         queue.set_paused(false);
-        if queue.has_work() {
-            queue.call_worker();
-            self.shared.waker.wake();
-        }
+        self.call_workers(queue);
+        self.shared.waker.wake();
         Ok(())
+    }
+
+    fn call_workers(&self, queue: &Arc<queue::Queue>) {
+        if self.shared.could_start(queue) {
+            queue.call_workers(self.shared.runtime_threads);
+        }
     }
 
     fn queue(&self, name: &str) -> Result<&Arc<queue::Queue>, QueueError> {
@@ -160,38 +173,40 @@ impl Engine {
         self.until(|| life.jobs.load(SeqCst) == 0 || self.shared.is_stopping()).await;
     }
 
-    /// Stops gracefully: no job is started from here on, calls that want to change something are refused, handlers have
-    /// `grace` to end, and the store gets everything that was logged, within the same time.
+    /// Stops gracefully: no job is started from here on, calls that want to change something are refused (but for those of
+    /// handlers that are still running), handlers have `grace` to end, and the store gets everything that was logged,
+    /// within the same time.
     ///
-    /// Must not be called by a handler, for which it would wait. The runtime must have its timer enabled.
+    /// A handler that calls it waits for itself, until the grace period is over. The runtime must have its timer enabled.
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
         self.shared.stop();
         let life = &self.shared.life;
-        let ended = async {
-            self.until(|| life.running.load(SeqCst) == 0).await;
-            self.shared.flush.notify_one();
-            let mut is_flushed = true;
-            for at in 0..self.shared.cells.len() {
-                let partition = crate::partition::PartitionId(at as u16);
-                is_flushed &= self.shared.log_flushed(partition).await.is_ok();
-            }
-            is_flushed
-        };
-        let is_flushed = tokio::time::timeout(grace, ended).await.unwrap_or(false);
-        let driver = self.owner.as_ref().and_then(|owner| owner.driver.lock().take());
+        let is_flushed = tokio::time::timeout(grace, self.ended()).await.unwrap_or(false);
+        life.reach(Stage::Abandoned);
+        // Only if it has ended: an inline handler that goes on and on must not hold up more than it has to.
+        let driver =
+            self.owner.as_ref().and_then(|owner| owner.driver.lock().take_if(|driver| driver.is_finished()));
         if let Some(driver) = driver {
-            // It saw the stop, and at most ends the inline handler that it is in.
-            let joined = tokio::task::spawn_blocking(move || driver.join());
-            let _ = tokio::time::timeout(grace.max(Duration::from_secs(1)), joined).await;
+            let _ = driver.join();
         }
-        let still_running = life.running.load(SeqCst);
-        let report = ShutdownReport {
-            still_running,
-            pending: self.jobs() - still_running.min(self.jobs()),
-            is_flushed,
-        };
+        let (jobs, still_running) = (self.jobs(), life.running.load(SeqCst));
+        let report =
+            ShutdownReport { still_running, pending: jobs.saturating_sub(still_running), is_flushed };
         tracing::info!(?report, "the engine has stopped");
         report
+    }
+
+    /// Resolves when no handler is running, the driver has ended, and the committers have: says whether they got all of it
+    /// to the store.
+    async fn ended(&self) -> bool {
+        let life = &self.shared.life;
+        self.until(|| life.running.load(SeqCst) == 0 && life.has_driver_ended.load(SeqCst)).await;
+        let mut is_flushed = true;
+        for at in 0..self.shared.cells.len() {
+            let partition = crate::partition::PartitionId(at as u16);
+            is_flushed &= self.shared.log_flushed(partition).await.is_ok();
+        }
+        is_flushed
     }
 
     async fn until(&self, is_so: impl Fn() -> bool) {

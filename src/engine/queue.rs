@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
@@ -135,6 +135,7 @@ impl Queue {
     pub(super) fn run_by(&self, runner: Runner) {
         let is_first = self.runner.set(runner).is_ok();
         debug_assert!(is_first, "a queue is claimed by one builder");
+        fence(Ordering::SeqCst);
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -158,26 +159,29 @@ impl Queue {
         self.ready.iter().map(|jobs| jobs.load(Ordering::SeqCst)).sum()
     }
 
-    /// Whether a worker that looked now would be given a job.
-    pub(super) fn has_work(&self) -> bool {
-        !self.is_paused() && self.ready.iter().any(|jobs| jobs.load(Ordering::SeqCst) > 0)
-    }
-
-    /// Sees to it that somebody looks for work: an idle worker, or a new one below the limit. With all workers busy
-    /// there is nothing to do: each looks again when its job ends. One call wakes one worker, who calls again while
-    /// there is more: so the driver's part in waking a hundred is that of waking one.
-    pub(super) fn call_worker(self: &Arc<Self>) {
-        if self.idle_workers.load(Ordering::SeqCst) > 0 {
+    /// Sees to it that `count` workers look for work: idle ones, or new ones below the limit. With all of them busy there
+    /// is nothing to do: each looks again when its job ends.
+    ///
+    /// Who brings work calls as many as the runtime has threads. Each worker calls one more while there is work, so the
+    /// driver's part in waking a hundred is that of waking a few. It must not be just one: a task that a worker wakes
+    /// may have to wait for that worker's thread, and so for a handler that does not yield.
+    pub(super) fn call_workers(self: &Arc<Self>, count: usize) {
+        let idle = self.idle_workers.load(Ordering::SeqCst);
+        for _ in 0..count.min(idle) {
             self.work.notify_one();
-            return;
         }
+        // `run_by` sets the runner, then looks for work; whoever brings work publishes it, then looks for the runner.
+        fence(Ordering::SeqCst);
         let Some(Runner::Workers(spawn)) = self.runner.get() else { return };
         let most = self.concurrency.get().copied().unwrap_or(0);
-        let room = |workers: usize| (workers < most).then_some(workers + 1);
-        // Read first: in the common case of a busy queue this is all that a call costs.
-        if self.workers.load(Ordering::Relaxed) < most
-            && self.workers.fetch_update(Ordering::SeqCst, Ordering::Relaxed, room).is_ok()
-        {
+        for _ in idle..count {
+            let room = |workers: usize| (workers < most).then_some(workers + 1);
+            // Read first: in the common case of a busy queue this is all that a call costs.
+            if self.workers.load(Ordering::SeqCst) >= most
+                || self.workers.fetch_update(Ordering::SeqCst, Ordering::SeqCst, room).is_err()
+            {
+                return;
+            }
             spawn(self);
         }
     }
@@ -255,7 +259,10 @@ impl Queues {
         if queue.concurrency.set(concurrency).is_err() {
             return Err(QueueError::Duplicate { name });
         }
-        queue.set_paused(is_paused);
+        // A queue known from a store may have been paused already; that stands.
+        if is_paused {
+            queue.set_paused(true);
+        }
         Ok(Arc::clone(queue))
     }
 

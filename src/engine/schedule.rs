@@ -116,7 +116,7 @@ impl<'a> Schedule<'a> {
             delivery: self.delivery,
             on_conflict: self.on_conflict,
         };
-        self.engine.shared.schedule(draft, self.durability)
+        self.engine.shared.schedule(draft, self.durability, self.engine.is_handler())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The settings of an engine, checked once.
 
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use super::error::StartError;
@@ -20,6 +21,8 @@ pub(super) struct Settings {
     pub(super) profile: Profile,
     /// `None`: logged with a store, memory without.
     pub(super) durability: Option<Durability>,
+    /// Which engine of the process this is.
+    pub(super) engine: u16,
 }
 
 impl Default for Settings {
@@ -35,6 +38,7 @@ impl Default for Settings {
             log_records_max: 100_000,
             profile: Profile::default(),
             durability: None,
+            engine: next_engine(),
         }
     }
 }
@@ -69,9 +73,16 @@ impl Settings {
             payload_bytes_max: self.payload_bytes_max,
             fired_max: self.fired_max.div_ceil(usize::from(self.partitions)),
             fired_for_us: micros(self.fired_for),
+            engine: self.engine,
             is_logged,
         }
     }
+}
+
+/// Wraps around after 65,536 engines in a process.
+fn next_engine() -> u16 {
+    static ENGINES: AtomicU16 = AtomicU16::new(0);
+    ENGINES.fetch_add(1, Ordering::Relaxed)
 }
 
 fn micros(duration: Duration) -> u64 {

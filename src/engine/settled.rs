@@ -9,7 +9,7 @@ use crate::partition::{Counts, MonoTime, Now};
 impl Engine {
     /// When the engine next has something to do.
     pub(crate) fn next_wake(&self, now: Now) -> Option<MonoTime> {
-        self.shared.next_wake(now).0
+        self.shared.next_wake(now)
     }
 
     /// Whether nothing is due, nothing that could be started waits, and no handler runs.
@@ -35,7 +35,7 @@ impl Shared {
             }
             counts.push(owned.partition.counts());
         }
-        let could_start = self.queues.iter().any(|queue| queue.has_runner() && queue.has_work());
+        let could_start = self.queues.iter().any(|queue| queue.has_runner() && self.could_start(queue));
         (!could_start && self.life.running.load(SeqCst) == 0).then_some(counts)
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering:
 
 use hdrhistogram::Histogram;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::error::CallError;
 use super::keys::KeyMap;
@@ -29,14 +29,15 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) clock: Clock,
     pub(super) runtime: tokio::runtime::Handle,
+    pub(super) runtime_threads: usize,
     pub(super) store: Option<Arc<dyn Store>>,
     pub(super) cells: Box<[Cell]>,
     pub(super) keys: KeyMap,
     pub(super) queues: Queues,
     /// Wakes the driver.
     pub(super) waker: Arc<Waker>,
-    /// Wakes the committer.
-    pub(super) flush: Notify,
+    /// What the store answered to being opened; the batches bear it.
+    pub(super) epoch: u64,
     pub(super) life: Life,
     pub(super) clock_steps: AtomicU64,
     pub(super) driver_wakes: AtomicU64,
@@ -53,13 +54,48 @@ pub(super) struct Life {
     pub(super) jobs: AtomicUsize,
     pub(super) running: AtomicUsize,
     is_stopping: AtomicBool,
-    /// Raised when there are no jobs, when none is running, and when the engine stops.
+    /// Whether the driver's thread has come to its end.
+    pub(super) has_driver_ended: AtomicBool,
+    /// Raised when there are no jobs, when none is running, when the engine stops and when the driver has ended.
     pub(super) changed: Notify,
+    /// How far the engine has come with stopping.
+    pub(super) stage: watch::Sender<Stage>,
+}
+
+/// The end of an engine, in steps.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub(super) enum Stage {
+    #[default]
+    Going,
+    /// Nothing is started any more; handlers end, and what they logged is flushed.
+    Stopping,
+    /// The grace period is over: what has not ended or been flushed is left behind.
+    Abandoned,
 }
 
 impl Life {
     pub(super) fn new(jobs: usize) -> Self {
         Life { jobs: AtomicUsize::new(jobs), ..Life::default() }
+    }
+
+    /// Goes on to `stage`, never back.
+    pub(super) fn reach(&self, stage: Stage) {
+        self.stage.send_if_modified(|at| {
+            *at < stage && {
+                *at = stage;
+                true
+            }
+        });
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        *self.stage.borrow() == Stage::Abandoned
+    }
+
+    /// Resolves at `stage`.
+    pub(super) async fn reached(&self, stage: Stage) {
+        // It cannot be closed: the sender is right here.
+        let _ = self.stage.subscribe().wait_for(|at| *at >= stage).await;
     }
 }
 
@@ -70,8 +106,10 @@ pub(super) struct Cell {
     /// [`Wake`] as last published: `i64::MAX` and `u64::MAX` for never.
     wall_hint: AtomicI64,
     mono_hint: AtomicU64,
-    pub(super) is_log_full: AtomicBool,
+    is_log_full: AtomicBool,
     pub(super) progress: LogProgress,
+    /// Wakes the partition's committer.
+    pub(super) flush: Notify,
 }
 
 /// What a partition's lock guards.
@@ -93,6 +131,7 @@ impl Cell {
             mono_hint: AtomicU64::new(0),
             is_log_full: AtomicBool::new(false),
             progress: LogProgress::new(next_record),
+            flush: Notify::new(),
         }
     }
 
@@ -156,15 +195,15 @@ impl Shared {
         let mut busier = self.publish_ready(at, &mut owned);
         drop(owned);
         if has_records {
-            self.flush.notify_one();
+            cell.flush.notify_one();
         }
         if wake != before
             && let Some(deadline) = wake.as_mono(now)
         {
             self.waker.wake_before(deadline);
         }
-        while let Some(queue) = busier.next(self) {
-            queue.call_worker();
+        while let Some((queue, jobs)) = busier.next(self) {
+            queue.call_workers(jobs.min(self.runtime_threads));
         }
         result
     }
@@ -172,10 +211,28 @@ impl Shared {
     fn keep_records(&self, cell: &Cell, owned: &mut Owned) -> bool {
         let Owned { partition, log, .. } = owned;
         log.extend(partition.drain_records());
-        if log.len() >= self.settings.log_records_max {
+        if log.len() >= self.settings.log_records_max && !cell.progress.is_ended() {
             cell.is_log_full.store(true, SeqCst);
         }
         log.len() > 0
+    }
+
+    /// Looks again whether the log of partition `at` is full, after some of it has gone.
+    pub(super) fn unblock_log(self: &Arc<Self>, at: usize) {
+        let cell = &self.cells[at];
+        let was_full = {
+            // Under the lock, so that whoever fills the buffer does not have its mark wiped off.
+            let owned = cell.lock();
+            let is_full = owned.log.len() >= self.settings.log_records_max && !cell.progress.is_ended();
+            cell.is_log_full.swap(is_full, SeqCst) && !is_full
+        };
+        if was_full {
+            // Work stood still for want of room.
+            self.waker.wake();
+            for queue in self.queues.iter().filter(|queue| self.could_start(queue)) {
+                queue.call_workers(self.runtime_threads);
+            }
+        }
     }
 
     fn publish_ready(&self, at: usize, owned: &mut Owned) -> Busier {
@@ -183,8 +240,9 @@ impl Shared {
         while let Some(id) = owned.partition.take_touched() {
             let Some(queue) = self.queues.by_id(id) else { continue };
             let ready = owned.partition.ready(id);
-            if queue.publish_ready(at, ready) < ready {
-                busier.push(id);
+            let more = ready.saturating_sub(queue.publish_ready(at, ready));
+            if more > 0 {
+                busier.push(id, more);
             }
         }
         busier
@@ -200,10 +258,7 @@ impl Shared {
         let count = self.cells.len();
         let begin = queue.counts.fired.load(SeqCst) as usize % count;
         for at in (begin..count).chain(0..begin) {
-            while queue.ready_in(at) > 0 {
-                if queue.is_paused() || self.is_stopping() || self.cells[at].is_log_full.load(SeqCst) {
-                    break;
-                }
+            while self.could_start_in(at, queue) {
                 if let Some(started) = self.start_in(at, queue) {
                     return Some(started);
                 }
@@ -212,13 +267,31 @@ impl Shared {
         None
     }
 
+    /// Whether [`start_next`](Self::start_next) would find a job of `queue`.
+    pub(super) fn could_start(&self, queue: &Queue) -> bool {
+        (0..self.cells.len()).any(|at| self.could_start_in(at, queue))
+    }
+
+    fn could_start_in(&self, at: usize, queue: &Queue) -> bool {
+        queue.ready_in(at) > 0 && self.may_start(queue) && !self.is_log_full(at)
+    }
+
+    fn may_start(&self, queue: &Queue) -> bool {
+        !queue.is_paused() && !self.is_stopping()
+    }
+
     fn start_in(self: &Arc<Self>, at: usize, queue: &Arc<Queue>) -> Option<Started> {
         let started = self.enter(at, None, |owned, now| {
-            let started = owned.partition.start(queue.id, now)?;
+            // Counted first, then looked whether it may: whoever stops the engine says so first, then looks at the count.
+            self.life.running.fetch_add(1, SeqCst);
+            let started = if self.may_start(queue) { owned.partition.start(queue.id, now) } else { None };
+            let Some(started) = started else {
+                self.ran_one();
+                return None;
+            };
             let lateness_us = started.lateness_us.clamp(1, LATENESS_MAX_US);
             owned.lateness_us.saturating_record(lateness_us);
             queue.running.fetch_add(1, SeqCst);
-            self.life.running.fetch_add(1, SeqCst);
             queue.counts.fired.fetch_add(1, SeqCst);
             Some(started)
         })?;
@@ -230,17 +303,24 @@ impl Shared {
         Some(started)
     }
 
-    /// Ends a job that [`start_next`](Self::start_next) gave out.
-    pub(super) fn finish(self: &Arc<Self>, queue: &Queue, handle: Handle, end: End) {
+    /// Ends a job that [`start_next`](Self::start_next) gave out. Returns when that was.
+    pub(super) fn finish(self: &Arc<Self>, queue: &Queue, handle: Handle, end: End) -> MonoTime {
         let at = usize::from(handle.partition().0);
-        let read_at = Some(self.clock.now());
-        let is_finished = self.enter(at, read_at, |owned, now| owned.partition.finish(handle, end, now));
+        let now = self.clock.now();
+        let is_finished = self.enter(at, Some(now), |owned, now| owned.partition.finish(handle, end, now));
         debug_assert!(is_finished, "a job that was started is running until it is finished");
         queue.running.fetch_sub(1, SeqCst);
+        self.ran_one();
+        self.release_jobs(1);
+        now.mono
+    }
+
+    fn ran_one(&self) {
         if self.life.running.fetch_sub(1, SeqCst) == 1 && self.is_stopping() {
             self.life.changed.notify_waiters();
+            // The committers end with the last running job.
+            self.flush_all();
         }
-        self.release_jobs(1);
     }
 
     /// Makes room for one more job; `false` when the engine is full.
@@ -262,16 +342,23 @@ impl Shared {
     /// Has everything stop: the driver, the workers once their jobs end, and calls that want to change something.
     pub(super) fn stop(&self) {
         self.life.is_stopping.store(true, SeqCst);
+        self.life.reach(Stage::Stopping);
         self.waker.wake();
         for queue in self.queues.iter() {
             queue.work.notify_waiters();
         }
         self.life.changed.notify_waiters();
-        self.flush.notify_one();
+        self.flush_all();
     }
 
-    pub(super) fn is_log_full(&self) -> bool {
-        self.cells.iter().any(|cell| cell.is_log_full.load(SeqCst))
+    fn flush_all(&self) {
+        for cell in &self.cells {
+            cell.flush.notify_one();
+        }
+    }
+
+    pub(super) fn is_log_full(&self, at: usize) -> bool {
+        self.cells[at].is_log_full.load(SeqCst)
     }
 
     /// Resolves once the store has every record of `partition` so far; at once when there is no store.
@@ -284,32 +371,31 @@ impl Shared {
         cell.progress.reached(end).await
     }
 
-    /// The earliest instant at which any partition has something to do, and whether any waits on the wall clock.
-    pub(super) fn next_wake(&self, now: Now) -> (Option<MonoTime>, bool) {
-        let wakes = || self.cells.iter().map(Cell::wake);
-        let earliest = wakes().filter_map(|wake| wake.as_mono(now)).min();
-        (earliest, wakes().any(|wake| wake.wall.is_some()))
+    /// The earliest instant at which any partition has something to do.
+    pub(super) fn next_wake(&self, now: Now) -> Option<MonoTime> {
+        self.cells.iter().filter_map(|cell| cell.wake().as_mono(now)).min()
     }
 }
 
-/// The queues whose backlog grew, until the lock is released. One at most, as a rule, and that takes no allocation.
+/// The queues whose backlog grew, and by how many jobs, until the lock is released. One at most, as a rule, and that takes
+/// no allocation.
 #[derive(Default)]
 struct Busier {
-    first: Option<QueueId>,
-    more: Vec<QueueId>,
+    first: Option<(QueueId, usize)>,
+    more: Vec<(QueueId, usize)>,
 }
 
 impl Busier {
-    fn push(&mut self, queue: QueueId) {
+    fn push(&mut self, queue: QueueId, jobs: usize) {
         if self.first.is_none() {
-            self.first = Some(queue);
+            self.first = Some((queue, jobs));
         } else {
-            self.more.push(queue);
+            self.more.push((queue, jobs));
         }
     }
 
-    fn next<'a>(&mut self, shared: &'a Shared) -> Option<&'a Arc<Queue>> {
-        let queue = self.first.take().or_else(|| self.more.pop())?;
-        shared.queues.by_id(queue)
+    fn next<'a>(&mut self, shared: &'a Shared) -> Option<(&'a Arc<Queue>, usize)> {
+        let (queue, jobs) = self.first.take().or_else(|| self.more.pop())?;
+        Some((shared.queues.by_id(queue)?, jobs))
     }
 }

@@ -8,16 +8,18 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 
-use super::handler::{self, Job, Outcome};
+use super::attempt::{Failure, report, run_async};
+use super::handler::{Job, Outcome};
 use super::queue::{Queue, Runner};
 use super::shared::Shared;
-use crate::partition::{Delivery, End, Started};
+use crate::partition::{Delivery, MonoTime, Started};
 
 /// Idle workers that a queue keeps.
 const IDLE_MAX: usize = 8;
 
-/// Jobs that a worker runs before it lets other tasks of the runtime have a turn.
+/// After so many jobs, or after so long, a worker lets other tasks of the runtime have a turn.
 const JOBS_PER_TURN: u32 = 32;
+const TURN_US: u64 = 200;
 
 /// Has a queue's jobs run by workers with this handler.
 pub(super) fn runner<F, Fut>(shared: Weak<Shared>, handler: Arc<F>) -> Runner
@@ -43,16 +45,16 @@ where
     Fut: Future + Send + 'static,
     Fut::Output: Outcome,
 {
-    let mut jobs_in_turn = 0;
+    let (mut jobs_in_turn, mut turn_began) = (0, shared.clock.now().mono);
     loop {
         if let Some(started) = shared.start_next(&queue) {
-            if queue.has_work() {
-                queue.call_worker();
+            if shared.could_start(&queue) {
+                queue.call_workers(1);
             }
-            run(&shared, &queue, &*handler, started).await;
+            let ended = run(&shared, &queue, &*handler, started).await;
             jobs_in_turn += 1;
-            if jobs_in_turn >= JOBS_PER_TURN {
-                jobs_in_turn = 0;
+            if jobs_in_turn >= JOBS_PER_TURN || ended.micros_since(turn_began) >= TURN_US {
+                (jobs_in_turn, turn_began) = (0, ended);
                 tokio::task::yield_now().await;
             }
             continue;
@@ -60,11 +62,12 @@ where
         if shared.is_stopping() || !wait(&shared, &queue).await {
             break;
         }
+        (jobs_in_turn, turn_began) = (0, shared.clock.now().mono);
     }
     queue.worker_leaves();
     // Work may have come after this worker looked and before it was off the books.
-    if queue.has_work() && !shared.is_stopping() && !shared.is_log_full() {
-        queue.call_worker();
+    if shared.could_start(&queue) {
+        queue.call_workers(1);
     }
 }
 
@@ -74,7 +77,7 @@ async fn wait(shared: &Shared, queue: &Queue) -> bool {
     // Listen, then say so, then look once more: whoever brings work after that look finds an idle worker to call.
     called.as_mut().enable();
     let already_idle = queue.worker_idles();
-    let is_busy = queue.has_work() && !shared.is_log_full();
+    let is_busy = shared.could_start(queue);
     let stays = already_idle < IDLE_MAX;
     if !is_busy && stays && !shared.is_stopping() {
         called.await;
@@ -83,7 +86,8 @@ async fn wait(shared: &Shared, queue: &Queue) -> bool {
     is_busy || stays
 }
 
-async fn run<F, Fut>(shared: &Arc<Shared>, queue: &Arc<Queue>, handler: &F, started: Started)
+/// Returns when the job ended.
+async fn run<F, Fut>(shared: &Arc<Shared>, queue: &Arc<Queue>, handler: &F, started: Started) -> MonoTime
 where
     F: Fn(Job) -> Fut,
     Fut: Future,
@@ -94,11 +98,10 @@ where
         && let Err(error) = shared.log_flushed(handle.partition()).await
     {
         // Not known to be started, so not begun: that is what at most once means.
-        tracing::error!(queue = %queue.name, %key, %id, %error, "the start of a job was not made durable; it is not run");
-        shared.finish(queue, handle, End::Failed);
-        return;
+        let end = report(queue, &key, id, Err(Failure::not_begun(&error)));
+        return shared.finish(queue, handle, end);
     }
-    let end = handler::run_async(handler, Job::new(started, queue, shared)).await;
-    let end = handler::report(queue, &key, id, end);
-    shared.finish(queue, handle, end);
+    let end = run_async(handler, Job::new(started, queue, shared)).await;
+    let end = report(queue, &key, id, end);
+    shared.finish(queue, handle, end)
 }

@@ -54,7 +54,7 @@ impl Partition {
             return Err(Refusal::PayloadTooLarge { bytes, max });
         }
         let due = self.record_due(draft.due, now)?;
-        let pending = current.filter(|&handle| matches!(self.standing(handle, None), Standing::Pending));
+        let pending = current.filter(|&handle| self.is_pending(handle));
         let replaced = match (pending, draft.on_conflict) {
             (Some(handle), OnConflict::Reject) => return Ok(ScheduleOutcome::AlreadyScheduled { handle }),
             (Some(handle), OnConflict::Keep) => return Ok(ScheduleOutcome::Kept { handle }),
@@ -144,6 +144,11 @@ impl Partition {
                 _ => self.view(handle, job, now).map_or(LookupOutcome::NotFound, LookupOutcome::Scheduled),
             },
         }
+    }
+
+    /// Whether `handle` names a job that is pending.
+    pub fn is_pending(&self, handle: Handle) -> bool {
+        matches!(self.standing(handle, None), Standing::Pending)
     }
 
     /// The key of the job that `handle` names.

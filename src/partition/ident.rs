@@ -183,6 +183,10 @@ pub struct JobId(u64);
 impl JobId {
     const SEQUENCE_BITS: u32 = 48;
 
+    /// Half of what fits: a partition that takes a million jobs a second gets there in four years, and is refused at the
+    /// next start, with as much to go.
+    pub(super) const SEQUENCE_MAX: u64 = 1 << (Self::SEQUENCE_BITS - 1);
+
     /// The id of the job that `partition` took as its `sequence`th.
     pub(crate) fn new(partition: PartitionId, sequence: u64) -> Self {
         debug_assert!(sequence >> Self::SEQUENCE_BITS == 0, "a partition takes fewer than 2^48 jobs");

@@ -10,11 +10,12 @@ use crate::wheel::slab::Index;
 /// Names one job for as long as this process runs: a call by handle needs no look-up of the key.
 ///
 /// A handle outlives its job safely. The slot that it names carries a generation, so once the job is forgotten and
-/// the slot used again, the old handle finds nothing.
+/// the slot used again, the old handle finds nothing. Nor does a handle of another engine.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Handle {
     pub(super) index: Index,
     pub(super) partition: PartitionId,
+    pub(super) engine: u16,
 }
 
 impl Handle {

@@ -80,6 +80,8 @@ pub struct Config {
     pub fired_max: usize,
     /// For how long a fired job is remembered, in microseconds.
     pub fired_for_us: u64,
+    /// Tells the handles of this engine from those of others in the process.
+    pub engine: u16,
     /// Whether records are kept for [`Partition::drain_records`].
     pub is_logged: bool,
 }
@@ -213,12 +215,12 @@ impl Partition {
     }
 
     fn handle(&self, index: Index) -> Handle {
-        Handle { index, partition: self.id }
+        Handle { index, partition: self.id, engine: self.config.engine }
     }
 
     /// The live or remembered job that `handle` names.
     fn job(&self, handle: Handle) -> Option<&Job> {
-        if handle.partition != self.id {
+        if handle.partition != self.id || handle.engine != self.config.engine {
             return None;
         }
         self.jobs.get(handle.index)

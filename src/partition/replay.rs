@@ -77,6 +77,9 @@ pub enum ReplayError {
     /// The record belongs to another partition.
     #[error("a record is about job {0}, which belongs to another partition")]
     ForeignJob(JobId),
+    /// The image says that more jobs were taken than can be counted.
+    #[error("the next job would be number {0}, which no partition gets to; the image is not one of ours")]
+    OutOfRange(u64),
     /// The partition has no slot left.
     #[error("the partition has no slot left")]
     NoSlot,
@@ -122,6 +125,9 @@ impl Replay {
             let index =
                 self.partition.jobs.insert(fired.into_tombstone()).map_err(|_| ReplayError::NoSlot)?;
             self.partition.fired.push(index, ended_at);
+        }
+        if image.next_sequence > JobId::SEQUENCE_MAX {
+            return Err(ReplayError::OutOfRange(image.next_sequence));
         }
         self.partition.next_sequence = self.partition.next_sequence.max(image.next_sequence);
         Ok(())

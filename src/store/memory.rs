@@ -17,6 +17,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct State {
     partitions: Option<u16>,
+    epoch: u64,
     replicas: BTreeMap<PartitionId, Replica>,
     /// The store's own numbers for the names of queues: those in a record hold only for the engine that wrote it.
     queues: Vec<QueueName>,
@@ -39,11 +40,12 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn open(&self, partitions: u16) -> StoreFuture<'_, ()> {
+    fn open(&self, partitions: u16) -> StoreFuture<'_, u64> {
         let mut state = self.state.lock();
         let was = *state.partitions.get_or_insert(partitions);
         Box::pin(std::future::ready(if was == partitions {
-            Ok(())
+            state.epoch += 1;
+            Ok(state.epoch)
         } else {
             Err(StoreError::fatal(format!(
                 "the store was written with {was} partitions and the engine has {partitions}; \
@@ -61,13 +63,20 @@ impl Store for MemoryStore {
         Box::pin(std::future::ready(Ok(loaded)))
     }
 
-    fn append(&self, batch: Batch) -> StoreFuture<'_, ()> {
+    fn append<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, ()> {
         Box::pin(std::future::ready(self.state.lock().append(batch)))
     }
 }
 
 impl State {
-    fn append(&mut self, batch: Batch) -> Result<(), StoreError> {
+    fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        // Before anything else: a record of another engine may bear the number of one that is here.
+        if batch.epoch != self.epoch {
+            let (epoch, now) = (batch.epoch, self.epoch);
+            return Err(StoreError::fatal(format!(
+                "another engine has taken the store over (epoch {epoch}, now {now})"
+            )));
+        }
         let State { replicas, queues, .. } = self;
         let replica = replicas.entry(batch.partition).or_insert_with(|| Replica::new(batch.partition));
         let have = replica.next_record;
@@ -79,7 +88,7 @@ impl State {
         }
         // What is there already was sent again after a lost reply.
         let known = usize::try_from(have - batch.first_record).unwrap_or(usize::MAX);
-        for mut record in batch.records.into_iter().skip(known) {
+        for mut record in batch.records.iter().skip(known).cloned() {
             if let Record::Scheduled(scheduled) = &mut record {
                 let queue = &mut scheduled.queue;
                 queue.id = number(queues, queue);
@@ -106,6 +115,7 @@ impl Replica {
             payload_bytes_max: usize::MAX,
             fired_max: FIRED_MAX,
             fired_for_us: u64::MAX,
+            engine: 0,
             is_logged: false,
         };
         Replica { replay: Replay::new(partition, config, Now::default()), next_record: 0 }

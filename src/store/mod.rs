@@ -5,6 +5,7 @@
 //!
 //! # Rules
 //! - No store call is made while a partition is held.
+//! - A batch is accepted from the engine that opened the store last, and from no other.
 //! - A batch carries the sequence of its first record. A store takes each record once: a batch that it has already is
 //!   acknowledged again and not applied again (a reply may have been lost), one that leaves a gap is refused.
 //! - What a store answers with an error of class [`StoreErrorClass::Retry`] is sent again, the same batch, until it is
@@ -25,17 +26,18 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 
 /// Keeps what an engine must not forget.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Called first: how many partitions the engine has.
+    /// Called first: how many partitions the engine has. Answers with an epoch, higher than all before it. From here on
+    /// batches of an earlier epoch are refused: an engine that was thought to have ended writes behind nobody's back.
     ///
     /// # Errors
     /// When the store was written with another number. A key belongs to one partition for ever, so it cannot change.
-    fn open(&self, partitions: u16) -> StoreFuture<'_, ()>;
+    fn open(&self, partitions: u16) -> StoreFuture<'_, u64>;
 
     /// What is held of `partition`, and the sequence of the record that must come next.
     fn load(&self, partition: PartitionId) -> StoreFuture<'_, Loaded>;
 
     /// Adds records to the log of a partition.
-    fn append(&self, batch: Batch) -> StoreFuture<'_, ()>;
+    fn append<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, ()>;
 }
 
 /// What a store holds of a partition.
@@ -52,6 +54,8 @@ pub struct Loaded {
 pub struct Batch {
     /// The partition.
     pub partition: PartitionId,
+    /// Who writes: what [`Store::open`] answered.
+    pub epoch: u64,
     /// The sequence of the first record, counted from the partition's beginning.
     pub first_record: u64,
     /// The records.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses some of it")]
 
+pub mod store;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -39,6 +39,7 @@ fn config() -> Config {
         payload_bytes_max: PAYLOAD_BYTES_MAX,
         fired_max: FIRED_MAX,
         fired_for_us: FIRED_FOR_US,
+        engine: 0,
         is_logged: true,
     }
 }

@@ -31,6 +31,7 @@ fn config() -> Config {
         payload_bytes_max: 16,
         fired_max: 1_000,
         fired_for_us: HOUR as u64,
+        engine: 0,
         is_logged: false,
     }
 }

@@ -1,0 +1,467 @@
+//! What was found by attacking the engine: stores that misbehave, handlers that do their worst, shutdowns at bad moments.
+//! Each was shown to happen before it was mended.
+
+mod common;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use common::store::{Fault, FaultyStore};
+use common::{ms, nothing, real_now, until_idle};
+use reveille::partition::Image;
+use reveille::store::{Batch, Loaded, MemoryStore, Store, StoreFuture};
+use reveille::testing::TestEngine;
+use reveille::{
+    BoxError, CallError, CancelOutcome, Durability, Engine, Job, LookupOutcome, OnConflict, Outcome,
+    PartitionId, Priority, QueueConfig, ScheduleError,
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn runtime(threads: usize) -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().unwrap()
+}
+
+async fn within<T>(patience: Duration, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(patience, future).await.expect("it does not hang")
+}
+
+/// Promise 5: an engine that was thought to have ended writes behind nobody's back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promise_5_a_stale_engine_writes_nothing() {
+    let store = Arc::new(MemoryStore::new());
+    let release = Arc::new(tokio::sync::Notify::new());
+    let held = Arc::clone(&release);
+    let holds = move |_: Job| {
+        let held = Arc::clone(&held);
+        async move { held.notified().await }
+    };
+    let build = || Engine::builder().partitions(1).store(store.clone());
+    let first = build().queue("q", holds).start().await.unwrap();
+    first.schedule_raw("q", "").key("slow").after(ms(1)).await.unwrap();
+    while first.stats().running == 0 {
+        tokio::time::sleep(ms(1)).await;
+    }
+    let second = build().queue(QueueConfig::new("q").paused(), nothing).start().await.unwrap();
+    // The first engine's handler ends: its record would take the number of the second's.
+    release.notify_waiters();
+    let refused = within(MINUTE, first.schedule_raw("q", "").key("late").after(MINUTE)).await.unwrap_err();
+    assert!(matches!(refused, ScheduleError::Call(CallError::NotDurable(_))), "{refused}");
+    second.schedule_raw("q", "").key("precious").after(MINUTE).await.unwrap();
+    second.shutdown(ms(5_000)).await;
+    let third = build().queue("q", nothing).start().await.unwrap();
+    assert!(matches!(third.lookup("precious"), LookupOutcome::Scheduled(_)));
+    assert_eq!(third.lookup("late"), LookupOutcome::NotFound);
+}
+
+/// Promise 6: at most once waits for the store, on inline queues too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promise_6_at_most_once_runs_only_when_the_store_knows_of_its_start() {
+    let store = FaultyStore::new(Fault::None);
+    let runs = Arc::new(AtomicUsize::new(0));
+    let (inline_runs, async_runs) = (Arc::clone(&runs), Arc::clone(&runs));
+    let engine = Engine::builder()
+        .inline_queue("inline", move |_: &Job| {
+            inline_runs.fetch_add(1, SeqCst);
+        })
+        .queue("async", move |_: Job| {
+            async_runs.fetch_add(1, SeqCst);
+            async {}
+        })
+        .store(store.clone())
+        .start()
+        .await
+        .unwrap();
+    for queue in ["inline", "async"] {
+        engine.schedule_raw(queue, "").key(queue).at_most_once().after(ms(50)).await.unwrap();
+    }
+    store.set(Fault::Stand);
+    tokio::time::sleep(ms(150)).await;
+    assert_eq!((engine.stats().running, runs.load(SeqCst)), (2, 0));
+    store.set(Fault::None);
+    until_idle(&engine).await;
+    assert_eq!(runs.load(SeqCst), 2);
+
+    // A start that the store will never know of is a failed attempt, and is counted as one.
+    for queue in ["inline", "async"] {
+        engine.schedule_raw(queue, "").key(queue).at_most_once().after(ms(50)).await.unwrap();
+    }
+    store.set(Fault::Refuse);
+    until_idle(&engine).await;
+    assert_eq!((runs.load(SeqCst), engine.stats().failed), (2, 2));
+}
+
+/// Promise 8: a log that was full when the store refused for good does not stand in the way for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promise_8_jobs_go_on_firing_after_the_store_has_refused() {
+    let store = FaultyStore::new(Fault::Stand);
+    let builder =
+        Engine::builder().partitions(1).log_records_max(100).queue("q", nothing).store(store.clone());
+    let engine = builder.start().await.unwrap();
+    let mut taken = 0;
+    while engine.schedule_raw("q", "").durability(Durability::Memory).after(ms(100)).into_outcome().is_ok() {
+        taken += 1;
+    }
+    store.set(Fault::Refuse);
+    until_idle(&engine).await;
+    for _ in 0..1_000 {
+        engine.schedule_raw("q", "").durability(Durability::Memory).after(ms(1)).await.unwrap();
+    }
+    until_idle(&engine).await;
+    assert_eq!(engine.stats().succeeded, taken + 1_000);
+}
+
+struct PanicsAsOutcome;
+
+impl Outcome for PanicsAsOutcome {
+    fn into_result(self) -> Result<(), BoxError> {
+        panic!("as an outcome")
+    }
+}
+
+struct PanicsWhenDropped;
+
+impl Future for PanicsWhenDropped {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "when dropped");
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+struct PanicsInItsWords;
+
+impl std::fmt::Display for PanicsInItsWords {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("in its words")
+    }
+}
+
+fn panic_with_what_panics() {
+    std::panic::panic_any(PanicsWhenDropped)
+}
+
+/// Whatever of a handler panics, wherever, is a failed attempt: not the end of a worker, nor of the driver.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promise_8_no_panic_of_a_user_s_ends_a_worker_or_the_driver() {
+    let one = |name: &str| QueueConfig::new(name).concurrency(1);
+    let engine = Engine::builder()
+        .queue(one("outcome"), |_: Job| async { PanicsAsOutcome })
+        .queue(one("drop"), |_: Job| PanicsWhenDropped)
+        .queue(one("payload"), |_: Job| async { panic_with_what_panics() })
+        .queue(one("words"), |_: Job| async { Err::<(), _>(PanicsInItsWords) })
+        .inline_queue("inline outcome", |_: &Job| PanicsAsOutcome)
+        .inline_queue("inline payload", |_: &Job| panic_with_what_panics())
+        .inline_queue("inline words", |_: &Job| Err::<(), _>(PanicsInItsWords))
+        .start()
+        .await
+        .unwrap();
+    let queues: Vec<_> = engine.stats().queues.into_iter().map(|queue| queue.name).collect();
+    for _ in 0..3 {
+        for queue in &queues {
+            engine.schedule_raw(queue, "").after(ms(1)).await.unwrap();
+        }
+    }
+    until_idle(&engine).await;
+    for queue in engine.stats().queues {
+        assert_eq!(
+            (queue.fired, queue.failed, queue.panicked, queue.running),
+            (3, 3, 3, 0),
+            "{}",
+            queue.name
+        );
+    }
+    assert_eq!(engine.shutdown(ms(5_000)).await.still_running, 0);
+}
+
+/// A commit that waits is answered, however its committer came to its end.
+#[test]
+fn a_commit_is_answered_when_there_is_nobody_left_to_make_it_durable() {
+    let (outer, own) = (runtime(2), runtime(1));
+    outer.block_on(async {
+        let store = FaultyStore::new(Fault::Stand);
+        let builder = Engine::builder().runtime(own.handle().clone()).queue("q", nothing).store(store);
+        let engine = builder.start().await.unwrap();
+        let commit = engine.schedule_raw("q", "").after(MINUTE);
+        own.shutdown_background();
+        assert!(matches!(within(MINUTE, commit).await, Err(ScheduleError::Call(CallError::Interrupted))));
+
+        let store = FaultyStore::new(Fault::Panic);
+        let engine = Engine::builder().queue("q", nothing).store(store).start().await.unwrap();
+        let commit = engine.schedule_raw("q", "").after(MINUTE);
+        assert!(matches!(within(MINUTE, commit).await, Err(ScheduleError::Call(CallError::Interrupted))));
+        assert!(!engine.stats().is_store_healthy);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_must_retry_holds_up_no_other_and_ends_with_the_engine() {
+    let store = FaultyStore::new(Fault::RetryFirst);
+    let builder = Engine::builder().partitions(2).queue("q", nothing).store(store.clone());
+    let engine = builder.start().await.unwrap();
+    let commits: Vec<_> =
+        (0..20).map(|n| engine.schedule_raw("q", "").key(format!("k{n}")).after(MINUTE)).collect();
+    let mut waiting = Vec::new();
+    for commit in commits {
+        match commit.outcome().unwrap().handle().partition().0 {
+            0 => waiting.push(commit),
+            _ => drop(within(MINUTE, commit).await.unwrap()),
+        }
+    }
+    assert!(!waiting.is_empty());
+    let report = within(MINUTE, engine.shutdown(ms(200))).await;
+    assert!(!report.is_flushed);
+    for commit in waiting {
+        assert!(matches!(within(MINUTE, commit).await, Err(ScheduleError::Call(CallError::Interrupted))));
+    }
+    let tried = store.appends.load(SeqCst);
+    tokio::time::sleep(ms(100)).await;
+    assert_eq!(store.appends.load(SeqCst), tried, "nothing is sent any more");
+}
+
+/// One partition's full log must not put a worker to sleep over another partition's job.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_log_in_one_partition_loses_no_wake_up_in_another() {
+    let store = FaultyStore::new(Fault::None);
+    let chain = |job: Job| async move {
+        let left: u32 = job.json().unwrap();
+        if left > 0 {
+            let engine = job.engine();
+            let next = engine.schedule_raw("q", (left - 1).to_string()).key(job.key().as_str());
+            let due = real_now().saturating_add_micros(40 + u64::from(left % 64));
+            next.durability(Durability::Memory).at(due).into_outcome().unwrap();
+        }
+    };
+    let engine = Engine::builder()
+        .partitions(2)
+        .log_records_max(200_000)
+        .tick(Duration::from_micros(1))
+        .queue(QueueConfig::new("q").concurrency(1), chain)
+        .store(store.clone())
+        .start()
+        .await
+        .unwrap();
+    let mut keys = [None, None];
+    for n in 0.. {
+        let key = format!("k{n}");
+        let handle = engine.schedule_raw("q", "0").key(&key).after(MINUTE).await.unwrap().handle();
+        engine.cancel(&key).await.unwrap();
+        keys[usize::from(handle.partition().0)].get_or_insert(key);
+        if let [Some(_), Some(_)] = keys {
+            break;
+        }
+    }
+    let [Some(free), Some(full)] = keys else { unreachable!() };
+    store.set(Fault::StandSecond);
+    let fill = || engine.schedule_raw("q", "0").key(&full).on_conflict(OnConflict::Replace);
+    while fill().durability(Durability::Memory).after(MINUTE).into_outcome().is_ok() {}
+    engine.schedule_raw("q", "20000").key(&free).after(ms(1)).await.unwrap();
+    let (mut fired, mut quiet) = (0, 0);
+    while fired <= 20_000 {
+        tokio::time::sleep(ms(10)).await;
+        let now = engine.stats().fired;
+        quiet = if now == fired { quiet + 1 } else { 0 };
+        assert!(quiet < 500, "nothing for five seconds after {fired} jobs");
+        fired = now;
+    }
+}
+
+/// A slow inline handler holds up neither a shutdown beyond its grace nor the end of the runtime.
+#[test]
+fn a_shutdown_does_not_wait_longer_than_it_was_told_to() {
+    let begun = real_now();
+    let ending = Arc::new(AtomicBool::new(false));
+    let runtime = runtime(2);
+    let stuck = Arc::clone(&ending);
+    runtime.block_on(async {
+        let handler = move |_: &Job| {
+            while !stuck.load(SeqCst) {
+                std::thread::sleep(ms(1));
+            }
+        };
+        let engine = Engine::builder().inline_queue("q", handler).start().await.unwrap();
+        engine.schedule_raw("q", "").after(ms(1)).await.unwrap();
+        while engine.stats().running == 0 {
+            tokio::time::sleep(ms(1)).await;
+        }
+        assert_eq!(engine.shutdown(ms(100)).await.still_running, 1);
+    });
+    drop(runtime);
+    assert!(real_now().since(begun) < Duration::from_secs(20));
+    ending.store(true, SeqCst);
+}
+
+/// Nothing begins once `shutdown` has returned, nor once `pause` has.
+#[test]
+fn nothing_is_started_after_a_shutdown_or_in_a_pause() {
+    let runtime = runtime(4);
+    for round in 0..40u64 {
+        runtime.block_on(async {
+            let is_over = Arc::new(AtomicBool::new(false));
+            let late = Arc::new(AtomicUsize::new(0));
+            let (over, count) = (Arc::clone(&is_over), Arc::clone(&late));
+            let handler = move |_: Job| {
+                count.fetch_add(usize::from(over.load(SeqCst)), SeqCst);
+                tokio::task::yield_now()
+            };
+            let engine = Engine::builder().partitions(2).queue("q", handler).start().await.unwrap();
+            let due = real_now().saturating_add_micros(5_000);
+            for _ in 0..3_000 {
+                engine.schedule_raw("q", "").at(due).into_outcome().unwrap();
+            }
+            while real_now() < due.saturating_add_micros(round * 50) {
+                tokio::task::yield_now().await;
+            }
+            if round % 2 == 0 {
+                engine.shutdown(ms(10_000)).await;
+            } else {
+                engine.pause("q").unwrap();
+                while engine.stats().running > 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            is_over.store(true, SeqCst);
+            tokio::time::sleep(ms(3)).await;
+            assert_eq!(late.load(SeqCst), 0, "round {round}");
+        });
+    }
+}
+
+/// A handler that does not yield holds one thread of the runtime, not its queue.
+#[test]
+fn a_handler_that_blocks_does_not_hold_up_the_job_after_it() {
+    let runtime = runtime(2);
+    runtime.block_on(async {
+        let is_done = Arc::new(AtomicBool::new(false));
+        let (set, wait) = (Arc::clone(&is_done), Arc::clone(&is_done));
+        let handler = move |job: Job| {
+            let (set, wait) = (Arc::clone(&set), Arc::clone(&wait));
+            async move {
+                if job.key().as_str() == "second" {
+                    set.store(true, SeqCst);
+                }
+                let begun = real_now();
+                while job.key().as_str() == "first" && !wait.load(SeqCst) {
+                    assert!(real_now().since(begun) < MINUTE, "the second never began");
+                    std::thread::sleep(ms(1));
+                }
+            }
+        };
+        let engine = Engine::builder().partitions(1).queue("q", handler).start().await.unwrap();
+        let due = real_now().saturating_add_micros(30_000);
+        engine.schedule_raw("q", "").key("first").priority(Priority::FIRST).at(due).await.unwrap();
+        engine.schedule_raw("q", "").key("second").at(due).await.unwrap();
+        tokio::time::timeout(2 * MINUTE, engine.idle()).await.unwrap();
+        assert_eq!(engine.stats().failed, 0);
+    });
+}
+
+#[tokio::test]
+async fn a_handle_of_another_engine_names_nothing() {
+    let start = async || Engine::builder().partitions(1).queue("q", nothing).start().await.unwrap();
+    let (one, other) = (start().await, start().await);
+    let handle = one.schedule_raw("q", "").key("sale").after(MINUTE).await.unwrap().handle();
+    other.schedule_raw("q", "").key("alarm").after(MINUTE).await.unwrap();
+    assert_eq!(other.cancel(handle).await.unwrap(), CancelOutcome::NotFound);
+    assert!(matches!(other.lookup("alarm"), LookupOutcome::Scheduled(_)));
+}
+
+/// `Full` is said when the engine is full, and not because somebody else asked for what needs no room.
+#[tokio::test]
+async fn full_is_not_said_for_the_sake_of_a_call_that_needs_no_room() {
+    let engine = Engine::builder().jobs_max(10).queue("q", nothing).start().await.unwrap();
+    for n in 0..9 {
+        engine.schedule_raw("q", "").key(format!("k{n}")).after(MINUTE).await.unwrap();
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let (keeper, stopped) = (engine.clone(), Arc::clone(&stop));
+    let keeping = std::thread::spawn(move || {
+        while !stopped.load(SeqCst) {
+            let keep = keeper.schedule_raw("q", "").key("k0").on_conflict(OnConflict::Keep);
+            keep.after(MINUTE).into_outcome().unwrap();
+        }
+    });
+    for _ in 0..20_000 {
+        engine.schedule_raw("q", "").key("tenth").after(MINUTE).await.unwrap();
+        engine.cancel("tenth").await.unwrap();
+    }
+    stop.store(true, SeqCst);
+    keeping.join().unwrap();
+}
+
+/// Holds one state for every partition, and takes everything.
+#[derive(Debug)]
+struct Holds(Loaded);
+
+impl Store for Holds {
+    fn open(&self, _: u16) -> StoreFuture<'_, u64> {
+        Box::pin(async { Ok(1) })
+    }
+
+    fn load(&self, _: PartitionId) -> StoreFuture<'_, Loaded> {
+        Box::pin(async { Ok(self.0.clone()) })
+    }
+
+    fn append<'a>(&'a self, _: &'a Batch) -> StoreFuture<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::test]
+async fn numbers_that_no_log_gets_to_are_refused_at_the_start() {
+    let absurd_log = Loaded { next_record: u64::MAX, ..Loaded::default() };
+    let absurd_image =
+        Loaded { image: Image { next_sequence: u64::MAX, ..Image::default() }, ..Loaded::default() };
+    for loaded in [absurd_log, absurd_image] {
+        let started = Engine::builder().queue("q", nothing).store(Arc::new(Holds(loaded))).start().await;
+        assert!(started.unwrap_err().to_string().contains("gets to"));
+    }
+}
+
+#[tokio::test]
+async fn a_pause_outlives_the_arrival_of_the_handler() {
+    let store = Arc::new(MemoryStore::new());
+    let paused = Engine::builder().queue(QueueConfig::new("old").paused(), nothing).store(store.clone());
+    let engine = paused.start().await.unwrap();
+    engine.schedule_raw("old", "").after(ms(1)).await.unwrap();
+    engine.shutdown(ms(5_000)).await;
+    // The queue is known from the store only: it is paused before anybody brings its handler.
+    let engine = TestEngine::start(Engine::builder().store(store), real_now() + MINUTE).await.unwrap();
+    engine.pause("old").unwrap();
+    engine.add_queue("old", nothing).unwrap();
+    assert_eq!((engine.settle().await.len(), engine.stats().ready), (0, 1));
+    engine.resume("old").unwrap();
+    assert_eq!(engine.settle().await.len(), 1);
+}
+
+/// A handler that repeats itself may do so while the engine shuts down: its chain goes on after the restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_may_schedule_while_the_engine_waits_for_it_to_end() {
+    let store = Arc::new(MemoryStore::new());
+    let repeats = |job: Job| async move {
+        tokio::time::sleep(ms(50)).await;
+        job.engine().schedule_raw("q", "").key(job.key().as_str()).after(MINUTE).await?;
+        Ok::<_, BoxError>(())
+    };
+    let engine = Engine::builder().queue("q", repeats).store(store.clone()).start().await.unwrap();
+    engine.schedule_raw("q", "").key("beat").after(ms(1)).await.unwrap();
+    while engine.stats().running == 0 {
+        tokio::time::sleep(ms(1)).await;
+    }
+    let report = engine.shutdown(ms(10_000)).await;
+    assert_eq!((report.pending, report.is_flushed), (1, true));
+    assert_eq!(engine.stats().failed, 0);
+    let engine = Engine::builder().queue("q", repeats).store(store).start().await.unwrap();
+    assert!(matches!(engine.lookup("beat"), LookupOutcome::Scheduled(_)));
+}
