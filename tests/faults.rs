@@ -465,3 +465,19 @@ async fn a_handler_may_schedule_while_the_engine_waits_for_it_to_end() {
     let engine = Engine::builder().queue("q", repeats).store(store).start().await.unwrap();
     assert!(matches!(engine.lookup("beat"), LookupOutcome::Scheduled(_)));
 }
+
+/// A grace period is what it says: what a handler does late in it is flushed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_grace_period_is_granted_to_the_log_too() {
+    let store = Arc::new(MemoryStore::new());
+    let slow = |_: Job| tokio::time::sleep(Duration::from_secs(6));
+    let engine = Engine::builder().queue("q", slow).store(store.clone()).start().await.unwrap();
+    engine.schedule_raw("q", "").key("slow").after(ms(1)).await.unwrap();
+    while engine.stats().running == 0 {
+        tokio::time::sleep(ms(1)).await;
+    }
+    let report = engine.shutdown(MINUTE).await;
+    assert_eq!((report.still_running, report.is_flushed), (0, true));
+    let engine = Engine::builder().queue("q", nothing).store(store).start().await.unwrap();
+    assert!(matches!(engine.lookup("slow"), LookupOutcome::AlreadyFired { .. }));
+}

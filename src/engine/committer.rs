@@ -7,7 +7,6 @@
 //! A committer ends when the engine stops and no job is running, after a last flush; or when the engine is abandoned,
 //! whatever is left. However it ends, by a panic of the store or with its runtime too, it says so to all who wait or will.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use crate::store::{Batch, Store, StoreError, StoreErrorClass};
 const RETRY_FIRST: Duration = Duration::from_millis(10);
 const RETRY_LAST: Duration = Duration::from_secs(1);
 
-/// How long an engine that was dropped, and not shut down, goes on trying to flush.
+/// How long a flush may take once the engine was dropped.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Starts a committer for every partition.
@@ -47,12 +46,11 @@ impl Drop for Ending {
 }
 
 async fn run(shared: &Arc<Shared>, store: &dyn Store, at: usize) {
-    let mut given_up = pin!(given_up(shared));
     loop {
         let is_last = shared.is_stopping() && shared.life.running.load(SeqCst) == 0;
         tokio::select! {
             biased;
-            () = given_up.as_mut() => return,
+            () = given_up(shared) => return,
             () = flush(shared, store, at) => {}
         }
         if is_last {
@@ -65,9 +63,9 @@ async fn run(shared: &Arc<Shared>, store: &dyn Store, at: usize) {
     }
 }
 
-/// Resolves when there is no point in trying any longer.
+/// Resolves when a flush that has begun now has gone on for long enough.
 async fn given_up(shared: &Shared) {
-    shared.life.reached(Stage::Stopping).await;
+    shared.life.reached(Stage::Dropped).await;
     let abandoned = shared.life.reached(Stage::Abandoned);
     let _ = tokio::time::timeout(PATIENCE, abandoned).await;
 }

@@ -75,6 +75,7 @@ struct Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         self.shared.stop();
+        self.shared.life.reach(Stage::Dropped);
     }
 }
 

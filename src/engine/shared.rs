@@ -69,6 +69,8 @@ pub(super) enum Stage {
     Going,
     /// Nothing is started any more; handlers end, and what they logged is flushed.
     Stopping,
+    /// The engine was dropped, and nobody waits for the end.
+    Dropped,
     /// The grace period is over: what has not ended or been flushed is left behind.
     Abandoned,
 }

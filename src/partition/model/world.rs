@@ -238,8 +238,11 @@ impl World {
         let any = self.oracle.jobs.len().checked_sub(1).map(|last| last - usize::from(at) % (last + 1));
         let job = if kind.is_multiple_of(4) { any } else { by_key.or(any) };
         let Some(job) = job else {
-            let nothing =
-                Handle { index: crate::wheel::slab::Index { slot: at.into(), generation: 1 }, partition: ID };
+            let nothing = Handle {
+                index: crate::wheel::slab::Index { slot: at.into(), generation: 1 },
+                partition: ID,
+                engine: 0,
+            };
             return (nothing, None, None);
         };
         let (handle, version) = (self.oracle.jobs[job].handle, self.oracle.jobs[job].version);
