@@ -105,7 +105,7 @@ async fn create(
 
 async fn show(State(engine): State<Engine>, Path(order): Path<String>) -> Result<Json<Value>, Problem> {
     // To look up what cannot be a key finds nothing; whoever wants to know why makes the key first.
-    match engine.lookup(Key::new(key(&order))?) {
+    match engine.lookup(&Key::new(key(&order))?) {
         LookupOutcome::Scheduled(job) => {
             Ok(Json(json!({ "order": job.key.as_str(), "expires_at": rfc3339(job.due)? })))
         }
