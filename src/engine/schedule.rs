@@ -83,8 +83,8 @@ impl<'a> Schedule<'a> {
     /// Schedules it at an instant of the wall clock. One that has passed fires at once.
     ///
     /// # Errors
-    /// See [`ScheduleError`]. Nothing was changed unless it is one of [`CallError::NotDurable`] and
-    /// [`CallError::Interrupted`].
+    /// See [`ScheduleError`]. Nothing was changed unless it is one of [`CallError::NotDurable`](crate::CallError::NotDurable) and
+    /// [`CallError::Interrupted`](crate::CallError::Interrupted).
     pub fn at(self, instant: impl Into<Timestamp>) -> Commit<ScheduleOutcome, ScheduleError> {
         self.due(Due::At(instant.into()))
     }
