@@ -84,8 +84,9 @@ impl Driver {
     }
 
     fn run_inline(&self, queue: &Arc<Queue>, handler: &Arc<InlineFn>) -> bool {
-        for _ in 0..INLINE_BUDGET {
-            let Some(started) = self.shared.start_next(queue) else { return true };
+        for turn in 0..INLINE_BUDGET {
+            let mut partition = turn;
+            let Some(started) = self.shared.start_next(queue, &mut partition) else { return true };
             if started.delivery == Delivery::AtMostOnce && self.shared.store.is_some() {
                 // The store has to know of the start first, and the driver waits for nobody.
                 let later = run_once_logged(

@@ -76,14 +76,21 @@ pub(super) struct Queue {
     runner: OnceLock<Runner>,
     is_paused: AtomicBool,
     /// Due jobs by partition, as the partition's holder last published.
-    ready: Box<[AtomicUsize]>,
+    ready: Box<[ReadyCount]>,
     pub(super) running: AtomicUsize,
     workers: AtomicUsize,
+    /// How many workers there have been.
+    seats: AtomicUsize,
     idle_workers: AtomicUsize,
     pub(super) work: Notify,
     pub(super) counts: QueueCounts,
     pub(super) meters: Meters,
 }
+
+/// On a cache line of its own: workers write the counts of different partitions at the same time.
+#[repr(align(64))]
+#[derive(Default)]
+struct ReadyCount(AtomicUsize);
 
 /// Who runs a queue's jobs.
 pub(super) enum Runner {
@@ -148,15 +155,15 @@ impl Queue {
 
     /// Publishes how many jobs of a partition are due; the caller holds the partition. Returns how many were.
     pub(super) fn publish_ready(&self, partition: usize, jobs: usize) -> usize {
-        self.ready[partition].swap(jobs, Ordering::SeqCst)
+        self.ready[partition].0.swap(jobs, Ordering::SeqCst)
     }
 
     pub(super) fn ready_in(&self, partition: usize) -> usize {
-        self.ready[partition].load(Ordering::SeqCst)
+        self.ready[partition].0.load(Ordering::SeqCst)
     }
 
     pub(super) fn ready(&self) -> usize {
-        self.ready.iter().map(|jobs| jobs.load(Ordering::SeqCst)).sum()
+        self.ready.iter().map(|jobs| jobs.0.load(Ordering::SeqCst)).sum()
     }
 
     /// Sees to it that `count` workers look for work: idle ones, or new ones below the limit. With all of them busy there
@@ -184,6 +191,11 @@ impl Queue {
             }
             spawn(self);
         }
+    }
+
+    /// A number for a new worker.
+    pub(super) fn next_seat(&self) -> usize {
+        self.seats.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(super) fn worker_idles(&self) -> usize {
@@ -273,9 +285,10 @@ impl Queues {
             concurrency: OnceLock::new(),
             runner: OnceLock::new(),
             is_paused: AtomicBool::new(false),
-            ready: (0..self.partitions).map(|_| AtomicUsize::new(0)).collect(),
+            ready: (0..self.partitions).map(|_| ReadyCount::default()).collect(),
             running: AtomicUsize::new(0),
             workers: AtomicUsize::new(0),
+            seats: AtomicUsize::new(0),
             idle_workers: AtomicUsize::new(0),
             work: Notify::new(),
             counts: QueueCounts::default(),

@@ -255,13 +255,16 @@ impl Shared {
         self.enter(at, None, |owned, now| owned.partition.advance(now, budget))
     }
 
-    /// Takes the next due job of `queue`, from the partitions in turn; `None` when there is none to be had.
-    pub(super) fn start_next(self: &Arc<Self>, queue: &Arc<Queue>) -> Option<Started> {
+    /// Takes the next due job of `queue`; `None` when there is none to be had. Looks first at the partition that `from`
+    /// says, and leaves there the one in which it found a job: workers that stay each with a partition of their own do not
+    /// meet at its lock.
+    pub(super) fn start_next(self: &Arc<Self>, queue: &Arc<Queue>, from: &mut usize) -> Option<Started> {
         let count = self.cells.len();
-        let begin = queue.counts.fired.load(SeqCst) as usize % count;
+        let begin = *from % count;
         for at in (begin..count).chain(0..begin) {
             while self.could_start_in(at, queue) {
                 if let Some(started) = self.start_in(at, queue) {
+                    *from = at;
                     return Some(started);
                 }
             }

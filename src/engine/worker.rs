@@ -46,8 +46,11 @@ where
     Fut::Output: Outcome,
 {
     let (mut jobs_in_turn, mut turn_began) = (0, shared.clock.now().mono);
+    // Begins anywhere, so that workers spread over the partitions; goes on with the next at every turn, so that each
+    // partition has its share.
+    let mut partition = queue.next_seat();
     loop {
-        if let Some(started) = shared.start_next(&queue) {
+        if let Some(started) = shared.start_next(&queue, &mut partition) {
             if shared.could_start(&queue) {
                 queue.call_workers(1);
             }
@@ -55,6 +58,7 @@ where
             jobs_in_turn += 1;
             if jobs_in_turn >= JOBS_PER_TURN || ended.micros_since(turn_began) >= TURN_US {
                 (jobs_in_turn, turn_began) = (0, ended);
+                partition += 1;
                 tokio::task::yield_now().await;
             }
             continue;
