@@ -184,9 +184,10 @@ impl Engine {
         let life = &self.shared.life;
         let is_flushed = tokio::time::timeout(grace, self.ended()).await.unwrap_or(false);
         life.reach(Stage::Abandoned);
-        // Only if it has ended: an inline handler that goes on and on must not hold up more than it has to.
-        let driver =
-            self.owner.as_ref().and_then(|owner| owner.driver.lock().take_if(|driver| driver.is_finished()));
+        // Only if it has come to its end, and so has next to nothing left to do: an inline handler that goes on and on must
+        // not hold up more than it has to.
+        let has_ended = life.has_driver_ended.load(SeqCst);
+        let driver = self.owner.as_ref().and_then(|owner| owner.driver.lock().take_if(|_| has_ended));
         if let Some(driver) = driver {
             let _ = driver.join();
         }
