@@ -59,3 +59,66 @@ impl KeyMap {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::{
+        Config, Delivery, Draft, Due, Now, OnConflict, Partition, PartitionId, Payload, Priority, Queue,
+        QueueId, QueueName, ScheduleOutcome,
+    };
+
+    fn handles() -> [Handle; 2] {
+        let config = Config {
+            tick_us: 1_000,
+            horizon_us: 1_000_000,
+            payload_bytes_max: 0,
+            fired_max: 0,
+            fired_for_us: 0,
+            engine: 0,
+            is_logged: false,
+        };
+        let mut partition = Partition::new(PartitionId(0), config, Now::default());
+        ["a", "b"].map(|key| {
+            let draft = Draft {
+                key: Key::new(key).unwrap(),
+                queue: Queue { id: QueueId(0), name: QueueName::new("q").unwrap() },
+                payload: Payload::default(),
+                due: Due::In(std::time::Duration::ZERO),
+                priority: Priority::NORMAL,
+                delivery: Delivery::AtLeastOnce,
+                on_conflict: OnConflict::Reject,
+            };
+            let outcome = partition.schedule(None, draft, Now::default());
+            outcome.as_ref().map(ScheduleOutcome::handle).unwrap()
+        })
+    }
+
+    #[test]
+    fn an_entry_is_removed_only_by_the_job_that_it_names() {
+        let (keys, [older, newer]) = (KeyMap::new(), handles());
+        let key = Key::new("k").unwrap();
+        keys.insert(key.clone(), older);
+        keys.insert(key, newer);
+        keys.remove("k", older);
+        assert_eq!(keys.find("k"), Some(newer));
+        keys.remove("k", newer);
+        assert_eq!(keys.find("k"), None);
+    }
+
+    /// Bug 13 of the field notes.
+    #[test]
+    fn memory_comes_back_after_a_burst() {
+        const JOBS: usize = 300_000;
+        let (keys, [handle, _]) = (KeyMap::new(), handles());
+        let key = |n: usize| Key::new(n.to_string()).unwrap();
+        for n in 0..JOBS {
+            keys.insert(key(n), handle);
+        }
+        for n in 0..JOBS {
+            keys.remove(key(n).as_str(), handle);
+        }
+        assert!(keys.map.is_empty());
+        assert!(keys.map.capacity() < JOBS / 4, "room for {} keys is kept", keys.map.capacity());
+    }
+}
