@@ -25,7 +25,7 @@ impl KeyMap {
     const SHARDS: usize = 1024;
 
     /// One removal in so many looks whether its shard should shrink.
-    const REMOVALS_PER_LOOK: usize = 64;
+    const REMOVALS_PER_LOOK: usize = 8;
 
     pub(super) fn new() -> Self {
         let hasher = foldhash::fast::RandomState::default();

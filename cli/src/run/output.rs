@@ -1,25 +1,28 @@
 //! What `run` says: events, and the one thread that writes them.
 //!
 //! # Rules
-//! - Everything goes through one bounded channel. Whoever has something to say waits for room in it: a consumer that
-//!   reads slowly slows down the acknowledgements, the input behind them, and the handlers. Nothing is dropped.
+//! - Everything goes through one channel, and is bounded: a consumer that reads slowly slows down the acknowledgements,
+//!   which wait for room, the input behind them, and the handlers, which wait for their events to be flushed and are as
+//!   many as their queues allow. Nothing is dropped.
+//! - A handler never waits before its event is in the channel: a wait is where one that started later could overtake it.
 //! - Events are written in the order in which they were sent, and flushed as soon as none is waiting.
 //! - A handler ends only when its event has been flushed. When a job is acknowledged to its engine, word of it has left
 //!   the process. This costs little, since a flush is for all that were written before it.
 //! - Once the output has failed no handler ends: what nobody was told of has not been done.
 
 use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
 use std::thread;
 
 use reveille::partition::QueueName;
 use reveille::{Job, Key};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::time::Rfc3339;
 
-/// Events that wait to be written.
+/// Answers that wait to be written.
 const WAITING_MAX: usize = 1024;
 
 /// Events written between two flushes at most, so that handlers get to end also while more keeps coming.
@@ -61,7 +64,8 @@ pub(super) struct Mistake {
 
 #[derive(Debug)]
 enum Event {
-    Answered(Result<Ack, Mistake>),
+    /// With the room that it takes up until it is written.
+    Answered(Result<Ack, Mistake>, OwnedSemaphorePermit),
     Fired {
         job: Job,
         flushed: oneshot::Sender<()>,
@@ -94,7 +98,8 @@ pub(super) struct Closed;
 /// The way to the writer. All clones lead to the same one.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
-    events: mpsc::Sender<Event>,
+    events: mpsc::UnboundedSender<Event>,
+    room: Arc<Semaphore>,
 }
 
 impl Output {
@@ -102,18 +107,20 @@ impl Output {
     pub(super) fn start(
         to: impl Write + Send + 'static,
     ) -> io::Result<(Self, oneshot::Receiver<io::Result<()>>)> {
-        let (events, waiting) = mpsc::channel(WAITING_MAX);
+        let (events, waiting) = mpsc::unbounded_channel();
         let (ended, end) = oneshot::channel();
         thread::Builder::new().name("reveille-output".into()).spawn(move || {
             // Nobody waits for it any more when the program is on its way out.
             let _ = ended.send(write_all(waiting, to));
         })?;
-        Ok((Output { events }, end))
+        Ok((Output { events, room: Arc::new(Semaphore::new(WAITING_MAX)) }, end))
     }
 
-    /// Hands an op's answer to the writer.
+    /// Hands an op's answer to the writer, when there is room for it.
     pub(super) async fn answer(&self, answer: Result<Ack, Mistake>) -> Result<(), Closed> {
-        self.events.send(Event::Answered(answer)).await.map_err(|_| Closed)
+        // The writer drops what waits when it ends, and so makes room for whoever has yet to notice.
+        let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| Closed)?;
+        self.events.send(Event::Answered(answer, room)).map_err(|_| Closed)
     }
 
     /// Hands a fired job to the writer, and ends when it has been flushed. Never ends when the output fails.
@@ -122,22 +129,20 @@ impl Output {
     /// so jobs come out in the order in which they started.
     pub(super) async fn fired(&self, job: Job) {
         let (flushed, is_flushed) = oneshot::channel();
-        // The channel gives way to those who wait in their order. A task that has used up its turn would have to come
-        // back before it could queue up, and others would overtake it; hence `unconstrained`.
-        let sent = tokio::task::unconstrained(self.events.send(Event::Fired { job, flushed })).await;
+        let sent = self.events.send(Event::Fired { job, flushed });
         if sent.is_err() || is_flushed.await.is_err() {
             std::future::pending().await
         }
     }
 
     /// Has the writer end when it has written everything that was sent before.
-    pub(super) async fn end(&self) {
+    pub(super) fn end(&self) {
         // If it has failed already then it has ended.
-        let _ = self.events.send(Event::End).await;
+        let _ = self.events.send(Event::End);
     }
 }
 
-fn write_all(mut events: mpsc::Receiver<Event>, to: impl Write) -> io::Result<()> {
+fn write_all(mut events: mpsc::UnboundedReceiver<Event>, to: impl Write) -> io::Result<()> {
     let mut to = BufWriter::with_capacity(64 * 1024, to);
     let mut handlers = Vec::new();
     let mut is_open = true;
@@ -161,8 +166,8 @@ fn write_all(mut events: mpsc::Receiver<Event>, to: impl Write) -> io::Result<()
 /// Writes one event. Returns whether more may follow.
 fn write(to: &mut impl Write, event: Event, handlers: &mut Vec<oneshot::Sender<()>>) -> io::Result<bool> {
     match event {
-        Event::Answered(Ok(ack)) => write_line(to, &Written::Ack(&ack))?,
-        Event::Answered(Err(mistake)) => write_line(to, &Written::Error(&mistake))?,
+        Event::Answered(Ok(ack), _room) => write_line(to, &Written::Ack(&ack))?,
+        Event::Answered(Err(mistake), _room) => write_line(to, &Written::Error(&mistake))?,
         Event::Fired { job, flushed } => {
             write_fired(to, &job)?;
             handlers.push(flushed);

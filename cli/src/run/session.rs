@@ -102,7 +102,7 @@ impl Session {
                 std::future::pending::<()>().await;
             }
             self.engine.idle().await;
-            self.output.end().await;
+            self.output.end();
             Ok(())
         };
         tokio::try_join!(all_done, result(written)).map(|_| ())
@@ -113,7 +113,7 @@ impl Session {
         let all_done = async {
             drop(self.gate.lock().await.take());
             tokio::join!(self.engine.shutdown(GRACE), ended(&mut self.acknowledgements));
-            self.output.end().await;
+            self.output.end();
             Ok(())
         };
         tokio::try_join!(all_done, result(written)).map(|_| ())
