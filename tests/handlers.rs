@@ -85,6 +85,41 @@ async fn a_handler_may_schedule_its_own_key_again_but_not_take_itself_back() {
     assert_eq!(instants, [0, 1, 2, 3, 4].map(|minute| at_ms(minute * 60_000)));
 }
 
+/// Bug 6 of the field notes: a cancel wins over a job that arms itself again, whenever it comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_wins_over_a_job_that_repeats_itself() {
+    let fired = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&fired);
+    let handler = move |job: Job| {
+        count.fetch_add(1, SeqCst);
+        async move {
+            let again = job
+                .engine()
+                .schedule_raw("q", "")
+                .key(job.key().as_str())
+                .after(Duration::ZERO)
+                .into_outcome();
+            assert!(matches!(again.unwrap(), ScheduleOutcome::Scheduled { .. }));
+        }
+    };
+    let engine = Engine::builder().queue("q", handler).start().await.unwrap();
+    for round in 0..200 {
+        engine.schedule_raw("q", "").key("k").after(Duration::ZERO).await.unwrap();
+        if round % 2 == 0 {
+            tokio::time::sleep(ms(1)).await;
+        }
+        while engine.cancel("k").await.unwrap() != CancelOutcome::Cancelled {
+            tokio::task::yield_now().await;
+        }
+        // What was cancelled is the end of the chain; a handler that armed it may have a moment to go.
+        common::until_idle(&engine).await;
+        let so_far = fired.load(SeqCst);
+        tokio::task::yield_now().await;
+        assert_eq!((fired.load(SeqCst), engine.jobs()), (so_far, 0), "round {round}");
+    }
+    assert_eq!(engine.stats().failed, 0);
+}
+
 #[derive(serde::Serialize, serde::Deserialize)]
 struct OpenSale {
     product: u64,

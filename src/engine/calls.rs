@@ -7,9 +7,10 @@ use super::commit::Commit;
 use super::error::{CallError, CancelError, RescheduleError, ScheduleError};
 use super::schedule::Schedule;
 use super::shared::{Owned, Shared};
-use super::target::Target;
+use super::target::{Place, Target};
 use crate::partition::{
-    CancelOutcome, Draft, Due, Handle, LookupOutcome, Payload, RescheduleOutcome, ScheduleOutcome, Version,
+    CancelOutcome, Draft, Due, Handle, InvalidKey, LookupOutcome, Payload, RescheduleOutcome,
+    ScheduleOutcome, Version,
 };
 use crate::store::Durability;
 
@@ -24,6 +25,17 @@ impl Shared {
             return Err(CallError::LogFull { max: self.settings.log_records_max });
         }
         Ok(())
+    }
+
+    /// Where a call about `target` has to go, if it is taken at all.
+    fn open_place<E: From<InvalidKey> + From<CallError>>(
+        &self,
+        target: &Target<'_>,
+        is_handler: bool,
+    ) -> Result<Place, E> {
+        let place = self.place(target)?;
+        self.check_open(place.partition, is_handler)?;
+        Ok(place)
     }
 
     pub(super) fn schedule(
@@ -68,13 +80,10 @@ impl Shared {
         expected: Option<Version>,
         is_handler: bool,
     ) -> Commit<RescheduleOutcome, RescheduleError> {
-        let place = match self.place(&target) {
+        let place = match self.open_place(&target, is_handler) {
             Ok(place) => place,
-            Err(error) => return Commit::now(Err(error.into())),
+            Err(error) => return Commit::now(Err(error)),
         };
-        if let Err(error) = self.check_open(place.partition, is_handler) {
-            return Commit::now(Err(error.into()));
-        }
         let now = self.clock.now();
         let result = self.enter(place.partition, Some(now), |owned, now| {
             let call = |owned: &mut Owned, handle| owned.partition.reschedule(handle, due, expected, now);
@@ -100,13 +109,10 @@ impl Shared {
         expected: Option<Version>,
         is_handler: bool,
     ) -> Commit<CancelOutcome, CancelError> {
-        let place = match self.place(&target) {
+        let place = match self.open_place(&target, is_handler) {
             Ok(place) => place,
-            Err(error) => return Commit::now(Err(error.into())),
+            Err(error) => return Commit::now(Err(error)),
         };
-        if let Err(error) = self.check_open(place.partition, is_handler) {
-            return Commit::now(Err(error.into()));
-        }
         let now = self.clock.now();
         let (outcome, log_end) = self.enter(place.partition, Some(now), |owned, now| {
             let call = |owned: &mut Owned, handle| {

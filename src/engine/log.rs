@@ -31,6 +31,11 @@ impl LogBuffer {
         self.first + self.pending.len() as u64
     }
 
+    /// Drops what is pending.
+    pub(super) fn discard(&mut self) {
+        self.pending = Vec::new();
+    }
+
     /// Takes what is pending: the sequence of the first record, and the records.
     pub(super) fn take(&mut self) -> (u64, Vec<Record>) {
         let (first, records) = (self.first, std::mem::take(&mut self.pending));

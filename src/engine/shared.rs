@@ -212,8 +212,14 @@ impl Shared {
 
     fn keep_records(&self, cell: &Cell, owned: &mut Owned) -> bool {
         let Owned { partition, log, .. } = owned;
+        if cell.progress.is_ended() {
+            // There may be nobody left to take them, and whoever waits for them is told so.
+            drop(partition.drain_records());
+            log.discard();
+            return false;
+        }
         log.extend(partition.drain_records());
-        if log.len() >= self.settings.log_records_max && !cell.progress.is_ended() {
+        if log.len() >= self.settings.log_records_max {
             cell.is_log_full.store(true, SeqCst);
         }
         log.len() > 0
@@ -222,13 +228,13 @@ impl Shared {
     /// Looks again whether the log of partition `at` is full, after some of it has gone.
     pub(super) fn unblock_log(self: &Arc<Self>, at: usize) {
         let cell = &self.cells[at];
-        let was_full = {
+        let has_room_again = {
             // Under the lock, so that whoever fills the buffer does not have its mark wiped off.
             let owned = cell.lock();
             let is_full = owned.log.len() >= self.settings.log_records_max && !cell.progress.is_ended();
             cell.is_log_full.swap(is_full, SeqCst) && !is_full
         };
-        if was_full {
+        if has_room_again {
             // Work stood still for want of room.
             self.waker.wake();
             for queue in self.queues.iter().filter(|queue| self.could_start(queue)) {
