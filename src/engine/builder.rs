@@ -182,10 +182,6 @@ impl Builder {
             handlers.push((queues.claim(config)?, handler));
         }
         let keys = KeyMap::new();
-        let epoch = match &store {
-            Some(store) => store.open(settings.partitions).await?,
-            None => 0,
-        };
         let (cells, jobs) = restore(&settings, &clock, store.as_deref(), &queues, &keys).await?;
         let shared = Arc::new(Shared {
             settings,
@@ -193,7 +189,6 @@ impl Builder {
             runtime_threads: runtime.metrics().num_workers(),
             runtime,
             store,
-            epoch,
             cells,
             keys,
             queues,
@@ -243,16 +238,36 @@ async fn restore(
     queues: &Queues,
     keys: &KeyMap,
 ) -> Result<(Box<[Cell]>, usize), StartError> {
+    if let Some(store) = store {
+        let needs = crate::store::Needs {
+            partitions: settings.partitions,
+            durability: settings.durability.unwrap_or_default(),
+        };
+        store.open(&needs).await?;
+    }
     let mut cells = Vec::with_capacity(usize::from(settings.partitions));
     let mut jobs = 0;
     for partition in 0..settings.partitions {
+        let mut grant = None;
         let mut loaded = match store {
-            Some(store) => store.load(PartitionId(partition)).await?,
+            Some(store) => {
+                let claim = crate::store::Claim {
+                    owner: crate::store::Owner::new("engine"),
+                    partitions: settings.partitions,
+                    term: Duration::from_secs(10),
+                    epoch_after: 0,
+                    by_force: false,
+                };
+                let lease = store.acquire(PartitionId(partition), &claim).await?;
+                let loaded = store.load(&lease.grant, &|_| ()).await?;
+                grant = Some(lease.grant);
+                loaded
+            }
             None => crate::store::Loaded::default(),
         };
-        if loaded.next_record > RECORDS_MAX {
-            let message =
-                format!("partition {partition} is at record {}, which no log gets to", loaded.next_record);
+        let next_record = loaded.next_record();
+        if next_record > RECORDS_MAX {
+            let message = format!("partition {partition} is at record {next_record}, which no log gets to");
             return Err(StoreError::fatal(message).into());
         }
         for job in &mut loaded.image.jobs {
@@ -266,7 +281,7 @@ async fn restore(
             keys.insert(key, handle);
         }
         jobs += restored.live();
-        cells.push(Cell::new(restored, loaded.next_record));
+        cells.push(Cell::new(restored, next_record, grant));
     }
     Ok((cells.into(), jobs))
 }

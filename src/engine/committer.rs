@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use super::error::CallError;
 use super::shared::{Shared, Stage};
-use crate::partition::PartitionId;
 use crate::store::{Batch, Store, StoreError, StoreErrorClass};
 
 const RETRY_FIRST: Duration = Duration::from_millis(10);
@@ -76,7 +75,8 @@ async fn flush(shared: &Arc<Shared>, store: &dyn Store, at: usize) {
     let (first_record, records) = cell.lock().log.take();
     if !records.is_empty() && !cell.progress.is_ended() {
         let end = first_record + records.len() as u64;
-        let batch = Batch { partition: PartitionId(at as u16), epoch: shared.epoch, first_record, records };
+        let Some(grant) = cell.grant.clone() else { return };
+        let batch = Batch { grant, first_record, records };
         match append(store, &batch).await {
             Ok(()) => cell.progress.advance(end),
             Err(error) => {
@@ -94,7 +94,7 @@ async fn append(store: &dyn Store, batch: &Batch) -> Result<(), StoreError> {
     loop {
         match store.append(batch).await {
             Err(error) if error.class == StoreErrorClass::Retry => {
-                tracing::warn!(partition = batch.partition.0, %error, "the store did not take a batch; it is sent again");
+                tracing::warn!(partition = batch.grant.partition.0, %error, "the store did not take a batch; it is sent again");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(RETRY_LAST);
             }

@@ -23,7 +23,7 @@ use crate::clock::{Clock, Waker};
 use crate::partition::{
     End, Handle, MonoTime, Now, Partition, PartitionId, QueueId, QueueName, Started, Timestamp, Wake,
 };
-use crate::store::Store;
+use crate::store::{Grant, Store};
 
 pub(super) struct Shared {
     pub(super) settings: Settings,
@@ -36,8 +36,6 @@ pub(super) struct Shared {
     pub(super) queues: Queues,
     /// Wakes the driver.
     pub(super) waker: Arc<Waker>,
-    /// What the store answered to being opened; the batches bear it.
-    pub(super) epoch: u64,
     pub(super) life: Life,
     pub(super) clock_steps: AtomicU64,
     pub(super) driver_wakes: AtomicU64,
@@ -110,6 +108,7 @@ pub(super) struct Cell {
     mono_hint: AtomicU64,
     is_log_full: AtomicBool,
     pub(super) progress: LogProgress,
+    pub(super) grant: Option<Grant>,
     /// Wakes the partition's committer.
     pub(super) flush: Notify,
 }
@@ -122,7 +121,7 @@ pub(super) struct Owned {
 }
 
 impl Cell {
-    pub(super) fn new(partition: Partition, next_record: u64) -> Self {
+    pub(super) fn new(partition: Partition, next_record: u64, grant: Option<Grant>) -> Self {
         Cell {
             owned: Mutex::new(Owned {
                 partition,
@@ -133,6 +132,7 @@ impl Cell {
             mono_hint: AtomicU64::new(0),
             is_log_full: AtomicBool::new(false),
             progress: LogProgress::new(next_record),
+            grant,
             flush: Notify::new(),
         }
     }

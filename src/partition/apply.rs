@@ -39,6 +39,11 @@ impl Partition {
                 self.counts.cancelled += 1;
                 None
             }
+            Record::Skipped { .. } => {
+                self.remove(target?);
+                self.counts.skipped += 1;
+                None
+            }
             Record::Started { at, .. } => {
                 let index = target?;
                 self.unplace(index);

@@ -123,6 +123,8 @@ pub struct Counts {
     pub rescheduled: u64,
     /// Jobs cancelled, those that another replaced included.
     pub cancelled: u64,
+    /// Jobs that a restart found too overdue to fire.
+    pub skipped: u64,
     /// Jobs handed to a handler.
     pub started: u64,
     /// Jobs whose handler succeeded.

@@ -41,6 +41,13 @@ pub enum Record {
         /// Whether the handler succeeded.
         ok: bool,
     },
+    /// A restart found the job more overdue than its queue allows; it never fires.
+    Skipped {
+        /// The job.
+        id: JobId,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// A job as it was taken.
@@ -91,7 +98,8 @@ impl Record {
             Record::Rescheduled { id, .. }
             | Record::Cancelled { id }
             | Record::Started { id, .. }
-            | Record::Finished { id, .. } => *id,
+            | Record::Finished { id, .. }
+            | Record::Skipped { id, .. } => *id,
         }
     }
 }

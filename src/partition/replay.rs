@@ -157,7 +157,7 @@ impl Replay {
             }
             record => {
                 let index = *self.by_id.get(&id).ok_or(ReplayError::UnknownJob(id))?;
-                let gone = matches!(record, Record::Cancelled { .. } | Record::Finished { .. });
+                let gone = matches!(record, Record::Cancelled { .. } | Record::Finished { .. } | Record::Skipped { .. });
                 self.partition.apply(record, Some(index), now);
                 if gone {
                     self.by_id.remove(&id);

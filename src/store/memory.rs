@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
-use super::{Batch, Loaded, Store, StoreError, StoreFuture};
+use super::{
+    Batch, Claim, Durability, Grant, Lease, LoadTold, Loaded, Needs, Opened, Renewed, SnapshotBegin,
+    SnapshotWriter, Store, StoreError, StoreErrorClass, StoreFuture,
+};
 use crate::partition::{Config, Now, PartitionId, Queue, QueueId, QueueName, Record, Replay, ReplayError};
 
 /// Keeps the state of every partition by replaying its records, so that its memory is that of the live jobs, not that
-/// of all that ever happened.
+/// of all that ever happened. A lease lasts until the next is given out, so whoever comes takes over.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
@@ -17,7 +20,6 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct State {
     partitions: Option<u16>,
-    epoch: u64,
     replicas: BTreeMap<PartitionId, Replica>,
     /// The store's own numbers for the names of queues: those in a record hold only for the engine that wrote it.
     queues: Vec<QueueName>,
@@ -27,6 +29,7 @@ struct State {
 struct Replica {
     replay: Replay,
     next_record: u64,
+    epoch: u64,
 }
 
 /// Fired jobs that are remembered per partition.
@@ -39,53 +42,96 @@ impl MemoryStore {
     }
 }
 
+/// Nothing here waits for anything.
+fn ready<'a, T: Send + 'a>(result: Result<T, StoreError>) -> StoreFuture<'a, T> {
+    Box::pin(std::future::ready(result))
+}
+
 impl Store for MemoryStore {
-    fn open(&self, partitions: u16) -> StoreFuture<'_, u64> {
+    fn open<'a>(&'a self, needs: &'a Needs) -> StoreFuture<'a, Opened> {
         let mut state = self.state.lock();
-        let was = *state.partitions.get_or_insert(partitions);
-        Box::pin(std::future::ready(if was == partitions {
-            state.epoch += 1;
-            Ok(state.epoch)
+        let (was, asked) = (*state.partitions.get_or_insert(needs.partitions), needs.partitions);
+        ready(if was == asked {
+            Ok(Opened { durability_max: Durability::Logged, has_lease: false })
         } else {
             Err(StoreError::fatal(format!(
-                "the store was written with {was} partitions and the engine has {partitions}; \
+                "the store was written with {was} partitions and the engine has {asked}; \
                  build the engine with {was}"
             )))
+        })
+    }
+
+    fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease> {
+        let mut state = self.state.lock();
+        let replica = state.replicas.entry(partition).or_insert_with(|| Replica::new(partition));
+        replica.epoch = (replica.epoch + 1).max(claim.epoch_after + 1);
+        let (owner, epoch) = (claim.owner.clone(), replica.epoch);
+        let grant = Grant { partition, owner, epoch, term: claim.term };
+        ready(Ok(Lease { grant, tail: replica.next_record }))
+    }
+
+    fn renew<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, Vec<Result<Renewed, StoreError>>> {
+        let mut state = self.state.lock();
+        let renew = |grant| state.held(grant).map(|replica| Renewed { tail: replica.next_record });
+        ready(Ok(grants.iter().map(renew).collect()))
+    }
+
+    fn release<'a>(&'a self, _grants: &'a [Grant]) -> StoreFuture<'a, ()> {
+        ready(Ok(()))
+    }
+
+    fn load<'a>(&'a self, grant: &'a Grant, _told: &'a LoadTold) -> StoreFuture<'a, Loaded> {
+        let mut state = self.state.lock();
+        ready(state.held(grant).map(|replica| {
+            let at = replica.next_record;
+            Loaded { image: replica.replay.image(), covered: at, complete: at, records: Vec::new() }
         }))
     }
 
-    fn load(&self, partition: PartitionId) -> StoreFuture<'_, Loaded> {
-        let state = self.state.lock();
-        let loaded = state.replicas.get(&partition).map_or_else(Loaded::default, |replica| Loaded {
-            image: replica.replay.image(),
-            next_record: replica.next_record,
-        });
-        Box::pin(std::future::ready(Ok(loaded)))
+    fn append<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, ()> {
+        ready(self.state.lock().append(batch))
     }
 
-    fn append<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, ()> {
-        Box::pin(std::future::ready(self.state.lock().append(batch)))
+    fn sync<'a>(&'a self, _grant: &'a Grant, level: Durability) -> StoreFuture<'a, ()> {
+        ready(Err(StoreError::fatal(format!("a store in memory cannot give the durability {level}"))))
+    }
+
+    fn snapshot<'a>(
+        &'a self,
+        _grant: &'a Grant,
+        _begin: SnapshotBegin,
+    ) -> StoreFuture<'a, Option<Box<dyn SnapshotWriter + 'a>>> {
+        ready(Ok(None))
     }
 }
 
 impl State {
+    /// The replica that `grant` is for, if it is the last that was given out.
+    fn held(&mut self, grant: &Grant) -> Result<&mut Replica, StoreError> {
+        let now = self.replicas.get(&grant.partition).map_or(0, |replica| replica.epoch);
+        match self.replicas.get_mut(&grant.partition) {
+            Some(replica) if now == grant.epoch => Ok(replica),
+            _ => {
+                let epoch = grant.epoch;
+                Err(StoreError::fenced(format!(
+                    "another engine has taken the store over (epoch {epoch}, now {now})"
+                )))
+            }
+        }
+    }
+
     fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
         // Before anything else: a record of another engine may bear the number of one that is here.
-        if batch.epoch != self.epoch {
-            let (epoch, now) = (batch.epoch, self.epoch);
-            return Err(StoreError::fatal(format!(
-                "another engine has taken the store over (epoch {epoch}, now {now})"
-            )));
+        let have = self.held(&batch.grant)?.next_record;
+        let partition = batch.grant.partition;
+        if batch.first_record > have {
+            return Err(StoreError::new(
+                StoreErrorClass::Behind,
+                format!("records {have} to {} of partition {} are missing", batch.first_record, partition.0),
+            ));
         }
         let State { replicas, queues, .. } = self;
-        let replica = replicas.entry(batch.partition).or_insert_with(|| Replica::new(batch.partition));
-        let have = replica.next_record;
-        if batch.first_record > have {
-            return Err(StoreError::fatal(format!(
-                "records {have} to {} of partition {} are missing",
-                batch.first_record, batch.partition.0
-            )));
-        }
+        let Some(replica) = replicas.get_mut(&partition) else { return Ok(()) };
         // What is there already was sent again after a lost reply.
         let known = usize::try_from(have - batch.first_record).unwrap_or(usize::MAX);
         for mut record in batch.records.iter().skip(known).cloned() {
@@ -118,7 +164,7 @@ impl Replica {
             engine: 0,
             is_logged: false,
         };
-        Replica { replay: Replay::new(partition, config, Now::default()), next_record: 0 }
+        Replica { replay: Replay::new(partition, config, Now::default()), next_record: 0, epoch: 0 }
     }
 
     fn apply(&mut self, record: Record) -> Result<(), ReplayError> {

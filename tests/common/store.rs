@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use reveille::PartitionId;
-use reveille::store::{Batch, Loaded, MemoryStore, Store, StoreError, StoreFuture};
+use reveille::store::{
+    Batch, Claim, Grant, Lease, LoadTold, Loaded, MemoryStore, Needs, Opened, Renewed, SnapshotBegin,
+    SnapshotWriter, Store, StoreError, StoreFuture,
+};
+use reveille::{Durability, PartitionId};
 use tokio::sync::watch;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,12 +44,36 @@ impl FaultyStore {
 }
 
 impl Store for FaultyStore {
-    fn open(&self, partitions: u16) -> StoreFuture<'_, u64> {
-        self.inner.open(partitions)
+    fn open<'a>(&'a self, needs: &'a Needs) -> StoreFuture<'a, Opened> {
+        self.inner.open(needs)
     }
 
-    fn load(&self, partition: PartitionId) -> StoreFuture<'_, Loaded> {
-        self.inner.load(partition)
+    fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease> {
+        self.inner.acquire(partition, claim)
+    }
+
+    fn renew<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, Vec<Result<Renewed, StoreError>>> {
+        self.inner.renew(grants)
+    }
+
+    fn release<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, ()> {
+        self.inner.release(grants)
+    }
+
+    fn load<'a>(&'a self, grant: &'a Grant, told: &'a LoadTold) -> StoreFuture<'a, Loaded> {
+        self.inner.load(grant, told)
+    }
+
+    fn sync<'a>(&'a self, grant: &'a Grant, level: Durability) -> StoreFuture<'a, ()> {
+        self.inner.sync(grant, level)
+    }
+
+    fn snapshot<'a>(
+        &'a self,
+        grant: &'a Grant,
+        begin: SnapshotBegin,
+    ) -> StoreFuture<'a, Option<Box<dyn SnapshotWriter + 'a>>> {
+        self.inner.snapshot(grant, begin)
     }
 
     fn append<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, ()> {
@@ -55,7 +82,7 @@ impl Store for FaultyStore {
             let mut faults = self.fault.subscribe();
             loop {
                 let fault = *faults.borrow_and_update();
-                match (fault, batch.partition.0) {
+                match (fault, batch.grant.partition.0) {
                     (Fault::Stand, _) | (Fault::StandSecond, 1) => {
                         faults.changed().await.expect("the store is here")
                     }

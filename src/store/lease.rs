@@ -1,0 +1,72 @@
+//! Who may write to a partition: its owner, under an epoch, for a time.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::partition::PartitionId;
+
+/// A process that owns partitions, by a name that no other has: host, process id and a random number.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Owner(Arc<str>);
+
+impl Owner {
+    /// The owner of this name. It has to be a name that no other engine has, or fencing is for nothing.
+    pub fn new(name: impl AsRef<str>) -> Self {
+        Owner(name.as_ref().into())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// The right to write to a partition. Another that is given out for the same partition ends it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Grant {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Who writes.
+    pub owner: Owner,
+    /// Tells this grant from all before it.
+    pub epoch: u64,
+    /// For how long a proof of the lease lasts.
+    pub term: Duration,
+}
+
+/// A wish for a lease.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Claim {
+    /// Who asks.
+    pub owner: Owner,
+    /// How many partitions the owner has.
+    pub partitions: u16,
+    /// For how long the lease is to last.
+    pub term: Duration,
+    /// The new epoch is to be higher than this one too: what the owner knows from before the store went back in time.
+    pub epoch_after: u64,
+    /// Take it from an owner whose lease lasts. It is fenced from then on.
+    pub by_force: bool,
+}
+
+/// A lease that was given.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lease {
+    /// The right that comes with it.
+    pub grant: Grant,
+    /// The sequence after the last record that the store has.
+    pub tail: u64,
+}

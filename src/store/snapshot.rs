@@ -1,0 +1,40 @@
+//! Snapshots: the jobs of a partition as they stand, so that the log before them can go.
+
+use super::StoreFuture;
+use crate::partition::Image;
+
+/// Where a snapshot begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SnapshotBegin {
+    /// The sequence of the first record that the image may lack: the end of the log when the first job was read.
+    pub covered: u64,
+    /// The sequence of the partition's next job at that moment.
+    pub next_sequence: u64,
+    /// Whether the log that the store has is of no use, since it lacks records before `covered`. It then begins anew
+    /// there.
+    pub replaces_log: bool,
+}
+
+/// What became of a snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SnapshotInfo {
+    /// Jobs pending or with a handler.
+    pub jobs: u64,
+    /// Fired jobs that are remembered.
+    pub fired: u64,
+    /// Chunks.
+    pub chunks: u64,
+    /// Bytes, in all chunks.
+    pub bytes: u64,
+}
+
+/// Takes a snapshot slice by slice. Dropped before it is published, it leaves nothing that a restore would see.
+pub trait SnapshotWriter: Send {
+    /// Adds jobs: those of `slice`. Its `next_sequence` does not count. A job may come in one slice only.
+    fn write(&mut self, slice: Image) -> StoreFuture<'_, ()>;
+
+    /// Makes this the snapshot to restore from, gives up the log before it, and removes the one before it. `complete` is
+    /// the sequence after the last record that had come to be when the last job was read. The store has to have all
+    /// records before it, unless the snapshot replaces the log.
+    fn publish(&mut self, complete: u64) -> StoreFuture<'_, SnapshotInfo>;
+}
