@@ -13,7 +13,10 @@ use std::time::Duration;
 use common::store::{Fault, FaultyStore};
 use common::{ms, nothing, real_now, until_idle};
 use reveille::partition::Image;
-use reveille::store::{Batch, Loaded, MemoryStore, Store, StoreFuture};
+use reveille::store::{
+    Batch, Claim, Grant, Lease, LoadTold, Loaded, MemoryStore, Needs, Opened, Renewed, SnapshotBegin,
+    SnapshotWriter, Store, StoreError, StoreFuture,
+};
 use reveille::testing::TestEngine;
 use reveille::{
     BoxError, CallError, CancelOutcome, Durability, Engine, Job, LookupOutcome, OnConflict, Outcome,
@@ -50,7 +53,7 @@ async fn promise_5_a_stale_engine_writes_nothing() {
     // The first engine's handler ends: its record would take the number of the second's.
     release.notify_waiters();
     let refused = within(MINUTE, first.schedule_raw("q", "").key("late").after(MINUTE)).await.unwrap_err();
-    assert!(matches!(refused, ScheduleError::Call(CallError::NotDurable(_))), "{refused}");
+    assert!(matches!(refused, ScheduleError::Call(CallError::NotOwner(_))), "{refused}");
     second.schedule_raw("q", "").key("precious").after(MINUTE).await.unwrap();
     second.shutdown(ms(5_000)).await;
     let third = build().queue("q", nothing).start().await.unwrap();
@@ -420,22 +423,47 @@ async fn full_is_not_said_for_the_sake_of_a_call_that_needs_no_room() {
 struct Holds(Loaded);
 
 impl Store for Holds {
-    fn open(&self, _: u16) -> StoreFuture<'_, u64> {
-        Box::pin(async { Ok(1) })
+    fn open<'a>(&'a self, _: &'a Needs) -> StoreFuture<'a, Opened> {
+        Box::pin(async { Ok(Opened { durability_max: Durability::Logged, has_lease: false }) })
     }
 
-    fn load(&self, _: PartitionId) -> StoreFuture<'_, Loaded> {
+    fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease> {
+        let grant = Grant { partition, owner: claim.owner.clone(), epoch: 1, term: claim.term };
+        Box::pin(async { Ok(Lease { grant, tail: 0 }) })
+    }
+
+    fn renew<'a>(&'a self, _: &'a [Grant]) -> StoreFuture<'a, Vec<Result<Renewed, StoreError>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn release<'a>(&'a self, _: &'a [Grant]) -> StoreFuture<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn load<'a>(&'a self, _: &'a Grant, _: &'a LoadTold) -> StoreFuture<'a, Loaded> {
         Box::pin(async { Ok(self.0.clone()) })
     }
 
     fn append<'a>(&'a self, _: &'a Batch) -> StoreFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
+
+    fn sync<'a>(&'a self, _: &'a Grant, _: Durability) -> StoreFuture<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn snapshot<'a>(
+        &'a self,
+        _: &'a Grant,
+        _: SnapshotBegin,
+    ) -> StoreFuture<'a, Option<Box<dyn SnapshotWriter + 'a>>> {
+        Box::pin(async { Ok(None) })
+    }
 }
 
 #[tokio::test]
 async fn numbers_that_no_log_gets_to_are_refused_at_the_start() {
-    let absurd_log = Loaded { next_record: u64::MAX, ..Loaded::default() };
+    let absurd_log = Loaded { covered: 1 << 60, complete: 1 << 60, ..Loaded::default() };
     let absurd_image =
         Loaded { image: Image { next_sequence: u64::MAX, ..Image::default() }, ..Loaded::default() };
     for loaded in [absurd_log, absurd_image] {

@@ -48,6 +48,11 @@ impl Clock {
         }
     }
 
+    /// Whether it is time that passes by itself.
+    pub(crate) fn is_real(&self) -> bool {
+        matches!(self, Clock::System)
+    }
+
     /// What the monotonic clock shows.
     pub(crate) fn mono(&self) -> MonoTime {
         match self {

@@ -6,27 +6,29 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::driver::InlineQueue;
 use super::error::StartError;
 use super::handler::{BoxError, InlineFn, Job, Outcome, Task, run_task};
 use super::keys::KeyMap;
-use super::queue::{QueueConfig, Queues, Runner};
+use super::queue::{Queue, QueueConfig, Queues, Runner};
+use super::restore::{Base, RestoreTold};
 use super::settings::Settings;
-use super::shared::{Cell, Life, Probe, Shared};
-use super::{Engine, committer, driver, worker};
+use super::shared::{Life, Probe, Shared};
+use super::{Engine, committer, deadline, driver, keeper, restore, snapshots, worker};
 use crate::clock::{Clock, Profile};
-use crate::partition::{Handle, Key, PartitionId, Replay};
-use crate::store::{Durability, Store, StoreError};
+use crate::store::{Durability, Store};
 
 /// Collects what an engine is made of. See [`Engine::builder`].
 #[must_use = "a builder does nothing until `start` is called"]
 #[derive(Default)]
 pub struct Builder {
-    settings: Settings,
+    pub(super) settings: Settings,
     queues: Vec<(QueueConfig, Handler)>,
     clock: Clock,
-    store: Option<Arc<dyn Store>>,
+    pub(super) store: Option<Arc<dyn Store>>,
     runtime: Option<tokio::runtime::Handle>,
     probe: Option<Probe>,
+    pub(super) told: Option<RestoreTold>,
 }
 
 /// A handler whose engine is yet to come.
@@ -76,19 +78,6 @@ impl Builder {
         self.queue(config.named(T::NAME), run_task::<T>)
     }
 
-    /// Where records are kept. Without a store a restart forgets everything.
-    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
-        self.store = Some(store);
-        self
-    }
-
-    /// When calls are acknowledged, unless they say otherwise. [`Durability::Logged`] with a store, and
-    /// [`Durability::Memory`] without, if this is not called.
-    pub fn durability(mut self, durability: Durability) -> Self {
-        self.settings.durability = Some(durability);
-        self
-    }
-
     /// How the driver waits. See [`Profile`].
     pub fn profile(mut self, profile: Profile) -> Self {
         self.settings.profile = profile;
@@ -134,13 +123,6 @@ impl Builder {
         self
     }
 
-    /// How many records a partition may have waiting for the store before calls are refused: 100,000 if this is not
-    /// called.
-    pub fn log_records_max(mut self, records: usize) -> Self {
-        self.settings.log_records_max = records;
-        self
-    }
-
     /// Where the time comes from: the system, if this is not called.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -159,13 +141,16 @@ impl Builder {
         self
     }
 
-    /// Loads what the store holds and starts firing.
+    /// Takes the leases, loads what the store holds, and starts firing.
+    ///
+    /// While another engine owns the jobs this waits, or fails at once: see [`standby`](Self::standby). Dropped before its
+    /// end it starts nothing, and what leases it had run out by themselves.
     ///
     /// # Errors
-    /// When a setting is out of range, a queue is invalid, there is no runtime, or the store fails or holds what does
-    /// not fit together.
+    /// When a setting is out of range, a queue is invalid, there is no runtime, or the store fails, cannot give the
+    /// durability, or holds what does not fit together: then nothing was changed in it.
     pub async fn start(self) -> Result<Engine, StartError> {
-        let Builder { mut settings, queues: configs, clock, store, runtime, probe } = self;
+        let Builder { mut settings, queues: configs, clock, store, runtime, probe, told } = self;
         settings.check()?;
         let durability = settings.durability.unwrap_or(default_durability(store.is_some()));
         if durability > Durability::Memory && store.is_none() {
@@ -181,15 +166,24 @@ impl Builder {
         for (config, handler) in configs {
             handlers.push((queues.claim(config)?, handler));
         }
-        let keys = KeyMap::new();
-        let (cells, jobs) = restore(&settings, &clock, store.as_deref(), &queues, &keys).await?;
+        let base = Arc::new(Base { settings, clock, queues, keys: KeyMap::new() });
+        let (built, owned) = match store {
+            Some(store) => {
+                let (built, ownership, keeper) = restore::from(store, &base, &runtime, told).await?;
+                (built, Some((ownership, keeper)))
+            }
+            None => (restore::nothing(&base)?, None),
+        };
+        // Whoever had a part in building has ended.
+        let Base { settings, clock, queues, keys } = Arc::into_inner(base).ok_or(StartError::Interrupted)?;
+        let jobs = built.iter().map(|built| built.jobs).sum();
         let shared = Arc::new(Shared {
             settings,
             clock,
             runtime_threads: runtime.metrics().num_workers(),
             runtime,
-            store,
-            cells,
+            ownership: owned.as_ref().map(|(ownership, _)| Arc::clone(ownership)),
+            cells: built.into_iter().map(|built| built.cell).collect(),
             keys,
             queues,
             waker: Arc::default(),
@@ -198,23 +192,34 @@ impl Builder {
             driver_wakes: AtomicU64::new(0),
             probe,
         });
-        let mut inline = Vec::new();
-        for (queue, handler) in handlers {
-            match handler {
-                Handler::Async(runner) => queue.run_by(runner(Arc::downgrade(&shared))),
-                Handler::Inline(handler) => {
-                    queue.run_by(Runner::Driver);
-                    inline.push((queue, handler));
-                }
-            }
-        }
+        let inline = run_queues(&shared, handlers);
         let driver = driver::start(&shared, inline).map_err(StartError::Thread)?;
-        if let Some(store) = &shared.store {
-            committer::start(&shared, store);
+        if let Some((ownership, keeper)) = owned {
+            ownership.serves(Arc::downgrade(&shared));
+            committer::start(&shared, &ownership);
+            keeper::start_for(&shared, &ownership);
+            drop(keeper);
+            snapshots::start(&shared, &ownership);
+            deadline::start(&shared);
         }
         tracing::info!(partitions = shared.cells.len(), jobs, "the engine has started");
         Ok(Engine::owning(shared, driver))
     }
+}
+
+/// Has the jobs of every queue run by its handler. Returns the queues that the driver has to run.
+fn run_queues(shared: &Arc<Shared>, handlers: Vec<(Arc<Queue>, Handler)>) -> Vec<InlineQueue> {
+    let mut inline = Vec::new();
+    for (queue, handler) in handlers {
+        match handler {
+            Handler::Async(runner) => queue.run_by(runner(Arc::downgrade(shared))),
+            Handler::Inline(handler) => {
+                queue.run_by(Runner::Driver);
+                inline.push((queue, handler));
+            }
+        }
+    }
+    inline
 }
 
 impl fmt::Debug for Builder {
@@ -223,65 +228,6 @@ impl fmt::Debug for Builder {
     }
 }
 
-/// Half of what can be counted.
-const RECORDS_MAX: u64 = u64::MAX / 2;
-
 fn default_durability(has_store: bool) -> Durability {
     if has_store { Durability::Logged } else { Durability::Memory }
-}
-
-/// Builds every partition from what the store holds. Returns them, and how many jobs they have.
-async fn restore(
-    settings: &Settings,
-    clock: &Clock,
-    store: Option<&dyn Store>,
-    queues: &Queues,
-    keys: &KeyMap,
-) -> Result<(Box<[Cell]>, usize), StartError> {
-    if let Some(store) = store {
-        let needs = crate::store::Needs {
-            partitions: settings.partitions,
-            durability: settings.durability.unwrap_or_default(),
-        };
-        store.open(&needs).await?;
-    }
-    let mut cells = Vec::with_capacity(usize::from(settings.partitions));
-    let mut jobs = 0;
-    for partition in 0..settings.partitions {
-        let mut grant = None;
-        let mut loaded = match store {
-            Some(store) => {
-                let claim = crate::store::Claim {
-                    owner: crate::store::Owner::new("engine"),
-                    partitions: settings.partitions,
-                    term: Duration::from_secs(10),
-                    epoch_after: 0,
-                    by_force: false,
-                };
-                let lease = store.acquire(PartitionId(partition), &claim).await?;
-                let loaded = store.load(&lease.grant, &|_| ()).await?;
-                grant = Some(lease.grant);
-                loaded
-            }
-            None => crate::store::Loaded::default(),
-        };
-        let next_record = loaded.next_record();
-        if next_record > RECORDS_MAX {
-            let message = format!("partition {partition} is at record {next_record}, which no log gets to");
-            return Err(StoreError::fatal(message).into());
-        }
-        for job in &mut loaded.image.jobs {
-            job.queue = queues.know(&job.queue.name)?.as_recorded();
-        }
-        let now = clock.now();
-        let mut replay = Replay::new(PartitionId(partition), settings.partition(store.is_some()), now);
-        replay.load(loaded.image, now).map_err(|error| StartError::Restore { partition, error })?;
-        let (restored, handles): (_, Vec<(Key, Handle)>) = replay.finish(store.is_some(), now);
-        for (key, handle) in handles {
-            keys.insert(key, handle);
-        }
-        jobs += restored.live();
-        cells.push(Cell::new(restored, next_record, grant));
-    }
-    Ok((cells.into(), jobs))
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::Engine;
-use super::commit::Commit;
+use super::cell::Owned;
+use super::commit::{Commit, Wait};
 use super::error::{CallError, CancelError, RescheduleError, ScheduleError};
 use super::schedule::Schedule;
-use super::shared::{Owned, Shared};
+use super::shared::Shared;
 use super::target::{Place, Target};
 use crate::partition::{
     CancelOutcome, Draft, Due, Handle, InvalidKey, LookupOutcome, Payload, RescheduleOutcome,
@@ -18,8 +19,13 @@ impl Shared {
     /// Whether calls are taken. A handler's are until the grace period is over: one that repeats itself would end its
     /// chain at every shutdown otherwise.
     fn check_open(&self, partition: usize, is_handler: bool) -> Result<(), CallError> {
-        if self.is_stopping() && (!is_handler || self.life.is_abandoned()) {
-            return Err(CallError::ShuttingDown);
+        if self.is_stopping() {
+            if let Some(error) = self.ownership.as_ref().and_then(|ownership| ownership.lost()) {
+                return Err(CallError::NotOwner(error));
+            }
+            if !is_handler || self.life.is_abandoned() {
+                return Err(CallError::ShuttingDown);
+            }
         }
         if self.is_log_full(partition) {
             return Err(CallError::LogFull { max: self.settings.log_records_max });
@@ -45,6 +51,11 @@ impl Shared {
         is_handler: bool,
     ) -> Commit<ScheduleOutcome, ScheduleError> {
         let partition = self.partition_of(draft.key.as_str());
+        let max = self.durability_max();
+        // Without a store the level makes no difference.
+        if durability > max && self.ownership.is_some() {
+            return Commit::now(Err(CallError::NoSuchDurability { asked: durability, max }.into()));
+        }
         if let Err(error) = self.check_open(partition, is_handler) {
             return Commit::now(Err(error.into()));
         }
@@ -155,22 +166,22 @@ impl Shared {
         }
     }
 
-    fn durability(&self) -> Durability {
-        self.settings.durability.unwrap_or_default()
+    /// The highest durability that there is.
+    pub(super) fn durability_max(&self) -> Durability {
+        self.ownership.as_ref().map_or(Durability::Memory, |ownership| ownership.durability_max)
     }
 
     fn commit<T, E>(
         self: &Arc<Self>,
         partition: usize,
         outcome: T,
-        durability: Durability,
-        log_end: u64,
+        level: Durability,
+        end: u64,
     ) -> Commit<T, E> {
-        if durability == Durability::Memory || self.store.is_none() {
+        if self.ownership.is_none() {
             return Commit::now(Ok(outcome));
         }
-        let shared = Arc::clone(self);
-        Commit::after(outcome, async move { shared.cells[partition].progress.reached(log_end).await })
+        Commit::after(outcome, Wait { shared: Arc::clone(self), partition, end, level })
     }
 }
 

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::error::CallError;
+use super::shared::Shared;
+use crate::store::Durability;
 
 /// What a call did, and a future that resolves when it will last.
 ///
@@ -26,23 +29,55 @@ use super::error::CallError;
 pub struct Commit<T, E> {
     /// Taken when it has been given out.
     outcome: Option<Result<T, E>>,
-    durable: Option<Durable>,
+    durable: Durable,
 }
 
-type Durable = Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>;
+/// How far the waiting has come.
+enum Durable {
+    /// There is nothing to wait for.
+    Is,
+    /// Nobody has asked yet: most who look at the outcome only never do.
+    Will(Wait),
+    Waits(Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>),
+}
+
+/// What a commit waits for: that the records of a partition below `end` are as durable as `level`.
+pub(super) struct Wait {
+    pub(super) shared: Arc<Shared>,
+    pub(super) partition: usize,
+    pub(super) end: u64,
+    pub(super) level: Durability,
+}
+
+impl Wait {
+    async fn over(self) -> Result<(), CallError> {
+        let max = self.shared.durability_max();
+        if self.level > max {
+            return Err(CallError::NoSuchDurability { asked: self.level, max });
+        }
+        self.shared.reached(self.partition, self.end, self.level).await
+    }
+}
 
 impl<T, E> Commit<T, E> {
     /// A commit that waits for nothing.
     pub(super) fn now(outcome: Result<T, E>) -> Self {
-        Commit { outcome: Some(outcome), durable: None }
+        Commit { outcome: Some(outcome), durable: Durable::Is }
     }
 
-    /// A commit that waits for `durable`.
-    pub(super) fn after(
-        outcome: T,
-        durable: impl Future<Output = Result<(), CallError>> + Send + 'static,
-    ) -> Self {
-        Commit { outcome: Some(Ok(outcome)), durable: Some(Box::pin(durable)) }
+    /// A commit that waits.
+    pub(super) fn after(outcome: T, wait: Wait) -> Self {
+        Commit { outcome: Some(Ok(outcome)), durable: Durable::Will(wait) }
+    }
+
+    /// Waits for this level, other than as the engine does. Without a store it makes no difference, nor after the first
+    /// poll. A level that the store cannot give is an error when it is awaited
+    /// ([`CallError::NoSuchDurability`]): the change has been made by then.
+    pub fn durability(mut self, level: Durability) -> Self {
+        if let Durable::Will(wait) = &mut self.durable {
+            wait.level = level;
+        }
+        self
     }
 
     /// What the call did in memory, or why it did nothing.
@@ -72,9 +107,14 @@ impl<T: Unpin, E: From<CallError> + Unpin> Future for Commit<T, E> {
     type Output = Result<T, E>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(durable) = &mut self.durable {
-            let Poll::Ready(durable) = durable.as_mut().poll(context) else { return Poll::Pending };
-            self.durable = None;
+        if let Durable::Will(_) = self.durable
+            && let Durable::Will(wait) = std::mem::replace(&mut self.durable, Durable::Is)
+        {
+            self.durable = Durable::Waits(Box::pin(wait.over()));
+        }
+        if let Durable::Waits(wait) = &mut self.durable {
+            let Poll::Ready(durable) = wait.as_mut().poll(context) else { return Poll::Pending };
+            self.durable = Durable::Is;
             if let Err(error) = durable {
                 self.outcome = Some(Err(error.into()));
             }
@@ -85,7 +125,7 @@ impl<T: Unpin, E: From<CallError> + Unpin> Future for Commit<T, E> {
 
 impl<T: fmt::Debug, E: fmt::Debug> fmt::Debug for Commit<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_durable = self.durable.is_none();
+        let is_durable = matches!(self.durable, Durable::Is);
         f.debug_struct("Commit").field("outcome", &self.outcome).field("is_durable", &is_durable).finish()
     }
 }

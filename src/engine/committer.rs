@@ -1,19 +1,38 @@
 //! The committers: a task for each partition that takes what was logged to the store, in batches, and tells those who wait.
 //!
-//! While one batch is on its way the next gathers in the buffer, so batches grow with the load and an idle log is flushed
-//! at once. A partition whose batch the store refuses for now does not hold up the others.
+//! An idle log is flushed at once. While a batch is on its way the next gathers, and goes when it is full, or when it is
+//! alone: so batches grow with the load, and a few are under way one behind the other. They resolve in order. A partition
+//! whose batch the store refuses for now does not hold up the others.
+//!
+//! # When the store does not take a batch
+//! All that is under way is sent again, the same batches in the same order: the store takes each once. If the store says
+//! that it lacks records which it had acknowledged, everything is written anew ([`super::repair`]).
 //!
 //! # The end
 //! A committer ends when the engine stops and no job is running, after a last flush; or when the engine is abandoned,
 //! whatever is left. However it ends, by a panic of the store or with its runtime too, it says so to all who wait or will.
 
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::task::Poll;
 use std::time::Duration;
 
+use tokio::time::Sleep;
+
 use super::error::CallError;
+use super::health::Speaker;
+use super::log::Pending;
+use super::ownership::Ownership;
+use super::repair;
 use super::shared::{Shared, Stage};
-use crate::store::{Batch, Store, StoreError, StoreErrorClass};
+use crate::partition::MonoTime;
+use crate::store::{Batch, Durability, StoreError, StoreErrorClass};
+
+/// Batches under way at a time. More than hide a round trip would only take memory.
+const UNDER_WAY_MAX: usize = 4;
 
 const RETRY_FIRST: Duration = Duration::from_millis(10);
 const RETRY_LAST: Duration = Duration::from_secs(1);
@@ -22,12 +41,17 @@ const RETRY_LAST: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Starts a committer for every partition.
-pub(super) fn start(shared: &Arc<Shared>, store: &Arc<dyn Store>) {
+pub(super) fn start(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
     for at in 0..shared.cells.len() {
         // Made here, so that it is dropped, and speaks, even if the runtime does not take the task.
         let ending = Ending { shared: Arc::clone(shared), at };
-        let store = Arc::clone(store);
-        shared.runtime.spawn(async move { run(&ending.shared, &*store, ending.at).await });
+        let ownership = Arc::clone(ownership);
+        shared.runtime.spawn(async move {
+            let shared = Arc::clone(&ending.shared);
+            Committer { shared, ownership, at, window: VecDeque::new(), syncing: None, retry: None }
+                .run()
+                .await;
+        });
     }
 }
 
@@ -40,25 +64,200 @@ struct Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         self.shared.cells[self.at].progress.end(CallError::Interrupted);
-        self.shared.unblock_log(self.at);
+        self.shared.unblock_log(self.at, None);
     }
 }
 
-async fn run(shared: &Arc<Shared>, store: &dyn Store, at: usize) {
-    loop {
-        let is_last = shared.is_stopping() && shared.life.running.load(SeqCst) == 0;
-        tokio::select! {
-            biased;
-            () = given_up(shared) => return,
-            () = flush(shared, store, at) => {}
+struct Committer {
+    shared: Arc<Shared>,
+    ownership: Arc<Ownership>,
+    at: usize,
+    /// The batches under way, in order.
+    window: VecDeque<Sent>,
+    syncing: Option<Syncing>,
+    retry: Option<Retry>,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+
+/// A batch under way.
+struct Sent {
+    batch: Arc<Batch>,
+    bytes: usize,
+    since: MonoTime,
+    answer: Answer,
+    answered: Option<Result<(), StoreError>>,
+}
+
+/// A wish for more than the store's word, under way.
+struct Syncing {
+    level: Durability,
+    end: u64,
+    answer: Answer,
+}
+
+/// The store did not take something.
+struct Retry {
+    pause: Duration,
+    /// Until it is sent again; `None` once it has been.
+    rest: Option<Pin<Box<Sleep>>>,
+}
+
+impl Committer {
+    async fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut given_up = Box::pin(given_up(&shared));
+        loop {
+            let is_last = shared.is_stopping() && shared.life.running.load(SeqCst) == 0;
+            if self.ownership.is_behind(self.at) {
+                self.forget_sent();
+                tokio::select! {
+                    biased;
+                    () = &mut given_up => return,
+                    () = repair::run(&shared, &self.ownership, self.at) => {}
+                }
+            }
+            self.fill();
+            self.sync();
+            let is_idle = self.window.is_empty() && self.syncing.is_none();
+            let cell = &shared.cells[self.at];
+            if let Some(error) = self.ownership.lost() {
+                cell.progress.end(CallError::NotOwner(error));
+            }
+            if cell.progress.is_ended() || (is_idle && is_last) {
+                return;
+            }
+            let rest = self.retry.as_mut().and_then(|retry| retry.rest.as_mut());
+            let rests = rest.is_some();
+            tokio::select! {
+                biased;
+                // While there is nothing to write, a handler that still runs is waited for.
+                () = &mut given_up, if !is_idle => return,
+                () = shared.life.reached(Stage::Abandoned), if is_idle => return,
+                () = rested(rest) => self.send_again(),
+                answer = first_answer(&mut self.window), if !rests => self.take(answer),
+                answer = synced(&mut self.syncing), if !rests => self.take_sync(answer),
+                () = cell.flush.notified() => {}
+            }
+            if is_idle {
+                // The patience counts from when there is something to flush.
+                given_up = Box::pin(self::given_up(&shared));
+            }
         }
-        if is_last {
+    }
+
+    /// Sends what there is to send.
+    fn fill(&mut self) {
+        while self.window.len() < UNDER_WAY_MAX {
+            let cut = self.shared.cells[self.at].lock().log.cut(self.window.is_empty());
+            let (Some(Pending { first_record, records, bytes, since }), Some(grant)) =
+                (cut, self.ownership.grant(self.at))
+            else {
+                return;
+            };
+            let batch = Arc::new(Batch { grant, first_record, records });
+            let answer = self.append(&batch);
+            self.window.push_back(Sent { batch, bytes, since, answer, answered: None });
+        }
+    }
+
+    fn append(&self, batch: &Arc<Batch>) -> Answer {
+        let (store, batch) = (Arc::clone(&self.ownership.store), Arc::clone(batch));
+        Box::pin(async move { store.append(&batch).await })
+    }
+
+    /// Asks for more than the store's word, where somebody waits for that.
+    fn sync(&mut self) {
+        let cell = &self.shared.cells[self.at];
+        if self.syncing.is_some() {
             return;
         }
-        tokio::select! {
-            () = shared.life.reached(Stage::Abandoned) => return,
-            () = shared.cells[at].flush.notified() => {}
+        let Some(grant) = self.ownership.grant(self.at) else { return };
+        let end = cell.progress.durable();
+        let is_wanted = |level: &Durability| {
+            let reached = cell.progress.at(*level);
+            cell.wanted(*level) > reached && end > reached
+        };
+        let Some(level) = [Durability::Fsync, Durability::Replicated].into_iter().find(is_wanted) else {
+            return;
+        };
+        let store = Arc::clone(&self.ownership.store);
+        let answer = Box::pin(async move { store.sync(&grant, level).await });
+        self.syncing = Some(Syncing { level, end, answer });
+    }
+
+    /// The store has answered to the first batch under way.
+    fn take(&mut self, answer: Result<(), StoreError>) {
+        match answer {
+            Ok(()) => {
+                let Some(sent) = self.window.pop_front() else { return };
+                let (cell, end) = (&self.shared.cells[self.at], sent.batch.end_record());
+                let delay_us = self.shared.clock.now().mono.micros_since(sent.since);
+                self.shared.unblock_log(self.at, Some((end, sent.bytes, delay_us)));
+                cell.progress.advance(Durability::Logged, end);
+                self.recovered();
+            }
+            Err(error) if error.class == StoreErrorClass::Behind => {
+                self.ownership.found_behind(self.at);
+            }
+            Err(error) => self.refused(&error),
         }
+    }
+
+    fn take_sync(&mut self, answer: Result<(), StoreError>) {
+        let Some(syncing) = self.syncing.take() else { return };
+        match answer {
+            Ok(()) => {
+                self.shared.cells[self.at].progress.advance(syncing.level, syncing.end);
+                self.recovered();
+            }
+            Err(error) if error.class == StoreErrorClass::Behind => self.ownership.found_behind(self.at),
+            Err(error) => self.refused(&error),
+        }
+    }
+
+    fn refused(&mut self, error: &StoreError) {
+        let progress = &self.shared.cells[self.at].progress;
+        match error.class {
+            StoreErrorClass::Retry | StoreErrorClass::Refused => {
+                self.ownership.health.fails(Speaker::Committer(self.at), error);
+                let pause = self.retry.as_ref().map_or(RETRY_FIRST, |last| (last.pause * 2).min(RETRY_LAST));
+                self.retry = Some(Retry { pause, rest: Some(Box::pin(tokio::time::sleep(pause))) });
+            }
+            StoreErrorClass::Fenced => {
+                self.ownership.lose(error);
+                progress.end(CallError::NotOwner(error.clone()));
+            }
+            _ => {
+                tracing::error!(partition = self.at, %error, "the store takes no more records; calls are no longer durable");
+                progress.end(CallError::NotDurable(error.clone()));
+            }
+        }
+    }
+
+    fn recovered(&mut self) {
+        if self.retry.take().is_some() {
+            self.ownership.health.recovers(Speaker::Committer(self.at));
+        }
+    }
+
+    /// Sends all that is under way once more.
+    fn send_again(&mut self) {
+        let mut window = std::mem::take(&mut self.window);
+        for sent in &mut window {
+            (sent.answer, sent.answered) = (self.append(&sent.batch), None);
+        }
+        self.window = window;
+        if let Some(retry) = &mut self.retry {
+            retry.rest = None;
+        }
+    }
+
+    /// What is under way is of no use any more: it goes to a store that has lost what came before it.
+    fn forget_sent(&mut self) {
+        let bytes = self.window.drain(..).map(|sent| sent.bytes).sum();
+        self.shared.cells[self.at].lock().log.acknowledge(0, bytes);
+        self.syncing = None;
     }
 }
 
@@ -69,36 +268,32 @@ async fn given_up(shared: &Shared) {
     let _ = tokio::time::timeout(PATIENCE, abandoned).await;
 }
 
-/// Takes what is logged to the store, as often as it takes.
-async fn flush(shared: &Arc<Shared>, store: &dyn Store, at: usize) {
-    let cell = &shared.cells[at];
-    let (first_record, records) = cell.lock().log.take();
-    if !records.is_empty() && !cell.progress.is_ended() {
-        let end = first_record + records.len() as u64;
-        let Some(grant) = cell.grant.clone() else { return };
-        let batch = Batch { grant, first_record, records };
-        match append(store, &batch).await {
-            Ok(()) => cell.progress.advance(end),
-            Err(error) => {
-                tracing::error!(partition = at, %error, "the store takes no more records; calls are no longer durable");
-                cell.progress.end(CallError::NotDurable(error));
-            }
-        }
+async fn rested(rest: Option<&mut Pin<Box<Sleep>>>) {
+    match rest {
+        Some(rest) => rest.await,
+        None => std::future::pending().await,
     }
-    shared.unblock_log(at);
 }
 
-/// Sends a batch until it is taken, or refused for good.
-async fn append(store: &dyn Store, batch: &Batch) -> Result<(), StoreError> {
-    let mut pause = RETRY_FIRST;
-    loop {
-        match store.append(batch).await {
-            Err(error) if error.class == StoreErrorClass::Retry => {
-                tracing::warn!(partition = batch.grant.partition.0, %error, "the store did not take a batch; it is sent again");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(RETRY_LAST);
+/// Drives all that is under way, in order, so that it gets to the store in order; resolves with the answer to the first.
+async fn first_answer(window: &mut VecDeque<Sent>) -> Result<(), StoreError> {
+    poll_fn(|context| {
+        for sent in window.iter_mut().filter(|sent| sent.answered.is_none()) {
+            if let Poll::Ready(answer) = sent.answer.as_mut().poll(context) {
+                sent.answered = Some(answer);
             }
-            end => return end,
         }
+        match window.front_mut().and_then(|first| first.answered.take()) {
+            Some(answer) => Poll::Ready(answer),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+async fn synced(syncing: &mut Option<Syncing>) -> Result<(), StoreError> {
+    match syncing {
+        Some(syncing) => syncing.answer.as_mut().await,
+        None => std::future::pending().await,
     }
 }

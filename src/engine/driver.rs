@@ -87,7 +87,7 @@ impl Driver {
         for turn in 0..INLINE_BUDGET {
             let mut partition = turn;
             let Some(started) = self.shared.start_next(queue, &mut partition) else { return true };
-            if started.delivery == Delivery::AtMostOnce && self.shared.store.is_some() {
+            if started.delivery == Delivery::AtMostOnce && self.shared.ownership.is_some() {
                 // The store has to know of the start first, and the driver waits for nobody.
                 let later = run_once_logged(
                     Arc::clone(&self.shared),

@@ -1,7 +1,7 @@
 //! What can go wrong, by operation. Each says what to do about it.
 
 use crate::partition::{InvalidKey, QUEUE_NAME_BYTES_MAX, Refusal};
-use crate::store::StoreError;
+use crate::store::{Durability, StoreError};
 
 /// Why a job was not taken, or not acknowledged.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,24 @@ pub enum CallError {
         /// How many records may wait in a partition.
         max: usize,
     },
+    /// Another process owns the jobs by now, and this one fires and writes nothing more. What it had not been told to be
+    /// durable may or may not be.
+    #[error("this engine is no longer the owner: {0}; ask the one that is")]
+    NotOwner(StoreError),
+    /// The store has not confirmed the change in the time that the engine gives it. The change is in force in memory and
+    /// goes on waiting: it becomes durable when the store is back, unless this process ends first.
+    #[error(
+        "the store has not confirmed the change yet; it is in force in memory, and becomes durable when the store is back"
+    )]
+    Unconfirmed,
+    /// The store cannot give the durability that was asked for.
+    #[error("the durability {asked} cannot be had of this store, which gives {max} at most")]
+    NoSuchDurability {
+        /// What was asked for.
+        asked: Durability,
+        /// The highest there is.
+        max: Durability,
+    },
     /// The change was made in memory, but the store will not take it: a restart forgets it.
     #[error("the change was made in memory only: {0}")]
     NotDurable(StoreError),
@@ -111,9 +129,22 @@ pub enum StartError {
     /// A durability was asked for that needs a store.
     #[error("the durability needs a store; name one with `Builder::store`, or use `Durability::Memory`")]
     NoStore,
+    /// Another process owns the jobs, and the builder says not to wait: see [`Builder::standby`](crate::Builder::standby).
+    #[error("another engine is the owner: {0}; stop it, or start this one as a standby")]
+    Held(StoreError),
     /// The store failed.
     #[error("the store failed: {0}")]
     Store(#[from] StoreError),
+    /// The store cannot give the durability that was asked for.
+    #[error(
+        "the durability {asked} cannot be had of this store, which gives {max} at most; ask for that, or set the store up for it"
+    )]
+    NoSuchDurability {
+        /// What was asked for.
+        asked: Durability,
+        /// The highest there is.
+        max: Durability,
+    },
     /// What the store holds does not fit together.
     #[error("what the store holds of partition {partition} does not fit together: {error}")]
     Restore {
@@ -122,6 +153,9 @@ pub enum StartError {
         /// What does not fit.
         error: crate::partition::ReplayError,
     },
+    /// The runtime ended while the engine was being restored.
+    #[error("the runtime ended while the engine was being restored")]
+    Interrupted,
     /// The driver's thread could not be started.
     #[error("the driver's thread cannot be started: {0}")]
     Thread(#[source] std::io::Error),

@@ -1,46 +1,96 @@
 //! The records of a partition on their way to the store: a bounded buffer, and how far the store has come.
 
+use std::collections::VecDeque;
+
 use tokio::sync::watch;
 
 use super::error::CallError;
-use crate::partition::Record;
+use crate::partition::{MonoTime, Record};
+use crate::store::Durability;
 
-/// Records that wait for the store. Under the partition's lock.
+/// A batch is closed at so many bytes: what Redis takes well, and twice as much would not make it faster.
+pub(super) const BATCH_BYTES: usize = 64 * 1024;
+
+/// Records that wait for the store, cut into batches as they come. Under the partition's lock.
 #[derive(Debug)]
 pub(super) struct LogBuffer {
-    pending: Vec<Record>,
-    /// The sequence of the first pending record.
-    first: u64,
+    /// The last one may grow; those before it are full.
+    batches: VecDeque<Pending>,
+    /// The sequence after the last record.
+    end: u64,
+    /// The store has every record below this.
+    acknowledged: u64,
+    /// What the records that it does not have take.
+    bytes: usize,
+}
+
+/// A batch before it is sent.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) first_record: u64,
+    pub(super) records: Vec<Record>,
+    pub(super) bytes: usize,
+    /// When the first record came.
+    pub(super) since: MonoTime,
 }
 
 impl LogBuffer {
     pub(super) fn new(next_record: u64) -> Self {
-        LogBuffer { pending: Vec::new(), first: next_record }
+        LogBuffer { batches: VecDeque::new(), end: next_record, acknowledged: next_record, bytes: 0 }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.pending.len()
+    /// How many records the store does not have yet.
+    pub(super) fn outstanding(&self) -> u64 {
+        self.end - self.acknowledged
     }
 
-    pub(super) fn extend(&mut self, records: impl Iterator<Item = Record>) {
-        self.pending.extend(records);
+    /// About how many bytes they take.
+    pub(super) fn outstanding_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether there are records that nobody has taken yet.
+    pub(super) fn has_pending(&self) -> bool {
+        !self.batches.is_empty()
+    }
+
+    pub(super) fn extend(&mut self, records: impl Iterator<Item = Record>, now: MonoTime) {
+        for record in records {
+            let bytes = record.weight();
+            if self.batches.back().is_none_or(|batch| batch.bytes + bytes > BATCH_BYTES) {
+                let (first_record, records) = (self.end, Vec::new());
+                self.batches.push_back(Pending { first_record, records, bytes: 0, since: now });
+            }
+            if let Some(batch) = self.batches.back_mut() {
+                batch.records.push(record);
+                batch.bytes += bytes;
+            }
+            self.end += 1;
+            self.bytes += bytes;
+        }
     }
 
     /// The sequence after the last record: the store has all once it has come this far.
     pub(super) fn end(&self) -> u64 {
-        self.first + self.pending.len() as u64
+        self.end
     }
 
-    /// Drops what is pending.
+    /// Takes the first batch; one that may still grow only if `also_partial`.
+    pub(super) fn cut(&mut self, also_partial: bool) -> Option<Pending> {
+        if self.batches.len() > 1 || also_partial { self.batches.pop_front() } else { None }
+    }
+
+    /// The store has every record below `end`.
+    pub(super) fn acknowledge(&mut self, end: u64, bytes: usize) {
+        self.acknowledged = self.acknowledged.max(end);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// Drops what is pending: nobody will take it, or a snapshot covers it.
     pub(super) fn discard(&mut self) {
-        self.pending = Vec::new();
-    }
-
-    /// Takes what is pending: the sequence of the first record, and the records.
-    pub(super) fn take(&mut self) -> (u64, Vec<Record>) {
-        let (first, records) = (self.first, std::mem::take(&mut self.pending));
-        self.first += records.len() as u64;
-        (first, records)
+        let dropped: usize = self.batches.iter().map(|batch| batch.bytes).sum();
+        self.batches = VecDeque::new();
+        self.bytes -= dropped;
     }
 }
 
@@ -52,21 +102,65 @@ pub(super) struct LogProgress(watch::Sender<Progress>);
 struct Progress {
     /// The store has every record below this sequence.
     durable: u64,
+    /// Every record below this is on the store's disk.
+    synced: u64,
+    /// Every record below this is with the store's replicas.
+    replicated: u64,
+    /// Records below this have waited for longer than calls are to wait.
+    expired: u64,
     /// Set when it will take no more.
     ended: Option<CallError>,
 }
 
+impl Progress {
+    fn at(&self, level: Durability) -> u64 {
+        match level {
+            Durability::Memory => u64::MAX,
+            Durability::Logged => self.durable,
+            Durability::Fsync => self.synced,
+            Durability::Replicated => self.replicated,
+        }
+    }
+}
+
 impl LogProgress {
     pub(super) fn new(next_record: u64) -> Self {
-        LogProgress(watch::Sender::new(Progress { durable: next_record, ended: None }))
+        LogProgress(watch::Sender::new(Progress {
+            durable: next_record,
+            synced: next_record,
+            replicated: next_record,
+            expired: 0,
+            ended: None,
+        }))
     }
 
     pub(super) fn durable(&self) -> u64 {
         self.0.borrow().durable
     }
 
-    pub(super) fn advance(&self, durable: u64) {
-        self.0.send_modify(|progress| progress.durable = durable);
+    pub(super) fn at(&self, level: Durability) -> u64 {
+        self.0.borrow().at(level)
+    }
+
+    pub(super) fn advance(&self, level: Durability, end: u64) {
+        self.0.send_modify(|progress| {
+            let at = match level {
+                Durability::Memory => return,
+                Durability::Logged => &mut progress.durable,
+                Durability::Fsync => &mut progress.synced,
+                Durability::Replicated => &mut progress.replicated,
+            };
+            *at = end.max(*at);
+        });
+    }
+
+    /// What waits for records below `end` has waited for too long.
+    pub(super) fn expire(&self, end: u64) {
+        self.0.send_if_modified(|progress| {
+            let is_later = end > progress.expired;
+            progress.expired = progress.expired.max(end);
+            is_later
+        });
     }
 
     /// The store will take no more: what waits for it, and what will, gets `error`.
@@ -80,14 +174,29 @@ impl LogProgress {
         self.0.borrow().ended.is_some()
     }
 
-    /// Resolves once the store has every record below `end`.
-    pub(super) async fn reached(&self, end: u64) -> Result<(), CallError> {
+    pub(super) async fn ended(&self) {
+        // It cannot be closed: the sender is right here.
+        let _ = self.0.subscribe().wait_for(|progress| progress.ended.is_some()).await;
+    }
+
+    /// Resolves once the store has every record below `end`, however long that takes.
+    pub(super) async fn reached_at_last(&self, end: u64) -> Result<(), CallError> {
         let mut progress = self.0.subscribe();
-        let at = progress.wait_for(|progress| progress.durable >= end || progress.ended.is_some()).await;
-        match at {
-            Ok(progress) if progress.durable >= end => Ok(()),
-            Ok(progress) => Err(progress.ended.clone().unwrap_or(CallError::Interrupted)),
+        match progress.wait_for(|at| at.durable >= end || at.ended.is_some()).await {
+            Ok(at) if at.durable >= end => Ok(()),
+            Ok(at) => Err(at.ended.clone().unwrap_or(CallError::Interrupted)),
             Err(_closed) => Err(CallError::Interrupted),
         }
+    }
+
+    /// Resolves once every record below `end` is as durable as `level`.
+    pub(super) async fn reached(&self, end: u64, level: Durability) -> Result<(), CallError> {
+        let mut progress = self.0.subscribe();
+        let is_over = |at: &Progress| at.at(level) >= end || at.ended.is_some() || at.expired >= end;
+        let Ok(at) = progress.wait_for(is_over).await else { return Err(CallError::Interrupted) };
+        if at.at(level) >= end {
+            return Ok(());
+        }
+        Err(at.ended.clone().unwrap_or(CallError::Unconfirmed))
     }
 }

@@ -18,18 +18,27 @@
 mod attempt;
 mod builder;
 mod calls;
+mod cell;
 mod commit;
 mod committer;
+mod deadline;
 mod driver;
+mod durable;
 mod error;
 mod handler;
+mod health;
+mod keeper;
 mod keys;
 mod log;
+mod ownership;
 mod queue;
+mod repair;
+mod restore;
 mod schedule;
 mod settings;
 mod settled;
 mod shared;
+mod snapshots;
 mod stats;
 mod target;
 mod worker;
@@ -48,11 +57,14 @@ pub use builder::Builder;
 pub use commit::Commit;
 pub use error::{CallError, CancelError, QueueError, RescheduleError, ScheduleError, StartError};
 pub use handler::{BoxError, Job, Outcome, Task};
-pub use queue::{QUEUES_MAX, QueueConfig};
+pub use health::StoreState;
+pub use queue::{Misfire, QUEUES_MAX, QueueConfig};
+pub use restore::RestoreProgress;
 pub use schedule::Schedule;
-pub use stats::{Lateness, QueueStats, Stats};
+pub use stats::{Lateness, QueueStats, Stats, StoreStats};
 pub use target::Target;
 
+use crate::store::StoreError;
 use shared::{Shared, Stage};
 
 /// Fires jobs on time. Cheap to clone; all clones are the same engine.
@@ -78,6 +90,9 @@ impl Drop for Owner {
         self.shared.life.reach(Stage::Dropped);
     }
 }
+
+/// How long the leases may take to be given back.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a shutdown went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -184,6 +199,10 @@ impl Engine {
         let life = &self.shared.life;
         let is_flushed = tokio::time::timeout(grace, self.ended()).await.unwrap_or(false);
         life.reach(Stage::Abandoned);
+        if self.shared.ownership.is_some() {
+            // The committers have nothing left to wait for. A store that does not answer is not waited for.
+            let _ = tokio::time::timeout(RELEASE_PATIENCE.min(grace), life.reached(Stage::Released)).await;
+        }
         // Only if it has come to its end, and so has next to nothing left to do: an inline handler that goes on and on must
         // not hold up more than it has to.
         let has_ended = life.has_driver_ended.load(SeqCst);
@@ -209,6 +228,16 @@ impl Engine {
             is_flushed &= self.shared.log_flushed(partition).await.is_ok();
         }
         is_flushed
+    }
+
+    /// Resolves when another engine owns the jobs: this one fires and writes nothing from then on, and calls are refused with
+    /// [`CallError::NotOwner`]. The error says who. It never resolves otherwise; a service whose engine is lost should
+    /// end or build another.
+    pub async fn lost(&self) -> StoreError {
+        match &self.shared.ownership {
+            Some(ownership) => ownership.until_lost().await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn until(&self, is_so: impl Fn() -> bool) {

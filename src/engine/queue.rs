@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use tokio::sync::Notify;
@@ -26,12 +27,26 @@ pub struct QueueConfig {
     name: String,
     concurrency: usize,
     is_paused: bool,
+    misfire: Misfire,
+}
+
+/// What becomes of a queue's jobs that came due while no engine was there: between the end of one and the restore of the
+/// next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Misfire {
+    /// They fire now, late.
+    #[default]
+    FireNow,
+    /// Those that are overdue by more than this never fire: they are dropped, counted and logged. For what is of no use
+    /// when it is late.
+    SkipAfter(Duration),
 }
 
 impl QueueConfig {
     /// A queue that runs up to 128 jobs at a time.
     pub fn new(name: impl Into<String>) -> Self {
-        QueueConfig { name: name.into(), concurrency: 128, is_paused: false }
+        QueueConfig { name: name.into(), concurrency: 128, is_paused: false, misfire: Misfire::FireNow }
     }
 
     pub(super) fn named(mut self, name: &str) -> Self {
@@ -43,6 +58,13 @@ impl QueueConfig {
     #[must_use]
     pub fn concurrency(mut self, jobs: usize) -> Self {
         self.concurrency = jobs;
+        self
+    }
+
+    /// What becomes of jobs that a restart finds overdue: they fire, if this is not called.
+    #[must_use]
+    pub fn misfire(mut self, misfire: Misfire) -> Self {
+        self.misfire = misfire;
         self
     }
 
@@ -72,6 +94,8 @@ pub(super) struct Queue {
     pub(super) name: QueueName,
     /// How many workers it may have. Set for a queue that was built; not for one that is known from a store only.
     concurrency: OnceLock<usize>,
+    /// How overdue a job may be at a restart and still fire; without it, as overdue as can be.
+    skip_after_us: OnceLock<u64>,
     /// What runs its jobs. Without it they wait.
     runner: OnceLock<Runner>,
     is_paused: AtomicBool,
@@ -131,6 +155,11 @@ impl Meters {
 impl Queue {
     pub(super) fn as_recorded(&self) -> partition::Queue {
         partition::Queue { id: self.id, name: self.name.clone() }
+    }
+
+    /// How overdue a job may be at a restart and still fire.
+    pub(super) fn skip_after_us(&self) -> Option<u64> {
+        self.skip_after_us.get().copied()
     }
 
     /// Whether there is anybody to run its jobs.
@@ -262,7 +291,7 @@ impl Queues {
 
     /// Makes the queue of `config`, for whoever will have its jobs run. A queue is claimed once.
     pub(super) fn claim(&self, config: QueueConfig) -> Result<Arc<Queue>, QueueError> {
-        let QueueConfig { name, concurrency, is_paused } = config;
+        let QueueConfig { name, concurrency, is_paused, misfire } = config;
         if concurrency == 0 {
             return Err(QueueError::NoConcurrency { name });
         }
@@ -270,6 +299,9 @@ impl Queues {
         let queue = self.know(&queue_name)?;
         if queue.concurrency.set(concurrency).is_err() {
             return Err(QueueError::Duplicate { name });
+        }
+        if let Misfire::SkipAfter(time) = misfire {
+            let _ = queue.skip_after_us.set(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
         }
         // A queue known from a store may have been paused already; that stands.
         if is_paused {
@@ -283,6 +315,7 @@ impl Queues {
             id,
             name: name.clone(),
             concurrency: OnceLock::new(),
+            skip_after_us: OnceLock::new(),
             runner: OnceLock::new(),
             is_paused: AtomicBool::new(false),
             ready: (0..self.partitions).map(|_| ReadyCount::default()).collect(),

@@ -1,12 +1,14 @@
 //! The settings of an engine, checked once.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use super::error::StartError;
+use super::snapshots::SnapshotPolicy;
 use crate::clock::Profile;
 use crate::partition;
-use crate::store::Durability;
+use crate::store::{Durability, LEASE_DEFAULT};
 
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -18,6 +20,20 @@ pub(super) struct Settings {
     pub(super) fired_max: usize,
     pub(super) fired_for: Duration,
     pub(super) log_records_max: usize,
+    pub(super) log_bytes_max: usize,
+    /// How long a commit waits for the store.
+    pub(super) commit_deadline: Duration,
+    /// For how long a lease lasts.
+    pub(super) lease: Duration,
+    /// Whether the user vouches that there is no other owner.
+    pub(super) is_single_owner: bool,
+    /// Whether to wait for another owner to go.
+    pub(super) is_standby: bool,
+    /// For how long a store that does not answer is asked again at the start.
+    pub(super) start_patience: Duration,
+    pub(super) snapshots: SnapshotPolicy,
+    /// Overdue jobs that a restart lets go, a second; `None` for as fast as it goes.
+    pub(super) catch_up_per_second: Option<NonZeroU32>,
     pub(super) profile: Profile,
     /// `None`: logged with a store, memory without.
     pub(super) durability: Option<Durability>,
@@ -36,6 +52,14 @@ impl Default for Settings {
             fired_max: 100_000,
             fired_for: Duration::from_secs(3600),
             log_records_max: 100_000,
+            log_bytes_max: 64 << 20,
+            commit_deadline: Duration::from_secs(30),
+            lease: LEASE_DEFAULT,
+            is_single_owner: false,
+            is_standby: true,
+            start_patience: Duration::from_secs(5),
+            snapshots: SnapshotPolicy::default(),
+            catch_up_per_second: NonZeroU32::new(100_000),
             profile: Profile::default(),
             durability: None,
             engine: next_engine(),
@@ -62,6 +86,22 @@ impl Settings {
         if self.log_records_max == 0 {
             return Err(invalid("log_records_max", self.log_records_max.to_string(), "at least 1"));
         }
+        if self.log_bytes_max == 0 {
+            return Err(invalid("log_bytes_max", self.log_bytes_max.to_string(), "at least 1"));
+        }
+        if self.lease < LEASE_MIN || self.lease > LEASE_MAX {
+            return Err(invalid("lease", format!("{:?}", self.lease), "100 ms to an hour"));
+        }
+        if self.commit_deadline.is_zero() {
+            return Err(invalid("commit_deadline", "0".into(), "longer than nothing"));
+        }
+        if self.snapshots.records == 0 || self.snapshots.every.is_zero() {
+            return Err(invalid(
+                "snapshot_every",
+                format!("{:?}", self.snapshots),
+                "at least 1 and longer than nothing",
+            ));
+        }
         Ok(())
     }
 
@@ -78,6 +118,10 @@ impl Settings {
         }
     }
 }
+
+/// Less would not leave room for a proof that is late.
+const LEASE_MIN: Duration = Duration::from_millis(100);
+const LEASE_MAX: Duration = Duration::from_secs(3600);
 
 /// Wraps around after 65,536 engines in a process.
 fn next_engine() -> u16 {

@@ -8,29 +8,27 @@
 //! - No lock is held across an await, and no store is called under one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
-use hdrhistogram::Histogram;
-use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
+use super::cell::{Cell, HISTOGRAM_MAX_US, Owned};
 use super::error::CallError;
 use super::keys::KeyMap;
-use super::log::{LogBuffer, LogProgress};
+use super::ownership::Ownership;
 use super::queue::{Queue, Queues};
 use super::settings::Settings;
 use crate::clock::{Clock, Waker};
-use crate::partition::{
-    End, Handle, MonoTime, Now, Partition, PartitionId, QueueId, QueueName, Started, Timestamp, Wake,
-};
-use crate::store::{Grant, Store};
+use crate::partition::{End, Handle, MonoTime, Now, PartitionId, QueueId, QueueName, Started};
+use crate::store::Durability;
 
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) clock: Clock,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) runtime_threads: usize,
-    pub(super) store: Option<Arc<dyn Store>>,
+    /// The store, and the right to write to it; `None` without a store.
+    pub(super) ownership: Option<Arc<Ownership>>,
     pub(super) cells: Box<[Cell]>,
     pub(super) keys: KeyMap,
     pub(super) queues: Queues,
@@ -71,6 +69,8 @@ pub(super) enum Stage {
     Dropped,
     /// The grace period is over: what has not ended or been flushed is left behind.
     Abandoned,
+    /// Nothing will be written any more, and the leases are given back.
+    Released,
 }
 
 impl Life {
@@ -89,7 +89,7 @@ impl Life {
     }
 
     pub(super) fn is_abandoned(&self) -> bool {
-        *self.stage.borrow() == Stage::Abandoned
+        *self.stage.borrow() >= Stage::Abandoned
     }
 
     /// Resolves at `stage`.
@@ -98,78 +98,6 @@ impl Life {
         let _ = self.stage.subscribe().wait_for(|at| *at >= stage).await;
     }
 }
-
-/// A partition and what is published of it. Aligned so that the locks of two do not share a cache line.
-#[repr(align(128))]
-pub(super) struct Cell {
-    owned: Mutex<Owned>,
-    /// [`Wake`] as last published: `i64::MAX` and `u64::MAX` for never.
-    wall_hint: AtomicI64,
-    mono_hint: AtomicU64,
-    is_log_full: AtomicBool,
-    pub(super) progress: LogProgress,
-    pub(super) grant: Option<Grant>,
-    /// Wakes the partition's committer.
-    pub(super) flush: Notify,
-}
-
-/// What a partition's lock guards.
-pub(super) struct Owned {
-    pub(super) partition: Partition,
-    pub(super) log: LogBuffer,
-    pub(super) lateness_us: Histogram<u64>,
-}
-
-impl Cell {
-    pub(super) fn new(partition: Partition, next_record: u64, grant: Option<Grant>) -> Self {
-        Cell {
-            owned: Mutex::new(Owned {
-                partition,
-                log: LogBuffer::new(next_record),
-                lateness_us: new_lateness_histogram(),
-            }),
-            wall_hint: AtomicI64::new(i64::MIN),
-            mono_hint: AtomicU64::new(0),
-            is_log_full: AtomicBool::new(false),
-            progress: LogProgress::new(next_record),
-            grant,
-            flush: Notify::new(),
-        }
-    }
-
-    /// When the partition next has something to do, as last published.
-    pub(super) fn wake(&self) -> Wake {
-        let (wall, mono) = (self.wall_hint.load(SeqCst), self.mono_hint.load(SeqCst));
-        Wake {
-            wall: (wall != i64::MAX).then_some(Timestamp::from_micros(wall)),
-            mono: (mono != u64::MAX).then_some(MonoTime::from_micros(mono)),
-        }
-    }
-
-    fn publish(&self, wake: Wake) {
-        let wall = wake.wall.map_or(i64::MAX, Timestamp::as_micros);
-        let mono = wake.mono.map_or(u64::MAX, MonoTime::as_micros);
-        // Stores of this order are dear, and most calls change nothing.
-        if self.wall_hint.load(SeqCst) != wall {
-            self.wall_hint.store(wall, SeqCst);
-        }
-        if self.mono_hint.load(SeqCst) != mono {
-            self.mono_hint.store(mono, SeqCst);
-        }
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, Owned> {
-        self.owned.lock()
-    }
-}
-
-/// Two significant digits, from a microsecond to ten hours and, past that, as ten hours: about 20 KiB.
-pub(super) fn new_lateness_histogram() -> Histogram<u64> {
-    let histogram = Histogram::new_with_bounds(1, LATENESS_MAX_US, 2);
-    histogram.expect("the bounds are constants within hdrhistogram's limits")
-}
-
-const LATENESS_MAX_US: u64 = 36_000_000_000;
 
 impl Shared {
     /// Enters partition `at`, and publishes what `change` brought about.
@@ -191,7 +119,7 @@ impl Shared {
         for (key, handle) in owned.partition.drain_forgotten() {
             self.keys.remove(key.as_str(), handle);
         }
-        let has_records = self.store.is_some() && self.keep_records(cell, &mut owned);
+        let has_records = self.ownership.is_some() && self.keep_records(cell, &mut owned, now);
         let wake = owned.partition.next_wake();
         cell.publish(wake);
         let mut busier = self.publish_ready(at, &mut owned);
@@ -210,7 +138,7 @@ impl Shared {
         result
     }
 
-    fn keep_records(&self, cell: &Cell, owned: &mut Owned) -> bool {
+    fn keep_records(&self, cell: &Cell, owned: &mut Owned, now: Now) -> bool {
         let Owned { partition, log, .. } = owned;
         if cell.progress.is_ended() {
             // There may be nobody left to take them, and whoever waits for them is told so.
@@ -218,28 +146,44 @@ impl Shared {
             log.discard();
             return false;
         }
-        log.extend(partition.drain_records());
-        if log.len() >= self.settings.log_records_max {
+        let had = log.end();
+        log.extend(partition.drain_records(), now.mono);
+        if log.end() > had && self.is_full(owned) {
             cell.is_log_full.store(true, SeqCst);
         }
-        log.len() > 0
+        owned.log.has_pending()
     }
 
-    /// Looks again whether the log of partition `at` is full, after some of it has gone.
-    pub(super) fn unblock_log(self: &Arc<Self>, at: usize) {
+    fn is_full(&self, owned: &Owned) -> bool {
+        owned.log.outstanding() >= self.settings.log_records_max as u64
+            || owned.log.outstanding_bytes() >= self.settings.log_bytes_max
+    }
+
+    /// Looks again whether the log of partition `at` is full, after some of it has gone: what the store has taken, up to
+    /// which record, how many bytes, and how long that took.
+    pub(super) fn unblock_log(self: &Arc<Self>, at: usize, taken: Option<(u64, usize, u64)>) {
         let cell = &self.cells[at];
         let has_room_again = {
             // Under the lock, so that whoever fills the buffer does not have its mark wiped off.
-            let owned = cell.lock();
-            let is_full = owned.log.len() >= self.settings.log_records_max && !cell.progress.is_ended();
+            let mut owned = cell.lock();
+            if let Some((end, bytes, delay_us)) = taken {
+                owned.log.acknowledge(end, bytes);
+                owned.commit_us.saturating_record(delay_us.clamp(1, HISTOGRAM_MAX_US));
+            }
+            let is_full = self.is_full(&owned) && !cell.progress.is_ended();
             cell.is_log_full.swap(is_full, SeqCst) && !is_full
         };
         if has_room_again {
             // Work stood still for want of room.
-            self.waker.wake();
-            for queue in self.queues.iter().filter(|queue| self.could_start(queue)) {
-                queue.call_workers(self.runtime_threads);
-            }
+            self.call_all();
+        }
+    }
+
+    /// Has driver and workers look for work.
+    pub(super) fn call_all(self: &Arc<Self>) {
+        self.waker.wake();
+        for queue in self.queues.iter().filter(|queue| self.could_start(queue)) {
+            queue.call_workers(self.runtime_threads);
         }
     }
 
@@ -284,23 +228,34 @@ impl Shared {
     }
 
     fn could_start_in(&self, at: usize, queue: &Queue) -> bool {
-        queue.ready_in(at) > 0 && self.may_start(queue) && !self.is_log_full(at)
+        queue.ready_in(at) > 0 && self.may_start(queue) && !self.is_log_full(at) && !self.has_lapsed(at)
     }
 
     fn may_start(&self, queue: &Queue) -> bool {
         !queue.is_paused() && !self.is_stopping()
     }
 
+    /// Whether the lease of a partition was found to have run out.
+    fn has_lapsed(&self, at: usize) -> bool {
+        self.ownership.as_ref().is_some_and(|ownership| ownership.has_lapsed(at))
+    }
+
+    /// Whether a job of partition `at` may start by its lease, at a time that was read under the partition's lock.
+    fn may_fire(&self, at: usize, now: Now) -> bool {
+        self.ownership.as_ref().is_none_or(|ownership| ownership.may_fire(at, now.mono))
+    }
+
     fn start_in(self: &Arc<Self>, at: usize, queue: &Arc<Queue>) -> Option<Started> {
         let started = self.enter(at, None, |owned, now| {
             // Counted first, then looked whether it may: whoever stops the engine says so first, then looks at the count.
             self.life.running.fetch_add(1, SeqCst);
-            let started = if self.may_start(queue) { owned.partition.start(queue.id, now) } else { None };
+            let may_start = self.may_start(queue) && self.may_fire(at, now);
+            let started = if may_start { owned.partition.start(queue.id, now) } else { None };
             let Some(started) = started else {
                 self.ran_one();
                 return None;
             };
-            let lateness_us = started.lateness_us.clamp(1, LATENESS_MAX_US);
+            let lateness_us = started.lateness_us.clamp(1, HISTOGRAM_MAX_US);
             owned.lateness_us.saturating_record(lateness_us);
             queue.running.fetch_add(1, SeqCst);
             queue.counts.fired.fetch_add(1, SeqCst);
@@ -372,14 +327,27 @@ impl Shared {
         self.cells[at].is_log_full.load(SeqCst)
     }
 
-    /// Resolves once the store has every record of `partition` so far; at once when there is no store.
+    /// When calls are acknowledged, unless they say otherwise.
+    pub(super) fn durability(&self) -> Durability {
+        self.settings.durability.unwrap_or_default()
+    }
+
+    /// Resolves once the store has every record of `partition` so far, as safely as the engine acknowledges calls; at once
+    /// when there is no store.
     pub(super) async fn log_flushed(&self, partition: PartitionId) -> Result<(), CallError> {
-        if self.store.is_none() {
+        if self.ownership.is_none() {
             return Ok(());
         }
-        let cell = &self.cells[usize::from(partition.0)];
-        let end = cell.lock().log.end();
-        cell.progress.reached(end).await
+        let at = usize::from(partition.0);
+        let end = self.cells[at].lock().log.end();
+        self.reached(at, end, self.durability().max(Durability::Logged)).await
+    }
+
+    /// Resolves once the records of partition `at` below `end` are as durable as `level`.
+    pub(super) async fn reached(&self, at: usize, end: u64, level: Durability) -> Result<(), CallError> {
+        let cell = &self.cells[at];
+        cell.want(level, end);
+        cell.progress.reached(end, level).await
     }
 
     /// The earliest instant at which any partition has something to do.

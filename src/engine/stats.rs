@@ -3,8 +3,13 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
+
 use super::Engine;
-use super::shared::new_lateness_histogram;
+use super::cell::new_histogram;
+use super::health::StoreState;
+use super::ownership::Ownership;
+use super::shared::Shared;
 
 /// An engine's figures at one moment. Counts are since the engine started.
 #[derive(Clone, Debug, Default)]
@@ -38,10 +43,39 @@ pub struct Stats {
     pub log_pending: u64,
     /// Whether the store takes the engine's records; `true` without a store.
     pub is_store_healthy: bool,
+    /// How the store does; `None` without one.
+    pub store: Option<StoreStats>,
+    /// Jobs that the restart found too overdue to fire: see [`Misfire`](crate::Misfire).
+    pub skipped: u64,
     /// How often the wall clock was set.
     pub clock_steps: u64,
     /// How often the driver woke.
     pub driver_wakes: u64,
+}
+
+/// How an engine's store does.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct StoreStats {
+    /// What its answers amount to.
+    pub state: StoreState,
+    /// The last error, whether or not it has passed.
+    pub last_error: Option<String>,
+    /// The name under which the engine holds its leases.
+    pub owner: String,
+    /// For how much longer the engine can prove that it is the owner, of the partition where that is least; `None` where it
+    /// needs no proof. Zero: it cannot, and fires nothing.
+    pub lease_left: Option<Duration>,
+    /// From a change to the store's word for it, batch by batch.
+    pub commit_delay: Lateness,
+    /// Snapshots taken since the start.
+    pub snapshots: u64,
+    /// Records logged since the last snapshots.
+    pub log_records: u64,
+    /// How often the store was found to have lost what it had acknowledged.
+    pub incidents: u64,
+    /// What the last of them was.
+    pub last_incident: Option<String>,
 }
 
 /// A distribution of lateness. Percentiles are exact to about one in a hundred; a lateness below a microsecond counts as
@@ -88,7 +122,7 @@ impl Engine {
     pub fn stats(&self) -> Stats {
         let shared = &self.shared;
         let mut stats = Stats { is_store_healthy: true, ..Stats::default() };
-        let mut lateness_us = new_lateness_histogram();
+        let (mut lateness_us, mut commit_us) = (new_histogram(), new_histogram());
         for cell in &shared.cells {
             let owned = cell.lock();
             let counts = owned.partition.counts();
@@ -97,21 +131,18 @@ impl Engine {
             stats.scheduled += counts.scheduled;
             stats.rescheduled += counts.rescheduled;
             stats.cancelled += counts.cancelled;
+            stats.skipped += counts.skipped;
             let log_end = owned.log.end();
             // The bounds are the same, so nothing can fail to fit.
             let _ = lateness_us.add(&owned.lateness_us);
+            let _ = commit_us.add(&owned.commit_us);
             drop(owned);
             stats.log_pending += log_end.saturating_sub(cell.progress.durable());
             stats.is_store_healthy &= !cell.progress.is_ended();
         }
-        let at = |percentile| Duration::from_micros(lateness_us.value_at_quantile(percentile));
-        stats.lateness = Lateness {
-            count: lateness_us.len(),
-            p50: at(0.5),
-            p99: at(0.99),
-            p999: at(0.999),
-            max: Duration::from_micros(lateness_us.max()),
-        };
+        stats.lateness = Lateness::of(&lateness_us);
+        stats.store = shared.ownership.as_ref().map(|ownership| ownership.stats(shared, &commit_us));
+        stats.is_store_healthy &= stats.store.as_ref().is_none_or(|store| store.state == StoreState::Healthy);
         for queue in shared.queues.iter() {
             let queue = QueueStats {
                 name: queue.name.as_str().to_owned(),
@@ -133,5 +164,39 @@ impl Engine {
         stats.clock_steps = shared.clock_steps.load(Relaxed);
         stats.driver_wakes = shared.driver_wakes.load(Relaxed);
         stats
+    }
+}
+
+impl Lateness {
+    fn of(us: &Histogram<u64>) -> Self {
+        let at = |percentile| Duration::from_micros(us.value_at_quantile(percentile));
+        Lateness {
+            count: us.len(),
+            p50: at(0.5),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: Duration::from_micros(us.max()),
+        }
+    }
+}
+
+impl Ownership {
+    fn stats(&self, shared: &Shared, commit_us: &Histogram<u64>) -> StoreStats {
+        let now = shared.clock.now().mono;
+        let left = (0..shared.cells.len()).filter_map(|at| self.proved_until(at));
+        let (incidents, last_incident) = self.health.incidents();
+        let log_records =
+            |cell: &super::cell::Cell| cell.progress.durable().saturating_sub(cell.last_snapshot().0);
+        StoreStats {
+            state: if self.lost().is_some() { StoreState::Lost } else { self.health.state() },
+            last_error: self.health.last_error(),
+            owner: self.claim.owner.to_string(),
+            lease_left: left.min().map(|until| Duration::from_micros(until.micros_since(now))),
+            commit_delay: Lateness::of(commit_us),
+            snapshots: self.health.snapshots.load(Relaxed),
+            log_records: shared.cells.iter().map(log_records).sum(),
+            incidents,
+            last_incident,
+        }
     }
 }

@@ -102,4 +102,14 @@ impl Record {
             | Record::Skipped { id, .. } => *id,
         }
     }
+
+    /// About how many bytes it takes in a log, rounded up.
+    pub(crate) fn weight(&self) -> usize {
+        /// Ids, times and lengths.
+        const FIXED: usize = 40;
+        match self {
+            Record::Scheduled(job) => FIXED + job.key.as_str().len() + job.payload.len(),
+            _ => FIXED / 2,
+        }
+    }
 }

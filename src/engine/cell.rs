@@ -1,0 +1,124 @@
+//! A partition as the engine holds it: behind its lock, with what is published of it beside.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
+
+use hdrhistogram::Histogram;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+
+use super::log::{LogBuffer, LogProgress};
+use super::snapshots::LastSnapshot;
+use crate::partition::{MonoTime, Partition, Timestamp, Wake};
+use crate::store::Durability;
+
+/// A partition and what is published of it. Aligned so that the locks of two do not share a cache line.
+#[repr(align(128))]
+pub(super) struct Cell {
+    owned: Mutex<Owned>,
+    /// [`Wake`] as last published: `i64::MAX` and `u64::MAX` for never.
+    wall_hint: AtomicI64,
+    mono_hint: AtomicU64,
+    pub(super) is_log_full: AtomicBool,
+    pub(super) progress: LogProgress,
+    /// Wakes the partition's committer.
+    pub(super) flush: Notify,
+    /// Somebody waits for records below these to be on the store's disk, with its replicas.
+    wanted: [AtomicU64; 2],
+    /// Held by whoever takes a snapshot.
+    pub(super) snapshots: tokio::sync::Mutex<()>,
+    last_snapshot: Mutex<LastSnapshot>,
+}
+
+/// What a partition's lock guards.
+pub(super) struct Owned {
+    pub(super) partition: Partition,
+    pub(super) log: LogBuffer,
+    pub(super) lateness_us: Histogram<u64>,
+    /// From a record to the store's word for it.
+    pub(super) commit_us: Histogram<u64>,
+}
+
+impl Cell {
+    pub(super) fn new(partition: Partition, next_record: u64, last_snapshot: LastSnapshot) -> Self {
+        Cell {
+            owned: Mutex::new(Owned {
+                partition,
+                log: LogBuffer::new(next_record),
+                lateness_us: new_histogram(),
+                commit_us: new_histogram(),
+            }),
+            wall_hint: AtomicI64::new(i64::MIN),
+            mono_hint: AtomicU64::new(0),
+            is_log_full: AtomicBool::new(false),
+            progress: LogProgress::new(next_record),
+            flush: Notify::new(),
+            wanted: Default::default(),
+            snapshots: tokio::sync::Mutex::default(),
+            last_snapshot: Mutex::new(last_snapshot),
+        }
+    }
+
+    /// When the partition next has something to do, as last published.
+    pub(super) fn wake(&self) -> Wake {
+        let (wall, mono) = (self.wall_hint.load(SeqCst), self.mono_hint.load(SeqCst));
+        Wake {
+            wall: (wall != i64::MAX).then_some(Timestamp::from_micros(wall)),
+            mono: (mono != u64::MAX).then_some(MonoTime::from_micros(mono)),
+        }
+    }
+
+    pub(super) fn publish(&self, wake: Wake) {
+        let wall = wake.wall.map_or(i64::MAX, Timestamp::as_micros);
+        let mono = wake.mono.map_or(u64::MAX, MonoTime::as_micros);
+        // Stores of this order are dear, and most calls change nothing.
+        if self.wall_hint.load(SeqCst) != wall {
+            self.wall_hint.store(wall, SeqCst);
+        }
+        if self.mono_hint.load(SeqCst) != mono {
+            self.mono_hint.store(mono, SeqCst);
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Owned> {
+        self.owned.lock()
+    }
+
+    /// Somebody waits for records below `end` to be as durable as `level`.
+    pub(super) fn want(&self, level: Durability, end: u64) {
+        if let Some(wanted) = self.wish(level) {
+            wanted.fetch_max(end, SeqCst);
+            self.flush.notify_one();
+        }
+    }
+
+    pub(super) fn wanted(&self, level: Durability) -> u64 {
+        self.wish(level).map_or(0, |wanted| wanted.load(SeqCst))
+    }
+
+    /// What is to be had without asking has no place.
+    fn wish(&self, level: Durability) -> Option<&AtomicU64> {
+        match level {
+            Durability::Memory | Durability::Logged => None,
+            Durability::Fsync => Some(&self.wanted[0]),
+            Durability::Replicated => Some(&self.wanted[1]),
+        }
+    }
+
+    /// Up to which record the last snapshot covers the log, and when it was taken.
+    pub(super) fn last_snapshot(&self) -> (u64, MonoTime) {
+        let last = self.last_snapshot.lock();
+        (last.covered, last.at)
+    }
+
+    pub(super) fn snapshotted(&self, covered: u64, at: MonoTime) {
+        *self.last_snapshot.lock() = LastSnapshot { covered, at };
+    }
+}
+
+/// Two significant digits, from a microsecond to ten hours and, past that, as ten hours: about 20 KiB.
+pub(super) fn new_histogram() -> Histogram<u64> {
+    let histogram = Histogram::new_with_bounds(1, HISTOGRAM_MAX_US, 2);
+    histogram.expect("the bounds are constants within hdrhistogram's limits")
+}
+
+pub(super) const HISTOGRAM_MAX_US: u64 = 36_000_000_000;

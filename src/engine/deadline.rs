@@ -1,0 +1,49 @@
+//! Commits that have waited too long for the store: a task that ends their waiting.
+//!
+//! It keeps marks of how far each log had come at a time, and gives up what is older than the deadline, to a sixteenth
+//! of it. A timer for each commit would cost each of them; this costs nobody anything.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::shared::{Shared, Stage};
+use crate::partition::MonoTime;
+
+/// Looks in the time of a deadline.
+const LOOKS: u32 = 16;
+
+pub(super) fn start(shared: &Arc<Shared>) {
+    let shared = Arc::clone(shared);
+    let runtime = shared.runtime.clone();
+    runtime.spawn(async move {
+        tokio::select! {
+            () = shared.life.reached(Stage::Abandoned) => {}
+            () = watch(&shared) => {}
+        }
+    });
+}
+
+async fn watch(shared: &Shared) {
+    let deadline = shared.settings.commit_deadline;
+    let deadline_us = u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX);
+    let mut marks: Vec<VecDeque<(MonoTime, u64)>> = shared.cells.iter().map(|_| VecDeque::new()).collect();
+    loop {
+        tokio::time::sleep(deadline / LOOKS).await;
+        let now = shared.clock.now().mono;
+        for (cell, marks) in shared.cells.iter().zip(&mut marks) {
+            let end = cell.lock().log.end();
+            let is_new = marks.back().map_or_else(|| end > cell.progress.durable(), |&(_, last)| end > last);
+            if is_new {
+                marks.push_back((now, end));
+            }
+            while let Some(&(since, end)) = marks.front() {
+                if now.micros_since(since) < deadline_us {
+                    break;
+                }
+                marks.pop_front();
+                // What has been confirmed is past caring.
+                cell.progress.expire(end);
+            }
+        }
+    }
+}

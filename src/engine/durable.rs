@@ -1,0 +1,97 @@
+//! What a builder is told of the store: durability, ownership, snapshots, and what is overdue after a restart.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::builder::Builder;
+use super::restore::RestoreProgress;
+use crate::store::{Durability, Store};
+
+impl Builder {
+    /// Where records are kept. Without a store a restart forgets everything.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// When calls are acknowledged, unless they say otherwise. [`Durability::Logged`] with a store, and
+    /// [`Durability::Memory`] without, if this is not called.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.settings.durability = Some(durability);
+        self
+    }
+
+    /// How many records a partition may have waiting for the store before calls are refused: 100,000 if this is not
+    /// called.
+    pub fn log_records_max(mut self, records: usize) -> Self {
+        self.settings.log_records_max = records;
+        self
+    }
+
+    /// How many bytes of records a partition may have waiting for the store before calls are refused: 64 MiB if this is
+    /// not called.
+    pub fn log_bytes_max(mut self, bytes: usize) -> Self {
+        self.settings.log_bytes_max = bytes;
+        self
+    }
+
+    /// How long a commit waits for the store before it ends with [`CallError::Unconfirmed`](crate::CallError::Unconfirmed):
+    /// 30 s if this is not called. The change stays in force, and the store gets it when it is back.
+    pub fn commit_deadline(mut self, time: Duration) -> Self {
+        self.settings.commit_deadline = time;
+        self
+    }
+
+    /// For how long a proof that this engine is the owner lasts: 10 s if this is not called, 100 ms to an hour.
+    ///
+    /// An engine that cannot reach its store for about so long stops firing until it can. After a crash the next engine
+    /// waits for so long at most before it takes over.
+    pub fn lease(mut self, term: Duration) -> Self {
+        self.settings.lease = term;
+        self
+    }
+
+    /// Whether the caller vouches that no other engine is ever started on the same jobs. Firing then goes on through an
+    /// outage of the store, however long. An engine that is told that there is another owner stops all the same.
+    pub fn single_owner(mut self, is_single: bool) -> Self {
+        self.settings.is_single_owner = is_single;
+        self
+    }
+
+    /// Whether [`start`](Self::start) waits while another engine owns the jobs, to take over when it ends; it does if this
+    /// is not called. Otherwise it fails at once with [`StartError::Held`](crate::StartError::Held), also after a crash until the dead
+    /// engine's lease has ended.
+    pub fn standby(mut self, waits: bool) -> Self {
+        self.settings.is_standby = waits;
+        self
+    }
+
+    /// For how long [`start`](Self::start) asks a store again that does not answer, or is loading its own data: 5 s if this
+    /// is not called.
+    pub fn start_patience(mut self, time: Duration) -> Self {
+        self.settings.start_patience = time;
+        self
+    }
+
+    /// When snapshots are taken: after so much time, if anything was logged, or after so many records of a partition (or
+    /// as many as it has jobs, if that is more). Ten minutes and 100,000 if this is not called.
+    pub fn snapshot_every(mut self, time: Duration, records: u64) -> Self {
+        self.settings.snapshots.every = time;
+        self.settings.snapshots.records = records;
+        self
+    }
+
+    /// How many jobs a second are let go, of those that came due while no engine was there: 100,000 if this is not called;
+    /// 0 for as fast as it goes. They go in order. Jobs that come due from then on do not wait for them.
+    pub fn catch_up_per_second(mut self, jobs: u32) -> Self {
+        self.settings.catch_up_per_second = NonZeroU32::new(jobs);
+        self
+    }
+
+    /// Is told how far the restore has come, while [`start`](Self::start) is at it.
+    pub fn on_restore(mut self, told: impl Fn(RestoreProgress) + Send + Sync + 'static) -> Self {
+        self.told = Some(Arc::new(told));
+        self
+    }
+}

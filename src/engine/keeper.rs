@@ -1,0 +1,126 @@
+//! The keeper: a task that proves the leases, well inside their terms, and gives them back at the end.
+//!
+//! It starts before the partitions are loaded, since a load may take longer than a term. What it learns on the way, that
+//! the store went back in time or that another owns a partition, it passes on to [`Ownership`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::health::Speaker;
+use super::ownership::Ownership;
+use super::shared::{Shared, Stage};
+use crate::store::{Grant, StoreError, StoreErrorClass};
+
+/// Proofs that are asked for in a term. Two may fail, and the third is still in time.
+const PER_TERM: u32 = 4;
+
+/// Ends with what holds it.
+#[derive(Debug)]
+pub(super) struct Keeper(tokio::task::JoinHandle<()>);
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Starts to keep what leases there are and will be.
+pub(super) fn start(ownership: &Arc<Ownership>, runtime: &tokio::runtime::Handle) -> Keeper {
+    let ownership = Arc::clone(ownership);
+    Keeper(runtime.spawn(async move { keep(&ownership, || None).await }))
+}
+
+/// Goes on keeping them for an engine, until its committers have ended.
+pub(super) fn start_for(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
+    let (shared, ownership) = (Arc::clone(shared), Arc::clone(ownership));
+    let runtime = shared.runtime.clone();
+    runtime.spawn(async move {
+        let durable = || Some(shared.cells.iter().map(|cell| cell.progress.durable()).collect());
+        tokio::select! {
+            biased;
+            () = ended(&shared) => {}
+            _ = ownership.until_lost() => {}
+            () = keep(&ownership, durable) => {}
+        }
+        release(&shared, &ownership).await;
+        shared.life.reach(Stage::Released);
+    });
+}
+
+/// Resolves when nobody has anything left to write.
+async fn ended(shared: &Shared) {
+    for cell in &shared.cells {
+        cell.progress.ended().await;
+    }
+}
+
+/// Gives the leases back, unless a handler still runs: another owner would run its job a second time beside it.
+async fn release(shared: &Shared, ownership: &Ownership) {
+    let is_running = shared.life.running.load(std::sync::atomic::Ordering::SeqCst) > 0;
+    if !ownership.has_lease || is_running || ownership.lost().is_some() {
+        return;
+    }
+    let grants = ownership.grants();
+    match tokio::time::timeout(ownership.claim.term, ownership.store.release(&grants)).await {
+        Ok(Ok(())) => tracing::debug!("the leases are given back"),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the leases could not be given back; they run out by themselves")
+        }
+        Err(_elapsed) => {
+            tracing::warn!("the leases could not be given back in time; they run out by themselves")
+        }
+    }
+}
+
+/// `durable` gives how far the store has acknowledged each partition's log, once there is an engine.
+async fn keep(ownership: &Ownership, durable: impl Fn() -> Option<Vec<u64>>) {
+    if !ownership.has_lease {
+        return std::future::pending().await;
+    }
+    let every = ownership.claim.term / PER_TERM;
+    let mut pause = every;
+    loop {
+        tokio::time::sleep(pause).await;
+        let (grants, acknowledged) = (ownership.grants(), durable());
+        pause = match prove(ownership, &grants, acknowledged.as_deref(), every).await {
+            Ok(()) => {
+                ownership.health.recovers(Speaker::Keeper);
+                every
+            }
+            Err(error) => {
+                ownership.health.fails(Speaker::Keeper, &error);
+                every / 4
+            }
+        };
+    }
+}
+
+async fn prove(
+    ownership: &Ownership,
+    grants: &[Grant],
+    acknowledged: Option<&[u64]>,
+    patience: Duration,
+) -> Result<(), StoreError> {
+    let asked_at = ownership.clock.now().mono;
+    let asked = tokio::time::timeout(patience, ownership.store.renew(grants)).await;
+    let answers = asked.map_err(|_| StoreError::retry("the store did not answer in time"))??;
+    let mut all = Ok(());
+    for (grant, answer) in grants.iter().zip(answers) {
+        let at = usize::from(grant.partition.0);
+        match answer {
+            Ok(renewed) => {
+                ownership.proved(grant, asked_at);
+                // Only what was acknowledged before the store was asked can be missed in its answer.
+                if acknowledged.is_some_and(|durable| renewed.tail < durable[at]) {
+                    ownership.found_behind(at);
+                }
+            }
+            Err(error) if error.class == StoreErrorClass::Behind => ownership.found_behind(at),
+            // An answer to a grant that was replaced meanwhile says nothing.
+            Err(_) if ownership.grant(at).is_none_or(|now| now.epoch != grant.epoch) => {}
+            Err(error) if error.class == StoreErrorClass::Fenced => ownership.lose(&error),
+            Err(error) => all = Err(error),
+        }
+    }
+    all
+}

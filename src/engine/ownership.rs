@@ -1,0 +1,236 @@
+//! Whether this engine may fire and write: the leases of its partitions, as far as it can prove them.
+//!
+//! # Rules
+//! - A lease is proved by the store's answer, for a term counted from *before* the request was sent, less an eighth for
+//!   clocks that do not run alike. The store counts it from when the request got there, so it ends later there.
+//! - A partition whose lease is not proved starts no job. The instant is looked at under the partition's lock, by a clock
+//!   that is read there: an owner that was stopped for a while finds out before it starts anything.
+//! - An engine that is told that another owns one of its partitions has lost them all, for good.
+//! - With `single_owner` the user vouches that there is no other: a lease that cannot be proved is complained about, and
+//!   firing goes on. Being told of another owner ends it all the same.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::health::Health;
+use super::shared::Shared;
+use crate::clock::Clock;
+use crate::partition::{MonoTime, PartitionId};
+use crate::store::{Claim, Durability, Grant, Lease, Opened, Owner, Store, StoreError};
+
+pub(super) struct Ownership {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Clock,
+    pub(super) claim: Claim,
+    pub(super) health: Health,
+    /// Whether leases end at all in this store.
+    pub(super) has_lease: bool,
+    pub(super) durability_max: Durability,
+    pub(super) is_single_owner: bool,
+    leases: Box<[LeaseState]>,
+    lost: watch::Sender<Option<StoreError>>,
+    /// Whose leases these are, once it is there.
+    engine: OnceLock<Weak<Shared>>,
+}
+
+struct LeaseState {
+    grant: Mutex<Option<Grant>>,
+    /// The lease is proved up to here, by the monotonic clock. `u64::MAX`: needs no proof.
+    proved_until_us: AtomicU64,
+    /// Found out by whoever wanted to start a job too late; wiped off by the next proof.
+    has_lapsed: AtomicBool,
+    /// Whether the store was found to have less than it acknowledged.
+    is_behind: AtomicBool,
+}
+
+impl Ownership {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        claim: Claim,
+        opened: Opened,
+        is_single_owner: bool,
+    ) -> Self {
+        let lease = || LeaseState {
+            grant: Mutex::new(None),
+            proved_until_us: AtomicU64::new(0),
+            has_lapsed: AtomicBool::new(false),
+            is_behind: AtomicBool::new(false),
+        };
+        Ownership {
+            store,
+            clock,
+            leases: (0..claim.partitions).map(|_| lease()).collect(),
+            claim,
+            health: Health::default(),
+            has_lease: opened.has_lease,
+            durability_max: opened.durability_max,
+            is_single_owner,
+            lost: watch::Sender::new(None),
+            engine: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn serves(&self, engine: Weak<Shared>) {
+        let is_first = self.engine.set(engine).is_ok();
+        debug_assert!(is_first, "leases are those of one engine");
+    }
+
+    fn engine(&self) -> Option<Arc<Shared>> {
+        self.engine.get()?.upgrade()
+    }
+
+    /// What the owner writes with.
+    pub(super) fn grant(&self, at: usize) -> Option<Grant> {
+        self.leases[at].grant.lock().clone()
+    }
+
+    pub(super) fn grants(&self) -> Vec<Grant> {
+        self.leases.iter().filter_map(|lease| lease.grant.lock().clone()).collect()
+    }
+
+    /// Asks for the lease of a partition, and keeps it.
+    pub(super) async fn acquire(&self, at: usize) -> Result<Lease, StoreError> {
+        let epoch_after = self.grant(at).map_or(0, |grant| grant.epoch);
+        let claim = Claim { epoch_after, ..self.claim.clone() };
+        let asked_at = self.clock.now().mono;
+        let lease = self.store.acquire(PartitionId(at as u16), &claim).await?;
+        *self.leases[at].grant.lock() = Some(lease.grant.clone());
+        self.proved(&lease.grant, asked_at);
+        Ok(lease)
+    }
+
+    /// The lease of `grant` was proved by an answer to what was asked at `asked_at`.
+    pub(super) fn proved(&self, grant: &Grant, asked_at: MonoTime) {
+        let at = usize::from(grant.partition.0);
+        let lease = &self.leases[at];
+        if lease.grant.lock().as_ref().is_none_or(|now| now.epoch != grant.epoch) {
+            return;
+        }
+        // Time that a test moves has nothing to do with the store's.
+        let until = if self.has_lease && !self.is_single_owner && self.clock.is_real() {
+            asked_at.saturating_add_micros(trusted_us(grant.term)).as_micros()
+        } else {
+            u64::MAX
+        };
+        lease.proved_until_us.fetch_max(until, SeqCst);
+        if lease.has_lapsed.swap(false, SeqCst) {
+            tracing::info!(partition = at, "the lease is proved again; firing goes on");
+            if let Some(engine) = self.engine() {
+                engine.call_all();
+            }
+        }
+    }
+
+    /// Until when the lease of a partition is proved; `None` if it needs no proof.
+    pub(super) fn proved_until(&self, at: usize) -> Option<MonoTime> {
+        let until = self.leases[at].proved_until_us.load(SeqCst);
+        (until != u64::MAX).then_some(MonoTime::from_micros(until))
+    }
+
+    /// Whether a job of the partition may be started at `now`, which was read under the partition's lock.
+    pub(super) fn may_fire(&self, at: usize, now: MonoTime) -> bool {
+        let lease = &self.leases[at];
+        if now.as_micros() < lease.proved_until_us.load(SeqCst) {
+            return true;
+        }
+        if !lease.has_lapsed.swap(true, SeqCst) {
+            tracing::warn!(partition = at, "the lease cannot be proved; firing stands still until it is");
+            // Proved in between: what wiped the mark off did so before it was set.
+            if now.as_micros() < lease.proved_until_us.load(SeqCst) {
+                lease.has_lapsed.store(false, SeqCst);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether the lease was found to have lapsed, and not been proved since. Reads no clock.
+    pub(super) fn has_lapsed(&self, at: usize) -> bool {
+        self.leases[at].has_lapsed.load(SeqCst)
+    }
+
+    /// The store has less of a partition than it acknowledged: its committer has to write everything anew.
+    pub(super) fn found_behind(&self, at: usize) {
+        if !self.leases[at].is_behind.swap(true, SeqCst)
+            && let Some(engine) = self.engine()
+        {
+            engine.cells[at].flush.notify_one();
+        }
+    }
+
+    pub(super) fn is_behind(&self, at: usize) -> bool {
+        self.leases[at].is_behind.load(SeqCst)
+    }
+
+    pub(super) fn is_in_step(&self, at: usize) {
+        self.leases[at].is_behind.store(false, SeqCst);
+    }
+
+    /// Another owns a partition: from here on nothing is fired or written.
+    pub(super) fn lose(&self, error: &StoreError) {
+        let is_first = self.lost.send_if_modified(|lost| {
+            let is_first = lost.is_none();
+            lost.get_or_insert_with(|| error.clone());
+            is_first
+        });
+        for lease in &self.leases {
+            lease.proved_until_us.store(0, SeqCst);
+        }
+        if is_first {
+            tracing::error!(owner = %self.claim.owner, %error, "this engine is no longer the owner; it fires and writes nothing more");
+            metrics::gauge!("reveille_is_owner").set(0.0);
+            if let Some(engine) = self.engine() {
+                engine.stop();
+            }
+        }
+    }
+
+    /// Why the engine is no longer the owner, if it is not.
+    pub(super) fn lost(&self) -> Option<StoreError> {
+        self.lost.borrow().clone()
+    }
+
+    /// Resolves when it is no longer the owner.
+    pub(super) async fn until_lost(&self) -> StoreError {
+        let mut lost = self.lost.subscribe();
+        match lost.wait_for(Option::is_some).await.map(|lost| lost.clone()) {
+            Ok(Some(error)) => error,
+            // It cannot be closed: the sender is right here.
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+/// For how long an owner relies on a lease of this term.
+fn trusted_us(term: Duration) -> u64 {
+    let us = u64::try_from(term.as_micros()).unwrap_or(u64::MAX);
+    us - us / 8
+}
+
+/// A name that no other engine has: host, process, and a random number.
+pub(super) fn new_owner() -> Owner {
+    let host = host_name();
+    Owner::new(format!("{host}:{}:{:016x}", std::process::id(), random()))
+}
+
+#[cfg(target_os = "linux")]
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn host_name() -> String {
+    std::env::var("HOSTNAME").unwrap_or_else(|_| "host".to_owned())
+}
+
+/// The standard library seeds its hashers from the system's randomness.
+#[allow(clippy::disallowed_methods, reason = "two owners must not have one name")]
+fn random() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0u8)
+}

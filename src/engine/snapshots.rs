@@ -1,0 +1,175 @@
+//! Snapshots behind the live engine: by the length of the log, by age, and on demand.
+//!
+//! The job table is read in slices, each in a short hold of the partition's lock, while jobs come and go and fire. The
+//! image is therefore fuzzy; `store::Loaded` says why that is enough. It is published once the store has every record
+//! that came to be while it was read.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::Engine;
+use super::health::Speaker;
+use super::ownership::Ownership;
+use super::shared::{Shared, Stage};
+use crate::partition::MonoTime;
+use crate::store::{SnapshotBegin, SnapshotInfo, SnapshotWriter, StoreError, StoreErrorClass};
+
+/// Slots of the job table that are read in one hold of the lock: some tens of microseconds.
+const SLICE: usize = 256;
+
+/// How often it is looked whether a snapshot is due.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// When snapshots are taken by themselves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SnapshotPolicy {
+    /// After so many records of a partition, or as many as it has jobs if that is more: so the work of writing a snapshot
+    /// is in proportion to that of writing the log.
+    pub(super) records: u64,
+    /// After so long, if anything was logged.
+    pub(super) every: Duration,
+}
+
+impl Default for SnapshotPolicy {
+    fn default() -> Self {
+        SnapshotPolicy { records: 100_000, every: Duration::from_secs(600) }
+    }
+}
+
+/// Starts to take snapshots where they are due.
+pub(super) fn start(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
+    let (shared, ownership) = (Arc::clone(shared), Arc::clone(ownership));
+    let runtime = shared.runtime.clone();
+    runtime.spawn(async move {
+        let stopping = shared.life.reached(Stage::Stopping);
+        tokio::select! {
+            () = stopping => {}
+            () = take_due(&shared, &ownership) => {}
+        }
+    });
+}
+
+async fn take_due(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        for at in 0..shared.cells.len() {
+            if !is_due(shared, at) {
+                continue;
+            }
+            match take(shared, ownership, at).await {
+                Ok(Some(info)) => {
+                    ownership.health.recovers(Speaker::Snapshots);
+                    tracing::debug!(partition = at, jobs = info.jobs, bytes = info.bytes, "snapshot");
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    ownership.health.fails(Speaker::Snapshots, &error);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn is_due(shared: &Shared, at: usize) -> bool {
+    let cell = &shared.cells[at];
+    let (covered, since) = cell.last_snapshot();
+    let (durable, live) = (cell.progress.durable(), cell.lock().partition.live() as u64);
+    let policy = shared.settings.snapshots;
+    let records = durable.saturating_sub(covered);
+    let age_us = shared.clock.now().mono.micros_since(since);
+    let is_old = u128::from(age_us) >= policy.every.as_micros();
+    records >= policy.records.max(live) || (records > 0 && is_old)
+}
+
+/// Takes a snapshot of a partition. `None` if the store keeps its state in another way.
+pub(super) async fn take(
+    shared: &Arc<Shared>,
+    ownership: &Ownership,
+    at: usize,
+) -> Result<Option<SnapshotInfo>, StoreError> {
+    let cell = &shared.cells[at];
+    let _only = cell.snapshots.lock().await;
+    let Some(grant) = ownership.grant(at) else { return Ok(None) };
+    let begin = {
+        let owned = cell.lock();
+        SnapshotBegin {
+            covered: owned.log.end(),
+            next_sequence: owned.partition.image().next_sequence, /* SHIM */
+            replaces_log: false,
+        }
+    };
+    let Some(mut writer) = ownership.store.snapshot(&grant, begin).await? else { return Ok(None) };
+    let complete = write_slices(shared, at, &mut *writer).await?;
+    if let Err(error) = cell.progress.reached_at_last(complete).await {
+        return Err(StoreError::new(StoreErrorClass::Retry, error.to_string()));
+    }
+    let info = writer.publish(complete).await?;
+    cell.snapshotted(begin.covered, shared.clock.now().mono);
+    ownership.health.snapshots.fetch_add(1, Relaxed);
+    metrics::counter!("reveille_snapshots_total").increment(1);
+    Ok(Some(info))
+}
+
+/// Writes every job of a partition. Returns the sequence after the last record that had come to be by then.
+pub(super) async fn write_slices(
+    shared: &Arc<Shared>,
+    at: usize,
+    writer: &mut dyn SnapshotWriter,
+) -> Result<u64, StoreError> {
+    let mut from = 0;
+    loop {
+        let (slice, end) = {
+            let owned = shared.cells[at].lock();
+            (crate::engine::snapshots::shim(&owned.partition, from, SLICE), owned.log.end()) // SHIM
+        };
+        writer.write(slice.image).await?;
+        match slice.next {
+            Some(next) => from = next,
+            None => return Ok(end),
+        }
+        // Others of the runtime have a turn, the handlers above all.
+        tokio::task::yield_now().await;
+    }
+}
+
+impl Engine {
+    /// Takes a snapshot of every partition now, one after another, while jobs go on firing: a restore from it has next to
+    /// no log to replay. Snapshots are also taken by themselves; see
+    /// [`Builder::snapshot_every`](crate::Builder::snapshot_every). O(jobs).
+    ///
+    /// Returns what was written, in all partitions; zeros without a store, or with one that keeps its state in another
+    /// way.
+    ///
+    /// # Errors
+    /// When the store did not take it. The one before it stays in force.
+    pub async fn snapshot(&self) -> Result<SnapshotInfo, StoreError> {
+        let mut all = SnapshotInfo::default();
+        let Some(ownership) = &self.shared.ownership else { return Ok(all) };
+        for at in 0..self.shared.cells.len() {
+            let info = take(&self.shared, ownership, at).await?.unwrap_or_default();
+            all.jobs += info.jobs;
+            all.fired += info.fired;
+            all.chunks += info.chunks;
+            all.bytes += info.bytes;
+        }
+        Ok(all)
+    }
+}
+
+/// The log up to where the last snapshot covers it, and when that was.
+#[derive(Debug, Default)]
+pub(super) struct LastSnapshot {
+    pub(super) covered: u64,
+    pub(super) at: MonoTime,
+}
+
+// SHIM
+pub(super) struct Shim {
+    image: crate::partition::Image,
+    next: Option<u32>,
+}
+pub(super) fn shim(partition: &crate::partition::Partition, _: u32, _: usize) -> Shim {
+    Shim { image: partition.image(), next: None }
+}
