@@ -85,10 +85,18 @@ impl Cell {
 
     /// Somebody waits for records below `end` to be as durable as `level`.
     pub(super) fn want(&self, level: Durability, end: u64) {
-        if let Some(wanted) = self.wish(level) {
-            wanted.fetch_max(end, SeqCst);
+        if self.note_wish(level, end) {
             self.flush.notify_one();
         }
+    }
+
+    /// As [`want`](Self::want), by the committer itself. Returns whether there is anything to ask for.
+    pub(super) fn note_wish(&self, level: Durability, end: u64) -> bool {
+        let wish = self.wish(level);
+        wish.inspect(|wanted| {
+            wanted.fetch_max(end, SeqCst);
+        });
+        wish.is_some()
     }
 
     pub(super) fn wanted(&self, level: Durability) -> u64 {

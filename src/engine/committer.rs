@@ -118,6 +118,11 @@ impl Committer {
                 }
             }
             self.fill();
+            if is_last {
+                // What nobody has asked for yet: a shutdown will.
+                let end = shared.cells[self.at].lock().log.end();
+                shared.cells[self.at].note_wish(shared.durability(), end);
+            }
             self.sync();
             let is_idle = self.window.is_empty() && self.syncing.is_none();
             let cell = &shared.cells[self.at];

@@ -67,6 +67,13 @@ impl Builder {
         self
     }
 
+    /// Takes the jobs from an engine that is alive, without waiting for it: it fires and writes nothing from then on. For an
+    /// operator who knows why.
+    pub fn take_over(mut self, by_force: bool) -> Self {
+        self.settings.takes_over = by_force;
+        self
+    }
+
     /// For how long [`start`](Self::start) asks a store again that does not answer, or is loading its own data: 5 s if this
     /// is not called.
     pub fn start_patience(mut self, time: Duration) -> Self {

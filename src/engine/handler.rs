@@ -95,6 +95,17 @@ impl Job {
         serde_json::from_slice(self.started.payload.as_bytes())
     }
 
+    /// A number that is higher for every engine that takes the job's partition over: what a handler changes elsewhere can
+    /// refuse what comes with a lower one, and so keep out an engine that was taken for dead. 0 without a store.
+    pub fn epoch(&self) -> u64 {
+        let at = usize::from(self.started.handle.partition().0);
+        self.shared
+            .ownership
+            .as_ref()
+            .and_then(|ownership| ownership.grant(at))
+            .map_or(0, |grant| grant.epoch)
+    }
+
     /// The engine that fired it: a handler may schedule, move and cancel, its own key included.
     pub fn engine(&self) -> Engine {
         Engine::borrowed(Arc::clone(&self.shared))

@@ -107,6 +107,9 @@ async fn prove(
     let mut all = Ok(());
     for (grant, answer) in grants.iter().zip(answers) {
         let at = usize::from(grant.partition.0);
+        if !ownership.is_current(grant) {
+            continue;
+        }
         match answer {
             Ok(renewed) => {
                 ownership.proved(grant, asked_at);
@@ -116,8 +119,6 @@ async fn prove(
                 }
             }
             Err(error) if error.class == StoreErrorClass::Behind => ownership.found_behind(at),
-            // An answer to a grant that was replaced meanwhile says nothing.
-            Err(_) if ownership.grant(at).is_none_or(|now| now.epoch != grant.epoch) => {}
             Err(error) if error.class == StoreErrorClass::Fenced => ownership.lose(&error),
             Err(error) => all = Err(error),
         }

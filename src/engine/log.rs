@@ -179,20 +179,24 @@ impl LogProgress {
         let _ = self.0.subscribe().wait_for(|progress| progress.ended.is_some()).await;
     }
 
-    /// Resolves once the store has every record below `end`, however long that takes.
-    pub(super) async fn reached_at_last(&self, end: u64) -> Result<(), CallError> {
-        let mut progress = self.0.subscribe();
-        match progress.wait_for(|at| at.durable >= end || at.ended.is_some()).await {
-            Ok(at) if at.durable >= end => Ok(()),
-            Ok(at) => Err(at.ended.clone().unwrap_or(CallError::Interrupted)),
-            Err(_closed) => Err(CallError::Interrupted),
-        }
+    /// Resolves once every record below `end` is as durable as `level`, or has waited for longer than a call is to wait.
+    pub(super) async fn reached(&self, end: u64, level: Durability) -> Result<(), CallError> {
+        self.reached_or(end, level, |at| at.expired >= end).await
     }
 
-    /// Resolves once every record below `end` is as durable as `level`.
-    pub(super) async fn reached(&self, end: u64, level: Durability) -> Result<(), CallError> {
+    /// Resolves once every record below `end` is as durable as `level`, however long that takes.
+    pub(super) async fn reached_at_last(&self, end: u64, level: Durability) -> Result<(), CallError> {
+        self.reached_or(end, level, |_| false).await
+    }
+
+    async fn reached_or(
+        &self,
+        end: u64,
+        level: Durability,
+        is_enough: impl Fn(&Progress) -> bool,
+    ) -> Result<(), CallError> {
         let mut progress = self.0.subscribe();
-        let is_over = |at: &Progress| at.at(level) >= end || at.ended.is_some() || at.expired >= end;
+        let is_over = |at: &Progress| at.at(level) >= end || at.ended.is_some() || is_enough(at);
         let Ok(at) = progress.wait_for(is_over).await else { return Err(CallError::Interrupted) };
         if at.at(level) >= end {
             return Ok(());

@@ -45,6 +45,9 @@ struct LeaseState {
     has_lapsed: AtomicBool,
     /// Whether the store was found to have less than it acknowledged.
     is_behind: AtomicBool,
+    /// Whether a claim is under way, or has been and its answer was lost: what the store says of the grant from before it
+    /// means nothing.
+    is_claiming: AtomicBool,
 }
 
 impl Ownership {
@@ -60,6 +63,7 @@ impl Ownership {
             proved_until_us: AtomicU64::new(0),
             has_lapsed: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
+            is_claiming: AtomicBool::new(false),
         };
         Ownership {
             store,
@@ -95,11 +99,15 @@ impl Ownership {
 
     /// Asks for the lease of a partition, and keeps it.
     pub(super) async fn acquire(&self, at: usize) -> Result<Lease, StoreError> {
-        let epoch_after = self.grant(at).map_or(0, |grant| grant.epoch);
-        let claim = Claim { epoch_after, ..self.claim.clone() };
+        self.leases[at].is_claiming.store(true, SeqCst);
+        let had = self.grant(at);
+        // By force once, at the start: an owner that claims again must find out that there is another.
+        let by_force = self.claim.by_force && had.is_none();
+        let claim = Claim { epoch_after: had.map_or(0, |grant| grant.epoch), by_force, ..self.claim.clone() };
         let asked_at = self.clock.now().mono;
         let lease = self.store.acquire(PartitionId(at as u16), &claim).await?;
         *self.leases[at].grant.lock() = Some(lease.grant.clone());
+        self.leases[at].is_claiming.store(false, SeqCst);
         self.proved(&lease.grant, asked_at);
         Ok(lease)
     }
@@ -112,14 +120,14 @@ impl Ownership {
             return;
         }
         // Time that a test moves has nothing to do with the store's.
-        let until = if self.has_lease && !self.is_single_owner && self.clock.is_real() {
+        let until = if self.has_lease && self.clock.is_real() {
             asked_at.saturating_add_micros(trusted_us(grant.term)).as_micros()
         } else {
             u64::MAX
         };
         lease.proved_until_us.fetch_max(until, SeqCst);
         if lease.has_lapsed.swap(false, SeqCst) {
-            tracing::info!(partition = at, "the lease is proved again; firing goes on");
+            tracing::info!(partition = at, "the lease is proved again");
             if let Some(engine) = self.engine() {
                 engine.call_all();
             }
@@ -138,6 +146,15 @@ impl Ownership {
         if now.as_micros() < lease.proved_until_us.load(SeqCst) {
             return true;
         }
+        if self.is_single_owner {
+            if !lease.has_lapsed.swap(true, SeqCst) {
+                tracing::warn!(
+                    partition = at,
+                    "the lease cannot be proved; firing goes on, as the single owner"
+                );
+            }
+            return self.lost.borrow().is_none();
+        }
         if !lease.has_lapsed.swap(true, SeqCst) {
             tracing::warn!(partition = at, "the lease cannot be proved; firing stands still until it is");
             // Proved in between: what wiped the mark off did so before it was set.
@@ -151,7 +168,15 @@ impl Ownership {
 
     /// Whether the lease was found to have lapsed, and not been proved since. Reads no clock.
     pub(super) fn has_lapsed(&self, at: usize) -> bool {
-        self.leases[at].has_lapsed.load(SeqCst)
+        !self.is_single_owner && self.leases[at].has_lapsed.load(SeqCst)
+    }
+
+    /// Whether `grant` is still what the owner writes with, and no claim is under way: only then does it matter what the
+    /// store says of it.
+    pub(super) fn is_current(&self, grant: &Grant) -> bool {
+        let at = usize::from(grant.partition.0);
+        !self.leases[at].is_claiming.load(SeqCst)
+            && self.grant(at).is_some_and(|now| now.epoch == grant.epoch)
     }
 
     /// The store has less of a partition than it acknowledged: its committer has to write everything anew.

@@ -113,7 +113,7 @@ pub(super) async fn from(
         partitions: settings.partitions,
         term: settings.lease,
         epoch_after: 0,
-        by_force: false,
+        by_force: settings.takes_over,
     };
     let ownership = Ownership::new(store, base.clock.clone(), claim, opened, settings.is_single_owner);
     let ownership = Arc::new(ownership);

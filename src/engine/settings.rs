@@ -27,6 +27,8 @@ pub(super) struct Settings {
     pub(super) lease: Duration,
     /// Whether the user vouches that there is no other owner.
     pub(super) is_single_owner: bool,
+    /// Whether to take the jobs from an owner that is alive.
+    pub(super) takes_over: bool,
     /// Whether to wait for another owner to go.
     pub(super) is_standby: bool,
     /// For how long a store that does not answer is asked again at the start.
@@ -57,6 +59,7 @@ impl Default for Settings {
             lease: LEASE_DEFAULT,
             is_single_owner: false,
             is_standby: true,
+            takes_over: false,
             start_patience: Duration::from_secs(5),
             snapshots: SnapshotPolicy::default(),
             catch_up_per_second: NonZeroU32::new(100_000),

@@ -332,18 +332,20 @@ impl Shared {
         self.settings.durability.unwrap_or_default()
     }
 
-    /// Resolves once the store has every record of `partition` so far, as safely as the engine acknowledges calls; at once
-    /// when there is no store.
+    /// Resolves once the store has every record of `partition` so far, as safely as the engine acknowledges calls, however
+    /// long that takes; at once when there is no store.
     pub(super) async fn log_flushed(&self, partition: PartitionId) -> Result<(), CallError> {
         if self.ownership.is_none() {
             return Ok(());
         }
         let at = usize::from(partition.0);
         let end = self.cells[at].lock().log.end();
-        self.reached(at, end, self.durability().max(Durability::Logged)).await
+        let level = self.durability().max(Durability::Logged);
+        self.cells[at].want(level, end);
+        self.cells[at].progress.reached_at_last(end, level).await
     }
 
-    /// Resolves once the records of partition `at` below `end` are as durable as `level`.
+    /// Resolves once the records of partition `at` below `end` are as durable as `level`, or have waited for too long.
     pub(super) async fn reached(&self, at: usize, end: u64, level: Durability) -> Result<(), CallError> {
         let cell = &self.cells[at];
         cell.want(level, end);

@@ -13,7 +13,7 @@ use super::health::Speaker;
 use super::ownership::Ownership;
 use super::shared::{Shared, Stage};
 use crate::partition::MonoTime;
-use crate::store::{SnapshotBegin, SnapshotInfo, SnapshotWriter, StoreError, StoreErrorClass};
+use crate::store::{Durability, SnapshotBegin, SnapshotInfo, SnapshotWriter, StoreError, StoreErrorClass};
 
 /// Slots of the job table that are read in one hold of the lock: some tens of microseconds.
 const SLICE: usize = 256;
@@ -102,7 +102,7 @@ pub(super) async fn take(
     };
     let Some(mut writer) = ownership.store.snapshot(&grant, begin).await? else { return Ok(None) };
     let complete = write_slices(shared, at, &mut *writer).await?;
-    if let Err(error) = cell.progress.reached_at_last(complete).await {
+    if let Err(error) = cell.progress.reached_at_last(complete, Durability::Logged).await {
         return Err(StoreError::new(StoreErrorClass::Retry, error.to_string()));
     }
     let info = writer.publish(complete).await?;
