@@ -164,6 +164,7 @@ impl Partition {
             State::Held => {
                 self.held.remove(&held);
             }
+            State::Overdue => self.leave_overdue(),
             State::Ready(links) => {
                 if let Some(Some(ready)) = self.queues.get_mut(usize::from(queue.0)) {
                     ready.unlink(&mut self.jobs, priority, links);

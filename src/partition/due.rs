@@ -4,9 +4,13 @@
 //! compared by age, the number of ticks that a tick of theirs lies behind now; the oldest goes first. A tick is
 //! collected whole, in as many slices as the budget asks for, before the first of its jobs is released: only then is
 //! it known which comes first.
+//!
+//! Jobs that were overdue at a restart are a fourth, apart from the others: they come last, with what is left of the
+//! budget, so that they hold up nobody. See `overdue`.
 
 use super::batch::Entry;
-use super::{Job, MonoTime, Now, Partition, State, Timestamp};
+use super::{Job, MonoTime, Now, Partition, QueueId, State, Timestamp};
+use crate::wheel::slab::Index;
 
 /// When a partition next has something to do, on each clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -42,8 +46,8 @@ struct Ticks {
 
 impl Partition {
     /// Moves what is due at `now` to the ready lists. `budget` bounds the work: a job that fires, one that moves down
-    /// a level of a wheel and one that is released each count one. Returns whether nothing due is left; if not, call
-    /// again, whenever convenient.
+    /// a level of a wheel and one that is released each count one. Returns whether nothing due is left, but for what was
+    /// overdue at a restart and may not go yet; if not, call again, whenever convenient.
     pub fn advance(&mut self, now: Now, budget: usize) -> bool {
         let mut left = budget;
         let ticks = Ticks {
@@ -80,7 +84,7 @@ impl Partition {
         let wall = self.wall.advance(ticks.wall, 0, |_| {});
         let mono = self.mono.advance(ticks.mono, 0, |_| {});
         debug_assert!(wall.done && mono.done, "nothing was due");
-        true
+        self.release_overdue(now, &mut left)
     }
 
     /// When [`advance`](Self::advance) next has something to do. O(levels).
@@ -95,13 +99,17 @@ impl Partition {
             if is_past { Timestamp::from_micros(i64::MIN) } else { Timestamp::from_ticks(tick, tick_us) }
         });
         let held = self.held.first_key_value().map(|(&(due, _), _)| due.tick_start(tick_us));
-        let mono = self.mono.next_deadline();
+        let mono = self.mono.next_deadline().map(|tick| MonoTime::from_micros(tick.saturating_mul(tick_us)));
+        let overdue = self.overdue.as_ref().map(|overdue| overdue.next_release());
         Wake {
             wall: match (wheel, held) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             },
-            mono: mono.map(|tick| MonoTime::from_micros(tick.saturating_mul(tick_us))),
+            mono: match (mono, overdue) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            },
         }
     }
 
@@ -171,11 +179,16 @@ impl Partition {
             let is_same = |job: &&Job| job.state == State::Collected && job.version == entry.version;
             let collected = self.jobs.get(entry.index).filter(is_same);
             let Some(queue) = collected.map(|job| job.queue) else { continue };
-            if let Some(Some(ready)) = self.queues.get_mut(usize::from(queue.0)) {
-                ready.push(&mut self.jobs, entry.index.slot);
-            }
-            self.touch(queue);
+            self.make_ready(entry.index, queue);
         }
         true
+    }
+
+    /// Appends a job, which is nowhere, to the ready list of its queue and priority.
+    pub(super) fn make_ready(&mut self, index: Index, queue: QueueId) {
+        if let Some(Some(ready)) = self.queues.get_mut(usize::from(queue.0)) {
+            ready.push(&mut self.jobs, index.slot);
+        }
+        self.touch(queue);
     }
 }

@@ -2,11 +2,18 @@
 //!
 //! A fired job stays in the job table as a tombstone without its payload; this is the order in which they leave. What
 //! is forgotten is decided by the records alone (each carries its time), so that replay forgets the same jobs.
+//!
+//! Ends have one order, by time: each is recorded as later than the one before it ([`Partition::end_at`]), even where
+//! the wall clock was set back. So tombstones can be read in any order, as they are for a snapshot, and be put in order
+//! again by what each of them says of itself. The price: what ends while the wall repeats a time is remembered as if it
+//! had ended after it, and so for longer.
+//!
+//! Invariant: what is forgotten ended before all that is not.
 
 use std::collections::VecDeque;
 
-use super::job::State;
-use super::{Partition, Payload, Timestamp};
+use super::job::{Job, JobDue, State};
+use super::{FiredImage, Now, Partition, Payload, Timestamp};
 use crate::wheel::slab::Index;
 
 /// How many fired jobs are forgotten for one that comes. A burst of them grows old all at once, and no call may take
@@ -17,19 +24,43 @@ const FORGET_MAX: usize = 16;
 pub(super) struct FiredMemory {
     /// Oldest first, each with the instant at which its handler ended.
     order: VecDeque<(Index, Timestamp)>,
+    /// From an image: those that ended after all that replay has come to so far. In the same order; empty once replay
+    /// has ended.
+    ahead: VecDeque<(Index, Timestamp)>,
 }
 
 impl FiredMemory {
     pub(super) fn len(&self) -> usize {
-        self.order.len()
-    }
-
-    pub(super) fn push(&mut self, index: Index, at: Timestamp) {
-        self.order.push_back((index, at));
+        self.order.len() + self.ahead.len()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Index, Timestamp)> + '_ {
-        self.order.iter().copied()
+        self.order.iter().chain(&self.ahead).copied()
+    }
+
+    /// Adds those of an image, in any order. They count towards the bounds once replay has come to their ends: a fuzzy
+    /// image shows some that ended later than records which are yet to be replayed.
+    pub(super) fn load(&mut self, ended: impl IntoIterator<Item = (Index, Timestamp)>) {
+        self.ahead.extend(ended);
+        // Slots say nothing of the order in which jobs have ended; no two have ended at one instant.
+        self.ahead.make_contiguous().sort_by_key(|&(_, ended)| ended);
+    }
+
+    /// Comes to the ends of an image up to `at`.
+    pub(super) fn reach(&mut self, at: Timestamp) {
+        let reached = self.ahead.partition_point(|&(_, ended)| ended <= at);
+        self.order.extend(self.ahead.drain(..reached));
+        if self.ahead.is_empty() && self.ahead.capacity() > 0 {
+            self.ahead = VecDeque::new();
+        }
+    }
+
+    fn push(&mut self, index: Index, at: Timestamp) {
+        self.order.push_back((index, at));
+    }
+
+    fn newest(&self) -> Option<Timestamp> {
+        self.ahead.back().or(self.order.back()).map(|&(_, ended)| ended)
     }
 
     /// Takes the oldest, if there are more than `max` or it ended before `oldest`.
@@ -48,6 +79,11 @@ impl FiredMemory {
 }
 
 impl Partition {
+    /// The instant to record for a handler that ends now.
+    pub(super) fn end_at(&self, now: Now) -> Timestamp {
+        self.fired.newest().map_or(now.wall, |newest| now.wall.max(newest.saturating_add_micros(1)))
+    }
+
     /// Turns the job at `index` into a tombstone at `at`, and forgets those whose time has come.
     pub(super) fn entomb(&mut self, index: Index, at: Timestamp) {
         let Some(job) = self.jobs.get(index) else { return };
@@ -58,16 +94,41 @@ impl Partition {
         self.unplace(index);
         if let Some(job) = self.jobs.get_mut(index) {
             job.state = State::Fired(fired_at);
+            job.due = JobDue::ended(at);
             job.payload = Payload::default();
         }
+        self.fired.reach(at);
         self.fired.push(index, at);
+        self.forget_until(at);
+    }
+
+    /// Forgets those whose time has come with an end at `at`.
+    pub(super) fn forget_until(&mut self, at: Timestamp) {
         let oldest = at.saturating_sub_micros(self.config.fired_for_us);
-        for _ in 0..FORGET_MAX {
+        self.forget(FORGET_MAX, oldest);
+    }
+
+    /// Ends a replay: comes to all that an image has, and forgets as many as are too many, at once.
+    pub(super) fn settle_fired(&mut self) {
+        self.fired.reach(Timestamp::MAX);
+        self.forget(usize::MAX, Timestamp::from_micros(i64::MIN));
+    }
+
+    fn forget(&mut self, at_most: usize, oldest: Timestamp) {
+        for _ in 0..at_most {
             let Some(index) = self.fired.pop_excess(self.config.fired_max, oldest) else { break };
             let handle = self.handle(index);
             if let Some(job) = self.jobs.remove(index) {
                 self.forgotten.push((job.key, handle));
             }
         }
+    }
+}
+
+impl Job {
+    /// What an image says of a tombstone; `None` if it is none.
+    pub(super) fn fired_image(&self) -> Option<FiredImage> {
+        let State::Fired(fired_at) = self.state else { return None };
+        Some(FiredImage { id: self.id, key: self.key.clone(), fired_at, ended_at: self.due.wall })
     }
 }

@@ -233,6 +233,11 @@ impl Version {
     pub(super) fn next(self) -> Self {
         Version(self.0.wrapping_add(1))
     }
+
+    /// Whether it comes after `other`, as [`next`](Self::next) counts.
+    pub(super) fn is_after(self, other: Self) -> bool {
+        (1..=u32::MAX / 2).contains(&self.0.wrapping_sub(other.0))
+    }
 }
 
 /// Which of the jobs due at one tick goes first: the lower number. Jobs of equal priority go by due, then by sequence.
@@ -284,6 +289,14 @@ mod tests {
         let id = JobId::new(PartitionId(u16::MAX), (1 << 48) - 1);
         assert_eq!((id.partition(), id.sequence()), (PartitionId(u16::MAX), (1 << 48) - 1));
         assert_eq!(JobId::new(PartitionId(3), 7).to_string(), "3-7");
+    }
+
+    #[test]
+    fn a_version_comes_after_those_it_counts() {
+        assert!(Version(2).is_after(Version(1)) && Version(7).is_after(Version(1)));
+        assert!(!Version(1).is_after(Version(1)) && !Version(1).is_after(Version(2)));
+        assert!(Version(u32::MAX).next().is_after(Version(u32::MAX)));
+        assert!(!Version(u32::MAX).is_after(Version(u32::MAX).next()));
     }
 
     #[test]

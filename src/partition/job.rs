@@ -55,6 +55,24 @@ impl JobDue {
         }
     }
 
+    /// How many ticks ago the one was in which the job fires; `None` while that is ahead.
+    pub(super) fn ticks_ago(&self, now: Now, tick_us: u64) -> Option<u64> {
+        // Before the epoch there are no ticks, and the instant alone decides.
+        if !self.is_reached(now) {
+            return None;
+        }
+        let (tick, current) = match self.base {
+            TimeBase::Wall => (self.wall.ticks_ceil(tick_us), now.wall.ticks_floor(tick_us)),
+            TimeBase::Mono => (self.mono.as_micros().div_ceil(tick_us), now.mono.as_micros() / tick_us),
+        };
+        current.checked_sub(tick)
+    }
+
+    /// What is kept where the due time was, once the job has fired: when its handler ended.
+    pub(super) fn ended(at: Timestamp) -> Self {
+        JobDue { wall: at, mono: MonoTime::default(), base: TimeBase::Wall }
+    }
+
     pub(super) fn lateness_us(&self, now: Now) -> u64 {
         match self.base {
             TimeBase::Wall => now.wall.micros_since(self.wall),
@@ -78,14 +96,24 @@ pub(super) enum State {
     Waiting(wheel::Handle),
     /// Its tick is ahead, yet the wheel is past it: the wall clock was set back. In `Partition::held`.
     Held,
+    /// Due since before a restart, until the pace of the catch-up lets it go. In `Partition::overdue`.
+    Overdue,
     /// Off the wheel, in the batch of the tick that is being collected.
     Collected,
     /// Due: in the ready list of its queue and priority, between these neighbours.
     Ready(Links),
     /// With its handler since this instant.
     Running(Timestamp),
-    /// Its handler, begun at this instant, has ended. Kept for a while so that it can be told from an unknown key.
+    /// Its handler, begun at this instant, has ended, at the instant that [`JobDue::ended`] has put in place of the due
+    /// time. Kept for a while so that it can be told from an unknown key.
     Fired(Timestamp),
+}
+
+impl State {
+    /// Whether the job can still be moved and cancelled: its handler has not begun.
+    pub(super) fn is_pending(self) -> bool {
+        !matches!(self, State::Running(_) | State::Fired(_))
+    }
 }
 
 /// Neighbours in a ready list, by slot.

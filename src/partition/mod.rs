@@ -13,9 +13,15 @@
 //! ```text
 //! schedule ──> Waiting ──(advance)──> Collected ──> Ready ──(start)──> Running ──(finish)──> Fired ──> forgotten
 //!                 ^  └── Held <── the wall clock was set back ──┘
+//! a restart ──> Overdue ──(advance, at a pace)──> Ready
 //! ```
 //! `cancel` takes a job out anywhere before Running, at once and leaving nothing behind; `reschedule` puts it back to
 //! Waiting. `start` is where cancel against fire is decided: both run under the same `&mut`.
+//!
+//! # How it outlives the process
+//! The records are its log. [`Partition::scan`] reads an image of it in slices while it goes on, [`Replay`] makes a
+//! partition again of such an image and the records since it was begun, and [`Replay::finish`] says what becomes of the
+//! jobs that came due meanwhile.
 //!
 //! # Invariants (see `validate`)
 //! - A job is in exactly one place, the one that its state names.
@@ -30,6 +36,8 @@ mod fired;
 mod ident;
 mod job;
 mod outcome;
+mod overdue;
+mod pace;
 mod ready;
 mod record;
 mod replay;
@@ -47,6 +55,7 @@ use std::collections::BTreeMap;
 use batch::TickBatch;
 use fired::FiredMemory;
 use job::{Job, State};
+use overdue::Overdue;
 use ready::ReadyQueue;
 
 pub use change::Draft;
@@ -60,7 +69,7 @@ pub use outcome::{
     CancelOutcome, JobView, LookupOutcome, OnConflict, Refusal, RescheduleOutcome, ScheduleOutcome,
 };
 pub use record::{Queue, Record, RecordedDue, ScheduledRecord};
-pub use replay::{FiredImage, Image, JobImage, Replay, ReplayError};
+pub use replay::{CatchUp, FiredImage, Image, JobImage, Replay, ReplayError, Restored, Slice};
 pub use run::{End, Started};
 pub use time::{Due, MonoTime, Now, TimeBase, Timestamp};
 
@@ -98,6 +107,8 @@ pub struct Partition {
     mono: Wheel<u32>,
     /// Jobs whose tick the wall wheel has passed although the wall clock, set back, has not.
     held: BTreeMap<(Timestamp, JobId), u32>,
+    /// Jobs that were due before a restart and wait for the pace of the catch-up. `None` once there are none.
+    overdue: Option<Box<Overdue>>,
     /// The tick that is being collected or released.
     batch: TickBatch,
     /// Since when the batch grows, if it still does. No job of it is released before it is whole.
@@ -145,6 +156,7 @@ impl Partition {
             wall,
             mono,
             held: BTreeMap::new(),
+            overdue: None,
             batch: TickBatch::default(),
             collecting_since: None,
             queues: Vec::new(),
@@ -174,9 +186,19 @@ impl Partition {
         self.running
     }
 
+    /// How many jobs were overdue at a restart and still wait for the pace that [`CatchUp`] has set.
+    pub fn overdue(&self) -> usize {
+        self.overdue.as_ref().map_or(0, |overdue| overdue.len())
+    }
+
     /// How many fired jobs are remembered.
     pub fn fired_remembered(&self) -> usize {
         self.fired.len()
+    }
+
+    /// The sequence that the next job will get.
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
     }
 
     /// How many jobs of `queue` are due and wait to be started.
@@ -257,7 +279,7 @@ impl Partition {
     pub fn validate(&self) {
         self.wall.validate();
         self.mono.validate();
-        let (mut waiting, mut held, mut ready, mut running, mut fired) = (0, 0, 0, 0, 0);
+        let (mut waiting, mut held, mut overdue, mut ready, mut running, mut fired) = (0, 0, 0, 0, 0, 0);
         for (index, job) in self.jobs.iter() {
             match job.state {
                 State::Waiting(timer) => {
@@ -269,12 +291,14 @@ impl Partition {
                     assert_eq!(self.held.get(&(job.due.wall, job.id)), Some(&index.slot));
                     held += 1;
                 }
+                State::Overdue => overdue += 1,
                 State::Collected => assert!(!self.batch.is_empty(), "{job:?} is in the batch"),
                 State::Ready(_) => ready += 1,
                 State::Running(_) => running += 1,
                 State::Fired(_) => fired += 1,
             }
         }
+        assert_eq!(overdue, self.overdue.as_ref().map_or(0, |overdue| overdue.validate(&self.jobs)));
         let queues = self.queues.iter().flatten();
         assert_eq!(waiting, self.wall.len() + self.mono.len());
         assert_eq!(held, self.held.len());

@@ -6,17 +6,21 @@
 //!
 //! When a job that is due becomes ready is the budget's affair; the model checks what it may and must be: nothing
 //! early, nothing lost once `advance` says so, nothing twice, and the order of what was pulled while the clock stood.
+//!
+//! In between, snapshots are read in slices, and the process ends and begins anew from what was written down.
 
+mod catch_up;
 mod drive;
 mod input;
 mod oracle;
+mod snapshot;
 mod world;
 
 use input::Bytes;
 use world::World;
 
 #[cfg(test)]
-use super::{Image, Record};
+pub(super) use snapshot::History;
 
 /// Makes the calls that `bytes` stand for. Panics where the partition departs from the model.
 pub fn run(bytes: &[u8]) {
@@ -29,9 +33,10 @@ pub fn run(bytes: &[u8]) {
     world.finish();
 }
 
-/// The records of a run, each with the image of the live partition right after it.
+/// What was written down of a run, with the live partition as it was after every record. There is no restart in it: what
+/// runs is with its handler still.
 #[cfg(test)]
-pub(super) fn history(bytes: &[u8]) -> Vec<(Record, Image)> {
+pub(super) fn history(bytes: &[u8]) -> History {
     let mut bytes = Bytes(bytes);
     let mut world = World::new(&mut bytes, true);
     while let Some(op) = bytes.next() {

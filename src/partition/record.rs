@@ -36,7 +36,8 @@ pub enum Record {
     Finished {
         /// The job.
         id: JobId,
-        /// When.
+        /// When: later than the end before it even where the wall clock stood still or was set back, so that ends have
+        /// one order, and fired jobs one in which they are forgotten.
         at: Timestamp,
         /// Whether the handler succeeded.
         ok: bool,

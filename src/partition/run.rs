@@ -85,7 +85,7 @@ impl Partition {
     pub fn finish(&mut self, handle: Handle, end: End, now: Now) -> bool {
         let running = self.job(handle).filter(|job| matches!(job.state, State::Running(_)));
         let Some(id) = running.map(|job| job.id) else { return false };
-        let record = Record::Finished { id, at: now.wall, ok: end == End::Done };
+        let record = Record::Finished { id, at: self.end_at(now), ok: end == End::Done };
         self.commit(record, Some(handle.index), now);
         true
     }

@@ -253,7 +253,6 @@ pub(crate) struct Scan<'a, T> {
 
 impl<T> Scan<'_, T> {
     /// The slot to go on from; `None` when all have been seen.
-    #[allow(dead_code, reason = "snapshots in slices will ask")]
     pub(crate) fn cursor(&self) -> Option<u32> {
         (split(self.slot).0 < self.pages.len()).then_some(self.slot)
     }

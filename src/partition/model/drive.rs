@@ -10,8 +10,10 @@ impl World {
     pub(super) fn advance(&mut self, budget: usize) -> bool {
         let ready = self.ready();
         let was_due = self.partition.next_wake().is_due(self.now);
+        let held = self.held_overdue();
         let done = self.partition.advance(self.now, budget);
         self.note();
+        self.check_paced(held, done);
         assert!(self.ready() - ready <= budget, "over the budget");
         assert!(done || was_due, "work was left that no wake announced");
         assert_eq!(
@@ -29,7 +31,7 @@ impl World {
     /// When `advance` is done: all that is due is ready, and the next wake is not later than the rest.
     fn check_waiting(&self) {
         let wake = self.partition.next_wake();
-        for (_, job) in self.oracle.pending() {
+        for (_, job) in self.oracle.pending().filter(|(_, job)| !self.is_held_overdue(job)) {
             match self.partition.lookup(job.handle, self.now) {
                 LookupOutcome::Scheduled(view) if view.is_ready => continue,
                 LookupOutcome::Scheduled(_) => {}
@@ -62,10 +64,20 @@ impl World {
         Some(job)
     }
 
+    /// Ends jobs that run, or tries to end any.
     pub(super) fn end(&mut self, bytes: &mut Bytes<'_>) {
-        let (_, job, _) = self.pick(bytes);
-        if let Some(job) = job {
-            self.end_job(job, if bytes.byte().is_multiple_of(4) { End::Failed } else { End::Done });
+        let is_running = |job: &usize| matches!(self.oracle.jobs[*job].life, Life::Running(_));
+        let running: Vec<usize> = (0..self.oracle.jobs.len()).filter(is_running).collect();
+        let (how, count) = (bytes.byte(), bytes.byte() % 8);
+        let end = if how.is_multiple_of(4) { End::Failed } else { End::Done };
+        if how.is_multiple_of(3) || running.is_empty() {
+            if let (_, Some(job), _) = self.pick(bytes) {
+                self.end_job(job, end);
+            }
+            return;
+        }
+        for &job in running.iter().cycle().skip(usize::from(how)).take(running.len().min(count.into())) {
+            self.end_job(job, end);
         }
     }
 
@@ -97,7 +109,8 @@ impl World {
             }
             self.check_order(&order, &fresh);
         }
-        let left = self.oracle.pending().find(|(_, job)| job.due.is_tick_reached(self.now));
+        let mut pending = self.oracle.pending().filter(|(_, job)| !self.is_held_overdue(job));
+        let left = pending.find(|(_, job)| job.due.is_tick_reached(self.now));
         assert!(left.is_none(), "lost: {left:?}");
     }
 

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::partition::{
-    Due, Handle, JobId, Now, OnConflict, Priority, QueueId, Refusal, TimeBase, Timestamp, Version,
+    Delivery, Due, Handle, JobId, Now, OnConflict, Priority, QueueId, Refusal, TimeBase, Timestamp, Version,
 };
 
 pub(super) const TICK_US: i128 = 1_000;
 pub(super) const HORIZON_US: u64 = 100 * 86_400 * 1_000_000;
 pub(super) const PAYLOAD_BYTES_MAX: usize = 8;
-pub(super) const FIRED_MAX: usize = 5;
+/// No more than an end may forget, so that nothing grows too old faster than it is forgotten.
+pub(super) const FIRED_MAX: [usize; 5] = [5, 0, 1, 2, 16];
 pub(super) const FIRED_FOR_US: u64 = 3_000_000;
 
 /// A due time, read against both clocks where the job was scheduled.
@@ -17,6 +18,8 @@ pub(super) const FIRED_FOR_US: u64 = 3_000_000;
 pub(super) struct MDue {
     pub(super) base: TimeBase,
     pub(super) us: i128,
+    /// What is written down: an instant of the wall clock.
+    recorded: Timestamp,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +37,7 @@ pub(super) struct MJob {
     pub(super) key: u8,
     pub(super) queue: QueueId,
     pub(super) priority: Priority,
+    pub(super) delivery: Delivery,
     pub(super) due: MDue,
     pub(super) version: Version,
     pub(super) attempt: u16,
@@ -59,6 +63,7 @@ pub(super) struct Oracle {
     pub(super) by_key: BTreeMap<u8, usize>,
     /// Remembered fired jobs, each with when it ended.
     pub(super) fired: VecDeque<(usize, Timestamp)>,
+    pub(super) fired_max: usize,
 }
 
 impl Oracle {
@@ -67,11 +72,12 @@ impl Oracle {
         let (due, ahead) = match due {
             Due::At(at) => {
                 let us = i128::from(at.as_micros());
-                (MDue { base: TimeBase::Wall, us }, us - wall)
+                (MDue { base: TimeBase::Wall, us, recorded: at }, us - wall)
             }
             Due::In(delay) => {
                 let us = delay.as_nanos().div_ceil(1_000) as i128;
-                (MDue { base: TimeBase::Mono, us: i128::from(now.mono.as_micros()) + us }, us)
+                let recorded = now.wall.saturating_add_micros(u64::try_from(us).unwrap_or(u64::MAX));
+                (MDue { base: TimeBase::Mono, us: i128::from(now.mono.as_micros()) + us, recorded }, us)
             }
         };
         let horizon_s = HORIZON_US / 1_000_000;
@@ -98,19 +104,35 @@ impl Oracle {
     }
 
     /// Ends a job, and returns those that are forgotten for it.
-    pub(super) fn end(&mut self, job: usize, began: Timestamp, ended: Timestamp) -> Vec<usize> {
+    pub(super) fn end(&mut self, job: usize, began: Timestamp, now: Timestamp) -> Vec<usize> {
         self.jobs[job].life = Life::Fired(began);
+        let newest = self.fired.back().map(|&(_, newest)| newest);
+        let ended = newest.map_or(now, |newest| now.max(newest.saturating_add_micros(1)));
         self.fired.push_back((job, ended));
         let oldest = ended.saturating_sub_micros(FIRED_FOR_US);
         let mut forgotten = Vec::new();
         while let Some(&(job, ended)) = self.fired.front()
-            && (self.fired.len() > FIRED_MAX || ended < oldest)
+            && (self.fired.len() > self.fired_max || ended < oldest)
         {
             self.fired.pop_front();
             self.jobs[job].life = Life::Gone;
             forgotten.push(job);
         }
         forgotten
+    }
+
+    /// All that lasts is what was written down: a new process reads it against its own clocks.
+    pub(super) fn begin_anew(&mut self, now: Now) {
+        for job in &mut self.jobs {
+            let recorded = i128::from(job.due.recorded.as_micros());
+            job.due.us = match job.due.base {
+                TimeBase::Wall => recorded,
+                TimeBase::Mono => {
+                    i128::from(now.mono.as_micros()) + recorded - i128::from(now.wall.as_micros())
+                }
+            };
+            job.is_fresh = !job.due.is_tick_reached(now);
+        }
     }
 
     /// What was due at an `advance` may be ready, collected or neither from then on.
@@ -147,6 +169,14 @@ impl MDue {
     /// There, the wall has no ticks by which its jobs could be compared with those of the other clock.
     pub(super) fn is_before_epoch(&self) -> bool {
         self.base == TimeBase::Wall && self.us <= 0
+    }
+
+    /// How many ticks ago the one was in which it fires.
+    pub(super) fn ticks_ago(&self, now: Now) -> i128 {
+        if self.is_before_epoch() {
+            return self.clock(now).max(0) / TICK_US;
+        }
+        self.clock(now) / TICK_US - self.tick_start() / TICK_US
     }
 
     pub(super) fn told(&self, now: Now) -> Timestamp {

@@ -1,26 +1,34 @@
 //! A partition and its oracle, and the calls of a user on both.
 
+use super::catch_up::Caught;
 use super::input::Bytes;
 use super::oracle::{
     Expected, FIRED_FOR_US, FIRED_MAX, HORIZON_US, Life, MDue, MJob, Oracle, PAYLOAD_BYTES_MAX, TICK_US,
 };
+use super::snapshot::{Scanning, Snapshot};
 use crate::partition::{
     CancelOutcome, Config, Delivery, Draft, Due, End, Handle, Image, JobId, Key, LookupOutcome, MonoTime,
     Now, OnConflict, Partition, PartitionId, Payload, Priority, Queue, QueueId, QueueName, Record, Refusal,
-    Replay, RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
+    RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
 };
 
-const ID: PartitionId = PartitionId(3);
+pub(super) const ID: PartitionId = PartitionId(3);
 const KEYS: u8 = 24;
 pub(super) const QUEUES: u16 = 3;
 
 pub(super) struct World {
     pub(super) partition: Partition,
     pub(super) oracle: Oracle,
+    pub(super) config: Config,
     pub(super) now: Now,
     pub(super) records: Vec<Record>,
     /// One after each record, if asked for.
-    images: Option<Vec<Image>>,
+    pub(super) images: Option<Vec<Image>>,
+    pub(super) scanning: Option<Scanning>,
+    pub(super) snapshots: Vec<Snapshot>,
+    /// What the last restart found overdue, if it is held to a pace.
+    pub(super) caught: Option<Caught>,
+    pub(super) restarts: u16,
 }
 
 /// Why a call comes too late, or from the wrong one.
@@ -32,12 +40,12 @@ enum Late {
     Unknown,
 }
 
-fn config() -> Config {
+fn config(fired_max: usize) -> Config {
     Config {
         tick_us: TICK_US as u64,
         horizon_us: HORIZON_US,
         payload_bytes_max: PAYLOAD_BYTES_MAX,
-        fired_max: FIRED_MAX,
+        fired_max,
         fired_for_us: FIRED_FOR_US,
         engine: 0,
         is_logged: true,
@@ -47,22 +55,24 @@ fn config() -> Config {
 impl World {
     pub(super) fn new(bytes: &mut Bytes<'_>, is_traced: bool) -> World {
         let now = bytes.first_now();
+        let fired_max = FIRED_MAX[usize::from(bytes.byte()) % FIRED_MAX.len()];
+        let config = config(fired_max);
         World {
-            partition: Partition::new(ID, config(), now),
-            oracle: Oracle::default(),
+            partition: Partition::new(ID, config.clone(), now),
+            oracle: Oracle { fired_max, ..Oracle::default() },
+            config,
             now,
             records: Vec::new(),
             images: is_traced.then(Vec::new),
+            scanning: None,
+            snapshots: Vec::new(),
+            caught: None,
+            restarts: 0,
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn into_history(self) -> Vec<(Record, Image)> {
-        self.records.into_iter().zip(self.images.unwrap_or_default()).collect()
-    }
-
     pub(super) fn step(&mut self, op: u8, bytes: &mut Bytes<'_>) {
-        match op % 16 {
+        match op % 18 {
             0..=2 => self.schedule(bytes),
             3 => {
                 // Siblings of one tick.
@@ -93,11 +103,13 @@ impl World {
                 let budget = bytes.budget();
                 self.drain(budget.max(1));
             }
-            _ => {
+            15 => {
                 for _ in 0..bytes.byte() % 6 {
                     self.jump_to_wake(1 + bytes.budget());
                 }
             }
+            16 => self.begin_scan(bytes),
+            _ => self.restart(bytes),
         }
     }
 
@@ -109,7 +121,6 @@ impl World {
     fn schedule_at(&mut self, due: Due, key: u8, queue: u8, options: u8) {
         let key = key % KEYS;
         let queue = QueueId(u16::from(queue) % QUEUES);
-        let priority = Priority(options % 3);
         let on_conflict =
             [OnConflict::Replace, OnConflict::Keep, OnConflict::Reject][usize::from(options / 3 % 3)];
         let bytes = if options > 250 { PAYLOAD_BYTES_MAX + 1 } else { usize::from(options) % 9 };
@@ -118,8 +129,8 @@ impl World {
             queue: Queue { id: queue, name: queue_name(queue) },
             payload: Payload::from(vec![options; bytes]),
             due,
-            priority,
-            delivery: if options.is_multiple_of(2) { Delivery::AtLeastOnce } else { Delivery::AtMostOnce },
+            priority: Priority(options % 3),
+            delivery: delivery(options),
             on_conflict,
         };
         let current = self.oracle.by_key.get(&key).map(|&job| self.oracle.jobs[job].handle);
@@ -140,18 +151,18 @@ impl World {
                 assert_eq!(handle, handle_of(job));
             }
             (Expected::New, ScheduleOutcome::Scheduled { handle }) => {
-                self.admit(handle, key, queue, priority, due)
+                self.admit(handle, key, queue, options, due)
             }
             (Expected::InPlaceOf(job), ScheduleOutcome::Replaced { handle, was }) => {
                 assert_eq!(was, self.oracle.jobs[job].due.told(self.now));
                 self.oracle.jobs[job].life = Life::Gone;
-                self.admit(handle, key, queue, priority, due);
+                self.admit(handle, key, queue, options, due);
             }
             odd => panic!("schedule: {odd:?}"),
         }
     }
 
-    fn admit(&mut self, handle: Handle, key: u8, queue: QueueId, priority: Priority, due: MDue) {
+    fn admit(&mut self, handle: Handle, key: u8, queue: QueueId, options: u8, due: MDue) {
         assert_eq!(self.oracle.by_handle(handle), None, "a handle is never used twice");
         self.oracle.by_key.insert(key, self.oracle.jobs.len());
         self.oracle.jobs.push(MJob {
@@ -159,7 +170,8 @@ impl World {
             id: JobId::new(ID, self.oracle.jobs.len() as u64),
             key,
             queue,
-            priority,
+            priority: Priority(options % 3),
+            delivery: delivery(options),
             due,
             version: Version::FIRST,
             attempt: 0,
@@ -279,6 +291,7 @@ impl World {
         {
             images.push(self.partition.image());
         }
+        self.scan_on();
     }
 
     pub(super) fn ready(&self) -> usize {
@@ -312,15 +325,19 @@ impl World {
         self.check();
         assert_eq!((self.partition.live(), self.ready()), (0, 0), "every job has fired");
         let counts = self.partition.counts();
-        assert_eq!(counts.scheduled, counts.cancelled + counts.succeeded + counts.failed);
-
-        self.now.mono = MonoTime::from_micros(77);
-        let mut replay = Replay::new(ID, config(), self.now);
-        for record in self.records {
-            replay.apply(record, self.now).expect("what happened can be told");
+        if self.restarts == 0 {
+            assert_eq!(counts.scheduled, counts.cancelled + counts.succeeded + counts.failed);
         }
-        assert_eq!(replay.image(), self.partition.image());
+        self.now.mono = MonoTime::from_micros(77);
+        for is_from_snapshot in [false, true] {
+            let replay = self.read_back(is_from_snapshot);
+            assert_eq!(replay.image(), self.partition.image(), "from a snapshot: {is_from_snapshot}");
+        }
     }
+}
+
+fn delivery(options: u8) -> Delivery {
+    if options.is_multiple_of(2) { Delivery::AtLeastOnce } else { Delivery::AtMostOnce }
 }
 
 pub(super) fn name(key: u8) -> Key {

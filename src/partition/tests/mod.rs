@@ -3,11 +3,14 @@
 mod bounds;
 mod clocks;
 mod conflict;
+mod fuzzy;
 mod memory;
 mod model;
 mod order;
+mod overdue;
 mod promises;
 mod replay;
+mod scan;
 
 use std::time::Duration;
 
@@ -23,6 +26,9 @@ const HOUR: i64 = 3_600 * SECOND;
 const YEAR: i64 = 365 * 24 * HOUR;
 
 const MAIL: QueueId = QueueId(0);
+
+/// The partition that the model uses.
+const MODEL: PartitionId = PartitionId(3);
 
 fn config() -> Config {
     Config {

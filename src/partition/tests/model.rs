@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::partition::model::run;
 
-fn config() -> ProptestConfig {
+pub(super) fn config() -> ProptestConfig {
     let config = ProptestConfig::default();
     // Asked for by the environment, or enough to be worth it.
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { 10_000 };

@@ -2,22 +2,15 @@
 
 use proptest::prelude::*;
 
-use super::{HOUR, MAIL, Rig, config, draft};
+use super::{HOUR, MAIL, MODEL, Rig, config, draft};
 use crate::partition::model::history;
 use crate::partition::{
-    CancelOutcome, Config, Delivery, Draft, Due, End, Handle, Image, JobId, LookupOutcome, MonoTime, Now,
-    Partition, PartitionId, Record, Replay, ReplayError, RescheduleOutcome, Timestamp,
+    CancelOutcome, CatchUp, Config, Delivery, Draft, Due, End, Handle, Image, JobId, LookupOutcome, MonoTime,
+    Now, Partition, PartitionId, Record, Replay, ReplayError, RescheduleOutcome, Timestamp,
 };
 
-/// The partition and the limits that the model uses.
-const MODEL: PartitionId = PartitionId(3);
-
-fn model_config() -> Config {
-    Config { payload_bytes_max: 8, fired_max: 5, fired_for_us: 3_000_000, ..config() }
-}
-
 /// Clocks as they may stand when the process comes back.
-fn later() -> impl Strategy<Value = Now> {
+pub(super) fn later() -> impl Strategy<Value = Now> {
     let wall = prop_oneof![Just(0), Just(-HOUR), 1_600_000_000_000_000i64..1_900_000_000_000_000];
     (wall, 0u64..1 << 50).prop_map(|(wall, mono)| Now {
         wall: Timestamp::from_micros(wall),
@@ -33,8 +26,9 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..500),
         now in later(),
     ) {
-        let mut replay = Replay::new(MODEL, model_config(), now);
-        for (record, image) in history(&bytes) {
+        let history = history(&bytes);
+        let mut replay = Replay::new(MODEL, history.config, now);
+        for (record, image) in history.steps {
             replay.apply(record, now).unwrap();
             prop_assert_eq!(replay.image(), image);
         }
@@ -47,18 +41,17 @@ proptest! {
         now in later(),
     ) {
         let mut history = history(&bytes);
-        prop_assume!(!history.is_empty());
-        let after = history.split_off(cut.index(history.len()) + 1);
-        let (_, image) = history.pop().unwrap();
-        let mut replay = Replay::new(MODEL, model_config(), now);
+        prop_assume!(!history.steps.is_empty());
+        let after = history.steps.split_off(cut.index(history.steps.len()) + 1);
+        let (_, image) = history.steps.pop().unwrap();
+        let mut replay = Replay::new(MODEL, history.config, now);
         replay.load(image.clone(), now).unwrap();
         prop_assert_eq!(replay.image(), image);
         for (record, image) in after {
             replay.apply(record, now).unwrap();
             prop_assert_eq!(replay.image(), image);
         }
-        let (partition, _) = replay.finish(false, now);
-        partition.validate();
+        replay.finish(false, &CatchUp::default(), now).partition.validate();
     }
 
     /// A log out of order, with gaps and repetitions: refused or not, never a panic and never an inconsistent state.
@@ -69,14 +62,18 @@ proptest! {
         now in later(),
     ) {
         let history = history(&bytes);
-        prop_assume!(!history.is_empty());
-        let mut replay = Replay::new(MODEL, model_config(), now);
+        prop_assume!(!history.steps.is_empty());
+        let mut replay = Replay::new(MODEL, history.config, now);
+        if let Some(snapshot) = history.snapshots.first() {
+            replay.load(snapshot.image.clone(), now).unwrap();
+        }
         for at in order {
+            let record = at.get(&history.steps).0.clone();
             // The state is not to be used after an error; that it can be seen is enough here.
-            let _ = replay.apply(at.get(&history).0.clone(), now);
+            let _ = if at.index(2) == 0 { replay.apply(record, now) } else { replay.apply_fuzzy(record, now) };
             replay.image();
         }
-        let (mut partition, _) = replay.finish(true, now);
+        let mut partition = replay.finish(true, &CatchUp::default(), now).partition;
         partition.validate();
         while !partition.advance(now, 7) {}
         partition.validate();
@@ -102,8 +99,8 @@ fn replayed(records: &[Record], now: Now) -> Replay {
 
 fn restart(rig: &mut Rig) -> (Partition, Vec<(String, Handle)>) {
     let records = records(rig);
-    let (partition, keys) = replayed(&records, rig.now).finish(true, rig.now);
-    (partition, keys.into_iter().map(|(key, handle)| (key.to_string(), handle)).collect())
+    let restored = replayed(&records, rig.now).finish(true, &CatchUp::default(), rig.now);
+    (restored.partition, restored.keys.into_iter().map(|(key, handle)| (key.to_string(), handle)).collect())
 }
 
 #[test]
@@ -154,8 +151,8 @@ fn promise_6_a_job_delivered_at_most_once_does_not_run_again() {
     let before = records(&mut rig);
     let began = rig.now.wall;
     rig.pass_ms(50);
-    let (mut partition, keys) = replayed(&before, rig.now).finish(true, rig.now);
-    let handle = keys[0].1;
+    let restored = replayed(&before, rig.now).finish(true, &CatchUp::default(), rig.now);
+    let (mut partition, handle) = (restored.partition, restored.keys[0].1);
     assert_eq!(partition.lookup(handle, rig.now), LookupOutcome::AlreadyFired { at: began });
     assert_eq!((partition.live(), partition.counts().failed), (0, 1));
     let after: Vec<Record> = partition.drain_records().collect();

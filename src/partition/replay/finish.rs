@@ -1,0 +1,146 @@
+//! The end of a replay: from a state to a partition that goes on.
+//!
+//! In this order, each step by records where it changes something for good:
+//! 1. Of two pending jobs of one key the earlier goes: see [`Replay::cancel_superseded`].
+//! 2. Jobs that were with a handler were cut short. They become pending again, or have failed.
+//! 3. Jobs that are overdue are skipped, held to a pace, or left to fire at once: see [`CatchUp`].
+
+use std::collections::HashMap;
+use std::fmt;
+use std::num::NonZeroU32;
+
+use super::{FixedState, Replay};
+use crate::partition::job::State;
+use crate::partition::{Delivery, End, Handle, JobId, Key, Now, Partition, QueueId, Record};
+use crate::wheel::slab::Index;
+
+/// What becomes of jobs that came due while nobody was there to fire them. The default: all fire, as fast as they can.
+#[derive(Clone, Copy)]
+pub struct CatchUp<'a> {
+    /// How many of them may fire in a second. They then go in the order in which they were due, and hold up none that
+    /// comes due meanwhile.
+    pub per_second_max: Option<NonZeroU32>,
+    /// By queue, by how many microseconds a job may be overdue and still fire; one that is overdue by more never does.
+    pub skip_after_us: &'a dyn Fn(QueueId) -> Option<u64>,
+}
+
+impl Default for CatchUp<'_> {
+    fn default() -> Self {
+        CatchUp { per_second_max: None, skip_after_us: &|_| None }
+    }
+}
+
+impl fmt::Debug for CatchUp<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CatchUp").field("per_second_max", &self.per_second_max).finish_non_exhaustive()
+    }
+}
+
+/// A partition to go on with.
+#[derive(Debug)]
+pub struct Restored {
+    /// The partition.
+    pub partition: Partition,
+    /// The keys that it knows, each with a handle: an index that takes them in this order ends with the right ones.
+    pub keys: Vec<(Key, Handle)>,
+    /// How many jobs are overdue and will fire.
+    pub overdue: usize,
+    /// How many jobs were too overdue to fire.
+    pub skipped: usize,
+    /// How many jobs gave way to a later one of the same key. None, unless the log has lost records.
+    pub superseded: usize,
+}
+
+impl Replay {
+    /// Ends the replay.
+    ///
+    /// Jobs that were with a handler when the record ends were cut short. Those delivered at least once become pending
+    /// again, due as before; those delivered at most once end here, as failed. `catch_up` says what becomes of jobs,
+    /// those included, whose due has been reached. With `is_logged` the partition keeps records from here on, those of
+    /// this step included.
+    pub fn finish(mut self, is_logged: bool, catch_up: &CatchUp<'_>, now: Now) -> Restored {
+        self.partition.config.is_logged = is_logged;
+        self.partition.settle_fired();
+        let superseded = self.cancel_superseded(now);
+        self.partition.end_cut_short(now);
+        let (overdue, skipped) = self.partition.catch_up(catch_up, now);
+        self.partition.forgotten.clear();
+        let keys = self.partition.keys();
+        Restored { partition: self.partition, keys, overdue, skipped, superseded }
+    }
+
+    /// Cancels jobs in whose place the image has a later one. Returns how many.
+    ///
+    /// That is needed only if the log ends among the records that came to be while the image was read: the later job is
+    /// in the image, the record which says that it replaced the earlier, or that this was cancelled before, is lost. A
+    /// key names one pending job, so one has to go. The later one is what its caller was told of last, and it was taken
+    /// because the earlier no longer was to fire.
+    ///
+    /// Jobs that run do not count: their keys are free, and a handler may have scheduled its own anew.
+    fn cancel_superseded(&mut self, now: Now) -> usize {
+        if self.partition.next_sequence <= self.next_taken {
+            // Every job of the image has been told of: no record is missing.
+            return 0;
+        }
+        let pending = || self.partition.jobs.iter().filter(|(_, job)| job.state.is_pending());
+        let mut latest: HashMap<&Key, JobId, FixedState> = HashMap::default();
+        for (_, job) in pending().filter(|(_, job)| job.id.sequence() >= self.next_taken) {
+            let latest = latest.entry(&job.key).or_insert(job.id);
+            *latest = job.id.max(*latest);
+        }
+        let is_superseded = |id: JobId, key: &Key| latest.get(key).is_some_and(|&latest| id < latest);
+        let superseded = pending().filter(|(_, job)| is_superseded(job.id, &job.key));
+        let mut superseded: Vec<(JobId, Index)> = superseded.map(|(index, job)| (job.id, index)).collect();
+        superseded.sort_unstable();
+        for &(id, index) in &superseded {
+            self.partition.commit(Record::Cancelled { id }, Some(index), now);
+        }
+        superseded.len()
+    }
+}
+
+impl Partition {
+    fn end_cut_short(&mut self, now: Now) {
+        let jobs = self.jobs.iter();
+        let mut cut_short: Vec<(JobId, Handle, Delivery)> = jobs
+            .filter(|(_, job)| matches!(job.state, State::Running(_)))
+            .map(|(index, job)| (job.id, self.handle(index), job.delivery))
+            .collect();
+        cut_short.sort_unstable_by_key(|&(id, ..)| id);
+        for (_, handle, delivery) in cut_short {
+            match delivery {
+                Delivery::AtLeastOnce => {
+                    self.unplace(handle.index);
+                    self.place(handle.index, now);
+                }
+                Delivery::AtMostOnce => {
+                    self.finish(handle, End::Failed, now);
+                }
+            }
+        }
+    }
+
+    /// Does what `policy` says with jobs whose due has been reached. Returns how many will fire, and how many never do.
+    fn catch_up(&mut self, policy: &CatchUp<'_>, now: Now) -> (usize, usize) {
+        let (mut overdue, mut skipped) = (Vec::new(), Vec::new());
+        for (index, job) in self.jobs.iter() {
+            if !job.state.is_pending() || !job.due.is_reached(now) {
+                continue;
+            }
+            let late_us = job.due.lateness_us(now);
+            if (policy.skip_after_us)(job.queue).is_some_and(|after_us| late_us > after_us) {
+                skipped.push((job.id, index));
+            } else {
+                overdue.push(index);
+            }
+        }
+        skipped.sort_unstable();
+        for &(id, index) in &skipped {
+            self.commit(Record::Skipped { id, at: now.wall }, Some(index), now);
+        }
+        if let Some(per_second_max) = policy.per_second_max {
+            self.hold_overdue(&overdue, per_second_max, now);
+        }
+        (overdue.len(), skipped.len())
+    }
+}

@@ -1,0 +1,168 @@
+//! Images: a partition's state as a value, whole or in slices.
+//!
+//! # Slices
+//! [`Partition::scan`] reads the job table from slot to slot, a bounded number in each call, and between two calls the
+//! partition goes on: jobs come, go, move, start and end. A job keeps its slot for as long as it is in the table, as a
+//! tombstone too. So
+//! - what is in the table from the first slice to the last is met exactly once, as it stands at that moment;
+//! - what comes or goes meanwhile is met once or not at all.
+//!
+//! All slices together are a *fuzzy* image: it shows some of what happened since the first one and some not. With the
+//! records since then it tells all: see [`Replay::apply_fuzzy`](super::Replay::apply_fuzzy).
+
+use crate::partition::job::{Job, JobDue, State};
+use crate::partition::{
+    Delivery, Handle, JobId, Key, Partition, Payload, Priority, Queue, QueueId, RecordedDue, ScheduledRecord,
+    Timestamp, Version,
+};
+
+/// A partition's state: jobs by id and fired jobs in the order in which they will be forgotten where it is whole, both
+/// in any order where it is the sum of slices.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Image {
+    /// The pending and running jobs.
+    pub jobs: Vec<JobImage>,
+    /// The fired jobs that are remembered.
+    pub fired: Vec<FiredImage>,
+    /// The sequence of the next job; in the sum of slices, as it was when the first of them was read or before.
+    pub next_sequence: u64,
+}
+
+/// A pending or running job.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JobImage {
+    /// Its number.
+    pub id: JobId,
+    /// The caller's name for it.
+    pub key: Key,
+    /// Its queue.
+    pub queue: Queue,
+    /// What its handler gets.
+    pub payload: Payload,
+    /// When it must fire.
+    pub due: RecordedDue,
+    /// Its place among the jobs of one tick.
+    pub priority: Priority,
+    /// What a crash in the middle of its handler means.
+    pub delivery: Delivery,
+    /// How often it was changed, and once.
+    pub version: Version,
+    /// How often its handler has begun.
+    pub attempt: u16,
+    /// Since when it is with its handler, if it is.
+    pub running_since: Option<Timestamp>,
+}
+
+/// A fired job.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FiredImage {
+    /// Its number.
+    pub id: JobId,
+    /// The caller's name for it.
+    pub key: Key,
+    /// When its handler began.
+    pub fired_at: Timestamp,
+    /// When its handler ended, as recorded: later than the end before it, so the order of these is that of the ends.
+    pub ended_at: Timestamp,
+}
+
+/// What one call of [`Partition::scan`] has found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Slice {
+    /// The jobs and fired jobs of this slice; `next_sequence` is that of the partition now.
+    pub image: Image,
+    /// Where to go on; `None` when all has been read.
+    pub next: Option<u32>,
+}
+
+impl Partition {
+    /// Reads the jobs in the next slots of the table, no more than `slots_max` of them, empty ones included. Begin with
+    /// `from` zero and go on with [`Slice::next`]; the partition may change in between.
+    ///
+    /// To restore from the slices one needs the records since before the first of them, and
+    /// [`next_sequence`](Self::next_sequence) as it was at the first of those records: note both while holding the
+    /// partition, with no record in it that has not been [drained](Self::drain_records).
+    pub fn scan(&self, from: u32, slots_max: usize) -> Slice {
+        let mut image = Image { next_sequence: self.next_sequence, ..Image::default() };
+        // Nothing would never come to an end.
+        let mut scan = self.jobs.scan(from, slots_max.max(1));
+        for (_, job) in scan.by_ref() {
+            match job.fired_image() {
+                Some(fired) => image.fired.push(fired),
+                None => image.jobs.extend(self.job_image(job)),
+            }
+        }
+        Slice { image, next: scan.cursor() }
+    }
+
+    /// The state, complete. O(n log n): for tests, and for stores that keep images.
+    pub fn image(&self) -> Image {
+        let live = self.jobs.iter().filter(|(_, job)| !matches!(job.state, State::Fired(_)));
+        let mut jobs: Vec<JobImage> = live.filter_map(|(_, job)| self.job_image(job)).collect();
+        jobs.sort_unstable_by_key(|job| job.id);
+        let fired = self.fired.iter().filter_map(|(index, _)| self.jobs.get(index)?.fired_image());
+        Image { jobs, fired: fired.collect(), next_sequence: self.next_sequence }
+    }
+
+    fn job_image(&self, job: &Job) -> Option<JobImage> {
+        let name = self.ready_queue(job.queue)?.name.clone();
+        Some(JobImage {
+            id: job.id,
+            key: job.key.clone(),
+            queue: Queue { id: job.queue, name },
+            payload: job.payload.clone(),
+            due: RecordedDue { base: job.due.base, wall: job.due.wall },
+            priority: job.priority,
+            delivery: job.delivery,
+            version: job.version,
+            attempt: job.attempt,
+            running_since: match job.state {
+                State::Running(since) => Some(since),
+                _ => None,
+            },
+        })
+    }
+
+    /// Every key with the handle of its newest job: pending before running before fired, then the later id.
+    pub(super) fn keys(&self) -> Vec<(Key, Handle)> {
+        let mut all: Vec<(bool, JobId, Key, Handle)> = Vec::with_capacity(self.jobs.len());
+        for (index, job) in self.jobs.iter() {
+            all.push((job.state.is_pending(), job.id, job.key.clone(), self.handle(index)));
+        }
+        // An index that takes them in this order ends with the right one.
+        all.sort_unstable_by_key(|&(is_pending, id, ..)| (is_pending, id));
+        all.into_iter().map(|(_, _, key, handle)| (key, handle)).collect()
+    }
+}
+
+impl JobImage {
+    pub(super) fn into_record(self) -> ScheduledRecord {
+        ScheduledRecord {
+            id: self.id,
+            key: self.key,
+            queue: self.queue,
+            payload: self.payload,
+            due: self.due,
+            priority: self.priority,
+            delivery: self.delivery,
+            replaces: None,
+        }
+    }
+}
+
+impl FiredImage {
+    pub(super) fn into_tombstone(self) -> Job {
+        Job {
+            key: self.key,
+            payload: Payload::default(),
+            id: self.id,
+            due: JobDue::ended(self.ended_at),
+            state: State::Fired(self.fired_at),
+            version: Version::FIRST,
+            attempt: 1,
+            queue: QueueId(0),
+            priority: Priority::NORMAL,
+            delivery: Delivery::AtLeastOnce,
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Replay: a partition from what was written down of it.
+//!
+//! The promise is `image + the records after it = live`: replaying into a partition any prefix of the records that a
+//! live one formed gives the state that the live one had, as [`Partition::image`] shows it. Where a job waits (wheel,
+//! held, collected, ready) is not part of that: it follows from the due time and the clocks.
+//!
+//! # How it goes
+//! 1. [`Replay::load`] takes an image.
+//! 2. [`Replay::apply_fuzzy`] takes the records that came to be while the image was read, if it was read in slices.
+//! 3. [`Replay::apply`] takes the records after those.
+//! 4. [`Replay::finish`] gives the partition, and says what becomes of jobs that were cut short or are overdue.
+
+mod finish;
+mod fuzzy;
+mod image;
+
+use std::collections::{HashMap, HashSet};
+
+use super::job::State;
+use super::{Config, JobId, Now, Partition, PartitionId, Record};
+use crate::wheel::slab::Index;
+
+pub use finish::{CatchUp, Restored};
+pub use image::{FiredImage, Image, JobImage, Slice};
+
+/// Why a record cannot follow the state that it is applied to: the log is not the one that belongs to the image.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// The record is about a job that the state does not have.
+    #[error(
+        "a record is about job {0}, which is not there; the log does not belong to this state, or has a gap"
+    )]
+    UnknownJob(JobId),
+    /// The record takes a job that the state already has.
+    #[error("a record takes job {0}, which is already there; the log was applied twice")]
+    KnownJob(JobId),
+    /// The record belongs to another partition.
+    #[error("a record is about job {0}, which belongs to another partition")]
+    ForeignJob(JobId),
+    /// The image says that more jobs were taken than can be counted.
+    #[error("the next job would be number {0}, which no partition gets to; the image is not one of ours")]
+    OutOfRange(u64),
+    /// The partition has no slot left.
+    #[error("the partition has no slot left")]
+    NoSlot,
+}
+
+type FixedState = foldhash::fast::FixedState;
+
+/// Builds a partition from an image and the records that came after it.
+#[derive(Debug)]
+pub struct Replay {
+    partition: Partition,
+    /// The jobs that are pending or with a handler.
+    by_id: HashMap<JobId, Index, FixedState>,
+    /// The sequence that no job has been taken with so far, going by the records. A fuzzy image shows later jobs.
+    next_taken: u64,
+    /// The fired ones among those later jobs.
+    fired_ahead: HashSet<JobId, FixedState>,
+}
+
+impl Replay {
+    /// Begins with an empty partition whose wheels stand at `now`.
+    pub fn new(id: PartitionId, config: Config, now: Now) -> Self {
+        let config = Config { is_logged: false, ..config };
+        Replay {
+            partition: Partition::new(id, config, now),
+            by_id: HashMap::default(),
+            next_taken: 0,
+            fired_ahead: HashSet::default(),
+        }
+    }
+
+    /// Loads an image: its jobs and fired jobs in any order. Its `next_sequence` is that of the moment at which reading
+    /// it began.
+    ///
+    /// # Errors
+    /// When a job of it is there already or belongs elsewhere. The state is then not to be used.
+    pub fn load(&mut self, image: Image, now: Now) -> Result<(), ReplayError> {
+        if image.next_sequence > JobId::SEQUENCE_MAX {
+            return Err(ReplayError::OutOfRange(image.next_sequence));
+        }
+        self.next_taken = self.next_taken.max(image.next_sequence);
+        self.partition.next_sequence = self.partition.next_sequence.max(image.next_sequence);
+        for job in image.jobs {
+            self.load_job(job, now)?;
+        }
+        self.load_fired(image.fired)
+    }
+
+    fn load_job(&mut self, job: JobImage, now: Now) -> Result<(), ReplayError> {
+        let (id, version, attempt, running) = (job.id, job.version, job.attempt, job.running_since);
+        self.check_new(id)?;
+        let index = self.partition.add(job.into_record(), now).ok_or(ReplayError::NoSlot)?;
+        self.by_id.insert(id, index);
+        if running.is_some() {
+            self.partition.unplace(index);
+            self.partition.running += 1;
+        }
+        let job = self.partition.jobs.get_mut(index).ok_or(ReplayError::UnknownJob(id))?;
+        (job.version, job.attempt) = (version, attempt);
+        if let Some(since) = running {
+            job.state = State::Running(since);
+        }
+        Ok(())
+    }
+
+    fn load_fired(&mut self, fired: Vec<FiredImage>) -> Result<(), ReplayError> {
+        let mut ended = Vec::with_capacity(fired.len());
+        for fired in fired {
+            let (id, ended_at) = (fired.id, fired.ended_at);
+            self.check_new(id)?;
+            if id.sequence() >= self.next_taken {
+                self.fired_ahead.insert(id);
+                self.partition.next_sequence = self.partition.next_sequence.max(id.sequence() + 1);
+            }
+            let index = self.partition.jobs.insert(fired.into_tombstone());
+            ended.push((index.map_err(|_| ReplayError::NoSlot)?, ended_at));
+        }
+        self.partition.fired.load(ended);
+        Ok(())
+    }
+
+    /// Applies the next record.
+    ///
+    /// # Errors
+    /// When it cannot follow the state. The state is then not to be used.
+    pub fn apply(&mut self, record: Record, now: Now) -> Result<(), ReplayError> {
+        let id = self.check_own(record.id())?;
+        match record {
+            Record::Scheduled(scheduled) => {
+                // Jobs are taken in the order of their ids. An older one was there: it must not come back.
+                if id.sequence() < self.partition.next_sequence {
+                    return Err(ReplayError::KnownJob(id));
+                }
+                let replaced = match scheduled.replaces {
+                    None => None,
+                    Some(old) => Some(self.by_id.remove(&old).ok_or(ReplayError::UnknownJob(old))?),
+                };
+                let index = self.partition.apply(Record::Scheduled(scheduled), replaced, now);
+                self.by_id.insert(id, index.ok_or(ReplayError::NoSlot)?);
+                self.next_taken = id.sequence() + 1;
+            }
+            record => {
+                let index = *self.by_id.get(&id).ok_or(ReplayError::UnknownJob(id))?;
+                self.change(record, index, now);
+            }
+        }
+        self.partition.forgotten.clear();
+        Ok(())
+    }
+
+    /// Applies a record about a job that is pending or with a handler.
+    fn change(&mut self, record: Record, index: Index, now: Now) {
+        if matches!(record, Record::Cancelled { .. } | Record::Finished { .. } | Record::Skipped { .. }) {
+            self.by_id.remove(&record.id());
+        }
+        self.partition.apply(record, Some(index), now);
+    }
+
+    /// The state so far.
+    pub fn image(&self) -> Image {
+        self.partition.image()
+    }
+
+    fn check_own(&self, id: JobId) -> Result<JobId, ReplayError> {
+        if id.partition() == self.partition.id { Ok(id) } else { Err(ReplayError::ForeignJob(id)) }
+    }
+
+    fn check_new(&self, id: JobId) -> Result<(), ReplayError> {
+        self.check_own(id)?;
+        if self.by_id.contains_key(&id) || self.fired_ahead.contains(&id) {
+            return Err(ReplayError::KnownJob(id));
+        }
+        Ok(())
+    }
+}
