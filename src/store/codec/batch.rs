@@ -1,0 +1,164 @@
+//! Batches of the log: records of one partition, in the order in which they came to be.
+
+use super::CodecError;
+use super::frame::{self, FrameKind};
+use super::job::Ids;
+use super::names::{QueueNames, QueueTable};
+use super::wire::{self, Body};
+use crate::partition::{PartitionId, Record, ScheduledRecord, Timestamp, Version};
+
+/// Whose records a batch holds, and where in the log they are. How many there are follows from the records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BatchHeader {
+    /// The partition, of the batch and of every job in it.
+    pub(crate) partition: PartitionId,
+    /// The epoch under which they were written.
+    pub(crate) epoch: u64,
+    /// The sequence of the first record.
+    pub(crate) first_record: u64,
+}
+
+/// Writes a batch into `out`, in place of what is there.
+///
+/// # Errors
+/// [`CodecError::TooLarge`], and when a record is of another partition. What is in `out` is then of no use.
+pub(crate) fn encode_batch(
+    header: &BatchHeader,
+    records: &[Record],
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    let mut queues = QueueTable::default();
+    for record in records {
+        if let Record::Scheduled(job) = record {
+            queues.place(&job.queue.name);
+        }
+    }
+    let near = records.first().map_or(0, |record| record.id().sequence());
+    let ids = Ids { partition: header.partition, near };
+    let head = wire::BatchHead {
+        partition: header.partition.0,
+        epoch: header.epoch,
+        first_record: header.first_record,
+        near,
+        // More than this can count are too large to be sealed.
+        records: u32::try_from(records.len()).unwrap_or(u32::MAX),
+    };
+    frame::begin(out);
+    wire::write(out, &head)?;
+    queues.write(out)?;
+    for record in records {
+        wire::write(out, &write_record(record, ids, &mut queues)?)?;
+    }
+    frame::seal(FrameKind::LogBatch, out)
+}
+
+/// How many bytes a record adds to a batch, at most. The name of its queue is not in it: a batch has each name once.
+#[allow(dead_code)] // Until the engine cuts batches by it.
+pub(crate) fn record_bytes(record: &Record) -> usize {
+    const OF_ID: usize = wire::TAG_BYTES + wire::NUMBER_BYTES_MAX;
+    match record {
+        Record::Scheduled(job) => {
+            let replaced = if job.replaces.is_some() { wire::NUMBER_BYTES_MAX } else { 0 };
+            let texts = wire::bytes_of(job.key.as_str().len()) + wire::bytes_of(job.payload.len());
+            wire::JOB_BYTES_MAX + replaced + texts
+        }
+        Record::Rescheduled { .. } => OF_ID + wire::VERSION_BYTES_MAX + wire::DUE_BYTES_MAX,
+        Record::Cancelled { .. } => OF_ID,
+        Record::Started { .. } | Record::Finished { .. } | Record::Skipped { .. } => {
+            OF_ID + wire::NUMBER_BYTES_MAX
+        }
+    }
+}
+
+/// Reads a batch and adds its records to `into`. Their queues have the id 0.
+///
+/// # Errors
+/// When `bytes` are anything but one whole batch that this program knows. `into` is then as it was.
+pub(crate) fn decode_batch(
+    bytes: &[u8],
+    names: &mut QueueNames,
+    into: &mut Vec<Record>,
+) -> Result<BatchHeader, CodecError> {
+    let before = into.len();
+    read_batch(bytes, names, into).inspect_err(|_| into.truncate(before))
+}
+
+fn read_batch(
+    bytes: &[u8],
+    names: &mut QueueNames,
+    into: &mut Vec<Record>,
+) -> Result<BatchHeader, CodecError> {
+    let mut body = Body::new(frame::open(FrameKind::LogBatch, bytes)?);
+    let head: wire::BatchHead = body.read()?;
+    if head.first_record.checked_add(head.records.into()).is_none() {
+        return Err(CodecError::invalid("its records go on after the last that can be counted"));
+    }
+    let partition = PartitionId(head.partition);
+    let ids = Ids { partition, near: head.near };
+    names.read_table(&mut body)?;
+    into.reserve(body.room_for(head.records, wire::RECORD_BYTES_MIN)?);
+    for _ in 0..head.records {
+        let record: wire::Record<'_> = body.read()?;
+        into.push(read_record(record, ids, names)?);
+    }
+    body.end()?;
+    Ok(BatchHeader { partition, epoch: head.epoch, first_record: head.first_record })
+}
+
+fn write_record<'a>(
+    record: &'a Record,
+    ids: Ids,
+    queues: &mut QueueTable,
+) -> Result<wire::Record<'a>, CodecError> {
+    let id = ids.write(record.id())?;
+    Ok(match record {
+        Record::Scheduled(scheduled) => {
+            let job = write_job(scheduled, id, queues);
+            match scheduled.replaces {
+                None => wire::Record::Scheduled { job },
+                Some(replaced) => wire::Record::Replacing { job, replaced: ids.write(replaced)? },
+            }
+        }
+        Record::Rescheduled { version, due, .. } => {
+            wire::Record::Rescheduled { id, version: version.0, due: (*due).into() }
+        }
+        Record::Cancelled { .. } => wire::Record::Cancelled { id },
+        Record::Started { at, .. } => wire::Record::Started { id, at: at.as_micros() },
+        Record::Finished { at, ok: true, .. } => wire::Record::Succeeded { id, at: at.as_micros() },
+        Record::Finished { at, ok: false, .. } => wire::Record::Failed { id, at: at.as_micros() },
+        Record::Skipped { at, .. } => wire::Record::Skipped { id, at: at.as_micros() },
+    })
+}
+
+fn write_job<'a>(job: &'a ScheduledRecord, id: i64, queues: &mut QueueTable) -> wire::Job<'a> {
+    wire::Job {
+        id,
+        key: job.key.as_str(),
+        queue: queues.place(&job.queue.name),
+        payload: job.payload.as_bytes(),
+        due: job.due.into(),
+        priority: job.priority.0,
+        delivery: job.delivery.into(),
+    }
+}
+
+#[inline(always)]
+fn read_record(record: wire::Record<'_>, ids: Ids, names: &QueueNames) -> Result<Record, CodecError> {
+    let at = Timestamp::from_micros;
+    Ok(match record {
+        wire::Record::Scheduled { job } => Record::Scheduled(job.read(ids, names, None)?),
+        wire::Record::Replacing { job, replaced } => {
+            Record::Scheduled(job.read(ids, names, Some(ids.read(replaced)?))?)
+        }
+        wire::Record::Rescheduled { id, version, due } => {
+            Record::Rescheduled { id: ids.read(id)?, version: Version(version), due: due.into() }
+        }
+        wire::Record::Cancelled { id } => Record::Cancelled { id: ids.read(id)? },
+        wire::Record::Started { id, at: us } => Record::Started { id: ids.read(id)?, at: at(us) },
+        wire::Record::Succeeded { id, at: us } => {
+            Record::Finished { id: ids.read(id)?, at: at(us), ok: true }
+        }
+        wire::Record::Failed { id, at: us } => Record::Finished { id: ids.read(id)?, at: at(us), ok: false },
+        wire::Record::Skipped { id, at: us } => Record::Skipped { id: ids.read(id)?, at: at(us) },
+    })
+}

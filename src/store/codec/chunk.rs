@@ -1,0 +1,241 @@
+//! Chunks of a snapshot: jobs and fired jobs of one partition, as many as fit into one value of the store.
+
+use super::CodecError;
+use super::frame::{self, FrameKind, HEADER_BYTES};
+use super::job::{Ids, read_key};
+use super::names::{QueueNames, QueueTable};
+use super::wire::{self, Body};
+use crate::partition::{FiredImage, Image, JobImage, PartitionId, ScheduledRecord, Timestamp, Version};
+
+/// Which snapshot a chunk is of. The same in all of its chunks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SnapshotHeader {
+    /// The partition, of the snapshot and of every job in it.
+    pub(crate) partition: PartitionId,
+    /// The epoch under which it was written.
+    pub(crate) epoch: u64,
+    /// Which of the partition's snapshots it is.
+    pub(crate) generation: u64,
+    /// The sequence of the first record that it may lack.
+    pub(crate) covered: u64,
+    /// The sequence of the partition's next job when the first job was read. Jobs of the snapshot may be later.
+    pub(crate) next_sequence: u64,
+}
+
+/// Which chunk it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ChunkHeader {
+    /// The snapshot.
+    pub(crate) snapshot: SnapshotHeader,
+    /// Its place among the chunks of the snapshot.
+    pub(crate) number: u32,
+}
+
+/// Fills chunks, one after the other. Whoever pushes looks at [`ChunkEncoder::len`] and finishes a chunk in time.
+#[derive(Debug)]
+pub(crate) struct ChunkEncoder {
+    snapshot: SnapshotHeader,
+    queues: QueueTable,
+    jobs: Section,
+    fired: Section,
+}
+
+/// Values of one kind, encoded and counted: how many there are is written before them.
+#[derive(Debug, Default)]
+struct Section {
+    count: u32,
+    bytes: Vec<u8>,
+}
+
+impl ChunkEncoder {
+    /// How many bytes a chunk has around its table and its jobs, at most.
+    const AROUND_BYTES: usize = HEADER_BYTES + 8 * wire::NUMBER_BYTES_MAX;
+
+    /// Begins with an empty chunk.
+    pub(crate) fn new(snapshot: SnapshotHeader) -> Self {
+        let (jobs, fired) = (Section::default(), Section::default());
+        ChunkEncoder { snapshot, queues: QueueTable::default(), jobs, fired }
+    }
+
+    /// How many bytes the chunk has by now, at most.
+    pub(crate) fn len(&self) -> usize {
+        Self::AROUND_BYTES + self.queues.bytes() + self.jobs.bytes.len() + self.fired.bytes.len()
+    }
+
+    /// Whether nothing was pushed since the last chunk.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.jobs.count == 0 && self.fired.count == 0
+    }
+
+    /// Adds a job.
+    ///
+    /// # Errors
+    /// When it is of another partition. The chunk is then as it was.
+    pub(crate) fn push_job(&mut self, job: &JobImage) -> Result<(), CodecError> {
+        let id = self.ids().write(job.id)?;
+        let image = write_job(job, id, self.queues.place(&job.queue.name));
+        self.jobs.push(&image)
+    }
+
+    /// Adds a fired job.
+    ///
+    /// # Errors
+    /// When it is of another partition. The chunk is then as it was.
+    pub(crate) fn push_fired(&mut self, fired: &FiredImage) -> Result<(), CodecError> {
+        let (fired_at, ended_at) = (fired.fired_at.as_micros(), fired.ended_at.as_micros());
+        let (id, key) = (self.ids().write(fired.id)?, fired.key.as_str());
+        self.fired.push(&wire::FiredImage::Fired { id, key, fired_at, ended_at })
+    }
+
+    /// The chunk, as it is to be stored. The next one begins empty.
+    ///
+    /// # Errors
+    /// [`CodecError::TooLarge`]. What was pushed is gone then too.
+    pub(crate) fn finish(&mut self, number: u32) -> Result<Vec<u8>, CodecError> {
+        let chunk = self.assemble(number);
+        self.queues.clear();
+        self.jobs.clear();
+        self.fired.clear();
+        chunk
+    }
+
+    fn assemble(&self, number: u32) -> Result<Vec<u8>, CodecError> {
+        let head = wire::ChunkHead {
+            partition: self.snapshot.partition.0,
+            epoch: self.snapshot.epoch,
+            generation: self.snapshot.generation,
+            number,
+            covered: self.snapshot.covered,
+            next_sequence: self.snapshot.next_sequence,
+            jobs: self.jobs.count,
+            fired: self.fired.count,
+        };
+        let mut out = Vec::with_capacity(self.len());
+        frame::begin(&mut out);
+        wire::write(&mut out, &head)?;
+        self.queues.write(&mut out)?;
+        out.extend_from_slice(&self.jobs.bytes);
+        out.extend_from_slice(&self.fired.bytes);
+        frame::seal(FrameKind::SnapshotChunk, &mut out)?;
+        Ok(out)
+    }
+
+    fn ids(&self) -> Ids {
+        Ids { partition: self.snapshot.partition, near: self.snapshot.next_sequence }
+    }
+}
+
+impl Section {
+    fn push(&mut self, value: &impl bincode::Encode) -> Result<(), CodecError> {
+        let before = self.bytes.len();
+        wire::write(&mut self.bytes, value).inspect_err(|_| self.bytes.truncate(before))?;
+        // More than this can count are too large to be sealed.
+        self.count = self.count.saturating_add(1);
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.count = 0;
+        self.bytes.clear();
+    }
+}
+
+/// How many bytes a job adds to a chunk, at most: with the name of its queue, which the chunk may have already.
+pub(crate) fn job_bytes(job: &JobImage) -> usize {
+    let texts = wire::bytes_of(job.key.as_str().len()) + wire::bytes_of(job.payload.len());
+    let name = wire::bytes_of(job.queue.name.as_str().len());
+    let changes = wire::VERSION_BYTES_MAX + wire::ATTEMPT_BYTES_MAX + wire::NUMBER_BYTES_MAX;
+    wire::JOB_BYTES_MAX + changes + texts + name
+}
+
+/// How many bytes a fired job adds to a chunk, at most.
+pub(crate) fn fired_bytes(fired: &FiredImage) -> usize {
+    wire::TAG_BYTES + 3 * wire::NUMBER_BYTES_MAX + wire::bytes_of(fired.key.as_str().len())
+}
+
+/// Reads a chunk and adds its jobs to `into`. Their queues have the id 0.
+///
+/// # Errors
+/// When `bytes` are anything but one whole chunk that this program knows. `into` is then as it was.
+pub(crate) fn decode_chunk(
+    bytes: &[u8],
+    names: &mut QueueNames,
+    into: &mut Image,
+) -> Result<ChunkHeader, CodecError> {
+    let (jobs, fired) = (into.jobs.len(), into.fired.len());
+    let header = read_chunk(bytes, names, into).inspect_err(|_| {
+        into.jobs.truncate(jobs);
+        into.fired.truncate(fired);
+    })?;
+    into.next_sequence = into.next_sequence.max(header.snapshot.next_sequence);
+    Ok(header)
+}
+
+fn read_chunk(bytes: &[u8], names: &mut QueueNames, into: &mut Image) -> Result<ChunkHeader, CodecError> {
+    let mut body = Body::new(frame::open(FrameKind::SnapshotChunk, bytes)?);
+    let head: wire::ChunkHead = body.read()?;
+    if head.next_sequence >= Ids::SEQUENCES {
+        return Err(CodecError::invalid("its next job has a number that no partition gets to"));
+    }
+    let partition = PartitionId(head.partition);
+    let ids = Ids { partition, near: head.next_sequence };
+    names.read_table(&mut body)?;
+    into.jobs.reserve(body.room_for(head.jobs, wire::JOB_IMAGE_BYTES_MIN)?);
+    for _ in 0..head.jobs {
+        let image: wire::JobImage<'_> = body.read()?;
+        into.jobs.push(read_job(image, ids, names)?);
+    }
+    into.fired.reserve(body.room_for(head.fired, wire::FIRED_IMAGE_BYTES_MIN)?);
+    for _ in 0..head.fired {
+        let image: wire::FiredImage<'_> = body.read()?;
+        into.fired.push(read_fired(image, ids)?);
+    }
+    body.end()?;
+    let snapshot = SnapshotHeader {
+        partition,
+        epoch: head.epoch,
+        generation: head.generation,
+        covered: head.covered,
+        next_sequence: head.next_sequence,
+    };
+    Ok(ChunkHeader { snapshot, number: head.number })
+}
+
+fn write_job(job: &JobImage, id: i64, queue: u32) -> wire::JobImage<'_> {
+    let (version, attempt, since) = (job.version.0, job.attempt, job.running_since);
+    let job = wire::Job {
+        id,
+        key: job.key.as_str(),
+        queue,
+        payload: job.payload.as_bytes(),
+        due: job.due.into(),
+        priority: job.priority.0,
+        delivery: job.delivery.into(),
+    };
+    match since {
+        None => wire::JobImage::Pending { job, version, attempt },
+        Some(since) => wire::JobImage::Running { job, version, attempt, since: since.as_micros() },
+    }
+}
+
+#[inline(always)]
+fn read_job(image: wire::JobImage<'_>, ids: Ids, names: &QueueNames) -> Result<JobImage, CodecError> {
+    let (job, version, attempt, since) = match image {
+        wire::JobImage::Pending { job, version, attempt } => (job, version, attempt, None),
+        wire::JobImage::Running { job, version, attempt, since } => (job, version, attempt, Some(since)),
+    };
+    let ScheduledRecord { id, key, queue, payload, due, priority, delivery, .. } =
+        job.read(ids, names, None)?;
+    let (version, running_since) = (Version(version), since.map(Timestamp::from_micros));
+    Ok(JobImage { id, key, queue, payload, due, priority, delivery, version, attempt, running_since })
+}
+
+fn read_fired(image: wire::FiredImage<'_>, ids: Ids) -> Result<FiredImage, CodecError> {
+    let wire::FiredImage::Fired { id, key, fired_at, ended_at } = image;
+    Ok(FiredImage {
+        id: ids.read(id)?,
+        key: read_key(key)?,
+        fired_at: Timestamp::from_micros(fired_at),
+        ended_at: Timestamp::from_micros(ended_at),
+    })
+}

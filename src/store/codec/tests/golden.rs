@@ -1,0 +1,92 @@
+//! These bytes are in users' Redis. A test here that fails means that what they hold can no longer be read, or that what
+//! is written can no longer be read by the programs that are out there. Do not change the bytes: a change of them is a
+//! new format, with a reader for both.
+
+use super::bytes::{hex, unhex};
+use super::*;
+
+pub(super) const BATCH: &str = "
+    52564c42 0100 0000 94000000 0f2a64ca                   # magic, format, flags, length 148, CRC-32
+    03 07 fbe803 fbcc10 08                                 # partition, epoch, first, near, records
+    02 09 6f70656e5f73616c65 04 6d61696c                   # queues: open_sale, mail
+    01 00 0a 70726f647563743a3432 00 09 353030207365617473 # scheduled: 4300, product:42, 500 seats
+       01 fd00d05150ddc10c00 64 01                         #   wall, priority 100, at least once
+    02 02 02 c3a9 01 00                                    # replacing: 4301, é, mail, no payload
+       02 01 ff 02 fb5702                                  #   mono, -1, 255, at most once, 4000
+    03 00 02 01 fd00de7857ddc10c00                         # rescheduled: 4300, version 2, wall, a minute later
+    04 00                                                  # cancelled: 4300
+    05 fbcf20 fd00d05150ddc10c00                           # started: 100
+    06 fbcf20 fd00d05150ddc10c00                           # finished, succeeded: 100
+    07 fbcd20 fd00d05150ddc10c00                           # finished, failed: 101
+    08 fd66deffffffff0100 fd00d05150ddc10c00               # skipped: the last that can be counted
+";
+
+pub(super) const CHUNK: &str = "
+    52565343 0100 0000 7f000000 46a6b942                   # magic, format, flags, length 127, CRC-32
+    03 07 05 02 fbe803 fb8813 02 01                        # as in the tables, 2 jobs, 1 fired
+    02 09 6f70656e5f73616c65 04 6d61696c                   # queues: open_sale, mail
+    01 01 0a 70726f647563743a3432 00 09 353030207365617473 # pending: 4999, product:42, 500 seats
+       01 fd00d05150ddc10c00 64 01 01 00                   #   wall, 100, at least once, version 1, 0
+    02 02 02 c3a9 01 00                                    # running: 5001, é, mail, no payload
+       02 01 00 02 fc70110100 fb2c01 fd00d05150ddc10c00    #   mono, -1, 0, at most once, 70000, 300
+    01 fbed26 0a 70726f647563743a3431                      # fired: job 17, product:41
+       fd00d05150ddc10c00 fdb8db5150ddc10c00               #   began, ended
+";
+
+#[test]
+fn a_batch_has_these_bytes() {
+    assert_eq!(hex(&encoded(&records())), hex(&unhex(BATCH)));
+    assert_eq!(read_batch(&unhex(BATCH)), Ok((batch_header(), records())));
+}
+
+#[test]
+fn a_chunk_has_these_bytes() {
+    assert_eq!(hex(&encoded_image(&image())), hex(&unhex(CHUNK)));
+    assert_eq!(read_chunk(&unhex(CHUNK)), Ok((chunk_header(), image())));
+}
+
+/// Every kind of record, and what a job can have.
+fn records() -> Vec<Record> {
+    let second = ScheduledRecord {
+        key: Key::new("é").unwrap(),
+        queue: queue("mail"),
+        payload: Payload::default(),
+        due: RecordedDue { base: TimeBase::Mono, wall: Timestamp::from_micros(-1) },
+        priority: Priority::LAST,
+        delivery: Delivery::AtMostOnce,
+        replaces: Some(id(4_000)),
+        ..scheduled(4_301)
+    };
+    vec![
+        Record::Scheduled(scheduled(4_300)),
+        Record::Scheduled(second),
+        Record::Rescheduled { id: id(4_300), version: Version(2), due: wall(60_000_000) },
+        Record::Cancelled { id: id(4_300) },
+        Record::Started { id: id(100), at: TEN },
+        Record::Finished { id: id(100), at: TEN, ok: true },
+        Record::Finished { id: id(101), at: TEN, ok: false },
+        Record::Skipped { id: id((1 << 48) - 1), at: TEN },
+    ]
+}
+
+fn image() -> Image {
+    let running = JobImage {
+        key: Key::new("é").unwrap(),
+        queue: queue("mail"),
+        payload: Payload::default(),
+        due: RecordedDue { base: TimeBase::Mono, wall: Timestamp::from_micros(-1) },
+        priority: Priority::FIRST,
+        delivery: Delivery::AtMostOnce,
+        version: Version(70_000),
+        attempt: 300,
+        running_since: Some(TEN),
+        ..pending(5_001)
+    };
+    let fired = FiredImage {
+        id: id(17),
+        key: Key::new("product:41").unwrap(),
+        fired_at: TEN,
+        ended_at: Timestamp::from_micros(TEN.as_micros() + 1_500),
+    };
+    Image { jobs: vec![pending(4_999), running], fired: vec![fired], next_sequence: 5_000 }
+}

@@ -1,0 +1,198 @@
+//! What was written is what is read.
+
+use proptest::prelude::*;
+
+use super::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn batches_come_back(
+        (partition, epoch, first_record) in (any::<u16>(), any::<u64>(), 0..u64::MAX / 2),
+        records in prop::collection::vec(record(), 0..40),
+    ) {
+        let partition = PartitionId(partition);
+        let header = BatchHeader { partition, epoch, first_record };
+        let records: Vec<Record> = records.into_iter().map(|record| moved(record, partition)).collect();
+        let mut out = vec![1, 2, 3];
+        encode_batch(&header, &records, &mut out).unwrap();
+        prop_assert_eq!(read_batch(&out), Ok((header, records)));
+    }
+
+    #[test]
+    fn chunks_come_back(
+        (epoch, generation, covered, next_sequence) in (any::<u64>(), any::<u64>(), any::<u64>(), sequence()),
+        number in any::<u32>(),
+        jobs in prop::collection::vec(job_image(), 0..20),
+        fired in prop::collection::vec(fired_image(), 0..20),
+    ) {
+        let snapshot = SnapshotHeader { partition: PARTITION, epoch, generation, covered, next_sequence };
+        let header = ChunkHeader { snapshot, number };
+        let image = Image { jobs, fired, next_sequence };
+        let chunk = model::encoded_chunk(&header, &image);
+        prop_assert_eq!(read_chunk(&chunk), Ok((header, image)));
+    }
+}
+
+#[test]
+fn queues_share_one_text_over_a_whole_load() {
+    let mut names = QueueNames::new();
+    let mut records = Vec::new();
+    let mut image = Image::default();
+    for first in [1, 10] {
+        let batch = encoded(&[Record::Scheduled(scheduled(first)), Record::Scheduled(scheduled(first + 1))]);
+        decode_batch(&batch, &mut names, &mut records).unwrap();
+    }
+    let chunk = encoded_image(&Image { jobs: vec![pending(1)], ..Image::default() });
+    decode_chunk(&chunk, &mut names, &mut image).unwrap();
+    let text = |queue: &Queue| queue.name.as_str().as_ptr();
+    assert_eq!(records.len(), 4);
+    for record in &records {
+        let Record::Scheduled(job) = record else { panic!("{record:?}") };
+        assert_eq!(text(&job.queue), text(&image.jobs[0].queue));
+        assert_eq!(job.queue.id, QueueId(0));
+    }
+}
+
+#[test]
+fn a_frame_names_its_own_queues() {
+    let mut names = QueueNames::new();
+    let mut records = Vec::new();
+    for name in ["mail", "open_sale", "mail"] {
+        let written = [Record::Scheduled(ScheduledRecord { queue: queue(name), ..scheduled(1) })];
+        records.clear();
+        decode_batch(&encoded(&written), &mut names, &mut records).unwrap();
+        assert_eq!(records, written);
+    }
+}
+
+#[test]
+fn an_encoder_goes_on_with_an_empty_chunk() {
+    let mut encoder = ChunkEncoder::new(chunk_header().snapshot);
+    let empty = encoder.len();
+    encoder.push_job(&pending(1)).unwrap();
+    assert!(!encoder.is_empty());
+    encoder.finish(0).unwrap();
+    assert!(encoder.is_empty());
+    assert_eq!(encoder.len(), empty);
+    encoder.push_job(&JobImage { queue: queue("mail"), ..pending(2) }).unwrap();
+    let (header, image) = read_chunk(&encoder.finish(1).unwrap()).unwrap();
+    assert_eq!(header.number, 1);
+    assert_eq!(image.jobs, [JobImage { queue: queue("mail"), ..pending(2) }]);
+}
+
+#[test]
+fn chunks_of_a_load_add_up() {
+    let (mut names, mut image) = (QueueNames::new(), Image::default());
+    for (sequence, next_sequence) in [(1, 9), (2, 5)] {
+        let snapshot = SnapshotHeader { next_sequence, ..chunk_header().snapshot };
+        let jobs = Image { jobs: vec![pending(sequence)], ..Image::default() };
+        let chunk = model::encoded_chunk(&ChunkHeader { snapshot, number: 0 }, &jobs);
+        decode_chunk(&chunk, &mut names, &mut image).unwrap();
+    }
+    assert_eq!(image, Image { jobs: vec![pending(1), pending(2)], fired: Vec::new(), next_sequence: 9 });
+}
+
+#[test]
+fn the_smallest_values_fit_where_they_are_counted() {
+    let smallest = JobImage {
+        key: Key::new("k").unwrap(),
+        payload: Payload::default(),
+        due: RecordedDue { base: TimeBase::Wall, wall: Timestamp::from_micros(0) },
+        ..pending(5_000)
+    };
+    let at = Timestamp::from_micros(0);
+    let fired = FiredImage { id: id(5_000), key: Key::new("k").unwrap(), fired_at: at, ended_at: at };
+    let image = Image { jobs: vec![smallest; 500], fired: vec![fired; 500], next_sequence: 5_000 };
+    assert_eq!(read_chunk(&encoded_image(&image)), Ok((chunk_header(), image)));
+    let records = vec![Record::Cancelled { id: id(1) }; 500];
+    assert_eq!(read_batch(&encoded(&records)), Ok((batch_header(), records)));
+}
+
+/// A record of [`PARTITION`] as one of another.
+fn moved(mut record: Record, to: PartitionId) -> Record {
+    let there = |id: &mut JobId| *id = JobId::new(to, id.sequence());
+    match &mut record {
+        Record::Scheduled(job) => {
+            there(&mut job.id);
+            job.replaces.iter_mut().for_each(there);
+        }
+        Record::Rescheduled { id, .. }
+        | Record::Cancelled { id }
+        | Record::Started { id, .. }
+        | Record::Finished { id, .. }
+        | Record::Skipped { id, .. } => there(id),
+    }
+    record
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    let id = || sequence().prop_map(id);
+    prop_oneof![
+        4 => job().prop_map(Record::Scheduled),
+        1 => (id(), version(), due()).prop_map(|(id, version, due)| Record::Rescheduled { id, version, due }),
+        1 => id().prop_map(|id| Record::Cancelled { id }),
+        1 => (id(), instant()).prop_map(|(id, at)| Record::Started { id, at }),
+        1 => (id(), instant(), any::<bool>()).prop_map(|(id, at, ok)| Record::Finished { id, at, ok }),
+        1 => (id(), instant()).prop_map(|(id, at)| Record::Skipped { id, at }),
+    ]
+}
+
+fn job() -> impl Strategy<Value = ScheduledRecord> {
+    let name = prop_oneof!["[a-d]", "\\PC{1,30}"];
+    let texts = (key(), name, prop::collection::vec(any::<u8>(), 0..600));
+    let rest = (due(), any::<u8>(), any::<bool>(), prop::option::of(sequence()));
+    (sequence(), texts, rest).prop_map(|(sequence, (key, name, payload), (due, priority, once, replaces))| {
+        ScheduledRecord {
+            id: id(sequence),
+            key,
+            queue: queue(&name),
+            payload: payload.into(),
+            due,
+            priority: Priority(priority),
+            delivery: if once { Delivery::AtMostOnce } else { Delivery::AtLeastOnce },
+            replaces: replaces.map(id),
+        }
+    })
+}
+
+fn job_image() -> impl Strategy<Value = JobImage> {
+    let changes = (version(), any::<u16>(), prop::option::of(instant()));
+    (job(), changes).prop_map(|(job, (version, attempt, running_since))| {
+        let ScheduledRecord { id, key, queue, payload, due, priority, delivery, .. } = job;
+        JobImage { id, key, queue, payload, due, priority, delivery, version, attempt, running_since }
+    })
+}
+
+fn fired_image() -> impl Strategy<Value = FiredImage> {
+    (sequence(), key(), instant(), instant()).prop_map(|(sequence, key, fired_at, ended_at)| FiredImage {
+        id: id(sequence),
+        key,
+        fired_at,
+        ended_at,
+    })
+}
+
+/// All lengths of numbers come up, and the ends.
+fn sequence() -> impl Strategy<Value = u64> {
+    prop_oneof![0..300u64, 0..1u64 << 32, 0..1u64 << 48, Just((1 << 48) - 1)]
+}
+
+fn instant() -> impl Strategy<Value = Timestamp> {
+    let us = prop_oneof![-300..300i64, any::<i64>(), Just(i64::MIN), Just(i64::MAX)];
+    us.prop_map(Timestamp::from_micros)
+}
+
+fn due() -> impl Strategy<Value = RecordedDue> {
+    let base = prop_oneof![Just(TimeBase::Wall), Just(TimeBase::Mono)];
+    (base, instant()).prop_map(|(base, wall)| RecordedDue { base, wall })
+}
+
+fn version() -> impl Strategy<Value = Version> {
+    prop_oneof![1..300u32, any::<u32>()].prop_map(Version)
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    prop_oneof!["\\PC{1,60}", "k{240,260}", "k{512}"].prop_map(|text| Key::new(text).unwrap())
+}

@@ -1,0 +1,238 @@
+//! The values of a body, as `bincode` is to write them. The tables in the [codec's documentation](super) are these
+//! types.
+//!
+//! The names of the enums are told to users: they say what it is whose tag is not known.
+//!
+//! What reads a value is inlined from here to the vector that it ends in. As calls, each with a hundred bytes to hand
+//! over, reading takes a third longer.
+
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bincode::de::BorrowDecoder;
+use bincode::enc::Encoder;
+use bincode::enc::write::Writer;
+use bincode::error::{AllowedEnumVariants, DecodeError, EncodeError};
+use bincode::{BorrowDecode, Decode, Encode};
+
+use super::{CodecError, FRAME_BYTES_MAX};
+
+/// At the beginning of a batch.
+#[derive(Encode, Decode)]
+pub(super) struct BatchHead {
+    pub(super) partition: u16,
+    pub(super) epoch: u64,
+    pub(super) first_record: u64,
+    /// What the ids of the batch are distances from.
+    pub(super) near: u64,
+    pub(super) records: u32,
+}
+
+/// At the beginning of a chunk.
+#[derive(Encode, Decode)]
+pub(super) struct ChunkHead {
+    pub(super) partition: u16,
+    pub(super) epoch: u64,
+    pub(super) generation: u64,
+    pub(super) number: u32,
+    pub(super) covered: u64,
+    /// Also what the ids of the chunk are distances from.
+    pub(super) next_sequence: u64,
+    pub(super) jobs: u32,
+    pub(super) fired: u32,
+}
+
+/// An enum with the tags by which its variants are known in the bytes. What `bincode` derives for an enum are the places
+/// of its variants, whatever numbers they are given: moving one would change what is written.
+macro_rules! tagged {
+    (enum $name:ident $(<$life:lifetime>)? {
+        $($tag:literal => $variant:ident $({ $($field:ident: $type:ty),* })?,)*
+    }) => {
+        pub(super) enum $name $(<$life>)? {
+            $($variant $({ $($field: $type),* })?,)*
+        }
+
+        impl $(<$life>)? Encode for $name $(<$life>)? {
+            #[inline(always)]
+            fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+                match self {
+                    $(Self::$variant $({ $($field),* })? => {
+                        let tag: u8 = $tag;
+                        tag.encode(encoder)?;
+                        $($($field.encode(encoder)?;)*)?
+                    })*
+                }
+                Ok(())
+            }
+        }
+
+        impl<$($life,)? 'de $(: $life)?, C> BorrowDecode<'de, C> for $name $(<$life>)? {
+            #[inline(always)]
+            fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+                Ok(match u8::decode(decoder)? {
+                    $($tag => Self::$variant $({ $($field: BorrowDecode::borrow_decode(decoder)?),* })?,)*
+                    tag => return Err(DecodeError::UnexpectedVariant {
+                        type_name: stringify!($name),
+                        allowed: &AllowedEnumVariants::Allowed(&[$($tag),*]),
+                        found: tag.into(),
+                    }),
+                })
+            }
+        }
+    };
+}
+
+tagged! {
+    enum Record<'a> {
+        1 => Scheduled { job: Job<'a> },
+        2 => Replacing { job: Job<'a>, replaced: i64 },
+        3 => Rescheduled { id: i64, version: u32, due: Due },
+        4 => Cancelled { id: i64 },
+        5 => Started { id: i64, at: i64 },
+        6 => Succeeded { id: i64, at: i64 },
+        7 => Failed { id: i64, at: i64 },
+        8 => Skipped { id: i64, at: i64 },
+    }
+}
+
+tagged! {
+    enum JobImage<'a> {
+        1 => Pending { job: Job<'a>, version: u32, attempt: u16 },
+        2 => Running { job: Job<'a>, version: u32, attempt: u16, since: i64 },
+    }
+}
+
+tagged! {
+    enum FiredImage<'a> {
+        1 => Fired { id: i64, key: &'a str, fired_at: i64, ended_at: i64 },
+    }
+}
+
+tagged! {
+    enum Due {
+        1 => Wall { at: i64 },
+        2 => Mono { at: i64 },
+    }
+}
+
+tagged! {
+    enum Delivery {
+        1 => AtLeastOnce,
+        2 => AtMostOnce,
+    }
+}
+
+#[derive(Encode, BorrowDecode)]
+pub(super) struct Job<'a> {
+    pub(super) id: i64,
+    pub(super) key: &'a str,
+    /// Its place in the table of queues.
+    pub(super) queue: u32,
+    pub(super) payload: &'a [u8],
+    pub(super) due: Due,
+    pub(super) priority: u8,
+    pub(super) delivery: Delivery,
+}
+
+/// The fewest bytes that a value can have: no body holds more of them than that leaves room for.
+pub(super) const RECORD_BYTES_MIN: usize = 2;
+pub(super) const JOB_IMAGE_BYTES_MIN: usize = 12;
+pub(super) const FIRED_IMAGE_BYTES_MIN: usize = 6;
+pub(super) const NAME_BYTES_MIN: usize = 2;
+
+/// The most bytes that a value can have, but for its texts and bytes.
+pub(super) const TAG_BYTES: usize = 1;
+pub(super) const NUMBER_BYTES_MAX: usize = 9;
+pub(super) const VERSION_BYTES_MAX: usize = 5;
+pub(super) const ATTEMPT_BYTES_MAX: usize = 3;
+pub(super) const QUEUE_BYTES_MAX: usize = 3;
+pub(super) const DUE_BYTES_MAX: usize = TAG_BYTES + NUMBER_BYTES_MAX;
+/// Of a job: tag, id, queue, due, priority and delivery.
+pub(super) const JOB_BYTES_MAX: usize = TAG_BYTES + NUMBER_BYTES_MAX + QUEUE_BYTES_MAX + DUE_BYTES_MAX + 2;
+
+/// How many bytes a text or a payload of so many bytes takes.
+pub(super) const fn bytes_of(bytes: usize) -> usize {
+    let length = match bytes {
+        0..=250 => 1,
+        251..=0xFFFF => 3,
+        _ => NUMBER_BYTES_MAX,
+    };
+    bytes.saturating_add(length)
+}
+
+/// More than any value in a frame counts for: its numbers count by their types, however few bytes they take.
+const VALUE_BYTES_MAX: usize = FRAME_BYTES_MAX + 1024;
+
+/// The one configuration.
+const CONFIG: Configuration<LittleEndian, Varint, Limit<VALUE_BYTES_MAX>> = bincode::config::standard()
+    .with_little_endian()
+    .with_variable_int_encoding()
+    .with_limit::<VALUE_BYTES_MAX>();
+
+/// Appends a value.
+pub(super) fn write(out: &mut Vec<u8>, value: &impl Encode) -> Result<(), CodecError> {
+    // Neither the types above nor a vector refuse anything.
+    let refused = |_| CodecError::invalid("a value cannot be encoded");
+    bincode::encode_into_writer(value, Sink(out), CONFIG).map_err(refused)
+}
+
+struct Sink<'a>(&'a mut Vec<u8>);
+
+impl Writer for Sink<'_> {
+    #[inline(always)]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// What is left of a body that is being read.
+pub(super) struct Body<'a>(&'a [u8]);
+
+impl<'a> Body<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Body(bytes)
+    }
+
+    /// The next value.
+    #[inline(always)]
+    pub(super) fn read<T: BorrowDecode<'a, ()>>(&mut self) -> Result<T, CodecError> {
+        let (value, used) = bincode::borrow_decode_from_slice(self.0, CONFIG)?;
+        self.0 = self.0.get(used..).unwrap_or_default();
+        Ok(value)
+    }
+
+    /// How many values to reserve room for, if there are `count` to come. Fewer bytes than they need are an error, so
+    /// what is reserved is bounded by what is there.
+    pub(super) fn room_for(&self, count: u32, bytes_min: usize) -> Result<usize, CodecError> {
+        match usize::try_from(count) {
+            Ok(count) if count <= self.0.len() / bytes_min => Ok(count),
+            _ => Err(CodecError::invalid("it counts more than it has bytes for")),
+        }
+    }
+
+    /// Nothing may be left.
+    pub(super) fn end(self) -> Result<(), CodecError> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(CodecError::invalid("its body holds more than it counts"))
+        }
+    }
+}
+
+/// The checksum fitted, so none of these is damage.
+impl From<DecodeError> for CodecError {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::UnexpectedVariant { type_name, found, .. } => {
+                CodecError::NewerPart { part: type_name, tag: found }
+            }
+            DecodeError::UnexpectedEnd { .. } => CodecError::invalid("its body ends within a value"),
+            DecodeError::InvalidIntegerType { .. } => CodecError::invalid("a number is out of its range"),
+            DecodeError::LimitExceeded | DecodeError::OutsideUsizeRange(_) => {
+                CodecError::invalid("a length is beyond all bounds")
+            }
+            DecodeError::Utf8 { .. } => CodecError::invalid("a text is not UTF-8"),
+            _ => CodecError::invalid("a value cannot be decoded"),
+        }
+    }
+}
