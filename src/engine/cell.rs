@@ -39,11 +39,14 @@ pub(super) struct Owned {
 }
 
 impl Cell {
-    pub(super) fn new(partition: Partition, next_record: u64, last_snapshot: LastSnapshot) -> Self {
+    pub(super) fn new(mut partition: Partition, next_record: u64, last_snapshot: LastSnapshot) -> Self {
+        let mut log = LogBuffer::new(next_record);
+        // What the restore itself has changed. A record is in the buffer whenever the lock is free.
+        log.extend(partition.drain_records(), last_snapshot.at);
         Cell {
             owned: Mutex::new(Owned {
                 partition,
-                log: LogBuffer::new(next_record),
+                log,
                 lateness_us: new_histogram(),
                 commit_us: new_histogram(),
             }),

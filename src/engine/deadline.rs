@@ -23,25 +23,35 @@ pub(super) fn start(shared: &Arc<Shared>) {
     });
 }
 
+/// How far a log had come, and when.
+struct Marks {
+    last: u64,
+    waiting: VecDeque<(MonoTime, u64)>,
+}
+
 async fn watch(shared: &Shared) {
     let deadline = shared.settings.commit_deadline;
     let deadline_us = u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX);
-    let mut marks: Vec<VecDeque<(MonoTime, u64)>> = shared.cells.iter().map(|_| VecDeque::new()).collect();
+    let mut logs: Vec<Marks> = shared
+        .cells
+        .iter()
+        .map(|cell| Marks { last: cell.progress.durable(), waiting: VecDeque::new() })
+        .collect();
     loop {
         tokio::time::sleep(deadline / LOOKS).await;
         let now = shared.clock.now().mono;
-        for (cell, marks) in shared.cells.iter().zip(&mut marks) {
+        for (cell, marks) in shared.cells.iter().zip(&mut logs) {
             let end = cell.lock().log.end();
-            let is_new = marks.back().map_or_else(|| end > cell.progress.durable(), |&(_, last)| end > last);
-            if is_new {
-                marks.push_back((now, end));
+            if end > marks.last {
+                marks.last = end;
+                marks.waiting.push_back((now, end));
             }
-            while let Some(&(since, end)) = marks.front() {
+            while let Some(&(since, end)) = marks.waiting.front() {
                 if now.micros_since(since) < deadline_us {
                     break;
                 }
-                marks.pop_front();
-                // What has been confirmed is past caring.
+                marks.waiting.pop_front();
+                // What has been confirmed, at whatever level, is past caring.
                 cell.progress.expire(end);
             }
         }

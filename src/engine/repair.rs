@@ -61,7 +61,7 @@ async fn write_all(shared: &Arc<Shared>, ownership: &Ownership, at: usize) -> Re
         owned.log.discard();
         SnapshotBegin {
             covered: owned.log.end(),
-            next_sequence: owned.partition.image().next_sequence, /* SHIM */
+            next_sequence: owned.partition.next_sequence(),
             replaces_log: true,
         }
     };

@@ -20,7 +20,7 @@ use super::queue::Queues;
 use super::settings::Settings;
 use super::snapshots::LastSnapshot;
 use crate::clock::Clock;
-use crate::partition::{PartitionId, QueueId, QueueName, Record, Replay};
+use crate::partition::{CatchUp, PartitionId, QueueId, QueueName, Record, Replay};
 use crate::store::{Claim, LoadProgress, Loaded, Needs, Store, StoreError, StoreErrorClass};
 
 /// Partitions that are loaded or built at a time: what a small machine has cores for, and no more memory than they take.
@@ -239,18 +239,26 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
         if let Record::Scheduled(job) = &mut record {
             job.queue.id = numbers.number(&job.queue.name)?;
         }
-        let _ = (sequence, complete); // SHIM
-        replay.apply(record, now).map_err(misfit)?;
+        let applied =
+            if sequence < complete { replay.apply_fuzzy(record, now) } else { replay.apply(record, now) };
+        applied.map_err(misfit)?;
     }
-    let _ = (|queue| queues.by_id(queue).and_then(|queue| queue.skip_after_us()), per_partition(settings)); // SHIM
-    let (partition, handles) = replay.finish(is_logged, clock.now());
-    for (key, handle) in handles {
+    let skip_after_us = |queue| queues.by_id(queue).and_then(|queue| queue.skip_after_us());
+    let catch_up = CatchUp { per_second_max: per_partition(settings), skip_after_us: &skip_after_us };
+    let restored = replay.finish(is_logged, &catch_up, clock.now());
+    for (key, handle) in restored.keys {
         keys.insert(key, handle);
     }
-    let jobs = partition.live();
-    let last = LastSnapshot { covered, at: now.mono };
-    let cell = Cell::new(partition, next_record, last);
-    Ok(Built { cell, jobs, overdue: 0, skipped: 0 })
+    if restored.superseded > 0 {
+        tracing::warn!(
+            partition,
+            jobs = restored.superseded,
+            "the log has lost records; jobs gave way to later ones of their keys"
+        );
+    }
+    let jobs = restored.partition.live();
+    let cell = Cell::new(restored.partition, next_record, LastSnapshot { covered, at: now.mono });
+    Ok(Built { cell, jobs, overdue: restored.overdue, skipped: restored.skipped })
 }
 
 fn per_partition(settings: &Settings) -> Option<NonZeroU32> {

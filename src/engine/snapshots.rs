@@ -96,7 +96,7 @@ pub(super) async fn take(
         let owned = cell.lock();
         SnapshotBegin {
             covered: owned.log.end(),
-            next_sequence: owned.partition.image().next_sequence, /* SHIM */
+            next_sequence: owned.partition.next_sequence(),
             replaces_log: false,
         }
     };
@@ -122,7 +122,7 @@ pub(super) async fn write_slices(
     loop {
         let (slice, end) = {
             let owned = shared.cells[at].lock();
-            (crate::engine::snapshots::shim(&owned.partition, from, SLICE), owned.log.end()) // SHIM
+            (owned.partition.scan(from, SLICE), owned.log.end())
         };
         writer.write(slice.image).await?;
         match slice.next {
@@ -163,13 +163,4 @@ impl Engine {
 pub(super) struct LastSnapshot {
     pub(super) covered: u64,
     pub(super) at: MonoTime,
-}
-
-// SHIM
-pub(super) struct Shim {
-    image: crate::partition::Image,
-    next: Option<u32>,
-}
-pub(super) fn shim(partition: &crate::partition::Partition, _: u32, _: usize) -> Shim {
-    Shim { image: partition.image(), next: None }
 }
