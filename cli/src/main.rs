@@ -3,10 +3,19 @@
 //! # Rules
 //! - Standard output belongs to the subcommand. Logs and messages go to standard error.
 //! - Exit status: 0 when all went well, 1 when something did not, 2 when there was nothing to begin with: a wrong
-//!   command line, an input that cannot be opened.
+//!   command line, an input that cannot be opened, a store that cannot be used or is another's.
 
+mod bench;
 mod demo;
+mod exit;
+mod export;
+mod figures;
+mod import;
+mod inspect;
+mod jsonl;
 mod run;
+mod signal;
+mod store;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -37,6 +46,14 @@ enum Command {
     Demo(demo::Args),
     /// Run jobs from JSON Lines, and say as JSON Lines what became of them.
     Run(run::Args),
+    /// Show what a store holds of a namespace, and who owns it.
+    Inspect(inspect::Args),
+    /// Write the pending jobs of a namespace as JSON Lines.
+    Export(export::Args),
+    /// Take jobs from JSON Lines into a namespace, without firing any.
+    Import(import::Args),
+    /// Measure this machine with a Redis, each figure beside its floor.
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +62,10 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Demo(args) => demo::execute(args),
         Command::Run(args) => run::execute(args),
+        Command::Inspect(args) => inspect::execute(args),
+        Command::Export(args) => export::execute(args),
+        Command::Import(args) => import::execute(args),
+        Command::Bench(args) => bench::execute(args),
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Thousands of sales are scheduled by key. Some are moved and some are called off while others open, and a tenth open
 //! at one same instant. Everything that happens is held against a plan made beforehand; what the engine says of itself
-//! is not asked.
+//! is not asked. With a store every change is waited for until it is durable, and nothing is left there at the end.
 
+mod kept;
 mod morning;
 mod plan;
 mod report;
@@ -16,13 +17,30 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reveille::{Engine, Profile};
 
-use crate::complain;
+use crate::signal::Signal;
+use crate::store::{Keeping, Named, Place, Sharing};
+use crate::{complain, exit, signal};
 use morning::Morning;
 use plan::Plan;
-use report::Report;
+use report::{Kept, Report};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// The namespace, if nothing else is said: apart from that of jobs that somebody counts on.
+const NAMESPACE: &str = "reveille-demo";
+
+/// How long the last changes may take to get to the store.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// What `reveille demo` can be told.
 #[derive(Debug, clap::Args)]
+#[command(
+    mut_arg("namespace", |namespace| {
+        namespace.help("The name under which they are kept there; it must hold no jobs [default: reveille-demo]")
+    }),
+    after_help = "\
+Exit status: 0 if all promises were kept, 1 if one was broken or the demonstration broke off, 2 if nothing could begin."
+)]
 pub(crate) struct Args {
     /// How many jobs to schedule.
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=20_000_000))]
@@ -31,62 +49,106 @@ pub(crate) struct Args {
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    place: Place,
+
+    #[command(flatten)]
+    keeping: Keeping,
+
+    #[command(flatten)]
+    sharing: Sharing,
 }
 
 /// Runs the demonstration. Status 1 if a promise was broken.
 pub(crate) fn execute(args: Args) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(format_args!("the runtime cannot be started: {error}"));
-            return ExitCode::from(2);
-        }
-    };
-    let report = match runtime.block_on(run(&args)) {
+    exit::status(run(&args))
+}
+
+async fn run(args: &Args) -> Result<ExitCode, String> {
+    let named = args.place.store(NAMESPACE, Some(&args.keeping))?;
+    let engine = args.start(named.as_ref()).await?;
+    let report = match show(args, &engine, named.as_ref()).await {
         Ok(report) => report,
         Err(error) => {
             complain(format_args!("the demonstration broke off: {error}"));
-            return ExitCode::FAILURE;
+            return Ok(ExitCode::FAILURE);
         }
     };
     let written = if args.json { report.write_json(io::stdout()) } else { report.write_table(io::stdout()) };
     if let Err(error) = written {
         complain(format_args!("the report cannot be written: {error}"));
-        return ExitCode::FAILURE;
+        return Ok(ExitCode::FAILURE);
     }
-    match report.broken_promise() {
+    Ok(match report.broken_promise() {
         None => ExitCode::SUCCESS,
         Some(broken) => {
             complain(format_args!("a promise was broken: {broken}"));
             ExitCode::FAILURE
         }
+    })
+}
+
+impl Args {
+    /// An engine without jobs, and without a queue yet: nothing could fire.
+    async fn start(&self, named: Option<&Named>) -> Result<Engine, String> {
+        let build = || {
+            Engine::builder()
+                .remember_fired(self.jobs as usize, Duration::from_secs(3600))
+                .profile(Profile::default())
+        };
+        let Some(named) = named else {
+            return build().start().await.map_err(|error| format!("cannot start the engine: {error}"));
+        };
+        let build = || self.sharing.apply(self.keeping.apply(build()));
+        kept::start(named, self.sharing.if_owned(), build).await
     }
 }
 
-async fn run(args: &Args) -> Result<Report, Box<dyn std::error::Error + Send + Sync>> {
-    let plan = Plan::new(args.jobs);
-    let morning = Arc::new(Morning::new(plan));
+async fn show(args: &Args, engine: &Engine, named: Option<&Named>) -> Result<Report, Error> {
+    let morning = Arc::new(Morning::new(Plan::new(args.jobs), named.is_some()));
     let opening = Arc::clone(&morning);
-    let engine = Engine::builder()
-        .queue("open_sale", move |job| {
-            opening.opens(&job);
-            async {}
-        })
-        .remember_fired(args.jobs as usize, Duration::from_secs(3600))
-        .profile(Profile::default())
-        .start()
-        .await?;
+    engine.add_queue("open_sale", move |job| {
+        opening.opens(&job);
+        async {}
+    })?;
     let bar = progress_bar(u64::from(args.jobs));
     let watching = tokio::spawn(watch(engine.clone(), Arc::clone(&morning), bar.clone()));
-    morning.schedule_all(&engine)?;
-    morning.change_minds(&engine).await?;
-    // All that is due has fired when the engine is idle. Should jobs be lost it may never be: that is a result too.
-    let patience = Duration::from_secs(60) + Duration::from_micros(20) * args.jobs;
-    let _ = tokio::time::timeout(patience, engine.idle()).await;
+    let signal = signal::listen()?;
+    let ended = tokio::select! {
+        biased;
+        error = engine.lost() => Err(error.into()),
+        ended = pass(&morning, engine) => ended,
+        Ok(signal) = signal => Err(call_off(&morning, engine, signal).await),
+    };
     watching.abort();
     bar.finish_and_clear();
-    engine.shutdown(Duration::from_secs(5)).await;
-    Ok(Report::of(&morning))
+    let commit_delay = engine.stats().store.map(|store| store.commit_delay);
+    engine.shutdown(GRACE).await;
+    ended?;
+    let kept = match (named, commit_delay) {
+        (Some(named), Some(delay)) => Some(Kept::of(&morning, delay, kept::pending(named).await?)),
+        _ => None,
+    };
+    Ok(Report::of(&morning, kept))
+}
+
+/// The morning, from the first job to the last.
+async fn pass(morning: &Morning, engine: &Engine) -> Result<(), Error> {
+    morning.schedule_all(engine).await?;
+    morning.change_minds(engine).await?;
+    // All that is due has fired when the engine is idle. Should jobs be lost it may never be: that is a result too.
+    let patience = Duration::from_secs(60) + Duration::from_micros(20) * morning.jobs();
+    let _ = tokio::time::timeout(patience, engine.idle()).await;
+    Ok(())
+}
+
+/// Calls everything off: a signal would leave the store full of jobs that nobody wants.
+async fn call_off(morning: &Morning, engine: &Engine, signal: Signal) -> Error {
+    match morning.call_off_all(engine).await {
+        Ok(()) => format!("stopped by {signal}; all jobs were called off").into(),
+        Err(error) => format!("stopped by {signal}, and the jobs could not be called off: {error}").into(),
+    }
 }
 
 /// Drawn on a terminal only, and on standard error: standard output is for the result.

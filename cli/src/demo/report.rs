@@ -2,12 +2,15 @@
 
 use std::io::{self, Write};
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use reveille::Lateness;
 use serde::Serialize;
 
 use super::morning::Morning;
 use super::plan::Fate;
+use crate::figures::grouped;
 
 /// What is told of the morning. Serialised as it stands for `--json`.
 #[derive(Debug, Serialize)]
@@ -21,6 +24,8 @@ pub(super) struct Report {
     fired_after_cancel: u64,
     spread_late_us: Percentiles,
     burst: Burst,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<Kept>,
     #[serde(skip)]
     drawn: Drawn,
 }
@@ -39,6 +44,18 @@ struct Burst {
     last_start_us: u64,
 }
 
+/// What there is to say of the store.
+#[derive(Debug, Serialize)]
+pub(super) struct Kept {
+    /// Schedules that it has confirmed, and how long it took until the last was.
+    acknowledged: u64,
+    acknowledging_us: u64,
+    /// From a change to the store's word for it, batch by batch.
+    commit_delay_us: Percentiles,
+    /// Jobs that it still held when all was over.
+    pending_at_end: u64,
+}
+
 /// What only the table shows.
 #[derive(Debug)]
 struct Drawn {
@@ -48,8 +65,27 @@ struct Drawn {
     burst: Histogram<u64>,
 }
 
+impl Kept {
+    pub(super) fn of(morning: &Morning, delay: Lateness, pending: usize) -> Self {
+        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let Lateness { p50, p99, p999, max, .. } = delay;
+        Kept {
+            acknowledged: morning.acknowledged.load(SeqCst),
+            acknowledging_us: morning.acknowledging_us.load(SeqCst),
+            commit_delay_us: Percentiles { p50: us(p50), p99: us(p99), p999: us(p999), max: us(max) },
+            pending_at_end: pending as u64,
+        }
+    }
+
+    fn row(&self) -> (&'static str, u64, String) {
+        let seconds = self.acknowledging_us as f64 / 1e6;
+        let rate = (self.acknowledged as f64 / seconds) as u64;
+        ("acknowledged", self.acknowledged, format!("in {seconds:.2} s, {} a second", grouped(rate)))
+    }
+}
+
 impl Report {
-    pub(super) fn of(morning: &Morning) -> Self {
+    pub(super) fn of(morning: &Morning, store: Option<Kept>) -> Self {
         let (mut spread, mut burst) = (histogram(), histogram());
         let (mut early, mut lost, mut fired_after_cancel, mut fired_twice) = (0, 0, 0, 0);
         for (job, seen) in morning.plan.jobs.iter().zip(&morning.seen) {
@@ -77,6 +113,7 @@ impl Report {
             fired_after_cancel,
             spread_late_us: Percentiles::of(&spread),
             burst: Burst { jobs: burst.len(), last_start_us: burst.max() },
+            store,
             drawn: Drawn { fired_twice, scheduling_us: morning.scheduling_us.load(SeqCst), spread, burst },
         }
     }
@@ -88,6 +125,7 @@ impl Report {
             (self.lost, "were neither fired nor cancelled"),
             (self.fired_after_cancel, "fired after they were cancelled"),
             (self.drawn.fired_twice, "fired more than once"),
+            (self.store.as_ref().map_or(0, |store| store.pending_at_end), "are still pending in the store"),
         ];
         let (jobs, what) = promises.into_iter().find(|&(jobs, _)| jobs > 0)?;
         Some(format!("{jobs} jobs {what}"))
@@ -102,15 +140,17 @@ impl Report {
         let seconds = self.drawn.scheduling_us as f64 / 1e6;
         let rate = (self.scheduled as f64 / seconds) as u64;
         writeln!(out, "\nA ticket-sale morning\n")?;
-        let rows = [
-            ("scheduled", self.scheduled, format!("in {seconds:.2} s, {} a second", grouped(rate))),
+        let mut rows =
+            vec![("scheduled", self.scheduled, format!("in {seconds:.2} s, {} a second", grouped(rate)))];
+        rows.extend(self.store.as_ref().map(Kept::row));
+        rows.extend([
             ("rescheduled", self.rescheduled, "by key, while others fired".into()),
             ("cancelled", self.cancelled, "by key, while others fired".into()),
             ("fired", self.fired, String::new()),
             ("fired early", self.early, String::new()),
             ("lost", self.lost, String::new()),
             ("fired after cancel", self.fired_after_cancel, String::new()),
-        ];
+        ]);
         for (name, jobs, note) in rows {
             writeln!(out, "{}", format!("  {name:<20} {:>12}   {note}", grouped(jobs)).trim_end())?;
         }
@@ -119,6 +159,9 @@ impl Report {
         write_percentiles(&mut out, &spread, self.spread_late_us)?;
         let burst = format!("{} at one instant", grouped(self.burst.jobs));
         write_percentiles(&mut out, &burst, Percentiles::of(&self.drawn.burst))?;
+        if let Some(store) = &self.store {
+            write_percentiles(&mut out, "until the store has a change", store.commit_delay_us)?;
+        }
         writeln!(out)?;
         draw(&mut out, &self.drawn.spread, &self.drawn.burst)
     }
@@ -170,19 +213,6 @@ fn duration(us: u64) -> String {
     }
 }
 
-/// A number with its thousands apart.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 3_600_000_000, 3)
         .expect("the bounds are constants within hdrhistogram's limits")
@@ -198,11 +228,6 @@ impl Percentiles {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-    }
 
     #[test]
     fn every_job_is_drawn_once() {

@@ -6,20 +6,21 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
+use reveille::partition::Delivery;
 use reveille::{
-    CancelError, CancelOutcome, Commit, Engine, Job, Key, LookupOutcome, QueueConfig, QueueError,
+    CancelError, CancelOutcome, Commit, Engine, Job, Key, LookupOutcome, OnConflict, QueueConfig, QueueError,
     RescheduleError, RescheduleOutcome, ScheduleError, ScheduleOutcome,
 };
 
-use super::op::{Action, Draft, Op};
 use super::output::{Ack, Answer, Mistake, Output};
-use super::text::cut_middle;
-use super::time::Rfc3339;
+use crate::jsonl::op::{Action, Draft, Op};
+use crate::jsonl::text::cut_middle;
+use crate::jsonl::time::Rfc3339;
 
 /// Jobs of one queue whose events may be on their way at a time. A flush is for all of them.
 const FIRING_MAX: usize = 1024;
 
-/// Makes the calls. A queue comes to be when it is first named.
+/// Makes the calls. A queue comes to be when it is first named, or with a job of it that was restored.
 #[derive(Debug)]
 pub(super) struct Caller {
     engine: Engine,
@@ -53,6 +54,11 @@ impl Caller {
         Caller { engine, output, queues: BTreeSet::new() }
     }
 
+    /// Has the jobs fire that the engine was restored with: those of queues that no line may ever name.
+    pub(super) fn adopt(&mut self) -> Result<(), QueueError> {
+        self.engine.stats().queues.iter().try_for_each(|queue| self.make_queue(&queue.name))
+    }
+
     /// Does what a line asks for.
     pub(super) fn call(&mut self, line: u64, op: Op) -> Reply {
         let Op { key, action } = op;
@@ -75,8 +81,7 @@ impl Caller {
         draft: Draft,
     ) -> Result<Commit<ScheduleOutcome, ScheduleError>, QueueError> {
         self.make_queue(&draft.queue)?;
-        let schedule = self.engine.schedule_raw(&draft.queue, draft.payload).key(key.as_str());
-        Ok(schedule.priority(draft.priority).on_conflict(draft.on_conflict).due(draft.due))
+        Ok(schedule(&self.engine, key, draft, OnConflict::Reject))
     }
 
     fn make_queue(&mut self, name: &str) -> Result<(), QueueError> {
@@ -92,6 +97,21 @@ impl Caller {
         self.queues.insert(name.to_owned());
         Ok(())
     }
+}
+
+/// Schedules what a line drafts, in a queue that is there. `on_conflict` is for a line that does not say.
+pub(crate) fn schedule(
+    engine: &Engine,
+    key: &Key,
+    draft: Draft,
+    on_conflict: OnConflict,
+) -> Commit<ScheduleOutcome, ScheduleError> {
+    let mut schedule = engine.schedule_raw(&draft.queue, draft.payload).key(key.as_str());
+    if draft.delivery == Delivery::AtMostOnce {
+        schedule = schedule.at_most_once();
+    }
+    let on_conflict = draft.on_conflict.unwrap_or(on_conflict);
+    schedule.priority(draft.priority).on_conflict(on_conflict).due(draft.due)
 }
 
 impl Reply {

@@ -1,4 +1,5 @@
-//! `reveille run`: jobs from JSON Lines, an operation a line, and JSON Lines about what became of them.
+//! `reveille run`: jobs from JSON Lines, an operation a line, and JSON Lines about what became of them. With a store the
+//! jobs outlive the process: the next run takes them over.
 //!
 //! ```text
 //!  input thread            main thread (runtime)                      output thread
@@ -13,18 +14,17 @@
 //! - Calls are made in the order of the lines; acknowledgements come in that order, mistakes among them. What a job does
 //!   is not held up by the acknowledgement of its line: one that is due at once may be seen to fire before it.
 //! - The runtime has one thread, so that jobs come out in the order in which they were started, those of one key above
-//!   all. There is nothing in it to keep a second one busy: a handler only hands its job over.
+//!   all. There is nothing in it to keep a second one busy: a handler only hands its job over. With a store, a job that
+//!   is delivered at most once is the exception: it comes out when the store knows that it has started.
+//! - With a store a line is acknowledged when its change is as durable as was asked for. Jobs of an earlier run fire too,
+//!   whether or not a line names their queue.
 //! - Reading blocks, so the input has a thread, and nobody ever waits for that thread: it may stand still until the
 //!   process ends. What it must not do any more is behind the session's gate.
 
 mod call;
-mod input;
-mod op;
+mod left;
 mod output;
 mod session;
-mod signal;
-mod text;
-mod time;
 
 use std::fmt::Display;
 use std::io;
@@ -34,11 +34,15 @@ use std::time::Duration;
 
 use reveille::{Builder, Engine, Profile};
 
-use input::{LINE_BYTES_MAX, Source};
+use call::Caller;
+pub(crate) use call::schedule;
 use output::Output;
 use session::Session;
 
-use crate::complain;
+use crate::jsonl::input::{LINE_BYTES_MAX, Source};
+use crate::jsonl::time;
+use crate::store::{self, Keeping, Place, Sharing};
+use crate::{complain, signal};
 
 /// What `reveille run` can be told.
 #[derive(Debug, clap::Args)]
@@ -46,12 +50,17 @@ use crate::complain;
 Operations, one a line:
   {\"op\":\"schedule\",\"key\":\"concert:42\",\"at\":\"2026-12-01T10:00:00+07:00\",\"payload\":{\"seats\":500}}
       `at` is RFC 3339 or a number of seconds since 1970; or `in`, as \"1.5s\" or a number of seconds.
-      Optional: queue, payload, priority (0 goes first, 255 last), on_conflict (reject, replace, keep).
+      Optional: queue, payload (or payload_base64 for any bytes), priority (0 goes first, 255 last),
+      delivery (at_least_once, at_most_once), on_conflict (reject, replace, keep).
   {\"op\":\"reschedule\",\"key\":\"concert:42\",\"in\":\"90s\"}
   {\"op\":\"cancel\",\"key\":\"concert:42\"}
   {\"op\":\"lookup\",\"key\":\"concert:42\"}
 
-Exit status: 0 if all went well, 1 if a line was wrong or the output was closed, 2 if nothing could begin.")]
+With --store the jobs are kept in Redis, and the next run with the same store and namespace goes on with them. While
+another process fires them, it waits to take over.
+
+Exit status: 0 if all went well, 1 if a line was wrong, the output was closed, another process took the jobs over or the
+store did not take everything, 2 if nothing could begin.")]
 pub(crate) struct Args {
     /// Where the operations are; `-` is standard input
     #[arg(value_name = "FILE", default_value = "-")]
@@ -84,6 +93,15 @@ pub(crate) struct Args {
     /// How far ahead a job may be due [default: 3650d]
     #[arg(long, value_name = "DELAY", value_parser = parse_horizon)]
     horizon: Option<Duration>,
+
+    #[command(flatten)]
+    place: Place,
+
+    #[command(flatten)]
+    keeping: Keeping,
+
+    #[command(flatten)]
+    sharing: Sharing,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -115,10 +133,20 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
     let source = Source::from(args.input.as_path());
     let input =
         source.open().map_err(|error| cannot(format_args!("open {}", args.input.display()), error))?;
-    let signal = signal::listen().map_err(|error| cannot("listen for signals", error))?;
-    let engine = args.engine().start().await.map_err(|error| cannot("start the engine", error))?;
+    let mut signal = signal::listen().map_err(|error| cannot("listen for signals", error))?;
+    // A standby may wait here for as long as it lives.
+    let engine = tokio::select! {
+        engine = args.start() => engine?,
+        Ok(signal) = &mut signal => {
+            complain(format_args!("stopped by {signal} before anything was begun"));
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let (output, written) = Output::start(io::stdout()).map_err(|error| cannot("start a thread", error))?;
-    let session = Session::start(input, engine, output).map_err(|error| cannot("start a thread", error))?;
+    let mut caller = Caller::new(engine.clone(), output.clone());
+    caller.adopt().map_err(|error| cannot("go on with the jobs in the store", error))?;
+    let session = Session::start(input, caller, engine, output);
+    let session = session.map_err(|error| cannot("start a thread", error))?;
     let exits_when_idle =
         args.exit_when_idle || (matches!(source, Source::File(_)) && !args.no_exit_when_idle);
     Ok(session.attend(exits_when_idle, signal, written).await)
@@ -129,6 +157,16 @@ fn cannot(what: impl Display, error: impl Display) -> String {
 }
 
 impl Args {
+    async fn start(&self) -> Result<Engine, String> {
+        match self.place.store(store::NAMESPACE, Some(&self.keeping))? {
+            Some(named) => {
+                let build = || self.sharing.apply(self.keeping.apply(self.engine()));
+                store::start(&named, named.partitions().await?, self.sharing.if_owned(), build).await
+            }
+            None => self.engine().start().await.map_err(|error| cannot("start the engine", error)),
+        }
+    }
+
     fn engine(&self) -> Builder {
         let mut builder = Engine::builder().tick(self.tick);
         if let Some(profile) = self.profile {

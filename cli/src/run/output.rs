@@ -17,10 +17,10 @@ use std::thread;
 use reveille::partition::QueueName;
 use reveille::{Job, Key};
 use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::time::Rfc3339;
+use crate::jsonl::payload;
+use crate::jsonl::time::Rfc3339;
 
 /// Answers that wait to be written.
 const WAITING_MAX: usize = 1024;
@@ -87,7 +87,8 @@ enum Written<'a> {
         fired_at: Rfc3339,
         late_us: u64,
         attempt: u16,
-        payload: &'a RawValue,
+        #[serde(flatten)]
+        payload: payload::Written<'a>,
     },
 }
 
@@ -178,16 +179,6 @@ fn write(to: &mut impl Write, event: Event, handlers: &mut Vec<oneshot::Sender<(
 }
 
 fn write_fired(to: &mut impl Write, job: &Job) -> io::Result<()> {
-    let bytes = job.payload().as_bytes();
-    // `op` lets in JSON only. Of a payload from elsewhere as much is shown as can be.
-    let foreign;
-    let payload = match serde_json::from_slice(bytes) {
-        Ok(payload) => payload,
-        Err(_) => {
-            foreign = serde_json::value::to_raw_value(&String::from_utf8_lossy(bytes))?;
-            &*foreign
-        }
-    };
     let fired = Written::Fired {
         key: job.key().as_str(),
         queue: job.queue(),
@@ -195,7 +186,8 @@ fn write_fired(to: &mut impl Write, job: &Job) -> io::Result<()> {
         fired_at: Rfc3339(job.fired_at()),
         late_us: u64::try_from(job.lateness().as_micros()).unwrap_or(u64::MAX),
         attempt: job.attempt(),
-        payload,
+        // `op` lets in JSON or what was given as base64; what was restored may be of another program.
+        payload: payload::Written::to_be_shown(job.payload()),
     };
     write_line(to, &fired)
 }

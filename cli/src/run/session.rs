@@ -1,4 +1,11 @@
 //! From the first line to the exit status: the input's thread, the acknowledgements, and the ways in which it all ends.
+//!
+//! # Rules
+//! - What is said of the jobs that stay behind is true: it depends on whether there is a store, and whether that has
+//!   taken everything.
+//! - An engine that has lost its jobs to another ends at once. What had started before is still written: a handler hands
+//!   its job to the output in the moment in which it starts, on the thread that also learns of the loss, so nothing that
+//!   started after it is in the output's channel. Lines that were read and not acknowledged get an error each.
 
 use std::io::{self, BufRead};
 use std::process::ExitCode;
@@ -8,21 +15,26 @@ use std::thread;
 use std::time::Duration;
 
 use reveille::Engine;
+use reveille::store::StoreError;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::call::{Caller, Reply};
-use super::input::{Line, Lines};
-use super::op;
+use super::left::Left;
 use super::output::Output;
-use super::signal::Signal;
 use crate::complain;
+use crate::jsonl::input::{Line, Lines};
+use crate::jsonl::op;
+use crate::signal::Signal;
 
 /// Calls whose acknowledgements are outstanding.
 const REPLIES_MAX: usize = 1024;
 
-/// How long a stop may take.
+/// How long handlers and the store may take to come to an end.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long a stop may take in all: the engine's end, and then what is left to write.
+const STOP_MAX: Duration = Duration::from_secs(7);
 
 /// Where replies go while the session takes any. The input holds it through a call and until the reply is handed over;
 /// who empties it knows that every call made has its reply on the way, and that none is made from then on.
@@ -40,18 +52,28 @@ pub(super) struct Session {
     mistakes: Arc<AtomicU64>,
 }
 
+/// Why a session ends.
+enum End {
+    /// Input and jobs have ended, or the output has failed.
+    Itself(io::Result<()>),
+    Signal(Signal),
+    /// Another engine owns the jobs.
+    Lost(StoreError),
+}
+
 impl Session {
     /// Starts reading.
-    pub(super) fn start(input: Box<dyn BufRead + Send>, engine: Engine, output: Output) -> io::Result<Self> {
+    pub(super) fn start(
+        input: Box<dyn BufRead + Send>,
+        caller: Caller,
+        engine: Engine,
+        output: Output,
+    ) -> io::Result<Self> {
         let (replies, pending) = mpsc::channel(REPLIES_MAX);
         let gate = Arc::new(Mutex::new(Some(replies)));
         let mistakes = Arc::default();
         let (ended, end) = oneshot::channel();
-        let reader = Reader {
-            lines: Lines::new(input),
-            caller: Caller::new(engine.clone(), output.clone()),
-            gate: Arc::clone(&gate),
-        };
+        let reader = Reader { lines: Lines::new(input), caller, gate: Arc::clone(&gate) };
         thread::Builder::new().name("reveille-input".into()).spawn(move || {
             // Nobody waits for it any more when the session was stopped.
             let _ = ended.send(reader.run());
@@ -67,22 +89,22 @@ impl Session {
         signal: oneshot::Receiver<Signal>,
         mut written: oneshot::Receiver<io::Result<()>>,
     ) -> ExitCode {
-        let signal = tokio::select! {
+        let engine = self.engine.clone();
+        let end = tokio::select! {
             biased;
-            ended = self.finish(exits_when_idle, &mut written) => return self.status(ended).await,
-            Ok(signal) = signal => signal,
+            // First: an engine that is lost has also come to rest.
+            error = engine.lost() => End::Lost(error),
+            ended = self.finish(exits_when_idle, &mut written) => End::Itself(ended),
+            Ok(signal) = signal => End::Signal(signal),
         };
-        let is_told = match tokio::time::timeout(GRACE, self.stop(&mut written)).await {
-            Ok(Ok(())) => true,
-            Ok(ended) => return self.status(ended).await,
-            Err(_elapsed) => false,
-        };
-        complain(format_args!("stopped by {signal}; {}", left_behind(self.engine.jobs())));
-        if is_told {
-            return self.status(Ok(())).await;
+        match end {
+            End::Itself(Ok(())) => self.close().await,
+            End::Itself(Err(error)) => self.break_off(&error).await,
+            End::Signal(signal) => self.stop(&mut written, format_args!("by {signal}")).await,
+            End::Lost(error) => {
+                self.stop(&mut written, format_args!("since the jobs are another's: {error}")).await
+            }
         }
-        complain("the output was not read in time; what was to be written is lost");
-        ExitCode::FAILURE
     }
 
     /// Works until input and jobs have ended, or the output has failed.
@@ -108,8 +130,54 @@ impl Session {
         tokio::try_join!(all_done, result(written)).map(|_| ())
     }
 
+    /// Ends when there is nothing left to do: the store gets the last word of it, and its leases back.
+    async fn close(self) -> ExitCode {
+        if !self.has_store() {
+            return self.status();
+        }
+        self.engine.shutdown(GRACE).await;
+        let left = Left::behind(&self.engine);
+        if !left.is_kept() {
+            complain(format_args!("ended; {left}"));
+            return ExitCode::FAILURE;
+        }
+        self.status()
+    }
+
+    /// Ends when what there is to say cannot be said.
+    async fn break_off(self, error: &io::Error) -> ExitCode {
+        // Handlers whose events were not written never end, so there is no use in waiting for them.
+        let grace = if self.has_store() { Duration::from_secs(1) } else { Duration::ZERO };
+        self.engine.shutdown(grace).await;
+        let what = if error.kind() == io::ErrorKind::BrokenPipe {
+            "the output was closed".to_owned()
+        } else {
+            format!("cannot write the output: {error}")
+        };
+        complain(format_args!("{what}; {}", Left::behind(&self.engine)));
+        ExitCode::FAILURE
+    }
+
+    /// Ends before its time.
+    async fn stop(
+        mut self,
+        written: &mut oneshot::Receiver<io::Result<()>>,
+        why: std::fmt::Arguments<'_>,
+    ) -> ExitCode {
+        let stopped = tokio::time::timeout(STOP_MAX, self.stop_all(written)).await;
+        if let Ok(Err(error)) = stopped {
+            return self.break_off(&error).await;
+        }
+        let left = Left::behind(&self.engine);
+        complain(format_args!("stopped {why}; {left}"));
+        if stopped.is_err() {
+            complain("the output was not read in time; what was to be written is lost");
+        }
+        if stopped.is_err() || !left.is_kept() { ExitCode::FAILURE } else { self.status() }
+    }
+
     /// Stops in order: the input, then the engine, then the output.
-    async fn stop(&mut self, written: &mut oneshot::Receiver<io::Result<()>>) -> io::Result<()> {
+    async fn stop_all(&mut self, written: &mut oneshot::Receiver<io::Result<()>>) -> io::Result<()> {
         let all_done = async {
             drop(self.gate.lock().await.take());
             tokio::join!(self.engine.shutdown(GRACE), ended(&mut self.acknowledgements));
@@ -119,28 +187,12 @@ impl Session {
         tokio::try_join!(all_done, result(written)).map(|_| ())
     }
 
-    async fn status(&self, written: io::Result<()>) -> ExitCode {
-        if let Err(error) = written {
-            let jobs = self.engine.jobs();
-            self.engine.shutdown(Duration::ZERO).await;
-            let what = if error.kind() == io::ErrorKind::BrokenPipe {
-                "the output was closed".to_owned()
-            } else {
-                format!("cannot write the output: {error}")
-            };
-            complain(format_args!("{what}; {}", left_behind(jobs)));
-            return ExitCode::FAILURE;
-        }
+    fn status(&self) -> ExitCode {
         if self.mistakes.load(Ordering::Relaxed) > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
-}
 
-/// What becomes of the jobs that have not fired.
-fn left_behind(jobs: usize) -> String {
-    match jobs {
-        0 => "no job is pending".to_owned(),
-        1 => "1 job stays pending, and is lost: there is no store".to_owned(),
-        _ => format!("{jobs} jobs stay pending, and are lost: there is no store"),
+    fn has_store(&self) -> bool {
+        self.engine.stats().store.is_some()
     }
 }
 

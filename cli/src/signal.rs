@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 /// A signal that asks the program to stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Signal {
+pub(crate) enum Signal {
     Interrupt,
     #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has it"))]
     Terminate,
@@ -33,7 +33,7 @@ impl fmt::Display for Signal {
 }
 
 /// Listens from here on. The receiver gets the first signal.
-pub(super) fn listen() -> io::Result<oneshot::Receiver<Signal>> {
+pub(crate) fn listen() -> io::Result<oneshot::Receiver<Signal>> {
     let mut signals = Signals::new()?;
     let (first, receiver) = oneshot::channel();
     tokio::spawn(async move {

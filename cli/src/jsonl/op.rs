@@ -3,15 +3,18 @@
 //! # Rules
 //! - Nothing is guessed and nothing ignored: an unknown field, a field that the op has no use for, a field that stands
 //!   there twice, two times or none are errors. `null` is as good as leaving an optional field out.
-//! - The payload is not interpreted. What is between its first and its last byte is handed on as it was written.
+//! - The payload is not interpreted. What is between its first and its last byte is handed on as it was written, or the
+//!   bytes that its base64 stands for.
 //! - No text makes this panic, and no error message grows with the line.
 
 use std::borrow::Cow;
 
+use reveille::partition::Delivery;
 use reveille::{Due, InvalidKey, Key, OnConflict, Payload, Priority};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::payload;
 use super::text::{Brief, cut_middle};
 use super::time::{self, TimeError};
 
@@ -39,10 +42,12 @@ pub(crate) enum Action {
 pub(crate) struct Draft {
     pub(crate) queue: String,
     pub(crate) due: Due,
-    /// JSON text.
+    /// JSON text, unless the line has base64.
     pub(crate) payload: Payload,
     pub(crate) priority: Priority,
-    pub(crate) on_conflict: OnConflict,
+    pub(crate) delivery: Delivery,
+    /// `None` if the line does not say.
+    pub(crate) on_conflict: Option<OnConflict>,
 }
 
 impl Action {
@@ -74,6 +79,8 @@ pub(crate) enum OpError {
     NoTime,
     #[error("there are two times; keep `at` or `in`, not both")]
     TwoTimes,
+    #[error("there are two payloads; keep `payload` or `payload_base64`, not both")]
+    TwoPayloads,
     #[error("`{field}`: {error}")]
     Time { field: &'static str, error: TimeError },
     #[error("`{field}` is {value}, and must be {must_be}")]
@@ -95,8 +102,10 @@ struct Fields<'a> {
     after: Option<&'a RawValue>,
     #[serde(borrow)]
     payload: Option<&'a RawValue>,
+    payload_base64: Option<String>,
     #[serde(borrow)]
     priority: Option<&'a RawValue>,
+    delivery: Option<String>,
     on_conflict: Option<String>,
 }
 
@@ -114,12 +123,10 @@ pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
         "schedule" => Action::Schedule(Draft {
             due: fields.take_due()?,
             queue: fields.queue.take().unwrap_or_else(|| QUEUE_DEFAULT.to_owned()),
-            payload: fields.payload.take().map_or_else(|| Payload::from("null"), payload),
+            payload: fields.take_payload()?,
             priority: fields.priority.take().map_or(Ok(Priority::NORMAL), priority)?,
-            on_conflict: fields
-                .on_conflict
-                .take()
-                .map_or(Ok(OnConflict::Reject), |text| on_conflict(&text))?,
+            delivery: fields.delivery.take().map_or(Ok(Delivery::AtLeastOnce), |text| delivery(&text))?,
+            on_conflict: fields.on_conflict.take().map(|text| on_conflict(&text)).transpose()?,
         }),
         "reschedule" => Action::Reschedule(fields.take_due()?),
         "cancel" => Action::Cancel,
@@ -150,6 +157,19 @@ impl Fields<'_> {
         }
     }
 
+    fn take_payload(&mut self) -> Result<Payload, OpError> {
+        match (self.payload.take(), self.payload_base64.take()) {
+            (Some(json), None) => Ok(payload::from_json(json)),
+            (None, Some(text)) => payload::from_base64(&text).ok_or_else(|| OpError::WrongValue {
+                field: "payload_base64",
+                value: Brief::new(&text),
+                must_be: "base64, with its padding and without spaces (RFC 4648, section 4)",
+            }),
+            (None, None) => Ok(Payload::from("null")),
+            (Some(_), Some(_)) => Err(OpError::TwoPayloads),
+        }
+    }
+
     /// A field that nothing asked for. Those that an op uses have been taken out.
     fn left_over(&self) -> Option<&'static str> {
         let fields = [
@@ -157,7 +177,9 @@ impl Fields<'_> {
             ("at", self.at.is_some()),
             ("in", self.after.is_some()),
             ("payload", self.payload.is_some()),
+            ("payload_base64", self.payload_base64.is_some()),
             ("priority", self.priority.is_some()),
+            ("delivery", self.delivery.is_some()),
             ("on_conflict", self.on_conflict.is_some()),
         ];
         fields.into_iter().find_map(|(name, is_there)| is_there.then_some(name))
@@ -184,17 +206,23 @@ fn due(
     due.map_err(|error| OpError::Time { field, error })
 }
 
-fn payload(value: &RawValue) -> Payload {
-    let json = value.get();
-    // Between two tokens a carriage return is but space, and would end a line for some who read what is echoed.
-    if json.contains('\r') { json.replace('\r', " ").into() } else { json.into() }
-}
-
 fn priority(value: &RawValue) -> Result<Priority, OpError> {
     let json = value.get();
     let must_be = "a whole number from 0 to 255";
     let wrong = || OpError::WrongValue { field: "priority", value: Brief::new(json), must_be };
     json.parse().map(Priority).map_err(|_| wrong())
+}
+
+fn delivery(text: &str) -> Result<Delivery, OpError> {
+    match text {
+        "at_least_once" => Ok(Delivery::AtLeastOnce),
+        "at_most_once" => Ok(Delivery::AtMostOnce),
+        _ => Err(OpError::WrongValue {
+            field: "delivery",
+            value: Brief::new(text),
+            must_be: "\"at_least_once\" or \"at_most_once\"",
+        }),
+    }
 }
 
 fn on_conflict(text: &str) -> Result<OnConflict, OpError> {
@@ -250,20 +278,23 @@ mod tests {
         assert_eq!(draft.due, Due::In(Duration::from_millis(250)));
         assert_eq!(draft.payload.as_bytes(), b"null");
         assert_eq!(draft.priority, Priority::NORMAL);
-        assert_eq!(draft.on_conflict, OnConflict::Reject);
+        assert_eq!(draft.delivery, Delivery::AtLeastOnce);
+        assert_eq!(draft.on_conflict, None);
     }
 
     #[test]
     fn a_schedule_takes_all_fields() {
         let draft = draft(
             r#" { "op":"schedule", "key":"concert:42", "queue":"open_sale", "at":"2026-12-01T10:00:00+07:00",
-                 "payload":{"seats": 5e2,"a":[1.10]} , "priority":0, "on_conflict":"replace" } "#,
+                 "payload":{"seats": 5e2,"a":[1.10]} , "priority":0, "on_conflict":"replace",
+                 "delivery":"at_most_once" } "#,
         );
         assert_eq!(draft.queue, "open_sale");
         assert_eq!(draft.due, Due::At(Timestamp::from_micros(1_796_094_000_000_000)));
         assert_eq!(draft.payload.as_bytes(), br#"{"seats": 5e2,"a":[1.10]}"#);
         assert_eq!(draft.priority, Priority::FIRST);
-        assert_eq!(draft.on_conflict, OnConflict::Replace);
+        assert_eq!(draft.delivery, Delivery::AtMostOnce);
+        assert_eq!(draft.on_conflict, Some(OnConflict::Replace));
     }
 
     #[test]
@@ -284,6 +315,16 @@ mod tests {
     fn a_payload_is_one_line() {
         let draft = draft("{\"op\":\"schedule\",\"key\":\"k\",\"in\":1,\"payload\":[1,\r2]}");
         assert_eq!(draft.payload.as_bytes(), b"[1, 2]");
+    }
+
+    #[test]
+    fn a_payload_may_be_any_bytes() {
+        for (base64, bytes) in [("AP8=", &b"\x00\xff"[..]), ("", b""), ("\\u0041P8=", b"\x00\xff")] {
+            let draft = draft(&format!(
+                r#"{{"op":"schedule","key":"k","in":1,"payload_base64":"{base64}","payload":null}}"#
+            ));
+            assert_eq!(draft.payload.as_bytes(), bytes);
+        }
     }
 
     #[test]
@@ -317,6 +358,18 @@ mod tests {
             (r#"{"op":"schedule","key":"k","in":1,"priority":1.5}"#, "0 to 255"),
             (r#"{"op":"schedule","key":"k","in":1,"priority":"1"}"#, "0 to 255"),
             (r#"{"op":"schedule","key":"k","in":1,"on_conflict":"merge"}"#, "`on_conflict` is \"merge\""),
+            (r#"{"op":"schedule","key":"k","in":1,"delivery":"once"}"#, "`delivery` is \"once\""),
+            (
+                r#"{"op":"cancel","key":"k","delivery":"at_most_once"}"#,
+                "`delivery` has no meaning for cancel",
+            ),
+            (r#"{"op":"schedule","key":"k","in":1,"payload_base64":"AP8"}"#, "must be base64"),
+            (r#"{"op":"schedule","key":"k","in":1,"payload_base64":7}"#, "expected a string"),
+            (r#"{"op":"schedule","key":"k","in":1,"payload_base64":"","payload":1}"#, "two payloads"),
+            (
+                r#"{"op":"lookup","key":"k","payload_base64":""}"#,
+                "`payload_base64` has no meaning for lookup",
+            ),
             (r#"{"op":"cancel","key":"\ud800"}"#, "not JSON"),
         ] {
             let error = error(line);
@@ -338,6 +391,8 @@ mod tests {
             format!(r#"{{"op":"schedule","key":"k","in":1,"priority":"{long}"}}"#),
             format!(r#"{{"op":"schedule","key":"k","in":1,"on_conflict":"{long}"}}"#),
             format!(r#"{{"op":"schedule","key":"k","in":["{long}"]}}"#),
+            format!(r#"{{"op":"schedule","key":"k","in":1,"delivery":"{long}"}}"#),
+            format!(r#"{{"op":"schedule","key":"k","in":1,"payload_base64":"{long}!"}}"#),
             "{\"op\":".repeat(150_000),
         ] {
             let error = error(&line);

@@ -2,8 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -13,12 +14,14 @@ use serde_json::Value;
 /// How long anything may take before a test gives it up: far longer than it takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A running `reveille run`. Killed when dropped.
+/// A running `reveille`. Killed when dropped.
 pub(crate) struct Run {
     child: Child,
     pub(crate) stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
-    stderr: Option<ChildStderr>,
+    /// What it has said so far, and who reads that.
+    stderr: Arc<Mutex<String>>,
+    stderr_reader: Option<JoinHandle<()>>,
     lines: Option<Receiver<String>>,
 }
 
@@ -30,11 +33,30 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
+/// How a subcommand has ended that does not write events.
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
 impl Run {
+    /// Starts `reveille run`.
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_reveille"))
-            .arg("run")
-            .args(args)
+        Run::program(&[&["run"], args].concat())
+    }
+
+    /// Starts any subcommand.
+    pub(crate) fn program(args: &[&str]) -> Self {
+        Run::spawn(Command::new(env!("CARGO_BIN_EXE_reveille")).args(args))
+    }
+
+    /// Starts what `command` says, with nothing of the test's own environment that would change it.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        if !command.get_envs().any(|(name, _)| name == "REVEILLE_STORE") {
+            command.env_remove("REVEILLE_STORE");
+        }
+        let mut child = command
             .env_remove("RUST_LOG")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -42,12 +64,25 @@ impl Run {
             .spawn()
             .unwrap();
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        Run { child, stdin, stdout, stderr, lines: None }
+        let said = Arc::new(Mutex::new(String::new()));
+        let saying = Arc::clone(&said);
+        let stderr_reader = thread::spawn(move || {
+            for line in BufReader::new(stderr.unwrap()).lines().map_while(Result::ok) {
+                let mut said = saying.lock().unwrap();
+                said.push_str(&line);
+                said.push('\n');
+            }
+        });
+        Run { child, stdin, stdout, stderr: said, stderr_reader: Some(stderr_reader), lines: None }
     }
 
     /// Writes to the input. The input has to be short or the output read.
     pub(crate) fn write(&mut self, text: &str) {
-        self.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+        match self.stdin.as_mut().unwrap().write_all(text.as_bytes()) {
+            // A child that has ended reads no more; the test will see that.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+            written => written.unwrap(),
+        }
     }
 
     /// Ends the input.
@@ -78,8 +113,9 @@ impl Run {
             let stdout = BufReader::new(stdout.take().unwrap());
             let (sender, lines) = mpsc::channel();
             thread::spawn(move || {
-                for line in stdout.lines() {
-                    if sender.send(line.unwrap()).is_err() {
+                // The last line of a process that was killed may be cut anywhere.
+                for line in stdout.lines().map_while(Result::ok) {
+                    if sender.send(line).is_err() {
                         return;
                     }
                 }
@@ -99,6 +135,23 @@ impl Run {
         self.lines().recv_timeout(time).ok().map(|line| serde_json::from_str(&line).unwrap())
     }
 
+    /// The next event of a process that was killed; `None` after the last whole one.
+    pub(crate) fn last_events(&mut self) -> Option<Value> {
+        let line = self.lines().recv_timeout(PATIENCE).ok()?;
+        serde_json::from_str(&line).ok()
+    }
+
+    /// Waits until it has said `text` on standard error.
+    pub(crate) fn says(&self, text: &str) {
+        let step = Duration::from_millis(5);
+        let mut waited = Duration::ZERO;
+        while !self.stderr.lock().unwrap().contains(text) {
+            assert!(waited < PATIENCE, "it does not say {text:?} but {:?}", self.stderr.lock().unwrap());
+            thread::sleep(step);
+            waited += step;
+        }
+    }
+
     /// Closes the consumer's end of the output.
     pub(crate) fn close_output(&mut self) {
         self.stdout = None;
@@ -106,6 +159,12 @@ impl Run {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Ends it as a crash does, at once and without a word.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// The resident memory, in KiB.
@@ -131,6 +190,22 @@ impl Run {
         self.ended_unread(events)
     }
 
+    /// Gives it all of its input, reads the output to its end and waits for the process.
+    pub(crate) fn finish(mut self, input: &str) -> Finished {
+        let writer = self.write_behind(std::iter::once(input.to_owned()));
+        let finished = self.ended_as_text();
+        writer.join().unwrap();
+        finished
+    }
+
+    /// Reads the output to its end, whatever it is, and waits for the process.
+    pub(crate) fn ended_as_text(mut self) -> Finished {
+        let mut stdout = String::new();
+        self.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        let Ended { status, stderr, .. } = self.ended_unread(Vec::new());
+        Finished { status, stdout, stderr }
+    }
+
     /// Waits for the process without reading its output.
     pub(crate) fn ended_unread(&mut self, events: Vec<Value>) -> Ended {
         let step = Duration::from_millis(10);
@@ -143,8 +218,10 @@ impl Run {
             thread::sleep(step);
             waited += step;
         };
-        let mut stderr = String::new();
-        self.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        if let Some(reader) = self.stderr_reader.take() {
+            reader.join().unwrap();
+        }
+        let stderr = self.stderr.lock().unwrap().clone();
         Ended { status, events, stderr }
     }
 }

@@ -1,0 +1,114 @@
+//! `reveille bench`: what this machine makes of the engine with a Redis, each figure beside its floor in the same run.
+//!
+//! # Rules
+//! - Without `--store` a `redis-server` of the benchmark's own is started, on a free port of 127.0.0.1 and in a temporary
+//!   folder, and stopped at the end.
+//! - With `--store` a namespace with a random name is used, and removed at the end; nothing else is touched.
+//! - A figure without its floor says nothing: the same connection's bare round trip, the same bytes read raw.
+
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
+mod durable;
+mod restore;
+mod server;
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::complain;
+use server::Redis;
+
+/// What `reveille bench` can be told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Acknowledged schedules a second with many callers, and the latency of one alone beside a bare round trip
+    Durable(durable::Args),
+    /// How long a restore takes, beside reading the same bytes raw; Redis bytes a job
+    Restore(restore::Args),
+}
+
+/// What both have in common.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// Measure this Redis, instead of one of the benchmark's own
+    #[arg(long, value_name = "URL", env = "REVEILLE_STORE", hide_env_values = true)]
+    store: Option<String>,
+
+    /// When the benchmark's own Redis syncs its log to disk: always, everysec or no
+    #[arg(long, value_name = "POLICY", default_value = "everysec", conflicts_with = "store")]
+    appendfsync: String,
+
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measures.
+pub(crate) fn execute(args: Args) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(format_args!("the runtime cannot be started: {error}"));
+            return ExitCode::from(2);
+        }
+    };
+    let measured = runtime.block_on(async {
+        match args.what {
+            What::Durable(args) => durable::run(&args).await.map(|report| print(&report, args.common.json)),
+            What::Restore(args) => restore::run(&args).await.map(|report| print(&report, args.common.json)),
+        }
+    });
+    match measured {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            complain(format_args!("the result cannot be written: {error}"));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            complain(format_args!("the benchmark broke off: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+fn print(report: &(impl Serialize + Display), as_json: bool) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout();
+    if as_json {
+        serde_json::to_writer(&mut out, report)?;
+        writeln!(out)
+    } else {
+        write!(out, "{report}")
+    }
+}
+
+impl Common {
+    /// The Redis to measure.
+    async fn redis(&self) -> Result<Redis, Error> {
+        match &self.store {
+            Some(url) => Redis::at(url).await,
+            None => Redis::start(&self.appendfsync).await,
+        }
+    }
+}
+
+/// Keys of 20 bytes.
+fn key(n: u64) -> String {
+    format!("job:{n:016}")
+}
+
+/// Payloads of 64 bytes, no two the same.
+fn payload(n: u64) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(n);
+    (0..64).map(|_| random.u8(..)).collect()
+}

@@ -1,0 +1,44 @@
+//! The demonstration on a store: in a namespace that holds no jobs, and none when it is over.
+
+use reveille::{Builder, Engine, PartitionId};
+
+use crate::figures;
+use crate::store::{self, IfOwned, Named, jobs_of};
+
+/// Starts an engine in a namespace without jobs. One that has some is left as it is.
+pub(super) async fn start(
+    named: &Named,
+    if_owned: IfOwned,
+    build: impl Fn() -> Builder,
+) -> Result<Engine, String> {
+    refuse_jobs(named, pending(named).await?)?;
+    let engine = store::start(named, named.partitions().await?, if_owned, build).await?;
+    // Somebody may have been faster.
+    let jobs = engine.jobs();
+    if jobs > 0 {
+        engine.shutdown(super::GRACE).await;
+    }
+    refuse_jobs(named, jobs)?;
+    Ok(engine)
+}
+
+fn refuse_jobs(named: &Named, jobs: usize) -> Result<(), String> {
+    if jobs == 0 {
+        return Ok(());
+    }
+    let namespace = &named.namespace;
+    Err(format!(
+        "the namespace {namespace:?} holds {} and was left as it is; name another with --namespace, or have \
+         them fired by `reveille run --namespace {namespace} --exit-when-idle`",
+        figures::jobs(jobs)
+    ))
+}
+
+/// How many jobs a namespace holds.
+pub(super) async fn pending(named: &Named) -> Result<usize, String> {
+    let mut jobs = 0;
+    for partition in 0..named.partitions().await?.unwrap_or(0) {
+        jobs += jobs_of(named, PartitionId(partition)).await?.len();
+    }
+    Ok(jobs)
+}

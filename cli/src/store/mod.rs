@@ -1,0 +1,151 @@
+//! The store on the command line: where it is, how jobs are kept in it, and who else may.
+//!
+//! # Rules
+//! - Nothing that is printed has the address as it was given, which may hold a password. So it is read after the command
+//!   line and not with it: what clap does not understand it repeats.
+//! - What has nothing to do with a store is refused without one, rather than ignored.
+
+mod found;
+mod jobs;
+mod start;
+mod watched;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use reveille::store::{RedisConfig, RedisStore};
+use reveille::{Builder, Durability};
+
+pub(crate) use found::Found;
+pub(crate) use jobs::jobs_of;
+pub(crate) use start::{IfOwned, start};
+
+use crate::jsonl::time;
+
+/// The namespace, if nothing else is said.
+pub(crate) const NAMESPACE: &str = "reveille";
+
+/// Where jobs are kept.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Store")]
+pub(crate) struct Place {
+    /// The Redis that keeps the jobs: redis://[user:password@]host[:port][/database], rediss://.. for TLS, or unix:///path/to/socket
+    #[arg(long, value_name = "URL", env = "REVEILLE_STORE", hide_env_values = true)]
+    store: Option<Address>,
+
+    /// The name under which they are kept there, apart from those of others [default: reveille]
+    #[arg(long, value_name = "NAME", requires = "store")]
+    namespace: Option<String>,
+}
+
+/// How jobs are kept.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Store")]
+pub(crate) struct Keeping {
+    /// When a change is acknowledged; without it `logged`
+    #[arg(long, value_enum, value_name = "LEVEL", requires = "store")]
+    durability: Option<Level>,
+
+    /// How many replicas must have a change before it is `replicated`; without it 1
+    #[arg(long, value_name = "N", requires = "store", value_parser = clap::value_parser!(u16).range(1..))]
+    replicas: Option<u16>,
+
+    /// How long the jobs stay this process's after it was last heard of
+    #[arg(long, value_name = "DELAY", default_value = "10s", requires = "store", value_parser = time::parse_delay)]
+    lease: Duration,
+}
+
+/// What if another process has the jobs.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Store")]
+pub(crate) struct Sharing {
+    /// Vouch that no other process is ever started on these jobs: firing goes on while Redis is away
+    #[arg(long, requires = "store")]
+    single_owner: bool,
+
+    /// Do not wait while another process owns the jobs, but end with status 2
+    #[arg(long, requires = "store")]
+    fail_if_owned: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Level {
+    /// Once it is done in memory
+    Memory,
+    /// Once Redis has it
+    Logged,
+    /// Once it is on Redis' disk
+    Fsync,
+    /// Once replicas have it
+    Replicated,
+}
+
+/// An address, kept from being printed.
+#[derive(Clone)]
+struct Address(String);
+
+/// A store that was named on the command line.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub(crate) store: RedisStore,
+    pub(crate) namespace: String,
+}
+
+impl Place {
+    /// The store, if one was named. It is not spoken to yet.
+    pub(crate) fn store(&self, namespace: &str, keeping: Option<&Keeping>) -> Result<Option<Named>, String> {
+        let Some(Address(address)) = &self.store else { return Ok(None) };
+        let namespace = self.namespace.as_deref().unwrap_or(namespace);
+        let config = RedisConfig::new(address).and_then(|config| config.namespace(namespace));
+        let mut config = config.map_err(|error| error.to_string())?;
+        if let Some(replicas) = keeping.and_then(|keeping| keeping.replicas) {
+            config = config.replicas(replicas);
+        }
+        Ok(Some(Named { store: RedisStore::new(config), namespace: namespace.to_owned() }))
+    }
+
+    /// As [`store`](Self::store), for what cannot do without.
+    pub(crate) fn needed(&self, keeping: Option<&Keeping>) -> Result<Named, String> {
+        let missing = || "there is no store; name one with --store URL, or in REVEILLE_STORE".to_owned();
+        self.store(NAMESPACE, keeping)?.ok_or_else(missing)
+    }
+}
+
+impl Keeping {
+    pub(crate) fn apply(&self, builder: Builder) -> Builder {
+        let builder = builder.lease(self.lease);
+        match self.durability {
+            None => builder,
+            Some(Level::Memory) => builder.durability(Durability::Memory),
+            Some(Level::Logged) => builder.durability(Durability::Logged),
+            Some(Level::Fsync) => builder.durability(Durability::Fsync),
+            Some(Level::Replicated) => builder.durability(Durability::Replicated),
+        }
+    }
+}
+
+impl Sharing {
+    pub(crate) fn apply(&self, builder: Builder) -> Builder {
+        builder.single_owner(self.single_owner)
+    }
+
+    pub(crate) fn if_owned(&self) -> IfOwned {
+        if self.fail_if_owned { IfOwned::Fail } else { IfOwned::Wait }
+    }
+}
+
+impl FromStr for Address {
+    type Err = Infallible;
+
+    fn from_str(address: &str) -> Result<Self, Infallible> {
+        Ok(Address(address.to_owned()))
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Address(..)")
+    }
+}

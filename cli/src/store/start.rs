@@ -1,0 +1,118 @@
+//! Starting an engine on a store, and saying what it waits for.
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
+
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use reveille::store::{Store, StoreError, StoreErrorClass};
+use reveille::{Builder, Engine, RestoreProgress, StartError};
+
+use super::Named;
+use super::watched::Watched;
+use crate::complain;
+
+/// What to do while another process owns the jobs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum IfOwned {
+    Wait,
+    Fail,
+    TakeOver,
+}
+
+/// How long a standby leaves a store alone that does not answer.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Starts an engine on a store, as `build` says, and tells if it waits. It has as many partitions as were found there, if
+/// any were. Once it waits for an owner, it waits through an outage of the store too, as the owner does.
+pub(crate) async fn start(
+    named: &Named,
+    partitions: Option<u16>,
+    if_owned: IfOwned,
+    build: impl Fn() -> Builder,
+) -> Result<Engine, String> {
+    let has_waited = Arc::new(AtomicBool::new(false));
+    let mut store: Arc<dyn Store> = Arc::new(named.store.clone());
+    if if_owned == IfOwned::Wait {
+        store = Arc::new(Watched::new(store, Arc::clone(&has_waited), tell_waiting));
+    }
+    loop {
+        let builder = build().standby(if_owned == IfOwned::Wait).take_over(if_owned == IfOwned::TakeOver);
+        let builder = match partitions {
+            Some(partitions) => builder.partitions(partitions),
+            None => builder,
+        };
+        match start_once(builder.store(Arc::clone(&store))).await {
+            Ok(engine) => {
+                if has_waited.load(SeqCst) {
+                    complain("the jobs are this process's now");
+                }
+                return Ok(engine);
+            }
+            Err(StartError::Store(error))
+                if error.class == StoreErrorClass::Retry && has_waited.load(SeqCst) =>
+            {
+                tracing::warn!(%error, "the store does not answer; it is waited for as well");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(explain(error)),
+        }
+    }
+}
+
+async fn start_once(builder: Builder) -> Result<Engine, StartError> {
+    let bar = progress_bar();
+    let drawn = bar.clone();
+    let started = builder.on_restore(move |progress| draw(&drawn, progress)).start().await;
+    bar.finish_and_clear();
+    started
+}
+
+fn tell_waiting(error: &StoreError) {
+    complain(format_args!("waiting for another process to end: {error}"));
+}
+
+fn explain(error: StartError) -> String {
+    match error {
+        StartError::Held(error) => {
+            format!("another process has the jobs: {error}; stop it first, or wait until its lease has ended")
+        }
+        StartError::Store(error) => cannot_use(&error),
+        error => format!("cannot start the engine: {error}"),
+    }
+}
+
+/// What to say when the store does not do what it is asked.
+pub(super) fn cannot_use(error: &StoreError) -> String {
+    let advice = match error.class {
+        StoreErrorClass::Retry => {
+            "; see that Redis runs there and can be reached, or name another with --store"
+        }
+        _ => "",
+    };
+    format!("cannot use the store: {error}{advice}")
+}
+
+/// Drawn on a terminal only, and on standard error.
+fn progress_bar() -> ProgressBar {
+    let target = if io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr_with_hz(20)
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let bar = ProgressBar::with_draw_target(None, target);
+    if let Ok(style) =
+        ProgressStyle::with_template("{elapsed:>4} [{bar:40}] {pos} of {len} partitions, {msg}")
+    {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}
+
+fn draw(bar: &ProgressBar, progress: RestoreProgress) {
+    bar.set_length(u64::from(progress.partitions));
+    bar.set_position(u64::from(progress.partitions_done));
+    let [jobs, records] = [progress.jobs, progress.records].map(HumanCount);
+    bar.set_message(format!("{jobs} jobs, {records} changes, {}", HumanBytes(progress.bytes)));
+}

@@ -1,0 +1,162 @@
+//! A program that is fed with operations, and read.
+
+use std::time::Duration;
+
+use reveille::Clock;
+use serde_json::{Value, json};
+
+use crate::child::{PATIENCE, Run, micros, number, text};
+use crate::ledger::{Ledger, Op};
+
+/// Operations written and not answered, at most: what is under way at a kill is in doubt, and proves little.
+const UNDER_WAY_MAX: usize = 64;
+
+/// Jobs that have neither fired nor been cancelled, at most.
+const OPEN_MAX: usize = 2_000;
+
+pub(crate) struct Feed {
+    run: Run,
+    ledger: Ledger,
+    /// Of each line written to this process: the key. Line numbers count from 1.
+    lines: Vec<String>,
+    answered: usize,
+    /// Of all keys ever.
+    keys: Vec<String>,
+}
+
+/// A source of chance that a failure tells the seed of.
+pub(crate) fn random(what: &str) -> fastrand::Rng {
+    let seed = std::env::var("REVEILLE_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("{what}: REVEILLE_SEED={seed}");
+    fastrand::Rng::with_seed(seed)
+}
+
+impl Feed {
+    pub(crate) fn start(args: &[&str], random: &mut fastrand::Rng) -> Self {
+        let ledger = Ledger::default();
+        let mut feed =
+            Feed { run: Run::start(args), ledger, lines: Vec::new(), answered: 0, keys: Vec::new() };
+        feed.work(Duration::from_millis(100), random);
+        feed
+    }
+
+    /// Starts the program again.
+    pub(crate) fn begin(&mut self, args: &[&str]) {
+        self.run = Run::start(args);
+        self.lines.clear();
+        self.answered = 0;
+    }
+
+    /// Kills the program, and reads what it had written by then.
+    pub(crate) fn kill(&mut self) {
+        self.run.kill();
+        while let Some(event) = self.run.last_events() {
+            self.take(&event);
+        }
+        self.ledger.answers_are_lost();
+    }
+
+    pub(crate) fn check(&self, when: &str) {
+        assert!(self.ledger.broken.is_empty(), "{when}: {:#?}", self.ledger.broken);
+    }
+
+    /// Asks and reads for a while.
+    pub(crate) fn work(&mut self, time: Duration, random: &mut fastrand::Rng) {
+        let end = now_us() + time.as_micros() as i64;
+        while now_us() < end {
+            if self.lines.len() - self.answered < UNDER_WAY_MAX && self.ledger.open() < OPEN_MAX {
+                self.ask(random);
+            }
+            while let Some(event) = self.run.event_within(Duration::from_micros(200)) {
+                self.take(&event);
+            }
+        }
+    }
+
+    fn ask(&mut self, random: &mut fastrand::Rng) {
+        let due_us = now_us() + random.i64(20_000..2_000_000);
+        let at = due_us as f64 / 1e6;
+        let (key, op, line) = match (random.u32(0..10), self.some_key(random)) {
+            (0..2, Some(key)) => {
+                let line = json!({"op": "reschedule", "key": key, "at": at});
+                (key, Op::Reschedule { due_us: micros_of(at) }, line)
+            }
+            (2..4, Some(key)) => {
+                let line = json!({"op": "cancel", "key": key});
+                (key, Op::Cancel, line)
+            }
+            _ => {
+                let key = format!("job:{}", self.keys.len());
+                self.keys.push(key.clone());
+                let queue = format!("queue-{}", random.u32(0..3));
+                let line = json!({"op": "schedule", "key": key, "queue": queue, "at": at, "payload": key});
+                (key, Op::Schedule { due_us: micros_of(at) }, line)
+            }
+        };
+        self.ledger.asks(&key, op);
+        self.lines.push(key);
+        // A program that has just been killed by nobody but the test is always there to read it.
+        self.run.write(&format!("{line}\n"));
+    }
+
+    /// One of the last keys that can be changed.
+    fn some_key(&self, random: &mut fastrand::Rng) -> Option<String> {
+        let recent = self.keys.len().saturating_sub(500)..self.keys.len();
+        if recent.is_empty() {
+            return None;
+        }
+        let key = &self.keys[random.usize(recent)];
+        self.ledger.is_changeable(key).then(|| key.clone())
+    }
+
+    fn take(&mut self, event: &Value) {
+        match text(event, "event") {
+            "ack" => {
+                self.answered += 1;
+                let line = number(event, "line") as usize;
+                assert_eq!(text(event, "key"), self.lines[line - 1], "{event}");
+                self.ledger.acknowledged(text(event, "key"), text(event, "outcome"));
+            }
+            "fired" => {
+                let (due, fired_at) = (micros(event, "due"), micros(event, "fired_at"));
+                self.ledger.fires(text(event, "key"), due, fired_at);
+            }
+            _ => self.ledger.broken.push(format!("an event that should not be: {event}")),
+        }
+    }
+
+    /// Lets everything fire, and ends.
+    pub(crate) fn finish(mut self) -> Ledger {
+        let end = now_us() + PATIENCE.as_micros() as i64;
+        while (self.ledger.open() > 0 || self.answered < self.lines.len()) && now_us() < end {
+            if let Some(event) = self.run.event_within(Duration::from_millis(100)) {
+                self.take(&event);
+            }
+        }
+        // What was cancelled in doubt, and moved late, has the time to fire as well.
+        let settle = now_us() + 2_200_000;
+        while now_us() < settle {
+            if let Some(event) = self.run.event_within(Duration::from_millis(100)) {
+                self.take(&event);
+            }
+        }
+        self.ledger.ends();
+        self.check("at the end");
+        self.ledger
+    }
+}
+
+fn now_us() -> i64 {
+    Clock::System.now().wall.as_micros()
+}
+
+/// The microsecond that the program reads from a number of seconds as it is written.
+fn micros_of(seconds: f64) -> i64 {
+    let text = seconds.to_string();
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    let micros: i64 = format!("{fraction:0<6}")[..6].parse().unwrap();
+    // What is finer is rounded up.
+    let is_finer = fraction.len() > 6 && fraction[6..].bytes().any(|digit| digit != b'0');
+    whole.parse::<i64>().unwrap() * 1_000_000 + micros + i64::from(is_finer)
+}
