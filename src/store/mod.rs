@@ -19,6 +19,8 @@ mod codec;
 mod error;
 mod lease;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod snapshot;
 
 use std::fmt;
@@ -26,6 +28,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{
+    LivingOwner, NAMESPACE_CHARS_MAX, PartitionRead, PartitionReport, RedisConfig, RedisConfigError,
+    RedisStore, SnapshotReport,
+};
+#[doc(hidden)]
+#[cfg(all(fuzzing, feature = "redis"))]
+pub use codec::model as codec_model;
 pub use error::{StoreError, StoreErrorClass};
 pub use lease::{Claim, Grant, Lease, Owner};
 pub use memory::MemoryStore;
@@ -160,7 +170,9 @@ impl Batch {
 }
 
 /// When a call is acknowledged, and what can be lost after that.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Durability {

@@ -2,7 +2,15 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses some of it")]
 
+#[cfg(feature = "redis")]
+pub mod proxy;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(feature = "redis")]
+pub mod redis_client;
 pub mod store;
+#[cfg(feature = "redis")]
+pub mod truth;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

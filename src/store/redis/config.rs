@@ -1,0 +1,279 @@
+//! Where Redis is and how it is spoken to. Parsed once, then trusted.
+//!
+//! # Rules
+//! - Nothing that can be printed has the password: not the configuration, not an error about a bad address.
+//! - Credentials are kept from the `redis` crate's own handshake: its errors hide what the server said, and a server
+//!   that does not know AUTH repeats its arguments. `link` authenticates instead.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
+
+/// The longest namespace, in characters.
+pub const NAMESPACE_CHARS_MAX: usize = 64;
+
+const NAMESPACE_DEFAULT: &str = "reveille";
+const RESPONSE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(1);
+const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+
+/// Where Redis is, and how it is spoken to. See [`RedisStore`](super::RedisStore).
+#[derive(Clone)]
+pub struct RedisConfig {
+    server: ConnectionInfo,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) database: i64,
+    pub(super) namespace: Arc<str>,
+    /// Set only if the user has said so.
+    pub(super) replicas: Option<u16>,
+    pub(super) response_timeout: Duration,
+    pub(super) connect_timeout: Duration,
+}
+
+/// Who to be on the server.
+#[derive(Clone)]
+pub(super) struct Credentials {
+    pub(super) user: Option<String>,
+    pub(super) password: String,
+}
+
+/// Why an address or a namespace cannot be used. Never shows the address: it may hold a password.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedisConfigError {
+    /// The address is no URL of Redis.
+    #[error(
+        "the address is not one of Redis: {reason}; write redis://[user:password@]host[:port][/database], \
+         rediss://… for TLS, or unix:///path/to/socket[?db=database]"
+    )]
+    Address {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The address asks for TLS, which this program was built without.
+    #[error(
+        "rediss:// needs TLS, which this program was built without: turn on the cargo feature `redis-tls`"
+    )]
+    NoTls,
+    /// The address asks for TLS that takes every certificate.
+    #[error(
+        "#insecure is not supported: it would send the password to anybody; install the server's certificate"
+    )]
+    InsecureTls,
+    /// The namespace cannot be part of a key.
+    #[error(
+        "the namespace {name:?} cannot be used: it has 1 to {NAMESPACE_CHARS_MAX} characters, \
+         and no braces, spaces or control characters"
+    )]
+    Namespace {
+        /// The namespace.
+        name: String,
+    },
+}
+
+impl RedisConfig {
+    /// Takes an address: `redis://[user:password@]host[:port][/database]`, `rediss://…` for TLS (needs the cargo feature
+    /// `redis-tls`), `unix:///path/to/socket[?db=database&user=…&pass=…]` or the same with `redis+unix:`.
+    ///
+    /// # Errors
+    /// When it is none of these.
+    pub fn new(address: impl AsRef<str>) -> Result<Self, RedisConfigError> {
+        let address = address.as_ref().trim();
+        check_scheme(address)?;
+        let info = address.into_connection_info().map_err(|error| bad(reason(&error)))?;
+        let told = info.redis_settings();
+        let user = told.username().map(str::to_owned);
+        let password = told.password().map(str::to_owned);
+        let credentials = match (user, password) {
+            (None, None) => None,
+            // One who needs no password may give any.
+            (user, password) => Some(Credentials { user, password: password.unwrap_or_default() }),
+        };
+        let database = told.db();
+        if database < 0 {
+            return Err(bad("the database is negative"));
+        }
+        let settings =
+            RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name();
+        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        Ok(RedisConfig {
+            server: info.set_redis_settings(settings).set_tcp_settings(tcp),
+            credentials,
+            database,
+            namespace: NAMESPACE_DEFAULT.into(),
+            replicas: None,
+            response_timeout: RESPONSE_TIMEOUT_DEFAULT,
+            connect_timeout: CONNECT_TIMEOUT_DEFAULT,
+        })
+    }
+
+    /// Keeps everything under this name, so that several services can share a Redis. `reveille` unless set.
+    ///
+    /// # Errors
+    /// When it is empty, longer than [`NAMESPACE_CHARS_MAX`] characters, or has braces, spaces or control characters.
+    pub fn namespace(mut self, name: impl AsRef<str>) -> Result<Self, RedisConfigError> {
+        let name = name.as_ref();
+        let is_fine = |c: char| !matches!(c, '{' | '}') && !c.is_whitespace() && !c.is_control();
+        if !(1..=NAMESPACE_CHARS_MAX).contains(&name.chars().count()) || !name.chars().all(is_fine) {
+            return Err(RedisConfigError::Namespace {
+                name: name.chars().take(NAMESPACE_CHARS_MAX + 1).collect(),
+            });
+        }
+        self.namespace = name.into();
+        Ok(self)
+    }
+
+    /// How many replicas have to have a change before it counts as
+    /// [`Replicated`](crate::store::Durability::Replicated): 1 unless set, and at least 1. Setting it also says that
+    /// there will be replicas, even if none is connected when the engine starts.
+    #[must_use]
+    pub fn replicas(mut self, count: u16) -> Self {
+        self.replicas = Some(count.max(1));
+        self
+    }
+
+    /// How long an answer may take; after that the connection is given up and the request sent again on a new one. Two
+    /// seconds unless set.
+    #[must_use]
+    pub fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.response_timeout = timeout.max(TIMEOUT_MIN);
+        self
+    }
+
+    /// How long connecting may take. One second unless set.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout.max(TIMEOUT_MIN);
+        self
+    }
+
+    /// How many replicas are waited for.
+    pub(super) fn replicas_wanted(&self) -> u16 {
+        self.replicas.unwrap_or(1)
+    }
+
+    /// What the `redis` crate gets: no credentials and no database, which `link` sees to.
+    pub(super) fn server(&self) -> ConnectionInfo {
+        self.server.clone()
+    }
+
+    /// Host and port, or the path of the socket.
+    pub(super) fn address(&self) -> String {
+        self.server.addr().to_string()
+    }
+}
+
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisConfig")
+            .field("address", &self.address())
+            .field("credentials", &self.credentials)
+            .field("database", &self.database)
+            .field("namespace", &self.namespace)
+            .field("replicas", &self.replicas)
+            .field("response_timeout", &self.response_timeout)
+            .field("connect_timeout", &self.connect_timeout)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+fn bad(reason: impl Into<String>) -> RedisConfigError {
+    RedisConfigError::Address { reason: reason.into() }
+}
+
+/// Before the crate looks at it: what it would say of TLS depends on how it was built.
+fn check_scheme(address: &str) -> Result<(), RedisConfigError> {
+    let Some((scheme, rest)) = address.split_once(':') else {
+        return Err(bad("it does not begin with redis://, rediss:// or unix:"));
+    };
+    match scheme.to_ascii_lowercase().as_str() {
+        "rediss" | "valkeys" if !cfg!(feature = "redis-tls") => Err(RedisConfigError::NoTls),
+        "rediss" | "valkeys" if rest.ends_with("#insecure") => Err(RedisConfigError::InsecureTls),
+        _ if rest.contains('#') => Err(bad("it has a #, which ends a URL (in a password, write %23)")),
+        "redis" | "rediss" | "valkey" | "valkeys" | "unix" | "redis+unix" | "valkey+unix" => Ok(()),
+        _ => Err(bad("it does not begin with redis://, rediss:// or unix:")),
+    }
+}
+
+/// What the crate has against it, without the part of the address that it may quote: that could be the password.
+fn reason(error: &redis::RedisError) -> String {
+    let words = error.to_string();
+    let fixed = words.split(" - ").next().filter(|_| error.kind() == redis::ErrorKind::InvalidClientConfig);
+    fixed.unwrap_or("it did not parse").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_user_password_host_port_and_database() {
+        let config = RedisConfig::new("redis://bob:p%40ss@example.org:7000/3").unwrap();
+        let credentials = config.credentials.as_ref().unwrap();
+        assert_eq!((credentials.user.as_deref(), credentials.password.as_str()), (Some("bob"), "p@ss"));
+        assert_eq!((config.address().as_str(), config.database), ("example.org:7000", 3));
+        assert!(config.server.tcp_settings().nodelay());
+        assert_eq!(config.server.redis_settings().password(), None);
+        let config = RedisConfig::new("redis://localhost").unwrap();
+        assert!(config.credentials.is_none());
+        assert_eq!((config.address().as_str(), config.replicas_wanted()), ("localhost:6379", 1));
+        for socket in ["unix:///run/redis.sock?db=2&pass=x", "redis+unix:///run/redis.sock?db=2&pass=x"] {
+            let config = RedisConfig::new(socket).unwrap();
+            assert_eq!((config.address().as_str(), config.database), ("/run/redis.sock", 2));
+        }
+    }
+
+    #[test]
+    fn nothing_printed_has_the_password() {
+        let config = RedisConfig::new("redis://bob:hunter2@example.org").unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+        for address in [
+            "redis://bob:hunter2@",
+            "redis://bob:hunter2@host:port",
+            "redis://bob:hunter2@host/base",
+            "redis://bob:hunter2@0.0.0.0",
+            "redis://bob:hunter2@host?protocol=hunter2",
+            "redis://bob:hun#ter2@host",
+            "redis://bob:hun/ter2@host",
+            "redis://bob:hunter2%ff@host",
+            "redis://hunter2%ff:x@host",
+            "http://bob:hunter2@host",
+            "rediss://bob:hunter2@host#insecure",
+            "unix:?pass=hunter2",
+            "unix:relative?db=hunter2",
+            "hunter2",
+            "",
+        ] {
+            let error = RedisConfig::new(address).unwrap_err();
+            let words = format!("{error} {error:?}");
+            assert!(!words.contains("hunter2") && !words.contains("ter2"), "{words}");
+        }
+    }
+
+    #[test]
+    fn tls_is_refused_by_name_without_its_feature() {
+        let tls = RedisConfig::new("rediss://host");
+        assert_eq!(tls.is_ok(), cfg!(feature = "redis-tls"));
+        if let Err(error) = tls {
+            assert!(error.to_string().contains("redis-tls"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_fits_into_a_key() {
+        let config = || RedisConfig::new("redis://host").unwrap();
+        assert_eq!(&*config().namespace("a:b-1").unwrap().namespace, "a:b-1");
+        for name in ["", "a b", "a{b", "a}", "a\n", &"x".repeat(65)] {
+            assert!(matches!(config().namespace(name), Err(RedisConfigError::Namespace { .. })), "{name}");
+        }
+        assert!(config().namespace("é".repeat(64)).is_ok());
+    }
+}

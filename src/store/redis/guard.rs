@@ -1,0 +1,141 @@
+//! What is looked at before anything is entrusted to a server.
+//!
+//! | what | if not |
+//! | --- | --- |
+//! | a single master of Redis 6.2 or newer, not loading | refused with every connection, see `connect` |
+//! | `maxmemory-policy noeviction` | refused where `maxmemory` is set: a whole log is evicted as one key. Else a warning |
+//! | nothing was evicted so far | a warning |
+//! | the number of partitions is the one that was written | refused |
+//! | it can be known that something is on the disk | `fsync` is refused |
+//! | as many replicas as are waited for | a warning: they may come |
+//! | an append-only file or dumps | a warning: a restart of Redis then loses everything |
+//!
+//! # The highest level
+//! Levels are a ladder for an engine: whoever gives one gives those below. A server with replicas whose own disk cannot be
+//! vouched for therefore gives [`Durability::Logged`], unless the engine itself asks for [`Durability::Replicated`].
+
+use redis::{Cmd, Value};
+
+use super::Core;
+use super::answer::{FORMAT, foreign, other_format, other_partitions};
+use super::errors::Doing;
+use super::facts::{Facts, Fsync};
+use crate::partition::PartitionId;
+use crate::store::{Durability, Needs, Opened, StoreError, StoreErrorClass};
+
+impl Core {
+    pub(super) async fn open(&self, needs: &Needs) -> Result<Opened, StoreError> {
+        let facts = self.control.fresh().await?.facts.clone();
+        check_memory(&facts)?;
+        self.check_partitions(needs.partitions).await?;
+        let durability_max = self.durability_max(&facts, needs.durability)?;
+        warn(&facts);
+        let (address, version) = (self.config.address(), facts.version);
+        tracing::info!(address, %version, %durability_max, "opened the store in Redis");
+        Ok(Opened { durability_max, has_lease: true })
+    }
+
+    async fn check_partitions(&self, asked: u16) -> Result<(), StoreError> {
+        let key = self.keys(PartitionId(0)).meta();
+        let doing = Doing::with("reading", &key);
+        let connection = self.control.connection().await?;
+        let mut command = Cmd::new();
+        command.arg("HMGET").arg(&key).arg("format").arg("partitions");
+        let answer = self.control.send(&connection, &command, doing).await?;
+        let answer = self.control.checked(&connection, answer, doing);
+        let answer = answer
+            .map_err(|error| if error.class == StoreErrorClass::Fatal { foreign(&key) } else { error })?;
+        let fields: Vec<Option<String>> = redis::from_redis_value(answer).unwrap_or_default();
+        match fields.as_slice() {
+            [Some(format), Some(found)] if format == FORMAT => match found.parse::<u16>() {
+                Ok(found) if found == asked => Ok(()),
+                _ => Err(other_partitions(found)),
+            },
+            [Some(format), _] if format != FORMAT => Err(other_format(&key, format)),
+            [None, _] if !self.exists(&key).await? => Ok(()),
+            _ => Err(foreign(&key)),
+        }
+    }
+
+    async fn exists(&self, key: &str) -> Result<bool, StoreError> {
+        let doing = Doing::with("reading", key);
+        let connection = self.control.connection().await?;
+        let answer = self.control.send(&connection, Cmd::new().arg("EXISTS").arg(key), doing).await?;
+        Ok(self.control.checked(&connection, answer, doing)? != Value::Int(0))
+    }
+
+    fn durability_max(&self, facts: &Facts, asked: Durability) -> Result<Durability, StoreError> {
+        let wanted = u64::from(self.config.replicas_wanted());
+        let fsync = facts.fsync();
+        if let (Durability::Fsync, Fsync::Impossible(why)) = (asked, &fsync) {
+            return Err(StoreError::fatal(format!("the durability `fsync` cannot be had: {why}")));
+        }
+        if asked == Durability::Replicated {
+            if facts.replicas < wanted {
+                let found = facts.replicas;
+                tracing::warn!(
+                    found,
+                    wanted,
+                    "Redis has fewer replicas than are waited for; commits wait for them"
+                );
+            }
+            return Ok(Durability::Replicated);
+        }
+        let has_replicas = self.config.replicas.is_some() || facts.replicas >= wanted;
+        Ok(match fsync {
+            Fsync::Impossible(_) => Durability::Logged,
+            _ if has_replicas => Durability::Replicated,
+            _ => Durability::Fsync,
+        })
+    }
+}
+
+fn check_memory(facts: &Facts) -> Result<(), StoreError> {
+    let policy = &facts.maxmemory_policy;
+    if !policy.is_empty() && policy != "noeviction" {
+        if facts.maxmemory > 0 {
+            return Err(StoreError::fatal(format!(
+                "Redis has `maxmemory-policy {policy}`, under which it throws jobs away when it is full: \
+                 set `maxmemory-policy noeviction`, or use a Redis of its own"
+            )));
+        }
+        tracing::warn!(
+            %policy,
+            "Redis would throw jobs away if it had a maxmemory: set `maxmemory-policy noeviction`"
+        );
+    }
+    Ok(())
+}
+
+fn warn(facts: &Facts) {
+    if facts.evicted_keys > 0 {
+        let keys = facts.evicted_keys;
+        tracing::warn!(keys, "Redis has evicted keys since it was started; jobs may have been among them");
+    }
+    if !facts.has_aof && facts.settings.save.as_deref() == Some("") {
+        tracing::warn!(
+            replicas = facts.replicas,
+            "Redis has neither an append-only file nor dumps: its restart loses every job, on its replicas too; \
+             set `appendonly yes`"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_evicts_is_refused_if_it_has_a_limit() {
+        let facts = |maxmemory, policy: &str| Facts {
+            maxmemory,
+            maxmemory_policy: policy.to_owned(),
+            ..Facts::default()
+        };
+        assert!(check_memory(&facts(100, "noeviction")).is_ok());
+        assert!(check_memory(&facts(0, "allkeys-lru")).is_ok());
+        assert!(check_memory(&facts(100, "")).is_ok());
+        let refused = check_memory(&facts(100, "volatile-lru")).unwrap_err();
+        assert!(refused.to_string().contains("noeviction"), "{refused}");
+    }
+}

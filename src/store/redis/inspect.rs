@@ -1,0 +1,225 @@
+//! Looking at what Redis holds, without a lease and without changing anything.
+
+use std::time::Duration;
+
+use redis::{Pipeline, Value};
+
+use super::answer::behind;
+use super::errors::Doing;
+use super::keys::Keys;
+use super::load::read;
+use super::meta::{Meta, Published};
+use super::{Core, RedisStore};
+use crate::partition::PartitionId;
+use crate::store::{Loaded, Owner, StoreError, StoreErrorClass};
+
+/// Chunks whose memory is asked for. The others are taken to be like them.
+const CHUNKS_SAMPLED: u64 = 16;
+
+/// How often a read begins anew because the owner has published a snapshot meanwhile.
+const READS_MAX: u32 = 5;
+
+/// What Redis holds of a partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct PartitionReport {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Who owns it, or owned it last.
+    pub owner: LivingOwner,
+    /// The sequence after the last record that there is.
+    pub tail: u64,
+    /// Entries in the log. Some may be of before the snapshot, and wait to be removed.
+    pub log_entries: u64,
+    /// Records in the log since the snapshot: what a restore has to replay.
+    pub log_records: u64,
+    /// The snapshot that a restore begins with, if there is one.
+    pub snapshot: Option<SnapshotReport>,
+    /// Chunks of other snapshots: one that is being written, or one that waits to be removed.
+    pub chunks_beside: u64,
+    /// The memory that the partition's keys take in Redis, by a sample; `None` if Redis does not tell.
+    pub memory_bytes: Option<u64>,
+}
+
+/// Who owns a partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct LivingOwner {
+    /// Its name.
+    pub owner: Owner,
+    /// Under which epoch it writes.
+    pub epoch: u64,
+    /// For how long its lease lasts, by Redis' clock; `None` if it has run out or was given back.
+    pub lease_left: Option<Duration>,
+}
+
+/// A snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct SnapshotReport {
+    /// Which one, higher than all before it.
+    pub generation: u64,
+    /// How old it is, by Redis' clock.
+    pub age: Duration,
+    /// The sequence of the first record that it may lack.
+    pub covered: u64,
+    /// In how many keys it is.
+    pub chunks: u64,
+    /// Jobs pending or with a handler.
+    pub jobs: u64,
+    /// Fired jobs that are remembered.
+    pub fired: u64,
+    /// Bytes in all its chunks.
+    pub bytes: u64,
+}
+
+/// A partition that was read without a lease.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct PartitionRead {
+    /// What there is of it, up to the last record at the time of reading.
+    pub loaded: Loaded,
+    /// Who owned it then.
+    pub owner: LivingOwner,
+}
+
+impl RedisStore {
+    /// What Redis holds of each partition, in their order: those that somebody has owned. Takes no lease and changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// When Redis cannot be had, or has something else under one of the keys.
+    pub async fn inspect(&self) -> Result<Vec<PartitionReport>, StoreError> {
+        let mut reports = Vec::new();
+        let Some(first) = self.core.first_meta(PartitionId(0)).await? else { return Ok(reports) };
+        for partition in (0..first.partitions).map(PartitionId) {
+            if let Some(report) = self.core.report(partition).await? {
+                reports.push(report);
+            }
+        }
+        Ok(reports)
+    }
+
+    /// How many partitions were written; `None` if nothing was.
+    ///
+    /// # Errors
+    /// When Redis cannot be had, or has something else under the key.
+    pub async fn partitions(&self) -> Result<Option<u16>, StoreError> {
+        Ok(self.core.first_meta(PartitionId(0)).await?.map(|meta| meta.partitions))
+    }
+
+    /// Reads a partition without taking its lease, also while its owner goes on writing: everything up to the last record
+    /// at the time of reading. `None` if nobody has owned it.
+    ///
+    /// # Errors
+    /// When Redis cannot be had, or what it holds does not fit together.
+    pub async fn read(&self, partition: PartitionId) -> Result<Option<PartitionRead>, StoreError> {
+        let core = &*self.core;
+        let keys = core.keys(partition);
+        let mut reads = 0;
+        loop {
+            let Some(before) = core.first_meta(partition).await? else { return Ok(None) };
+            let loaded = read(&core.control, &keys, &before, true, &|_| {}).await;
+            reads += 1;
+            let error = match loaded {
+                Ok(loaded) => return Ok(Some(PartitionRead { loaded, owner: before.living_owner() })),
+                Err(error) => error,
+            };
+            // A snapshot that was replaced while it was read is not damage.
+            let Some(after) = core.meta(partition).await? else {
+                return Err(behind(format!("`{}` is gone", keys.meta())));
+            };
+            if error.class != StoreErrorClass::Fatal
+                || after.snapshot == before.snapshot
+                || reads == READS_MAX
+            {
+                return Err(error);
+            }
+        }
+    }
+}
+
+impl Core {
+    async fn meta(&self, partition: PartitionId) -> Result<Option<Meta>, StoreError> {
+        Meta::read(&self.control, &self.keys(partition)).await
+    }
+
+    /// The same, for somebody who has not asked for a while: a connection that was lost meanwhile is only noticed now.
+    async fn first_meta(&self, partition: PartitionId) -> Result<Option<Meta>, StoreError> {
+        match self.meta(partition).await {
+            Err(error) if error.class == StoreErrorClass::Retry => self.meta(partition).await,
+            end => end,
+        }
+    }
+
+    async fn report(&self, partition: PartitionId) -> Result<Option<PartitionReport>, StoreError> {
+        let keys = self.keys(partition);
+        let Some(meta) = self.meta(partition).await? else { return Ok(None) };
+        let (log_entries, memory_bytes) = self.sizes(&keys, &meta).await?;
+        Ok(Some(PartitionReport {
+            partition,
+            owner: meta.living_owner(),
+            tail: meta.tail,
+            log_entries,
+            log_records: meta.tail.saturating_sub(meta.covered()),
+            snapshot: meta.snapshot.map(|snapshot| SnapshotReport::new(snapshot, meta.now_ms)),
+            chunks_beside: meta.chunks_beside,
+            memory_bytes,
+        }))
+    }
+
+    /// How many entries the log has, and how much memory all keys take.
+    async fn sizes(&self, keys: &Keys, meta: &Meta) -> Result<(u64, Option<u64>), StoreError> {
+        let mut commands = Pipeline::new();
+        commands.cmd("XLEN").arg(keys.log());
+        for key in [keys.meta(), keys.log()] {
+            commands.cmd("MEMORY").arg("USAGE").arg(key);
+        }
+        let (generation, chunks) =
+            meta.snapshot.map_or((0, 0), |snapshot| (snapshot.generation, snapshot.chunks));
+        let sampled = chunks.min(CHUNKS_SAMPLED);
+        for sample in 0..sampled {
+            commands.cmd("MEMORY").arg("USAGE").arg(keys.chunk(generation, sample * chunks / sampled));
+        }
+        let all = keys.to_string();
+        let doing = Doing::with("looking at", &all);
+        let connection = self.control.connection().await?;
+        let mut answers = self.control.send_all(&connection, &commands, doing).await?.into_iter();
+        let entries = self.control.checked(&connection, answers.next().unwrap_or(Value::Nil), doing)?;
+        let log_entries = number(&entries).unwrap_or(0);
+        let memory: Vec<Option<u64>> = answers.map(|answer| number(&answer)).collect();
+        let (fixed, samples) = memory.split_at(memory.len().min(2));
+        let sum = |parts: &[Option<u64>]| parts.iter().copied().sum::<Option<u64>>();
+        let of_chunks = sum(samples).map(|bytes| (bytes * chunks).checked_div(sampled).unwrap_or(0));
+        Ok((log_entries, sum(fixed).zip(of_chunks).map(|(fixed, chunks)| fixed + chunks)))
+    }
+}
+
+impl Meta {
+    fn living_owner(&self) -> LivingOwner {
+        LivingOwner { owner: Owner::new(&self.owner), epoch: self.epoch, lease_left: self.lease_left() }
+    }
+}
+
+impl SnapshotReport {
+    fn new(snapshot: Published, now_ms: u64) -> Self {
+        SnapshotReport {
+            generation: snapshot.generation,
+            age: Duration::from_millis(now_ms.saturating_sub(snapshot.at_ms)),
+            covered: snapshot.covered,
+            chunks: snapshot.chunks,
+            jobs: snapshot.jobs,
+            fired: snapshot.fired,
+            bytes: snapshot.bytes,
+        }
+    }
+}
+
+/// `None` for what Redis did not want to tell. A key that is not there takes nothing.
+fn number(answer: &Value) -> Option<u64> {
+    match answer {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        Value::Nil => Some(0),
+        _ => None,
+    }
+}

@@ -1,0 +1,194 @@
+//! What this process knows of each partition in Redis: how far it was acknowledged, what is under way, and what of it is
+//! known to be on Redis' disk.
+//!
+//! # A batch that leaves a gap
+//! Either Redis has lost what it had acknowledged, or the batch has overtaken one before it, which was lost with its
+//! connection or will be sent again. The first is an incident after which everything is written anew, the second is
+//! nothing. It is the second if an earlier batch was under way when this one was sent, and Redis has all that had been
+//! acknowledged by then.
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+use parking_lot::Mutex;
+
+use crate::partition::PartitionId;
+use crate::store::Grant;
+
+/// By partition; never more than there are.
+#[derive(Debug, Default)]
+pub(super) struct Known(Mutex<HashMap<PartitionId, Mark, FixedState>>);
+
+#[derive(Clone, Debug, Default)]
+struct Mark {
+    /// Of the grant for which this holds.
+    epoch: u64,
+    /// Redis has acknowledged every record before this one.
+    acknowledged: u64,
+    /// First records of the batches under way.
+    under_way: Vec<u64>,
+    /// Acknowledgements that are no proof that it is on the disk.
+    unproved: u64,
+    /// How many of them a later proof has covered.
+    proved: u64,
+}
+
+/// A batch under way, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Sending<'a> {
+    known: &'a Known,
+    grant: &'a Grant,
+    first_record: u64,
+    /// When it was sent, Redis had acknowledged every record before this one.
+    acknowledged: u64,
+    is_behind_another: bool,
+}
+
+/// What a proof has to cover, as it stood before the proof was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Unproved {
+    pub(super) acknowledged: u64,
+    unproved: u64,
+    /// Whether it is known to be on Redis' disk already.
+    pub(super) is_on_disk: bool,
+}
+
+impl Known {
+    /// A lease was given: what was known under an earlier one no longer counts.
+    pub(super) fn leased(&self, grant: &Grant, tail: u64) {
+        let mark = Mark { epoch: grant.epoch, acknowledged: tail, unproved: 1, ..Mark::default() };
+        self.0.lock().insert(grant.partition, mark);
+    }
+
+    /// Redis has acknowledged every record before this one.
+    pub(super) fn acknowledged(&self, grant: &Grant) -> u64 {
+        self.with(grant, |mark| mark.acknowledged)
+    }
+
+    pub(super) fn send<'a>(&'a self, grant: &'a Grant, first_record: u64) -> Sending<'a> {
+        let (acknowledged, is_behind_another) = self.with(grant, |mark| {
+            let is_behind_another = mark.under_way.iter().any(|&other| other < first_record);
+            mark.under_way.push(first_record);
+            (mark.acknowledged, is_behind_another)
+        });
+        Sending { known: self, grant, first_record, acknowledged, is_behind_another }
+    }
+
+    /// Redis has acknowledged records, with or without a proof that they are on its disk.
+    pub(super) fn acknowledge(&self, grant: &Grant, end_record: u64, is_proved: bool) {
+        self.with(grant, |mark| {
+            mark.acknowledged = mark.acknowledged.max(end_record);
+            mark.unproved += u64::from(!is_proved);
+        });
+    }
+
+    /// What a proof has to cover that is asked for now.
+    pub(super) fn unproved(&self, grant: &Grant) -> Unproved {
+        self.with(grant, |mark| Unproved {
+            acknowledged: mark.acknowledged,
+            unproved: mark.unproved,
+            is_on_disk: mark.proved >= mark.unproved,
+        })
+    }
+
+    /// All that `covered` stood for is on Redis' disk.
+    pub(super) fn prove(&self, grant: &Grant, covered: Unproved) {
+        self.with(grant, |mark| mark.proved = mark.proved.max(covered.unproved));
+    }
+
+    fn with<T>(&self, grant: &Grant, act: impl FnOnce(&mut Mark) -> T) -> T {
+        let mut marks = self.0.lock();
+        let mark = marks.entry(grant.partition).or_default();
+        match mark.epoch.cmp(&grant.epoch) {
+            std::cmp::Ordering::Equal => act(mark),
+            // A grant that this process did not ask for itself.
+            std::cmp::Ordering::Less => {
+                *mark = Mark { epoch: grant.epoch, unproved: 1, ..Mark::default() };
+                act(mark)
+            }
+            // One that is over. It changes nothing.
+            std::cmp::Ordering::Greater => {
+                act(&mut Mark { epoch: grant.epoch, unproved: 1, ..Mark::default() })
+            }
+        }
+    }
+}
+
+impl Sending<'_> {
+    /// Whether Redis has lost something, if it refused the batch since its log ends at `tail`.
+    pub(super) fn is_lost(&self, tail: u64) -> bool {
+        tail < self.acknowledged || !self.is_behind_another
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.known.with(self.grant, |mark| {
+            if let Some(at) = mark.under_way.iter().position(|&first| first == self.first_record) {
+                mark.under_way.swap_remove(at);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::Owner;
+
+    fn grant(epoch: u64) -> Grant {
+        Grant { partition: PartitionId(0), owner: Owner::new("me"), epoch, term: Duration::from_secs(1) }
+    }
+
+    #[test]
+    fn a_gap_is_a_loss_unless_an_earlier_batch_is_under_way() {
+        let (known, grant) = (Known::default(), grant(1));
+        known.leased(&grant, 10);
+        assert!(known.send(&grant, 20).is_lost(10));
+        let first = known.send(&grant, 10);
+        let second = known.send(&grant, 20);
+        // What came before got lost on the way, or will come.
+        assert!(!second.is_lost(10));
+        // Redis has less than it had acknowledged when the batch was sent.
+        assert!(second.is_lost(9));
+        // What was acknowledged later is not held against it.
+        known.acknowledge(&grant, 20, true);
+        assert!(!second.is_lost(10));
+        drop((first, second));
+        assert!(known.0.lock()[&PartitionId(0)].under_way.is_empty());
+        assert!(known.send(&grant, 30).is_lost(20));
+    }
+
+    #[test]
+    fn a_new_lease_begins_anew() {
+        let known = Known::default();
+        known.leased(&grant(1), 10);
+        let (old, new) = (grant(1), grant(2));
+        let sending = known.send(&old, 10);
+        known.leased(&new, 5);
+        known.acknowledge(&old, 20, true);
+        assert_eq!((known.acknowledged(&old), known.acknowledged(&new)), (0, 5));
+        drop(sending);
+        assert_eq!(known.acknowledged(&new), 5);
+    }
+
+    #[test]
+    fn a_proof_covers_what_was_acknowledged_before_it_was_asked_for() {
+        let (known, grant) = (Known::default(), grant(1));
+        known.leased(&grant, 0);
+        let loaded = known.unproved(&grant);
+        assert!(!loaded.is_on_disk);
+        known.prove(&grant, loaded);
+        assert!(known.unproved(&grant).is_on_disk);
+        known.acknowledge(&grant, 10, true);
+        assert!(known.unproved(&grant).is_on_disk);
+        known.acknowledge(&grant, 20, false);
+        let asked = known.unproved(&grant);
+        assert_eq!((asked.acknowledged, asked.is_on_disk), (20, false));
+        known.acknowledge(&grant, 30, false);
+        known.prove(&grant, asked);
+        assert!(!known.unproved(&grant).is_on_disk);
+    }
+}

@@ -1,0 +1,187 @@
+//! `:m`, as it is read.
+
+use std::time::Duration;
+
+use redis::Value;
+
+use super::answer::{FORMAT, back, claimed, fenced, foreign, other_format};
+use super::errors::Doing;
+use super::keys::Keys;
+use super::link::Link;
+use crate::store::{Grant, StoreError, StoreErrorClass};
+
+/// What `:m` says of a partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Meta {
+    pub(super) partitions: u16,
+    pub(super) owner: String,
+    pub(super) epoch: u64,
+    /// Milliseconds, by Redis' clock. 0: it was given back.
+    pub(super) lease_until_ms: u64,
+    /// The sequence after the last record in the log.
+    pub(super) tail: u64,
+    pub(super) snapshot: Option<Published>,
+    /// The first entry of the log that counts. Those before it wait to be removed.
+    pub(super) log_from: Option<String>,
+    /// Chunks that wait to be removed, and those of a snapshot that is being written.
+    pub(super) chunks_beside: u64,
+    /// When this was read, by Redis' clock.
+    pub(super) now_ms: u64,
+}
+
+/// The snapshot to restore from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Published {
+    pub(super) generation: u64,
+    pub(super) chunks: u64,
+    pub(super) covered: u64,
+    pub(super) complete: u64,
+    pub(super) next_sequence: u64,
+    pub(super) jobs: u64,
+    pub(super) fired: u64,
+    pub(super) bytes: u64,
+    pub(super) at_ms: u64,
+}
+
+const FIELDS: &[&str] = &[
+    "format",
+    "partitions",
+    "owner",
+    "epoch",
+    "lease_until",
+    "tail",
+    "gen",
+    "chunks",
+    "covered",
+    "complete",
+    "next_sequence",
+    "jobs",
+    "fired",
+    "bytes",
+    "snapshot_at",
+    "log_from",
+    "open",
+    "open_chunks",
+    "old",
+    "old_end",
+];
+
+/// The fields that are there, and the key that they are of.
+struct Found<'a> {
+    key: &'a str,
+    values: Vec<Option<String>>,
+}
+
+impl Meta {
+    /// Reads `:m`; `None` if there is none.
+    pub(super) async fn read(link: &Link, keys: &Keys) -> Result<Option<Meta>, StoreError> {
+        let key = keys.meta();
+        let doing = Doing::with("reading", &key);
+        let connection = link.connection().await?;
+        let mut commands = redis::Pipeline::new();
+        commands.cmd("HMGET").arg(&key).arg(FIELDS).cmd("EXISTS").arg(&key).cmd("TIME");
+        let answers = link.send_all(&connection, &commands, doing).await?;
+        let Ok([fields, exists, time]) = <[Value; 3]>::try_from(answers) else {
+            return Err(StoreError::retry(format!("{doing}: an answer is missing")));
+        };
+        let fields = link.checked(&connection, fields, doing);
+        let fields = fields
+            .map_err(|error| if error.class == StoreErrorClass::Fatal { foreign(&key) } else { error })?;
+        let exists = link.checked(&connection, exists, doing)? != Value::Int(0);
+        let time = link.checked(&connection, time, doing)?;
+        if !exists {
+            return Ok(None);
+        }
+        let values = redis::from_redis_value(fields).map_err(|_| foreign(&key))?;
+        Meta::parse(&Found { key: &key, values }, milliseconds(time)).map(Some)
+    }
+
+    fn parse(found: &Found<'_>, now_ms: u64) -> Result<Meta, StoreError> {
+        match found.text("format") {
+            Some(FORMAT) => {}
+            Some(format) => return Err(other_format(found.key, format)),
+            None => return Err(foreign(found.key)),
+        }
+        let generation = found.text("gen").filter(|generation| !generation.is_empty());
+        let is_set = |field| found.text(field).is_some_and(|text| !text.is_empty());
+        let beside = |field, count| if is_set(field) { found.number(count) } else { Ok(0) };
+        Ok(Meta {
+            partitions: found.number("partitions")?.try_into().map_err(|_| found.damaged("partitions"))?,
+            owner: found.text("owner").ok_or_else(|| found.damaged("owner"))?.to_owned(),
+            epoch: found.number("epoch")?,
+            lease_until_ms: found.number("lease_until")?,
+            tail: found.number("tail")?,
+            snapshot: generation.map(|_| Published::parse(found)).transpose()?,
+            log_from: found.text("log_from").map(str::to_owned),
+            chunks_beside: beside("open", "open_chunks")? + beside("old", "old_end")?,
+            now_ms,
+        })
+    }
+
+    /// Where the log begins that is to be replayed.
+    pub(super) fn covered(&self) -> u64 {
+        self.snapshot.map_or(0, |snapshot| snapshot.covered)
+    }
+
+    /// For how long the owner's lease lasts; `None` if it does not.
+    pub(super) fn lease_left(&self) -> Option<Duration> {
+        let left = self.lease_until_ms.checked_sub(self.now_ms).filter(|&left| left > 0);
+        left.map(Duration::from_millis)
+    }
+
+    /// Whether the partition is that of the holder of `grant`.
+    pub(super) fn check(&self, grant: &Grant) -> Result<(), StoreError> {
+        let partition = grant.partition.0;
+        if self.epoch < grant.epoch {
+            return Err(back(partition, self.epoch));
+        }
+        if self.owner != grant.owner.as_str() {
+            return Err(fenced(partition, &self.owner, self.epoch));
+        }
+        if self.epoch > grant.epoch {
+            return Err(claimed(partition, self.epoch));
+        }
+        Ok(())
+    }
+}
+
+impl Published {
+    fn parse(found: &Found<'_>) -> Result<Self, StoreError> {
+        Ok(Published {
+            generation: found.number("gen")?,
+            chunks: found.number("chunks")?,
+            covered: found.number("covered")?,
+            complete: found.number("complete")?,
+            next_sequence: found.number("next_sequence")?,
+            jobs: found.number("jobs")?,
+            fired: found.number("fired")?,
+            bytes: found.number("bytes")?,
+            at_ms: found.number("snapshot_at")?,
+        })
+    }
+}
+
+impl Found<'_> {
+    fn text(&self, field: &str) -> Option<&str> {
+        let at = FIELDS.iter().position(|known| *known == field)?;
+        self.values.get(at)?.as_deref()
+    }
+
+    fn number(&self, field: &str) -> Result<u64, StoreError> {
+        self.text(field).and_then(|text| text.parse().ok()).ok_or_else(|| self.damaged(field))
+    }
+
+    fn damaged(&self, field: &str) -> StoreError {
+        StoreError::fatal(format!(
+            "the field `{field}` of `{}` is not what Reveille writes there: restore the key from a backup; \
+             nothing was changed",
+            self.key
+        ))
+    }
+}
+
+/// An answer to TIME.
+fn milliseconds(time: Value) -> u64 {
+    let (seconds, micros): (u64, u64) = redis::from_redis_value(time).unwrap_or_default();
+    seconds * 1_000 + micros / 1_000
+}

@@ -1,0 +1,182 @@
+//! The store in Redis.
+//!
+//! A partition has these keys, all with one hash tag, `{rv:<namespace>:<partition>}`:
+//!
+//! | key | type | holds |
+//! | --- | --- | --- |
+//! | `:m` | hash, no TTL | who owns the partition, and what there is of it |
+//! | `:l` | stream | batches of records, one an entry: id `<epoch>-<record after the last>`, field `b` |
+//! | `:s:<generation>:<number>` | string | chunks of the snapshot |
+//!
+//! | field of `:m` | holds |
+//! | --- | --- |
+//! | `format` | `reveille/1`. Whatever has another is not touched |
+//! | `partitions` | how many there are, for ever |
+//! | `owner`, `epoch` | who writes. The epoch only grows; it is at least Redis' time in milliseconds when it was given |
+//! | `lease_until`, `term_ms` | until when, by Redis' clock in milliseconds (0: given back), and for how long a proof lasts |
+//! | `tail` | the sequence after the last record in the log |
+//! | `base` | the tail when this owner took over: all entries before it are of older epochs |
+//! | `gen`, `chunks` | the snapshot to restore from, and in how many chunks it is |
+//! | `covered`, `complete`, `next_sequence` | where it begins and ends, see [`Loaded`](crate::store::Loaded), and the next job then |
+//! | `jobs`, `fired`, `bytes`, `snapshot_at` | what is in it, and when it was published |
+//! | `log_from` | the first entry of the log that counts; those before it wait to be trimmed |
+//! | `open`, `open_chunks`, `open_end` | a snapshot being written: how many chunks there are, and how far their numbers go |
+//! | `old`, `old_end` | a snapshot that is being removed, and how many chunks are left of it |
+//! | `last_gen` | the highest generation ever opened |
+//! | `synced` | a place for the small write before WAIT and WAITAOF |
+//!
+//! # Rules
+//! - Whatever changes a key is a script that looks at owner and epoch first (`lua/fence.lua`). A script touches one
+//!   partition, is never half applied, and may be sent again.
+//! - Requests are answered once and sent once: an engine sends again what was not answered. (Writing a snapshot is
+//!   patient by itself: a job that was lost on the way would be missing in it.)
+//! - Appends have a connection of their own, so that neither a load nor a snapshot nor WAIT stands in their way.
+//! - Nothing that is found and does not fit is written over, or half loaded.
+//! - What a connection is good for is found out anew with every one: role, version, and whether it can be known that
+//!   something is on the disk.
+//!
+//! # What a user of Redis has to be allowed
+//! `EVALSHA EVAL HMGET HGET HSET HDEL EXISTS TYPE TIME XADD XRANGE XTRIM XLEN GET SET UNLINK INFO` on `{rv:<namespace>:*`; if
+//! possible also `CONFIG|GET COMMAND|INFO CLIENT|SETNAME MEMORY|USAGE`; `WAIT` and `WAITAOF` for what they are for.
+
+mod answer;
+mod append;
+mod assembly;
+mod config;
+mod connect;
+mod errors;
+mod facts;
+mod guard;
+mod inspect;
+mod keys;
+mod known;
+mod lease;
+mod link;
+mod load;
+mod meta;
+mod scripts;
+mod snapshot;
+mod sweep;
+mod sync;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use config::{NAMESPACE_CHARS_MAX, RedisConfig, RedisConfigError};
+pub use inspect::{LivingOwner, PartitionRead, PartitionReport, SnapshotReport};
+
+use keys::{Keys, Namespace};
+use known::Known;
+use link::Link;
+use sync::Syncs;
+
+use super::{
+    Batch, Claim, Durability, Grant, Lease, LoadTold, Loaded, Needs, Opened, Renewed, SnapshotBegin,
+    SnapshotWriter, Store, StoreError, StoreFuture,
+};
+use crate::partition::PartitionId;
+
+/// Keeps an engine's jobs in Redis: a log of what happened, snapshots that keep it short, and leases so that one engine
+/// at a time owns them. Works with Redis 6.2 or newer, and with Valkey.
+///
+/// ```no_run
+/// use reveille::store::{RedisConfig, RedisStore};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = RedisConfig::new("redis://:password@localhost:6379/0")?.namespace("shop")?;
+/// let store = RedisStore::new(config);
+/// # Ok(()) }
+/// ```
+///
+/// Connects when it is first asked something, and again whenever a connection is lost. Cloning shares the connections.
+#[derive(Clone)]
+pub struct RedisStore {
+    core: Arc<Core>,
+}
+
+struct Core {
+    config: Arc<RedisConfig>,
+    namespace: Namespace,
+    /// For appends, and for nothing else.
+    log: Link,
+    /// For everything else.
+    control: Link,
+    syncs: Syncs,
+    known: Known,
+}
+
+impl RedisStore {
+    /// A store in this Redis. Does nothing yet.
+    pub fn new(config: RedisConfig) -> Self {
+        let config = Arc::new(config);
+        let link = |name| Link::new(Arc::clone(&config), name, config.response_timeout);
+        let core = Core {
+            namespace: Namespace::new(Arc::clone(&config.namespace)),
+            log: link("log"),
+            control: link("control"),
+            syncs: Syncs::new(&config),
+            known: Known::default(),
+            config: Arc::clone(&config),
+        };
+        RedisStore { core: Arc::new(core) }
+    }
+}
+
+impl Core {
+    fn keys(&self, partition: PartitionId) -> Keys {
+        self.namespace.keys(partition)
+    }
+}
+
+impl Store for RedisStore {
+    fn open<'a>(&'a self, needs: &'a Needs) -> StoreFuture<'a, Opened> {
+        Box::pin(self.core.open(needs))
+    }
+
+    fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease> {
+        Box::pin(self.core.acquire(partition, claim))
+    }
+
+    fn renew<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, Vec<Result<Renewed, StoreError>>> {
+        Box::pin(self.core.renew(grants))
+    }
+
+    fn release<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, ()> {
+        Box::pin(self.core.release(grants))
+    }
+
+    fn load<'a>(&'a self, grant: &'a Grant, told: &'a LoadTold) -> StoreFuture<'a, Loaded> {
+        Box::pin(self.core.load(grant, told))
+    }
+
+    fn append<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, ()> {
+        Box::pin(self.core.append(batch))
+    }
+
+    fn sync<'a>(&'a self, grant: &'a Grant, level: Durability) -> StoreFuture<'a, ()> {
+        Box::pin(self.core.sync(grant, level))
+    }
+
+    fn snapshot<'a>(
+        &'a self,
+        grant: &'a Grant,
+        begin: SnapshotBegin,
+    ) -> StoreFuture<'a, Option<Box<dyn SnapshotWriter + 'a>>> {
+        Box::pin(async move {
+            let writer = self.begin_snapshot(grant, begin).await?;
+            Ok(Some(Box::new(writer) as Box<dyn SnapshotWriter + 'a>))
+        })
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("config", &self.core.config).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("config", &self.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,289 @@
+//! Writing a snapshot: chunk by chunk, a few under way at a time, then one flip that makes it the one to restore from.
+//!
+//! # Rules
+//! - A generation is never used twice, and no chunk is written over another.
+//! - The flip is one write: a restore sees the old snapshot with its log, or the new one with what comes after it. Only
+//!   then is the old one removed, and the log before the new one, a little at a time.
+//! - Whatever ends a snapshot before its flip leaves chunks that no restore sees. They are removed at once if there is
+//!   somebody left to do it, and otherwise before the next snapshot.
+//! - A request whose answer was lost is sent again, for a while. When that does not help, the writer is of no use any
+//!   more: a job that was lost on the way would be lost in the snapshot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::answer::{Answer, behind};
+use super::errors::Doing;
+use super::keys::Keys;
+use super::scripts::{CHUNK, Call, PUBLISH, run};
+use super::sweep::Sweep;
+use super::{Core, RedisStore};
+use crate::partition::Image;
+use crate::store::codec::{
+    ChunkEncoder, CodecError, FRAME_BYTES_IDEAL, SnapshotHeader, fired_bytes, job_bytes,
+};
+use crate::store::{
+    Grant, SnapshotBegin, SnapshotInfo, SnapshotWriter, StoreError, StoreErrorClass, StoreFuture,
+};
+
+/// Chunks under way at a time: what hides a round trip, and little enough that Redis' other callers do not wait long.
+const UNDER_WAY_MAX: usize = 4;
+
+const ATTEMPTS_MAX: u32 = 8;
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+const PAUSE_LAST: Duration = Duration::from_secs(1);
+
+/// A snapshot under way. Has payloads in it, which are never printed.
+pub(super) struct Writer {
+    core: Arc<Core>,
+    grant: Grant,
+    keys: Keys,
+    begin: SnapshotBegin,
+    generation: u64,
+    encoder: ChunkEncoder,
+    info: SnapshotInfo,
+    under_way: JoinSet<Result<u64, StoreError>>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Writing,
+    /// Something that was to be written may not have been.
+    Broken,
+    Published,
+}
+
+impl RedisStore {
+    pub(super) async fn begin_snapshot(
+        &self,
+        grant: &Grant,
+        begin: SnapshotBegin,
+    ) -> Result<Writer, StoreError> {
+        let core = Arc::clone(&self.core);
+        let keys = core.keys(grant.partition);
+        let generation = patiently(|| core.sweep(grant, &keys, Sweep::ToBegin)).await?;
+        let header = SnapshotHeader {
+            partition: grant.partition,
+            epoch: grant.epoch,
+            generation,
+            covered: begin.covered,
+            next_sequence: begin.next_sequence,
+        };
+        Ok(Writer {
+            core,
+            grant: grant.clone(),
+            keys,
+            begin,
+            generation,
+            encoder: ChunkEncoder::new(header),
+            info: SnapshotInfo::default(),
+            under_way: JoinSet::new(),
+            stage: Stage::Writing,
+        })
+    }
+}
+
+impl SnapshotWriter for Writer {
+    fn write(&mut self, slice: Image) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            self.enter()?;
+            for job in &slice.jobs {
+                self.make_room(job_bytes(job)).await?;
+                self.encoder.push_job(job).map_err(|error| self.unwritable(&error))?;
+                self.info.jobs += 1;
+            }
+            for fired in &slice.fired {
+                self.make_room(fired_bytes(fired)).await?;
+                self.encoder.push_fired(fired).map_err(|error| self.unwritable(&error))?;
+                self.info.fired += 1;
+            }
+            self.stage = Stage::Writing;
+            Ok(())
+        })
+    }
+
+    fn publish(&mut self, complete: u64) -> StoreFuture<'_, SnapshotInfo> {
+        Box::pin(async move {
+            self.enter()?;
+            if !self.encoder.is_empty() {
+                self.send().await?;
+            }
+            while let Some(written) = self.under_way.join_next().await {
+                self.written(written)?;
+            }
+            self.flip(complete).await?;
+            self.stage = Stage::Published;
+            self.tidy().await;
+            Ok(self.info)
+        })
+    }
+}
+
+impl Writer {
+    /// The writer is broken until what begins here has ended well.
+    fn enter(&mut self) -> Result<(), StoreError> {
+        match std::mem::replace(&mut self.stage, Stage::Broken) {
+            Stage::Writing => Ok(()),
+            stage => {
+                self.stage = stage;
+                let partition = self.grant.partition.0;
+                Err(StoreError::retry(format!(
+                    "the snapshot of partition {partition} came to its end before; begin another"
+                )))
+            }
+        }
+    }
+
+    async fn make_room(&mut self, bytes: usize) -> Result<(), StoreError> {
+        if self.encoder.is_empty() || self.encoder.len() + bytes <= FRAME_BYTES_IDEAL {
+            return Ok(());
+        }
+        self.send().await
+    }
+
+    /// Sends what is in the encoder as the next chunk, once not too many are under way.
+    async fn send(&mut self) -> Result<(), StoreError> {
+        let number = self.info.chunks;
+        let frame_number = u32::try_from(number).map_err(|_| {
+            let partition = self.grant.partition.0;
+            StoreError::fatal(format!("a snapshot of partition {partition} would have more than 2^32 chunks"))
+        })?;
+        let bytes = self.encoder.finish(frame_number).map_err(|error| self.unwritable(&error))?;
+        while self.under_way.len() >= UNDER_WAY_MAX
+            && let Some(written) = self.under_way.join_next().await
+        {
+            self.written(written)?;
+        }
+        self.info.chunks += 1;
+        let (core, grant, generation) = (Arc::clone(&self.core), self.grant.clone(), self.generation);
+        self.under_way.spawn(async move { core.write_chunk(&grant, generation, number, &bytes).await });
+        Ok(())
+    }
+
+    fn written(
+        &mut self,
+        written: Result<Result<u64, StoreError>, tokio::task::JoinError>,
+    ) -> Result<(), StoreError> {
+        self.info.bytes +=
+            written.map_err(|_| StoreError::retry("the runtime ended in the middle of a snapshot"))??;
+        Ok(())
+    }
+
+    async fn flip(&self, complete: u64) -> Result<(), StoreError> {
+        let (begin, info, keys, grant) = (&self.begin, &self.info, &self.keys, &self.grant);
+        let known = self.core.known.acknowledged(grant);
+        let call = Call::by(&PUBLISH, vec![keys.meta()], grant)
+            .number(self.generation)
+            .number(info.chunks)
+            .number(begin.covered)
+            .number(complete)
+            .number(begin.next_sequence)
+            .number(info.jobs)
+            .number(info.fired)
+            .number(info.bytes)
+            .flag(begin.replaces_log);
+        let meta = keys.meta();
+        let doing = Doing::with("publishing a snapshot of", &meta);
+        let (answer, _) = patiently(|| run(&self.core.control, &call, doing)).await?;
+        match answer.word() {
+            "OK" => {
+                if begin.replaces_log {
+                    self.core.known.acknowledge(grant, begin.covered, false);
+                }
+                Ok(())
+            }
+            "GAP" => Err(self.too_early(&answer, complete, known)),
+            _ => Err(answer.refusal(keys)),
+        }
+    }
+
+    fn too_early(&self, answer: &Answer, complete: u64, known: u64) -> StoreError {
+        let (partition, tail) = (self.grant.partition.0, answer.number(1));
+        let missing = format!("records {tail} to {complete} of partition {partition} are missing");
+        if tail < known {
+            behind(format!("Redis went back in time: {missing}"))
+        } else {
+            StoreError::retry(format!("the snapshot was published before the log was there: {missing}"))
+        }
+    }
+
+    /// The snapshot is in force: what is not done here is done before the next one.
+    async fn tidy(&self) {
+        let (core, grant, keys) = (&self.core, &self.grant, &self.keys);
+        let swept = core.sweep(grant, keys, Sweep::ToGiveUp(self.generation)).await;
+        let trimmed = core.trim(grant, keys).await;
+        if let Err(error) = swept.map(|_| ()).and(trimmed) {
+            let partition = grant.partition.0;
+            tracing::warn!(partition, %error, "what a snapshot has replaced is still there; the next one removes it");
+        }
+    }
+
+    fn unwritable(&self, error: &CodecError) -> StoreError {
+        StoreError::fatal(format!(
+            "a snapshot of partition {} cannot be written: {error}",
+            self.grant.partition.0
+        ))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.stage == Stage::Published {
+            return;
+        }
+        self.under_way.abort_all();
+        let (core, grant, keys) = (Arc::clone(&self.core), self.grant.clone(), self.keys.clone());
+        let generation = self.generation;
+        runtime.spawn(async move {
+            if let Err(error) = core.sweep(&grant, &keys, Sweep::ToGiveUp(generation)).await {
+                tracing::debug!(partition = grant.partition.0, %error, "an unfinished snapshot is still there");
+            }
+        });
+    }
+}
+
+impl Core {
+    async fn write_chunk(
+        &self,
+        grant: &Grant,
+        generation: u64,
+        number: u64,
+        bytes: &[u8],
+    ) -> Result<u64, StoreError> {
+        let keys = self.keys(grant.partition);
+        let call = Call::by(&CHUNK, vec![keys.meta(), keys.chunk(generation, number)], grant)
+            .number(generation)
+            .number(number)
+            .bytes(bytes);
+        let meta = keys.meta();
+        let doing = Doing::with("writing a snapshot of", &meta);
+        let (answer, _) = patiently(|| run(&self.control, &call, doing)).await?;
+        match answer.word() {
+            "OK" => Ok(bytes.len() as u64),
+            _ => Err(answer.refusal(&keys)),
+        }
+    }
+}
+
+/// Sends a request again while it may help: all of them can be repeated.
+async fn patiently<T, F>(mut request: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut pause = PAUSE_FIRST;
+    for _ in 1..ATTEMPTS_MAX {
+        match request().await {
+            Err(error) if error.class == StoreErrorClass::Retry => {
+                tracing::debug!(%error, "a part of a snapshot is sent again");
+                tokio::time::sleep(error.again_after.unwrap_or(pause)).await;
+                pause = (pause * 2).min(PAUSE_LAST);
+            }
+            end => return end,
+        }
+    }
+    request().await
+}

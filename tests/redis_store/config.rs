@@ -1,0 +1,84 @@
+//! Addresses: users, databases, sockets, names.
+
+use reveille::store::{Durability, Needs, RedisConfig, RedisStore, Store, StoreErrorClass};
+
+use crate::common::redis::RedisServer;
+use crate::support::{acquire, append, assert_refused, config, load};
+
+const NEEDS: Needs = Needs { partitions: 4, durability: Durability::Logged };
+
+#[tokio::test]
+async fn a_database_and_a_namespace_of_its_own() {
+    let server = RedisServer::start(&[]);
+    for (at, namespace) in [("/0", "one"), ("/3", "one"), ("/3", "two")] {
+        let config = RedisConfig::new(format!("{}{at}", server.url())).unwrap().namespace(namespace).unwrap();
+        let store = RedisStore::new(config);
+        store.open(&NEEDS).await.unwrap();
+        let lease = acquire(&store, "me").await;
+        assert_eq!(lease.tail, 0);
+        append(&store, &lease.grant, 0..1).await.unwrap();
+    }
+    assert_eq!(server.ask::<u64>(&["DBSIZE"]), 2);
+    let keyspace: String = server.ask(&["INFO", "keyspace"]);
+    assert!(keyspace.contains("db3:keys=4"), "{keyspace}");
+    let past = RedisStore::new(config(&format!("{}/99", server.url())));
+    assert_refused(past.open(&NEEDS).await, StoreErrorClass::Refused, &["out of range"]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_socket_is_an_address_too() {
+    let dir = std::env::temp_dir().join(format!("reveille-socket-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let socket = dir.join("redis.sock");
+    let server = RedisServer::start(&["--unixsocket", socket.to_str().unwrap(), "--requirepass", "hunter2"]);
+    for scheme in ["unix", "redis+unix"] {
+        let url = format!("{scheme}://{}?db=1&pass=hunter2", socket.display());
+        let store = RedisStore::new(config(&url));
+        store.open(&NEEDS).await.unwrap();
+        let lease = acquire(&store, "me").await;
+        append(&store, &lease.grant, lease.tail..lease.tail + 5).await.unwrap();
+        assert_eq!(load(&store, &lease.grant).await.unwrap().next_record(), lease.tail + 5);
+    }
+    drop(server);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[tokio::test]
+async fn an_operator_finds_the_connections_by_name() {
+    let server = RedisServer::start(&[]);
+    let store = RedisStore::new(config(&server.url()));
+    let grant = acquire(&store, "me").await.grant;
+    append(&store, &grant, 0..1).await.unwrap();
+    let clients: String = server.ask(&["CLIENT", "LIST"]);
+    assert!(clients.contains("name=reveille:test:log "), "{clients}");
+    assert!(clients.contains("name=reveille:test:control "), "{clients}");
+    assert!(!clients.contains("name=reveille:test:sync "), "{clients}");
+}
+
+/// With a certificate that nobody vouches for; `SSL_CERT_FILE` says who does, for those who want to see it work.
+#[cfg(feature = "redis-tls")]
+#[tokio::test]
+async fn tls_is_spoken_and_certificates_are_checked() {
+    let dir = std::env::temp_dir().join(format!("reveille-tls-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let file = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+    let (certificate, private) = (file("certificate"), file("key"));
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost", "-keyout", &private, "-out", &certificate])
+        .output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        println!("skipped: there is no openssl to make a certificate");
+        return;
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let files =
+        ["--tls-cert-file", &certificate, "--tls-key-file", &private, "--tls-ca-cert-file", &certificate];
+    let server =
+        RedisServer::start(&[&["--tls-port", &port, "--tls-auth-clients", "no"], &files[..]].concat());
+    let store = RedisStore::new(config(&format!("rediss://localhost:{port}")));
+    assert_refused(store.open(&NEEDS).await, StoreErrorClass::Retry, &["certificate"]);
+    drop(server);
+    std::fs::remove_dir_all(dir).unwrap();
+}

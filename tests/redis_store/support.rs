@@ -1,0 +1,174 @@
+//! Jobs, batches and images to write, and a store to write them to.
+
+use std::time::Duration;
+
+use reveille::partition::{
+    Delivery, FiredImage, Image, JobImage, Queue, QueueId, QueueName, Record, RecordedDue, ScheduledRecord,
+    TimeBase,
+};
+use reveille::store::{
+    Batch, Claim, Grant, Lease, Loaded, Owner, RedisConfig, RedisStore, SnapshotBegin, SnapshotInfo,
+    SnapshotWriter, Store, StoreError, StoreErrorClass,
+};
+use reveille::{JobId, Key, PartitionId, Payload, Priority, Timestamp, Version};
+
+use crate::common::redis::RedisServer;
+
+pub const TERM: Duration = Duration::from_secs(30);
+pub const P0: PartitionId = PartitionId(0);
+
+pub fn config(url: &str) -> RedisConfig {
+    RedisConfig::new(url).unwrap().namespace("test").unwrap()
+}
+
+pub fn store(server: &RedisServer) -> RedisStore {
+    RedisStore::new(config(&server.url()))
+}
+
+/// A key of partition 0.
+pub fn key(name: &str) -> String {
+    format!("{{rv:test:0}}:{name}")
+}
+
+pub fn claim(owner: &str) -> Claim {
+    Claim { owner: Owner::new(owner), partitions: 4, term: TERM, epoch_after: 0, by_force: false }
+}
+
+pub async fn acquire(store: &RedisStore, owner: &str) -> Lease {
+    store.acquire(P0, &claim(owner)).await.unwrap()
+}
+
+pub fn job_id(partition: PartitionId, sequence: u64) -> JobId {
+    serde_json::from_value((u64::from(partition.0) << 48 | sequence).into()).unwrap()
+}
+
+fn queue(sequence: u64) -> Queue {
+    // The id is one that no decoder would give: it must not be kept.
+    let name = QueueName::new(["mail", "sale"][sequence as usize % 2]).unwrap();
+    Queue { id: QueueId(0), name }
+}
+
+fn due(sequence: u64) -> RecordedDue {
+    let base = if sequence.is_multiple_of(3) { TimeBase::Mono } else { TimeBase::Wall };
+    RecordedDue { base, wall: Timestamp::from_micros(1_796_119_200_000_000 + sequence as i64) }
+}
+
+/// The job that a partition takes as this one: a key of 20 bytes, a payload of 64.
+pub fn scheduled(partition: PartitionId, sequence: u64) -> Record {
+    Record::Scheduled(ScheduledRecord {
+        id: job_id(partition, sequence),
+        key: Key::new(format!("product:{sequence:012}")).unwrap(),
+        queue: queue(sequence),
+        payload: Payload::from(vec![sequence as u8; 64]),
+        due: due(sequence),
+        priority: Priority::NORMAL,
+        delivery: Delivery::AtLeastOnce,
+        replaces: None,
+    })
+}
+
+pub fn job(partition: PartitionId, sequence: u64) -> JobImage {
+    let Record::Scheduled(job) = scheduled(partition, sequence) else { unreachable!() };
+    JobImage {
+        id: job.id,
+        key: job.key,
+        queue: job.queue,
+        payload: job.payload,
+        due: job.due,
+        priority: job.priority,
+        delivery: job.delivery,
+        version: Version(2),
+        attempt: 1,
+        running_since: None,
+    }
+}
+
+pub fn fired(partition: PartitionId, sequence: u64) -> FiredImage {
+    FiredImage {
+        id: job_id(partition, sequence),
+        key: Key::new(format!("fired:{sequence}")).unwrap(),
+        fired_at: Timestamp::from_micros(1_000),
+        ended_at: Timestamp::from_micros(2_000),
+    }
+}
+
+/// Jobs from one sequence up to another.
+pub fn jobs(sequences: std::ops::Range<u64>) -> Image {
+    let next_sequence = sequences.end;
+    Image { jobs: sequences.map(|sequence| job(P0, sequence)).collect(), fired: Vec::new(), next_sequence }
+}
+
+/// Records from one to another, of which the record n takes job n.
+pub fn batch(grant: &Grant, records: std::ops::Range<u64>) -> Batch {
+    Batch {
+        grant: grant.clone(),
+        first_record: records.start,
+        records: records.map(|sequence| scheduled(grant.partition, sequence)).collect(),
+    }
+}
+
+pub async fn append(
+    store: &RedisStore,
+    grant: &Grant,
+    records: std::ops::Range<u64>,
+) -> Result<(), StoreError> {
+    store.append(&batch(grant, records)).await
+}
+
+pub async fn load(store: &RedisStore, grant: &Grant) -> Result<Loaded, StoreError> {
+    store.load(grant, &|_| {}).await
+}
+
+pub fn begin(covered: u64) -> SnapshotBegin {
+    SnapshotBegin { covered, next_sequence: covered, replaces_log: false }
+}
+
+pub async fn writer<'a>(
+    store: &'a RedisStore,
+    grant: &'a Grant,
+    begin: SnapshotBegin,
+) -> Box<dyn SnapshotWriter + 'a> {
+    store.snapshot(grant, begin).await.unwrap().expect("this store takes snapshots")
+}
+
+/// Takes a snapshot of these jobs that covers every record before `covered`.
+pub async fn snapshot(store: &RedisStore, grant: &Grant, covered: u64, image: Image) -> SnapshotInfo {
+    let begin = SnapshotBegin { next_sequence: image.next_sequence, ..begin(covered) };
+    let mut writer = writer(store, grant, begin).await;
+    writer.write(image).await.unwrap();
+    writer.publish(covered).await.unwrap()
+}
+
+/// That it failed with this class, and what it says has these words.
+#[track_caller]
+pub fn assert_refused<T: std::fmt::Debug>(
+    result: Result<T, StoreError>,
+    class: StoreErrorClass,
+    words: &[&str],
+) {
+    let error = result.expect_err("it is refused");
+    assert_eq!(error.class, class, "{error}");
+    for word in words {
+        assert!(error.to_string().contains(word), "{word:?} in: {error}");
+    }
+}
+
+/// Compares without printing thousands of jobs.
+#[track_caller]
+pub fn assert_image(found: &Image, expected: &Image) {
+    let sizes = |image: &Image| (image.jobs.len(), image.fired.len(), image.next_sequence);
+    assert_eq!(sizes(found), sizes(expected));
+    let differs = found.jobs.iter().zip(&expected.jobs).find(|(found, expected)| found != expected);
+    assert_eq!(differs, None);
+    assert_eq!(found.fired, expected.fired);
+}
+
+#[track_caller]
+pub fn assert_records(found: &[Record], expected: &[Record]) {
+    assert_eq!(found.len(), expected.len());
+    assert_eq!(found.iter().zip(expected).find(|(found, expected)| found != expected), None);
+}
+
+pub async fn sleep_ms(ms: u64) {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+}
