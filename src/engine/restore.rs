@@ -122,19 +122,40 @@ pub(super) async fn from(
         acquire(&ownership, settings.is_standby, settings.start_patience).await?;
         load(base, &ownership, runtime, told).await
     };
+    let claimed = Claimed { ownership: Arc::clone(&ownership), runtime: runtime.clone(), is_kept: false };
     let built = tokio::select! {
-        built = restoring => built,
-        error = ownership.until_lost() => Err(StartError::Store(error)),
+        built = restoring => built?,
+        error = ownership.until_lost() => return Err(StartError::Store(error)),
     };
-    match built {
-        Ok(built) => Ok((built, ownership, keeper)),
-        Err(error) => {
-            // As if nothing had been: whoever comes next need not wait.
+    claimed.keep();
+    Ok((built, ownership, keeper))
+}
+
+/// Gives the leases back unless they are kept: after an error, or a start that was given up, whoever comes next need not
+/// wait for their end.
+struct Claimed {
+    ownership: Arc<Ownership>,
+    runtime: tokio::runtime::Handle,
+    is_kept: bool,
+}
+
+impl Claimed {
+    fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
+        let ownership = Arc::clone(&self.ownership);
+        self.runtime.spawn(async move {
             let grants = ownership.grants();
             let released = ownership.store.release(&grants);
-            let _ = tokio::time::timeout(settings.start_patience, released).await;
-            Err(error)
-        }
+            let _ = tokio::time::timeout(ownership.claim.term, released).await;
+        });
     }
 }
 
