@@ -116,13 +116,12 @@ impl Cell {
     }
 
     /// Up to which record the last snapshot covers the log, and when it was taken.
-    pub(super) fn last_snapshot(&self) -> (u64, MonoTime) {
-        let last = self.last_snapshot.lock();
-        (last.covered, last.at)
+    pub(super) fn last_snapshot(&self) -> LastSnapshot {
+        *self.last_snapshot.lock()
     }
 
     pub(super) fn snapshotted(&self, covered: u64, at: MonoTime) {
-        *self.last_snapshot.lock() = LastSnapshot { covered, at };
+        *self.last_snapshot.lock() = LastSnapshot { covered, at, is_cut_off: false };
     }
 }
 

@@ -48,9 +48,17 @@ pub(super) fn start(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
         let ownership = Arc::clone(ownership);
         shared.runtime.spawn(async move {
             let shared = Arc::clone(&ending.shared);
-            Committer { shared, ownership, at, window: VecDeque::new(), syncing: None, retry: None }
-                .run()
-                .await;
+            Committer {
+                shared,
+                ownership,
+                at,
+                window: VecDeque::new(),
+                syncing: None,
+                refused_level: None,
+                retry: None,
+            }
+            .run()
+            .await;
         });
     }
 }
@@ -75,6 +83,8 @@ struct Committer {
     /// The batches under way, in order.
     window: VecDeque<Sent>,
     syncing: Option<Syncing>,
+    /// The level that was last refused.
+    refused_level: Option<Durability>,
     retry: Option<Retry>,
 }
 
@@ -183,9 +193,12 @@ impl Committer {
             let reached = cell.progress.at(*level);
             cell.wanted(*level) > reached && end > reached
         };
-        let Some(level) = [Durability::Fsync, Durability::Replicated].into_iter().find(is_wanted) else {
-            return;
-        };
+        let mut levels = [Durability::Fsync, Durability::Replicated];
+        if self.refused_level == Some(Durability::Fsync) {
+            // A server may be able to give the one and not the other: neither waits for the other.
+            levels.reverse();
+        }
+        let Some(level) = levels.into_iter().find(is_wanted) else { return };
         let store = Arc::clone(&self.ownership.store);
         let answer = Box::pin(async move { store.sync(&grant, level).await });
         self.syncing = Some(Syncing { level, end, answer });
@@ -217,7 +230,10 @@ impl Committer {
                 self.recovered();
             }
             Err(error) if error.class == StoreErrorClass::Behind => self.ownership.found_behind(self.at),
-            Err(error) => self.refused(&error),
+            Err(error) => {
+                self.refused_level = Some(syncing.level);
+                self.refused(&error);
+            }
         }
     }
 

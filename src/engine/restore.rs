@@ -67,30 +67,41 @@ pub(super) struct Built {
     skipped: usize,
 }
 
-/// Asks again for as long as the user has patience, while the answer is that it may pass.
+/// Asks again while the answer is that it may pass, and the user has patience: an answer may take as long as that, and so
+/// may a row of such answers.
 async fn patiently<T, F>(patience: Duration, mut ask: impl FnMut() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let mut last = None;
-    let asking = async {
-        let mut pause = RETRY_FIRST;
-        loop {
-            let error = match ask().await {
-                Err(error) if error.class == StoreErrorClass::Retry => error,
-                end => return end,
-            };
-            if last.is_none() {
-                tracing::warn!(%error, "the store does not answer yet; it is asked again");
+    let in_time = || {
+        let asked = tokio::time::timeout(patience, ask());
+        async {
+            match asked.await {
+                Ok(answer) => answer,
+                Err(_elapsed) => Err(StoreError::retry("the store did not answer in time")),
             }
-            last = Some(error);
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(RETRY_LAST);
         }
     };
-    match tokio::time::timeout(patience, asking).await {
-        Ok(end) => end,
-        Err(_elapsed) => Err(last.unwrap_or_else(|| StoreError::retry("the store did not answer in time"))),
+    again(patience, in_time).await
+}
+
+/// The same, where an answer takes as long as it takes.
+async fn again<T, F>(patience: Duration, mut ask: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let (mut pause, mut waited) = (RETRY_FIRST, Duration::ZERO);
+    loop {
+        let error = match ask().await {
+            Err(error) if error.class == StoreErrorClass::Retry && waited < patience => error,
+            end => return end,
+        };
+        if waited.is_zero() {
+            tracing::warn!(%error, "the store does not answer yet; it is asked again");
+        }
+        tokio::time::sleep(pause).await;
+        waited += pause;
+        pause = (pause * 2).min(RETRY_LAST);
     }
 }
 
@@ -235,7 +246,7 @@ async fn fetch(
     let Some(grant) = ownership.grant(at) else { return Err(StartError::Interrupted) };
     let telling = Arc::clone(progress);
     let told = move |more: LoadProgress| telling.more(more);
-    Ok(patiently(base.settings.start_patience, || ownership.store.load(&grant, &told)).await?)
+    Ok(again(base.settings.start_patience, || ownership.store.load(&grant, &told)).await?)
 }
 
 /// Builds a partition from what was loaded.
@@ -278,7 +289,8 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
         );
     }
     let jobs = restored.partition.live();
-    let cell = Cell::new(restored.partition, next_record, LastSnapshot { covered, at: now.mono });
+    let last = LastSnapshot { covered, at: now.mono, is_cut_off: next_record < complete };
+    let cell = Cell::new(restored.partition, next_record, last);
     Ok(Built { cell, jobs, overdue: restored.overdue, skipped: restored.skipped })
 }
 

@@ -74,13 +74,13 @@ async fn take_due(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
 
 fn is_due(shared: &Shared, at: usize) -> bool {
     let cell = &shared.cells[at];
-    let (covered, since) = cell.last_snapshot();
+    let LastSnapshot { covered, at: since, is_cut_off } = cell.last_snapshot();
     let (durable, live) = (cell.progress.durable(), cell.lock().partition.live() as u64);
     let policy = shared.settings.snapshots;
     let records = durable.saturating_sub(covered);
     let age_us = shared.clock.now().mono.micros_since(since);
     let is_old = u128::from(age_us) >= policy.every.as_micros();
-    records >= policy.records.max(live) || (records > 0 && is_old)
+    is_cut_off || records >= policy.records.max(live) || (records > 0 && is_old)
 }
 
 /// Takes a snapshot of a partition. `None` if the store keeps its state in another way.
@@ -159,8 +159,10 @@ impl Engine {
 }
 
 /// The log up to where the last snapshot covers it, and when that was.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LastSnapshot {
     pub(super) covered: u64,
     pub(super) at: MonoTime,
+    /// Whether the log ends before the image does. It is sound all the same; but the next one should come soon.
+    pub(super) is_cut_off: bool,
 }

@@ -186,7 +186,7 @@ impl Ownership {
         let left = (0..shared.cells.len()).filter_map(|at| self.proved_until(at));
         let (incidents, last_incident) = self.health.incidents();
         let log_records =
-            |cell: &super::cell::Cell| cell.progress.durable().saturating_sub(cell.last_snapshot().0);
+            |cell: &super::cell::Cell| cell.progress.durable().saturating_sub(cell.last_snapshot().covered);
         StoreStats {
             state: if self.lost().is_some() { StoreState::Lost } else { self.health.state() },
             last_error: self.health.last_error(),

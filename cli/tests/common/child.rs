@@ -162,6 +162,10 @@ impl Run {
     }
 
     /// Ends it as a crash does, at once and without a word.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -1,8 +1,11 @@
 //! A program that is fed with operations, and read.
 
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread;
 use std::time::Duration;
 
 use reveille::Clock;
+use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::child::{PATIENCE, Run, micros, number, text};
@@ -63,15 +66,40 @@ impl Feed {
 
     /// Asks and reads for a while.
     pub(crate) fn work(&mut self, time: Duration, random: &mut fastrand::Rng) {
-        let end = now_us() + time.as_micros() as i64;
-        while now_us() < end {
-            if self.lines.len() - self.answered < UNDER_WAY_MAX && self.ledger.open() < OPEN_MAX {
-                self.ask(random);
+        self.work_while(random, time, || {});
+    }
+
+    /// Goes on asking and reading while `what` is done after a while, on a thread of its own: at a moment that has nothing
+    /// to do with what is being asked and read.
+    pub(crate) fn work_while(
+        &mut self,
+        random: &mut fastrand::Rng,
+        wait: Duration,
+        what: impl FnOnce() + Send,
+    ) {
+        let is_done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(wait);
+                what();
+                is_done.store(true, SeqCst);
+            });
+            while !is_done.load(SeqCst) {
+                if self.lines.len() - self.answered < UNDER_WAY_MAX && self.ledger.open() < OPEN_MAX {
+                    self.ask(random);
+                }
+                while let Some(event) = self.run.event_within(Duration::from_micros(200)) {
+                    self.take(&event);
+                }
             }
-            while let Some(event) = self.run.event_within(Duration::from_micros(200)) {
-                self.take(&event);
-            }
-        }
+        });
+    }
+
+    /// Works, and has the program killed in the middle of it.
+    pub(crate) fn work_and_kill(&mut self, wait: Duration, random: &mut fastrand::Rng) {
+        let pid = self.run.pid();
+        self.work_while(random, wait, || kill_process(pid, Signal::KILL).unwrap());
+        self.kill();
     }
 
     fn ask(&mut self, random: &mut fastrand::Rng) {
@@ -96,7 +124,7 @@ impl Feed {
         };
         self.ledger.asks(&key, op);
         self.lines.push(key);
-        // A program that has just been killed by nobody but the test is always there to read it.
+        // One that was just killed does not read it: it is in doubt, as what was under way.
         self.run.write(&format!("{line}\n"));
     }
 

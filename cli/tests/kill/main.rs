@@ -34,8 +34,7 @@ fn promise_2_nothing_acknowledged_is_lost_when_the_program_is_killed() {
     let args = ["--store", &store, "--namespace", "kill", "--durability", "logged", "--lease", "150ms"];
     let mut feed = Feed::start(&args, &mut random);
     for kill in 0..times("REVEILLE_KILLS", 12) {
-        feed.work(Duration::from_millis(random.u64(30..600)), &mut random);
-        feed.kill();
+        feed.work_and_kill(Duration::from_micros(random.u64(30_000..600_000)), &mut random);
         feed.check(&format!("kill {kill}"));
         feed.begin(&args);
     }
@@ -57,13 +56,15 @@ fn promise_2_nothing_acknowledged_is_lost_when_redis_is_killed() {
     let mut feed = Feed::start(&args, &mut random);
     let kills = times("REVEILLE_REDIS_KILLS", 5);
     for kill in 0..kills {
-        feed.work(Duration::from_millis(random.u64(30..600)), &mut random);
-        server.kill();
-        feed.work(Duration::from_millis(random.u64(0..150)), &mut random);
+        let wait = Duration::from_micros(random.u64(30_000..600_000));
+        feed.work_while(&mut random, wait, || server.kill());
+        let wait = Duration::from_micros(random.u64(0..150_000));
         // Now and then both go.
         let is_both = random.u32(0..4) == 0 || kill + 1 == kills;
         if is_both {
-            feed.kill();
+            feed.work_and_kill(wait, &mut random);
+        } else {
+            feed.work(wait, &mut random);
         }
         server.restart();
         feed.check(&format!("kill {kill} of Redis"));

@@ -83,7 +83,8 @@ impl Partition {
     /// [`next_sequence`](Self::next_sequence) as it was at the first of those records: note both while holding the
     /// partition, with no record in it that has not been [drained](Self::drain_records).
     pub fn scan(&self, from: u32, slots_max: usize) -> Slice {
-        let mut image = Image { next_sequence: self.next_sequence, ..Image::default() };
+        let jobs = Vec::with_capacity(slots_max.min(self.live()));
+        let mut image = Image { jobs, fired: Vec::new(), next_sequence: self.next_sequence };
         // Nothing would never come to an end.
         let mut scan = self.jobs.scan(from, slots_max.max(1));
         for (_, job) in scan.by_ref() {
