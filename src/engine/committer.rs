@@ -37,6 +37,9 @@ const UNDER_WAY_MAX: usize = 4;
 const RETRY_FIRST: Duration = Duration::from_millis(10);
 const RETRY_LAST: Duration = Duration::from_secs(1);
 
+/// Between two repairs.
+const REPAIR_PAUSE: Duration = Duration::from_secs(1);
+
 /// How long a flush may take once the engine was dropped.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -48,17 +51,7 @@ pub(super) fn start(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
         let ownership = Arc::clone(ownership);
         shared.runtime.spawn(async move {
             let shared = Arc::clone(&ending.shared);
-            Committer {
-                shared,
-                ownership,
-                at,
-                window: VecDeque::new(),
-                syncing: None,
-                refused_level: None,
-                retry: None,
-            }
-            .run()
-            .await;
+            Committer::new(shared, ownership, at).run().await;
         });
     }
 }
@@ -71,7 +64,9 @@ struct Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.shared.cells[self.at].progress.end(CallError::Interrupted);
+        let lost = self.shared.ownership.as_ref().and_then(|ownership| ownership.lost());
+        let error = lost.map_or(CallError::Interrupted, CallError::NotOwner);
+        self.shared.cells[self.at].progress.end(error);
         self.shared.unblock_log(self.at, None);
     }
 }
@@ -83,9 +78,12 @@ struct Committer {
     /// The batches under way, in order.
     window: VecDeque<Sent>,
     syncing: Option<Syncing>,
-    /// The level that was last refused.
-    refused_level: Option<Durability>,
+    /// The level that was asked for last: the other one has its turn next.
+    last_level: Option<Durability>,
     retry: Option<Retry>,
+    /// Commits that want no more than the store's word do not wait for those that do.
+    sync_retry: Option<Retry>,
+    last_repair: Option<MonoTime>,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
@@ -95,7 +93,8 @@ struct Sent {
     batch: Arc<Batch>,
     bytes: usize,
     since: MonoTime,
-    answer: Answer,
+    /// `None` while the committer rests: a request that nobody drives could hold up others in the store.
+    answer: Option<Answer>,
     answered: Option<Result<(), StoreError>>,
 }
 
@@ -113,18 +112,40 @@ struct Retry {
     rest: Option<Pin<Box<Sleep>>>,
 }
 
+impl Retry {
+    /// A rest after a refusal, twice as long as the one before it.
+    fn after(last: Option<Retry>) -> Self {
+        let pause = last.map_or(RETRY_FIRST, |last| (last.pause * 2).min(RETRY_LAST));
+        Retry { pause, rest: Some(Box::pin(tokio::time::sleep(pause))) }
+    }
+}
+
 impl Committer {
+    fn new(shared: Arc<Shared>, ownership: Arc<Ownership>, at: usize) -> Self {
+        Committer {
+            shared,
+            ownership,
+            at,
+            window: VecDeque::new(),
+            syncing: None,
+            last_level: None,
+            retry: None,
+            sync_retry: None,
+            last_repair: None,
+        }
+    }
+
     async fn run(mut self) {
-        let shared = Arc::clone(&self.shared);
+        let (shared, ownership) = (Arc::clone(&self.shared), Arc::clone(&self.ownership));
         let mut given_up = Box::pin(given_up(&shared));
         loop {
             let is_last = shared.is_stopping() && shared.life.running.load(SeqCst) == 0;
             if self.ownership.is_behind(self.at) {
-                self.forget_sent();
                 tokio::select! {
                     biased;
                     () = &mut given_up => return,
-                    () = repair::run(&shared, &self.ownership, self.at) => {}
+                    _ = ownership.until_lost() => return,
+                    () = mend(&mut self) => {}
                 }
             }
             self.fill();
@@ -136,22 +157,22 @@ impl Committer {
             self.sync();
             let is_idle = self.window.is_empty() && self.syncing.is_none();
             let cell = &shared.cells[self.at];
-            if let Some(error) = self.ownership.lost() {
-                cell.progress.end(CallError::NotOwner(error));
-            }
             if cell.progress.is_ended() || (is_idle && is_last) {
                 return;
             }
             let rest = self.retry.as_mut().and_then(|retry| retry.rest.as_mut());
             let rests = rest.is_some();
+            let sync_rest = self.sync_retry.as_mut().and_then(|retry| retry.rest.as_mut());
             tokio::select! {
                 biased;
                 // While there is nothing to write, a handler that still runs is waited for.
                 () = &mut given_up, if !is_idle => return,
                 () = shared.life.reached(Stage::Abandoned), if is_idle => return,
+                _ = ownership.until_lost() => return,
                 () = rested(rest) => self.send_again(),
+                () = rested(sync_rest) => self.sync_again(),
                 answer = first_answer(&mut self.window), if !rests => self.take(answer),
-                answer = synced(&mut self.syncing), if !rests => self.take_sync(answer),
+                answer = synced(&mut self.syncing) => self.take_sync(answer),
                 () = cell.flush.notified() => {}
             }
             if is_idle {
@@ -171,7 +192,7 @@ impl Committer {
                 return;
             };
             let batch = Arc::new(Batch { grant, first_record, records });
-            let answer = self.append(&batch);
+            let answer = Some(self.append(&batch));
             self.window.push_back(Sent { batch, bytes, since, answer, answered: None });
         }
     }
@@ -184,7 +205,8 @@ impl Committer {
     /// Asks for more than the store's word, where somebody waits for that.
     fn sync(&mut self) {
         let cell = &self.shared.cells[self.at];
-        if self.syncing.is_some() {
+        let rests = self.sync_retry.as_ref().is_some_and(|retry| retry.rest.is_some());
+        if self.syncing.is_some() || rests {
             return;
         }
         let Some(grant) = self.ownership.grant(self.at) else { return };
@@ -194,11 +216,11 @@ impl Committer {
             cell.wanted(*level) > reached && end > reached
         };
         let mut levels = [Durability::Fsync, Durability::Replicated];
-        if self.refused_level == Some(Durability::Fsync) {
-            // A server may be able to give the one and not the other: neither waits for the other.
+        if self.last_level == Some(Durability::Fsync) {
             levels.reverse();
         }
         let Some(level) = levels.into_iter().find(is_wanted) else { return };
+        self.last_level = Some(level);
         let store = Arc::clone(&self.ownership.store);
         let answer = Box::pin(async move { store.sync(&grant, level).await });
         self.syncing = Some(Syncing { level, end, answer });
@@ -215,9 +237,6 @@ impl Committer {
                 cell.progress.advance(Durability::Logged, end);
                 self.recovered();
             }
-            Err(error) if error.class == StoreErrorClass::Behind => {
-                self.ownership.found_behind(self.at);
-            }
             Err(error) => self.refused(&error),
         }
     }
@@ -227,13 +246,17 @@ impl Committer {
         match answer {
             Ok(()) => {
                 self.shared.cells[self.at].progress.advance(syncing.level, syncing.end);
-                self.recovered();
+                if self.sync_retry.take().is_some() {
+                    self.ownership.health.recovers(Speaker::Sync(self.at));
+                }
             }
-            Err(error) if error.class == StoreErrorClass::Behind => self.ownership.found_behind(self.at),
-            Err(error) => {
-                self.refused_level = Some(syncing.level);
-                self.refused(&error);
-            }
+            Err(error) => match error.class {
+                StoreErrorClass::Retry | StoreErrorClass::Refused => {
+                    self.ownership.health.fails(Speaker::Sync(self.at), &error);
+                    self.sync_retry = Some(Retry::after(self.sync_retry.take()));
+                }
+                _ => self.refused(&error),
+            },
         }
     }
 
@@ -242,14 +265,18 @@ impl Committer {
         match error.class {
             StoreErrorClass::Retry | StoreErrorClass::Refused => {
                 self.ownership.health.fails(Speaker::Committer(self.at), error);
-                let pause = self.retry.as_ref().map_or(RETRY_FIRST, |last| (last.pause * 2).min(RETRY_LAST));
-                self.retry = Some(Retry { pause, rest: Some(Box::pin(tokio::time::sleep(pause))) });
+                self.retry = Some(Retry::after(self.retry.take()));
+                for sent in &mut self.window {
+                    (sent.answer, sent.answered) = (None, None);
+                }
             }
+            StoreErrorClass::Behind => self.ownership.found_behind(self.at),
             StoreErrorClass::Fenced => {
                 self.ownership.lose(error);
                 progress.end(CallError::NotOwner(error.clone()));
             }
             _ => {
+                self.ownership.health.fails(Speaker::Committer(self.at), error);
                 tracing::error!(partition = self.at, %error, "the store takes no more records; calls are no longer durable");
                 progress.end(CallError::NotDurable(error.clone()));
             }
@@ -262,14 +289,21 @@ impl Committer {
         }
     }
 
-    /// Sends all that is under way once more.
+    /// Sends all that is under way once more, in order.
     fn send_again(&mut self) {
         let mut window = std::mem::take(&mut self.window);
         for sent in &mut window {
-            (sent.answer, sent.answered) = (self.append(&sent.batch), None);
+            sent.answer = Some(self.append(&sent.batch));
         }
         self.window = window;
         if let Some(retry) = &mut self.retry {
+            retry.rest = None;
+        }
+    }
+
+    /// The rest after a sync that was refused is over.
+    fn sync_again(&mut self) {
+        if let Some(retry) = &mut self.sync_retry {
             retry.rest = None;
         }
     }
@@ -280,6 +314,18 @@ impl Committer {
         self.shared.cells[self.at].lock().log.acknowledge(0, bytes);
         self.syncing = None;
     }
+}
+
+/// Has everything written anew; not at once if it has just been.
+async fn mend(committer: &mut Committer) {
+    committer.forget_sent();
+    let (shared, at) = (Arc::clone(&committer.shared), committer.at);
+    let now = || shared.clock.now().mono;
+    if committer.last_repair.is_some_and(|last| now().micros_since(last) < REPAIR_PAUSE.as_micros() as u64) {
+        tokio::time::sleep(REPAIR_PAUSE).await;
+    }
+    repair::run(&shared, &Arc::clone(&committer.ownership), at).await;
+    committer.last_repair = Some(now());
 }
 
 /// Resolves when a flush that has begun now has gone on for long enough.
@@ -300,8 +346,9 @@ async fn rested(rest: Option<&mut Pin<Box<Sleep>>>) {
 async fn first_answer(window: &mut VecDeque<Sent>) -> Result<(), StoreError> {
     poll_fn(|context| {
         for sent in window.iter_mut().filter(|sent| sent.answered.is_none()) {
-            if let Poll::Ready(answer) = sent.answer.as_mut().poll(context) {
-                sent.answered = Some(answer);
+            let polled = sent.answer.as_mut().map(|answer| answer.as_mut().poll(context));
+            if let Some(Poll::Ready(answer)) = polled {
+                (sent.answer, sent.answered) = (None, Some(answer));
             }
         }
         match window.front_mut().and_then(|first| first.answered.take()) {

@@ -12,7 +12,9 @@ use crate::store::{StoreError, StoreErrorClass};
 pub(super) enum Speaker {
     Keeper,
     Committer(usize),
-    Snapshots,
+    /// The committer of a partition, where more than the store's word is wanted.
+    Sync(usize),
+    Snapshots(usize),
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +75,9 @@ impl Health {
 
     pub(super) fn state(&self) -> StoreState {
         let failing = self.failing.lock();
-        if failing.values().any(|&class| class == StoreErrorClass::Refused) {
+        let refuses =
+            |class: &StoreErrorClass| matches!(class, StoreErrorClass::Refused | StoreErrorClass::Fatal);
+        if failing.values().any(refuses) {
             StoreState::Refusing
         } else if failing.is_empty() {
             StoreState::Healthy

@@ -35,6 +35,7 @@ pub(super) fn start_for(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
     let (shared, ownership) = (Arc::clone(shared), Arc::clone(ownership));
     let runtime = shared.runtime.clone();
     runtime.spawn(async move {
+        let _ending = Ending(&shared, &ownership);
         let durable = || Some(shared.cells.iter().map(|cell| cell.progress.durable()).collect());
         tokio::select! {
             biased;
@@ -43,8 +44,19 @@ pub(super) fn start_for(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
             () = keep(&ownership, durable) => {}
         }
         release(&shared, &ownership).await;
-        shared.life.reach(Stage::Released);
     });
+}
+
+/// Says that nobody keeps the leases any more. A store that panics must not leave an engine that thinks it has them.
+struct Ending<'a>(&'a Shared, &'a Ownership);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.1.lose(&StoreError::fatal("the store panicked while the leases were proved"));
+        }
+        self.0.life.reach(Stage::Released);
+    }
 }
 
 /// Resolves when nobody has anything left to write.
@@ -101,11 +113,13 @@ async fn prove(
     acknowledged: Option<&[u64]>,
     patience: Duration,
 ) -> Result<(), StoreError> {
+    let was_behind: Vec<bool> =
+        grants.iter().map(|grant| ownership.is_behind(usize::from(grant.partition.0))).collect();
     let asked_at = ownership.clock.now().mono;
     let asked = tokio::time::timeout(patience, ownership.store.renew(grants)).await;
     let answers = asked.map_err(|_| StoreError::retry("the store did not answer in time"))??;
     let mut all = Ok(());
-    for (grant, answer) in grants.iter().zip(answers) {
+    for ((grant, answer), was_behind) in grants.iter().zip(answers).zip(was_behind) {
         let at = usize::from(grant.partition.0);
         if !ownership.is_current(grant) {
             continue;
@@ -114,11 +128,17 @@ async fn prove(
             Ok(renewed) => {
                 ownership.proved(grant, asked_at);
                 // Only what was acknowledged before the store was asked can be missed in its answer.
-                if acknowledged.is_some_and(|durable| renewed.tail < durable[at]) {
+                let is_short = acknowledged.is_some_and(|durable| renewed.tail < durable[at]);
+                // What is being written anew is short until it has been.
+                if is_short && !was_behind {
                     ownership.found_behind(at);
                 }
             }
-            Err(error) if error.class == StoreErrorClass::Behind => ownership.found_behind(at),
+            Err(error) if error.class == StoreErrorClass::Behind => {
+                if !was_behind {
+                    ownership.found_behind(at);
+                }
+            }
             Err(error) if error.class == StoreErrorClass::Fenced => ownership.lose(&error),
             Err(error) => all = Err(error),
         }

@@ -1,6 +1,7 @@
 //! The records of a partition on their way to the store: a bounded buffer, and how far the store has come.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -22,6 +23,7 @@ pub(super) struct LogBuffer {
     acknowledged: u64,
     /// What the records that it does not have take.
     bytes: usize,
+    lost: u64,
 }
 
 /// A batch before it is sent.
@@ -36,7 +38,7 @@ pub(super) struct Pending {
 
 impl LogBuffer {
     pub(super) fn new(next_record: u64) -> Self {
-        LogBuffer { batches: VecDeque::new(), end: next_record, acknowledged: next_record, bytes: 0 }
+        LogBuffer { batches: VecDeque::new(), end: next_record, acknowledged: next_record, bytes: 0, lost: 0 }
     }
 
     /// How many records the store does not have yet.
@@ -86,6 +88,17 @@ impl LogBuffer {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
+    /// Counts records that nobody will take: whoever waits for them must not take the store's word for those before.
+    pub(super) fn lose(&mut self, records: usize) {
+        self.end += records as u64;
+        self.lost += records as u64;
+    }
+
+    /// How many records nobody will take.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// Drops what is pending: nobody will take it, or a snapshot covers it.
     pub(super) fn discard(&mut self) {
         let dropped: usize = self.batches.iter().map(|batch| batch.bytes).sum();
@@ -108,6 +121,8 @@ struct Progress {
     replicated: u64,
     /// Records below this have waited for longer than calls are to wait.
     expired: u64,
+    /// How often the log was begun anew, with a snapshot of everything.
+    rewrites: u64,
     /// Set when it will take no more.
     ended: Option<CallError>,
 }
@@ -127,9 +142,11 @@ impl LogProgress {
     pub(super) fn new(next_record: u64) -> Self {
         LogProgress(watch::Sender::new(Progress {
             durable: next_record,
-            synced: next_record,
-            replicated: next_record,
+            // What was loaded is in the store. Whether it is more than that nobody has asked yet.
+            synced: 0,
+            replicated: 0,
             expired: 0,
+            rewrites: 0,
             ended: None,
         }))
     }
@@ -170,6 +187,22 @@ impl LogProgress {
         });
     }
 
+    /// The log is about to be begun anew.
+    pub(super) fn rewrite(&self) {
+        self.0.send_modify(|progress| progress.rewrites += 1);
+    }
+
+    pub(super) fn rewrites(&self) -> u64 {
+        self.0.borrow().rewrites
+    }
+
+    /// Resolves once the store has every record below `end`; `false` if the log was begun anew meanwhile, or ended.
+    pub(super) async fn reached_unless_rewritten(&self, end: u64, rewrites: u64) -> bool {
+        let mut progress = self.0.subscribe();
+        let is_over = |at: &Progress| at.durable >= end || at.ended.is_some() || at.rewrites != rewrites;
+        progress.wait_for(is_over).await.is_ok_and(|at| at.durable >= end && at.rewrites == rewrites)
+    }
+
     pub(super) fn is_ended(&self) -> bool {
         self.0.borrow().ended.is_some()
     }
@@ -180,8 +213,18 @@ impl LogProgress {
     }
 
     /// Resolves once every record below `end` is as durable as `level`, or has waited for longer than a call is to wait.
-    pub(super) async fn reached(&self, end: u64, level: Durability) -> Result<(), CallError> {
-        self.reached_or(end, level, |at| at.expired >= end).await
+    pub(super) async fn reached(
+        &self,
+        end: u64,
+        level: Durability,
+        deadline: Duration,
+    ) -> Result<(), CallError> {
+        if self.0.borrow().expired < end {
+            return self.reached_or(end, level, |at| at.expired >= end).await;
+        }
+        // The records are old, and nobody may have asked for this level until now: the time counts from here.
+        let reached = tokio::time::timeout(deadline, self.reached_at_last(end, level)).await;
+        reached.unwrap_or(Err(CallError::Unconfirmed))
     }
 
     /// Resolves once every record below `end` is as durable as `level`, however long that takes.

@@ -82,6 +82,12 @@ impl Ownership {
     pub(super) fn serves(&self, engine: Weak<Shared>) {
         let is_first = self.engine.set(engine).is_ok();
         debug_assert!(is_first, "leases are those of one engine");
+        // Lost while there was no engine to stop.
+        if self.is_lost()
+            && let Some(engine) = self.engine()
+        {
+            engine.stop();
+        }
     }
 
     fn engine(&self) -> Option<Arc<Shared>> {
@@ -99,6 +105,9 @@ impl Ownership {
 
     /// Asks for the lease of a partition, and keeps it.
     pub(super) async fn acquire(&self, at: usize) -> Result<Lease, StoreError> {
+        if let Some(error) = self.lost() {
+            return Err(error);
+        }
         self.leases[at].is_claiming.store(true, SeqCst);
         let had = self.grant(at);
         // By force once, at the start: an owner that claims again must find out that there is another.
@@ -126,6 +135,10 @@ impl Ownership {
             u64::MAX
         };
         lease.proved_until_us.fetch_max(until, SeqCst);
+        if self.is_lost() {
+            lease.proved_until_us.store(0, SeqCst);
+            return;
+        }
         if lease.has_lapsed.swap(false, SeqCst) {
             tracing::info!(partition = at, "the lease is proved again");
             if let Some(engine) = self.engine() {
@@ -153,15 +166,10 @@ impl Ownership {
                     "the lease cannot be proved; firing goes on, as the single owner"
                 );
             }
-            return self.lost.borrow().is_none();
+            return !self.is_lost();
         }
         if !lease.has_lapsed.swap(true, SeqCst) {
             tracing::warn!(partition = at, "the lease cannot be proved; firing stands still until it is");
-            // Proved in between: what wiped the mark off did so before it was set.
-            if now.as_micros() < lease.proved_until_us.load(SeqCst) {
-                lease.has_lapsed.store(false, SeqCst);
-                return true;
-            }
         }
         false
     }
@@ -213,6 +221,10 @@ impl Ownership {
                 engine.stop();
             }
         }
+    }
+
+    fn is_lost(&self) -> bool {
+        self.lost.borrow().is_some()
     }
 
     /// Why the engine is no longer the owner, if it is not.

@@ -23,12 +23,17 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) {
     let progress = &shared.cells[at].progress;
     let durable = progress.durable();
+    progress.rewrite();
     ownership.health.incident(format!(
         "the store has lost records of partition {at} that it had acknowledged, up to {durable}; \
          writing the whole partition again from memory"
     ));
     loop {
-        let Err(error) = write_all(shared, ownership, at).await else { break };
+        let Err(error) = write_all(shared, ownership, at).await else {
+            ownership.health.recovers(Speaker::Committer(at));
+            ownership.health.recovers(Speaker::Snapshots(at));
+            break;
+        };
         match error.class {
             StoreErrorClass::Fenced => {
                 ownership.lose(&error);
@@ -36,6 +41,7 @@ pub(super) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
                 break;
             }
             StoreErrorClass::Fatal => {
+                ownership.health.fails(Speaker::Committer(at), &error);
                 tracing::error!(partition = at, %error, "the store cannot be mended; calls are no longer durable");
                 progress.end(CallError::NotDurable(error));
                 break;
@@ -46,7 +52,6 @@ pub(super) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
             }
         }
     }
-    ownership.health.recovers(Speaker::Committer(at));
     ownership.is_in_step(at);
 }
 

@@ -183,7 +183,8 @@ async fn acquire(ownership: &Ownership, is_standby: bool, patience: Duration) ->
         loop {
             match patiently(patience, || ownership.acquire(at)).await {
                 Ok(_lease) => break,
-                Err(error) if error.class == StoreErrorClass::Held && is_standby => {
+                // A standby that has begun to wait goes on, whatever becomes of the store meanwhile.
+                Err(error) if is_standby && (is_passing(&error, is_told)) => {
                     if !std::mem::replace(&mut is_told, true) {
                         tracing::info!(partition = at, %error, "waiting for another engine's lease to end");
                     }
@@ -196,6 +197,15 @@ async fn acquire(ownership: &Ownership, is_standby: bool, patience: Duration) ->
         }
     }
     Ok(())
+}
+
+/// Whether a standby waits for this to pass.
+fn is_passing(error: &StoreError, is_waiting: bool) -> bool {
+    match error.class {
+        StoreErrorClass::Held => true,
+        StoreErrorClass::Retry | StoreErrorClass::Refused => is_waiting,
+        _ => false,
+    }
 }
 
 /// Loads and builds every partition.

@@ -142,7 +142,7 @@ impl Shared {
         let Owned { partition, log, .. } = owned;
         if cell.progress.is_ended() {
             // There may be nobody left to take them, and whoever waits for them is told so.
-            drop(partition.drain_records());
+            log.lose(partition.drain_records().count());
             log.discard();
             return false;
         }
@@ -349,7 +349,7 @@ impl Shared {
     pub(super) async fn reached(&self, at: usize, end: u64, level: Durability) -> Result<(), CallError> {
         let cell = &self.cells[at];
         cell.want(level, end);
-        cell.progress.reached(end, level).await
+        cell.progress.reached(end, level, self.settings.commit_deadline).await
     }
 
     /// The earliest instant at which any partition has something to do.

@@ -13,13 +13,16 @@ use super::health::Speaker;
 use super::ownership::Ownership;
 use super::shared::{Shared, Stage};
 use crate::partition::MonoTime;
-use crate::store::{Durability, SnapshotBegin, SnapshotInfo, SnapshotWriter, StoreError, StoreErrorClass};
+use crate::store::{SnapshotBegin, SnapshotInfo, SnapshotWriter, StoreError};
 
 /// Slots of the job table that are read in one hold of the lock: some tens of microseconds.
 const SLICE: usize = 256;
 
 /// How often it is looked whether a snapshot is due.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// After a failure: writing a partition is work, also for a store that then refuses it.
+const REST_US: u64 = 5_000_000;
 
 /// When snapshots are taken by themselves.
 #[derive(Clone, Copy, Debug)]
@@ -51,21 +54,22 @@ pub(super) fn start(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
 }
 
 async fn take_due(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
+    // Where one has failed: when it may be tried again.
+    let mut rests = vec![MonoTime::default(); shared.cells.len()];
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        for at in 0..shared.cells.len() {
-            if !is_due(shared, at) {
+        for (at, rest) in rests.iter_mut().enumerate() {
+            if !is_due(shared, at) || shared.clock.now().mono < *rest {
                 continue;
             }
             match take(shared, ownership, at).await {
                 Ok(Some(info)) => {
-                    ownership.health.recovers(Speaker::Snapshots);
                     tracing::debug!(partition = at, jobs = info.jobs, bytes = info.bytes, "snapshot");
                 }
                 Ok(None) => return,
                 Err(error) => {
-                    ownership.health.fails(Speaker::Snapshots, &error);
-                    break;
+                    ownership.health.fails(Speaker::Snapshots(at), &error);
+                    *rest = shared.clock.now().mono.saturating_add_micros(REST_US);
                 }
             }
         }
@@ -92,6 +96,7 @@ pub(super) async fn take(
     let cell = &shared.cells[at];
     let _only = cell.snapshots.lock().await;
     let Some(grant) = ownership.grant(at) else { return Ok(None) };
+    let rewrites = cell.progress.rewrites();
     let begin = {
         let owned = cell.lock();
         SnapshotBegin {
@@ -102,11 +107,13 @@ pub(super) async fn take(
     };
     let Some(mut writer) = ownership.store.snapshot(&grant, begin).await? else { return Ok(None) };
     let complete = write_slices(shared, at, &mut *writer).await?;
-    if let Err(error) = cell.progress.reached_at_last(complete, Durability::Logged).await {
-        return Err(StoreError::new(StoreErrorClass::Retry, error.to_string()));
+    // Whoever writes the log anew waits for this one to give way.
+    if !cell.progress.reached_unless_rewritten(complete, rewrites).await {
+        return Err(StoreError::retry("the log ended, or was begun anew, while a snapshot was taken"));
     }
     let info = writer.publish(complete).await?;
     cell.snapshotted(begin.covered, shared.clock.now().mono);
+    ownership.health.recovers(Speaker::Snapshots(at));
     ownership.health.snapshots.fetch_add(1, Relaxed);
     metrics::counter!("reveille_snapshots_total").increment(1);
     Ok(Some(info))

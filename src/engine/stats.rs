@@ -132,7 +132,7 @@ impl Engine {
             stats.rescheduled += counts.rescheduled;
             stats.cancelled += counts.cancelled;
             stats.skipped += counts.skipped;
-            let log_end = owned.log.end();
+            let log_end = owned.log.end() - owned.log.lost();
             // The bounds are the same, so nothing can fail to fit.
             let _ = lateness_us.add(&owned.lateness_us);
             let _ = commit_us.add(&owned.commit_us);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 
 use super::{
-    Batch, Claim, Durability, Grant, Lease, LoadTold, Loaded, Needs, Opened, Renewed, SnapshotBegin,
+    Batch, Claim, Durability, Grant, Lease, LoadTold, Loaded, Needs, Opened, Owner, Renewed, SnapshotBegin,
     SnapshotWriter, Store, StoreError, StoreErrorClass, StoreFuture,
 };
 use crate::partition::{Config, Now, PartitionId, Queue, QueueId, QueueName, Record, Replay, ReplayError};
@@ -30,6 +30,7 @@ struct Replica {
     replay: Replay,
     next_record: u64,
     epoch: u64,
+    owner: Option<Owner>,
 }
 
 /// Fired jobs that are remembered per partition.
@@ -64,6 +65,11 @@ impl Store for MemoryStore {
     fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease> {
         let mut state = self.state.lock();
         let replica = state.replicas.entry(partition).or_insert_with(|| Replica::new(partition));
+        let is_others = replica.owner.as_ref().is_some_and(|owner| *owner != claim.owner);
+        if claim.epoch_after > 0 && is_others && replica.epoch > claim.epoch_after {
+            return ready(Err(StoreError::fenced("another engine has taken the store over")));
+        }
+        replica.owner = Some(claim.owner.clone());
         replica.epoch = (replica.epoch + 1).max(claim.epoch_after + 1);
         let (owner, epoch) = (claim.owner.clone(), replica.epoch);
         let grant = Grant { partition, owner, epoch, term: claim.term };
@@ -164,7 +170,12 @@ impl Replica {
             engine: 0,
             is_logged: false,
         };
-        Replica { replay: Replay::new(partition, config, Now::default()), next_record: 0, epoch: 0 }
+        Replica {
+            replay: Replay::new(partition, config, Now::default()),
+            next_record: 0,
+            epoch: 0,
+            owner: None,
+        }
     }
 
     fn apply(&mut self, record: Record) -> Result<(), ReplayError> {

@@ -59,7 +59,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// after a store that went back in time.
     ///
     /// # Errors
-    /// [`StoreErrorClass::Held`] while another owner's lease lasts.
+    /// [`StoreErrorClass::Held`] while another owner's lease lasts. [`StoreErrorClass::Fenced`] to an owner that claims again
+    /// (`epoch_after` is not 0) when another has got a higher epoch than that meanwhile, whether or not its lease lasts:
+    /// what the one has in memory must not replace what the other wrote.
     fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease>;
 
     /// Proves leases for another term: one answer for each grant, in their order.

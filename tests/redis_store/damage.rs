@@ -166,7 +166,6 @@ async fn a_meta_that_does_not_fit_is_refused() {
         ("jobs", "1", &["jobs"]),
         ("covered", "1990", &["another snapshot"]),
         ("complete", "", &["`complete`"]),
-        ("complete", "2051", &["2051", "2050"]),
         ("gen", "12", &["s:12:0"]),
         ("format", "reveille/2", &["reveille/2", "update"]),
         ("format", "else", &["namespace"]),

@@ -6,15 +6,15 @@
 //! - A connection on which an answer did not come in time is given up: the next request would wait behind the one that
 //!   did not come.
 //! - All who want a connection share one attempt to make it, and its failure. The next attempt waits a little, longer
-//!   each time.
+//!   each time. The attempt is a task of its own: whoever wants it first may be dropped, or left alone for a while.
 //! - Requests of one caller go out in the order in which they are first polled, unless the connection is lost between.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::{Cmd, Pipeline, RedisError, Value};
+use tokio::sync::watch;
 
 use super::config::RedisConfig;
 use super::connect::{Connection, connect};
@@ -27,73 +27,61 @@ const PAUSE_LAST: Duration = Duration::from_millis(250);
 /// One connection, or none for the moment.
 #[derive(Debug)]
 pub(super) struct Link {
+    maker: Maker,
+    state: Arc<Mutex<State>>,
+}
+
+/// What it takes to connect.
+#[derive(Clone, Debug)]
+struct Maker {
     config: Arc<RedisConfig>,
     name: &'static str,
     response_timeout: Duration,
-    current: Mutex<Option<Arc<Connection>>>,
-    /// How many attempts to connect have ended.
-    attempts: AtomicU64,
-    making: tokio::sync::Mutex<Making>,
 }
 
-/// Held by whoever connects.
 #[derive(Debug, Default)]
-struct Making {
+struct State {
+    current: Option<Arc<Connection>>,
+    /// The attempt that is being made.
+    attempt: Option<watch::Receiver<Option<Made>>>,
     /// Before the next attempt.
     pause: Duration,
-    /// Why the last attempt failed.
-    error: Option<StoreError>,
 }
+
+type Made = Result<Arc<Connection>, StoreError>;
 
 impl Link {
     pub(super) fn new(config: Arc<RedisConfig>, name: &'static str, response_timeout: Duration) -> Self {
-        Link {
-            config,
-            name,
-            response_timeout,
-            current: Mutex::new(None),
-            attempts: AtomicU64::new(0),
-            making: tokio::sync::Mutex::default(),
-        }
+        Link { maker: Maker { config, name, response_timeout }, state: Arc::default() }
     }
 
     /// The connection, made if there is none.
     pub(super) async fn connection(&self) -> Result<Arc<Connection>, StoreError> {
-        let seen = self.attempts.load(SeqCst);
-        if let Some(connection) = self.current() {
-            return Ok(connection);
-        }
-        let mut making = self.making.lock().await;
-        if let Some(connection) = self.current() {
-            return Ok(connection);
-        }
-        // Somebody has tried while this one waited for its turn.
-        if let (true, Some(error)) = (self.attempts.load(SeqCst) != seen, &making.error) {
-            return Err(error.clone());
-        }
-        if !making.pause.is_zero() {
-            tokio::time::sleep(making.pause).await;
-        }
-        let made = connect(&self.config, self.name, self.response_timeout).await;
-        self.attempts.fetch_add(1, SeqCst);
-        match made {
-            Ok(connection) => {
-                let connection = Arc::new(connection);
-                *self.current.lock() = Some(Arc::clone(&connection));
-                *making = Making::default();
-                Ok(connection)
+        let mut attempt = {
+            let mut state = self.state.lock();
+            if let Some(connection) = &state.current {
+                return Ok(Arc::clone(connection));
             }
-            Err(error) => {
-                making.pause = (making.pause * 2).clamp(PAUSE_FIRST, PAUSE_LAST);
-                making.error = Some(error.clone());
-                Err(error)
+            // One whose runtime has gone will never end.
+            let is_alive = |attempt: &watch::Receiver<_>| attempt.has_changed().is_ok();
+            match state.attempt.take().filter(is_alive) {
+                Some(attempt) => state.attempt.insert(attempt).clone(),
+                None => {
+                    let (ended, attempt) = watch::channel(None);
+                    tokio::spawn(make(self.maker.clone(), Arc::clone(&self.state), state.pause, ended));
+                    state.attempt.insert(attempt).clone()
+                }
             }
+        };
+        match attempt.wait_for(Option::is_some).await.map(|made| made.clone()) {
+            Ok(Some(made)) => made,
+            _ => Err(StoreError::retry("the attempt to connect to Redis was given up")),
         }
     }
 
     /// The same, but made anew: what the server says of itself is then as it is now.
     pub(super) async fn fresh(&self) -> Result<Arc<Connection>, StoreError> {
-        *self.current.lock() = None;
+        self.state.lock().current = None;
         self.connection().await
     }
 
@@ -139,14 +127,28 @@ impl Link {
 
     /// Nobody gets this connection any more. Those who have it may still hear from it.
     fn drop_connection(&self, connection: &Arc<Connection>) {
-        let mut current = self.current.lock();
-        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
-            tracing::debug!(name = self.name, "a connection to Redis is given up");
-            *current = None;
+        let mut state = self.state.lock();
+        if state.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
+            tracing::debug!(name = self.maker.name, "a connection to Redis is given up");
+            state.current = None;
         }
     }
+}
 
-    fn current(&self) -> Option<Arc<Connection>> {
-        self.current.lock().clone()
+/// Makes one attempt to connect, and tells all who wait for it.
+async fn make(maker: Maker, state: Arc<Mutex<State>>, pause: Duration, ended: watch::Sender<Option<Made>>) {
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
     }
+    let made = connect(&maker.config, maker.name, maker.response_timeout).await.map(Arc::new);
+    let mut state = state.lock();
+    state.attempt = None;
+    match &made {
+        Ok(connection) => {
+            state.current = Some(Arc::clone(connection));
+            state.pause = Duration::ZERO;
+        }
+        Err(_) => state.pause = (pause * 2).clamp(PAUSE_FIRST, PAUSE_LAST),
+    }
+    ended.send_replace(Some(made));
 }

@@ -28,6 +28,10 @@ end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local left = tonumber(got[6] or '0') - now
+-- An owner that claims again, after Redis has lost something, and comes after another has taken over.
+if tonumber(ARGV[2]) > 0 and got[3] ~= ARGV[1] and tonumber(got[4] or '0') > tonumber(ARGV[2]) then
+  return {'FENCED', got[3], got[4]}
+end
 if left > 0 and got[3] ~= ARGV[1] and ARGV[5] ~= '1' then return {'HELD', got[3], text(left)} end
 local epoch = text(math.max(tonumber(got[4] or '0') + 1, tonumber(ARGV[2]) + 1, now))
 local tail = got[5] or '0'
