@@ -178,15 +178,19 @@ pub(super) fn nothing(base: &Base) -> Result<Vec<Built>, StartError> {
 
 /// Takes the lease of every partition, in order.
 async fn acquire(ownership: &Ownership, is_standby: bool, patience: Duration) -> Result<(), StartError> {
+    let mut last_wait = None;
     for at in 0..usize::from(ownership.claim.partitions) {
-        let mut is_told = false;
         loop {
             match patiently(patience, || ownership.acquire(at)).await {
                 Ok(_lease) => break,
                 // A standby that has begun to wait goes on, whatever becomes of the store meanwhile.
-                Err(error) if is_standby && (is_passing(&error, is_told)) => {
-                    if !std::mem::replace(&mut is_told, true) {
-                        tracing::info!(partition = at, %error, "waiting for another engine's lease to end");
+                Err(error) if is_standby && is_passing(&error, last_wait.is_some()) => {
+                    match last_wait.replace(error.class) {
+                        last if last == Some(error.class) => {}
+                        _ if error.class == StoreErrorClass::Held => {
+                            tracing::info!(partition = at, %error, "waiting for another engine's lease to end");
+                        }
+                        _ => tracing::warn!(%error, "the store does not answer; it is waited for as well"),
                     }
                     let pause = error.again_after.unwrap_or(RETRY_LAST);
                     tokio::time::sleep(pause.clamp(RETRY_FIRST, RETRY_LAST)).await;

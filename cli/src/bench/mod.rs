@@ -11,6 +11,7 @@
 mod durable;
 mod restore;
 mod server;
+mod snapshot;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum What {
     Durable(durable::Args),
     /// How long a restore takes, beside reading the same bytes raw; Redis bytes a job
     Restore(restore::Args),
+    /// How late jobs are that fire while a million others are written to a snapshot, and without
+    Snapshot(snapshot::Args),
 }
 
 /// What both have in common.
@@ -64,6 +67,7 @@ pub(crate) fn execute(args: Args) -> ExitCode {
         match args.what {
             What::Durable(args) => durable::run(&args).await.map(|report| print(&report, args.common.json)),
             What::Restore(args) => restore::run(&args).await.map(|report| print(&report, args.common.json)),
+            What::Snapshot(args) => snapshot::run(&args).await.map(|report| print(&report, args.common.json)),
         }
     });
     match measured {

@@ -81,7 +81,7 @@ async fn start(redis: &Redis) -> Result<Engine, Error> {
     Ok(engine)
 }
 
-async fn fill(engine: &Engine, jobs: u64) -> Result<(), Error> {
+pub(super) async fn fill(engine: &Engine, jobs: u64) -> Result<(), Error> {
     for n in 0..jobs {
         let due = DAY + Duration::from_millis(fastrand::u64(0..24 * 3600 * 1000));
         let commit = engine.schedule_raw("q", payload(n)).key(key(n)).after(due);

@@ -3,7 +3,6 @@
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reveille::store::{Store, StoreError, StoreErrorClass};
@@ -21,44 +20,29 @@ pub(crate) enum IfOwned {
     TakeOver,
 }
 
-/// How long a standby leaves a store alone that does not answer.
-const PAUSE: Duration = Duration::from_secs(1);
-
 /// Starts an engine on a store, as `build` says, and tells if it waits. It has as many partitions as were found there, if
-/// any were. Once it waits for an owner, it waits through an outage of the store too, as the owner does.
+/// any were.
 pub(crate) async fn start(
     named: &Named,
     partitions: Option<u16>,
     if_owned: IfOwned,
-    build: impl Fn() -> Builder,
+    build: impl FnOnce() -> Builder,
 ) -> Result<Engine, String> {
     let has_waited = Arc::new(AtomicBool::new(false));
     let mut store: Arc<dyn Store> = Arc::new(named.store.clone());
     if if_owned == IfOwned::Wait {
         store = Arc::new(Watched::new(store, Arc::clone(&has_waited), tell_waiting));
     }
-    loop {
-        let builder = build().standby(if_owned == IfOwned::Wait).take_over(if_owned == IfOwned::TakeOver);
-        let builder = match partitions {
-            Some(partitions) => builder.partitions(partitions),
-            None => builder,
-        };
-        match start_once(builder.store(Arc::clone(&store))).await {
-            Ok(engine) => {
-                if has_waited.load(SeqCst) {
-                    complain("the jobs are this process's now");
-                }
-                return Ok(engine);
-            }
-            Err(StartError::Store(error))
-                if error.class == StoreErrorClass::Retry && has_waited.load(SeqCst) =>
-            {
-                tracing::warn!(%error, "the store does not answer; it is waited for as well");
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(error) => return Err(explain(error)),
-        }
+    let builder = build().standby(if_owned == IfOwned::Wait).take_over(if_owned == IfOwned::TakeOver);
+    let builder = match partitions {
+        Some(partitions) => builder.partitions(partitions),
+        None => builder,
+    };
+    let engine = start_once(builder.store(store)).await.map_err(explain)?;
+    if has_waited.load(SeqCst) {
+        complain("the jobs are this process's now");
     }
+    Ok(engine)
 }
 
 async fn start_once(builder: Builder) -> Result<Engine, StartError> {
