@@ -58,8 +58,8 @@ pub(super) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
 async fn write_all(shared: &Arc<Shared>, ownership: &Ownership, at: usize) -> Result<(), StoreError> {
     let cell = &shared.cells[at];
     let lease = ownership.acquire(at).await?;
-    // A snapshot under way writes under the old epoch, and finds that out; two at a time would only cost.
-    let _only = cell.snapshots.lock().await;
+    // A snapshot under way is not waited for: it writes under the old epoch, and finds that out. Whoever takes it may be
+    // slow, or may have left it alone.
     let begin = {
         let mut owned = cell.lock();
         // What is pending need not be sent: the image shows it.

@@ -46,7 +46,7 @@ struct Common {
     store: Option<String>,
 
     /// When the benchmark's own Redis syncs its log to disk: always, everysec or no
-    #[arg(long, value_name = "POLICY", default_value = "everysec", conflicts_with = "store")]
+    #[arg(long, value_name = "POLICY", default_value = "everysec", value_parser = ["always", "everysec", "no"], conflicts_with = "store")]
     appendfsync: String,
 
     /// Print one JSON object instead of a table

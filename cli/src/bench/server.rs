@@ -59,7 +59,7 @@ impl Redis {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Err("redis-server does not answer; is the policy one of always, everysec and no?".into())
+        Err("redis-server does not answer".into())
     }
 
     /// The store on it.
