@@ -48,6 +48,10 @@
 pub mod clock;
 mod engine;
 pub mod partition;
+mod rt;
+#[cfg(feature = "sim")]
+#[doc(hidden)]
+pub mod sim;
 pub mod store;
 pub mod testing;
 pub mod wheel;

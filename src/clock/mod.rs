@@ -37,6 +37,10 @@ pub enum Clock {
     System,
     /// A clock that stands still until it is moved: for tests.
     Manual(Arc<ManualClock>),
+    /// The clocks of a simulated process.
+    #[cfg(feature = "sim")]
+    #[doc(hidden)]
+    Simulated(Arc<dyn crate::sim::Simulation>),
 }
 
 impl Clock {
@@ -45,12 +49,14 @@ impl Clock {
         match self {
             Clock::System => system::now(),
             Clock::Manual(clock) => clock.now(),
+            #[cfg(feature = "sim")]
+            Clock::Simulated(simulation) => simulation.now(),
         }
     }
 
-    /// Whether it is time that passes by itself.
+    /// Whether it is time that passes by itself, for the store too.
     pub(crate) fn is_real(&self) -> bool {
-        matches!(self, Clock::System)
+        !matches!(self, Clock::Manual(_))
     }
 
     /// What the monotonic clock shows.
@@ -58,6 +64,8 @@ impl Clock {
         match self {
             Clock::System => system::mono(),
             Clock::Manual(clock) => clock.now().mono,
+            #[cfg(feature = "sim")]
+            Clock::Simulated(simulation) => simulation.now().mono,
         }
     }
 }

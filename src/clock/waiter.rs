@@ -42,6 +42,9 @@ pub(crate) struct Waker {
     armed: AtomicU64,
     is_woken: AtomicBool,
     sleeper: OnceLock<Thread>,
+    /// The sleeper, where it is a task of a simulation.
+    #[cfg(feature = "sim")]
+    task: parking_lot::Mutex<Option<std::task::Waker>>,
 }
 
 impl Waker {
@@ -50,6 +53,10 @@ impl Waker {
         self.is_woken.store(true, SeqCst);
         if let Some(sleeper) = self.sleeper.get() {
             sleeper.unpark();
+        }
+        #[cfg(feature = "sim")]
+        if let Some(task) = self.task.lock().take() {
+            task.wake();
         }
     }
 
@@ -62,6 +69,17 @@ impl Waker {
     }
 }
 
+#[cfg(feature = "sim")]
+impl Waker {
+    async fn woken(&self) {
+        std::future::poll_fn(|context| {
+            *self.task.lock() = Some(context.waker().clone());
+            if self.is_woken.load(SeqCst) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+    }
+}
+
 impl Waiter {
     /// Makes the calling thread a sleeper that `waker` wakes.
     pub(crate) fn new(clock: Clock, profile: Profile, waker: Arc<Waker>) -> Self {
@@ -70,6 +88,8 @@ impl Waiter {
         match &clock {
             Clock::Manual(manual) => manual.register(Arc::downgrade(&waker)),
             Clock::System => system::sharpen_wake_ups(),
+            #[cfg(feature = "sim")]
+            Clock::Simulated(_) => {}
         }
         if let Profile::Dedicated { core, .. } = profile {
             system::pin_to(core);
@@ -94,6 +114,32 @@ impl Waiter {
                 Clock::Manual(_) if deadline <= self.clock.mono() => {}
                 Clock::Manual(_) => thread::park(),
                 Clock::System => self.sleep(deadline, at_most),
+                #[cfg(feature = "sim")]
+                Clock::Simulated(_) => {}
+            }
+        }
+        self.waker.armed.store(0, SeqCst);
+        self.waker.is_woken.store(false, SeqCst);
+    }
+
+    /// The same for a sleeper that is a task of a simulation: others may run wherever a thread could be interrupted.
+    #[cfg(feature = "sim")]
+    pub(crate) async fn wait_simulated(
+        &self,
+        deadline: Option<MonoTime>,
+        at_most: Option<Duration>,
+        is_due_before: impl Fn(MonoTime) -> bool,
+    ) {
+        let deadline = deadline.unwrap_or(MonoTime::MAX);
+        self.waker.armed.store(deadline.as_micros(), SeqCst);
+        tokio::task::yield_now().await;
+        if !self.waker.is_woken.load(SeqCst) && !is_due_before(deadline) {
+            tokio::task::yield_now().await;
+            let until = Duration::from_micros(deadline.micros_since(self.clock.mono()));
+            tokio::select! {
+                biased;
+                () = self.waker.woken() => {}
+                () = crate::rt::sleep(until.min(at_most.unwrap_or(Duration::MAX))) => {}
             }
         }
         self.waker.armed.store(0, SeqCst);

@@ -16,6 +16,7 @@ use super::settings::Settings;
 use super::shared::{Life, Probe, Shared};
 use super::{Engine, committer, deadline, driver, keeper, restore, snapshots, worker};
 use crate::clock::{Clock, Profile};
+use crate::rt::Runtime;
 use crate::store::{Durability, Store};
 
 /// Collects what an engine is made of. See [`Engine::builder`].
@@ -26,7 +27,7 @@ pub struct Builder {
     queues: Vec<(QueueConfig, Handler)>,
     clock: Clock,
     pub(super) store: Option<Arc<dyn Store>>,
-    runtime: Option<tokio::runtime::Handle>,
+    runtime: Option<Runtime>,
     probe: Option<Probe>,
     pub(super) told: Option<RestoreTold>,
 }
@@ -132,7 +133,7 @@ impl Builder {
     /// The runtime that handlers run on: the one that [`start`](Self::start) is called in, if this is not called. With a
     /// store its timer must be enabled.
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
-        self.runtime = Some(runtime);
+        self.runtime = Some(Runtime::Tokio(runtime));
         self
     }
 
@@ -159,7 +160,7 @@ impl Builder {
         settings.durability = Some(durability);
         let runtime = match runtime {
             Some(runtime) => runtime,
-            None => tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?,
+            None => Runtime::current().ok_or(StartError::NoRuntime)?,
         };
         let queues = Queues::new(usize::from(settings.partitions));
         let mut handlers = Vec::with_capacity(configs.len());
@@ -180,7 +181,7 @@ impl Builder {
         let shared = Arc::new(Shared {
             settings,
             clock,
-            runtime_threads: runtime.metrics().num_workers(),
+            runtime_threads: runtime.threads(),
             runtime,
             ownership: owned.as_ref().map(|(ownership, _)| Arc::clone(ownership)),
             cells: built.into_iter().map(|built| built.cell).collect(),

@@ -20,8 +20,6 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::Sleep;
-
 use super::error::CallError;
 use super::health::Speaker;
 use super::log::Pending;
@@ -29,6 +27,7 @@ use super::ownership::Ownership;
 use super::repair;
 use super::shared::{Shared, Stage};
 use crate::partition::MonoTime;
+use crate::rt::{self, Boxed};
 use crate::store::{Batch, Durability, StoreError, StoreErrorClass};
 
 /// Batches under way at a time. More than hide a round trip would only take memory.
@@ -109,14 +108,14 @@ struct Syncing {
 struct Retry {
     pause: Duration,
     /// Until it is sent again; `None` once it has been.
-    rest: Option<Pin<Box<Sleep>>>,
+    rest: Option<Boxed>,
 }
 
 impl Retry {
     /// A rest after a refusal, twice as long as the one before it.
     fn after(last: Option<Retry>) -> Self {
         let pause = last.map_or(RETRY_FIRST, |last| (last.pause * 2).min(RETRY_LAST));
-        Retry { pause, rest: Some(Box::pin(tokio::time::sleep(pause))) }
+        Retry { pause, rest: Some(Box::pin(rt::sleep(pause))) }
     }
 }
 
@@ -322,7 +321,7 @@ async fn mend(committer: &mut Committer) {
     let (shared, at) = (Arc::clone(&committer.shared), committer.at);
     let now = || shared.clock.now().mono;
     if committer.last_repair.is_some_and(|last| now().micros_since(last) < REPAIR_PAUSE.as_micros() as u64) {
-        tokio::time::sleep(REPAIR_PAUSE).await;
+        rt::sleep(REPAIR_PAUSE).await;
     }
     repair::run(&shared, &Arc::clone(&committer.ownership), at).await;
     committer.last_repair = Some(now());
@@ -332,10 +331,10 @@ async fn mend(committer: &mut Committer) {
 async fn given_up(shared: &Shared) {
     shared.life.reached(Stage::Dropped).await;
     let abandoned = shared.life.reached(Stage::Abandoned);
-    let _ = tokio::time::timeout(PATIENCE, abandoned).await;
+    let _ = rt::timeout(PATIENCE, abandoned).await;
 }
 
-async fn rested(rest: Option<&mut Pin<Box<Sleep>>>) {
+async fn rested(rest: Option<&mut Boxed>) {
     match rest {
         Some(rest) => rest.await,
         None => std::future::pending().await,

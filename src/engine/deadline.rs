@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::shared::{Shared, Stage};
 use crate::partition::MonoTime;
+use crate::rt;
 
 /// Looks in the time of a deadline.
 const LOOKS: u32 = 16;
@@ -17,6 +18,7 @@ pub(super) fn start(shared: &Arc<Shared>) {
     let runtime = shared.runtime.clone();
     runtime.spawn(async move {
         tokio::select! {
+            biased;
             () = shared.life.reached(Stage::Abandoned) => {}
             () = watch(&shared) => {}
         }
@@ -38,7 +40,7 @@ async fn watch(shared: &Shared) {
         .map(|cell| Marks { last: cell.progress.durable(), waiting: VecDeque::new() })
         .collect();
     loop {
-        tokio::time::sleep(deadline / LOOKS).await;
+        rt::sleep(deadline / LOOKS).await;
         let now = shared.clock.now().mono;
         for (cell, marks) in shared.cells.iter().zip(&mut logs) {
             let end = cell.lock().log.end();

@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::attempt::{Failure, report, run_inline};
 use super::handler::{InlineFn, Job};
 use super::queue::Queue;
 use super::shared::Shared;
 use crate::clock::{RECHECK, Waiter};
-use crate::partition::{Delivery, Now, Started};
+use crate::partition::{Delivery, MonoTime, Now, Started};
 
 /// Work units of one stay in a partition: some tens to a few hundred microseconds.
 const PARTITION_BUDGET: usize = 2048;
@@ -27,14 +28,27 @@ const CLOCK_STEP_US: u64 = 50_000;
 /// A queue whose jobs run on the driver's thread.
 pub(super) type InlineQueue = (Arc<Queue>, Arc<InlineFn>);
 
-/// Starts the driver's thread.
-pub(super) fn start(shared: &Arc<Shared>, inline: Vec<InlineQueue>) -> std::io::Result<JoinHandle<()>> {
+/// Starts the driver's thread. Without one in a simulation, where it is a task.
+pub(super) fn start(
+    shared: &Arc<Shared>,
+    inline: Vec<InlineQueue>,
+) -> std::io::Result<Option<JoinHandle<()>>> {
     let shared = Arc::clone(shared);
-    thread::Builder::new().name("reveille-driver".into()).spawn(move || {
+    #[cfg(feature = "sim")]
+    if let crate::rt::Runtime::Simulated(_) = &shared.runtime {
+        let runtime = shared.runtime.clone();
+        runtime.spawn(async move {
+            let _ending = Ending(Arc::clone(&shared));
+            Driver::new(shared, inline).run_simulated().await;
+        });
+        return Ok(None);
+    }
+    let thread = thread::Builder::new().name("reveille-driver".into());
+    let driving = thread.spawn(move || {
         let _ending = Ending(Arc::clone(&shared));
-        let waiter = Waiter::new(shared.clock.clone(), shared.settings.profile, Arc::clone(&shared.waker));
-        Driver { last: shared.clock.now(), shared, inline, waiter }.run();
-    })
+        Driver::new(shared, inline).run();
+    });
+    driving.map(Some)
 }
 
 /// Tells whoever waits that the driver has come to its end.
@@ -59,6 +73,11 @@ struct Driver {
 }
 
 impl Driver {
+    fn new(shared: Arc<Shared>, inline: Vec<InlineQueue>) -> Self {
+        let waiter = Waiter::new(shared.clock.clone(), shared.settings.profile, Arc::clone(&shared.waker));
+        Driver { last: shared.clock.now(), shared, inline, waiter }
+    }
+
     fn run(mut self) {
         while !self.shared.is_stopping() {
             let now = self.shared.clock.now();
@@ -66,6 +85,22 @@ impl Driver {
             if self.turn(now) {
                 self.wait();
             }
+        }
+    }
+
+    #[cfg(feature = "sim")]
+    async fn run_simulated(mut self) {
+        while !self.shared.is_stopping() {
+            let now = self.shared.clock.now();
+            self.notice_step(now);
+            if !self.turn(now) {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let (now, deadline, at_most) = self.next_wait();
+            let is_due_before = |deadline| self.shared.is_due_before(deadline, now);
+            self.waiter.wait_simulated(deadline, at_most, is_due_before).await;
+            self.shared.driver_wakes.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -104,16 +139,18 @@ impl Driver {
     }
 
     fn wait(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        // Read anew: a turn may have taken a while, and the wall may have been set meanwhile.
-        let now = shared.clock.now();
-        let deadline = shared.next_wake(now);
-        let at_most = deadline.map(|_| RECHECK);
-        self.waiter.wait(deadline, at_most, |deadline| {
-            let has_stopped = shared.is_stopping();
-            has_stopped || shared.next_wake(now).is_some_and(|earliest| earliest < deadline)
-        });
+        let (now, deadline, at_most) = self.next_wait();
+        let shared = &self.shared;
+        self.waiter.wait(deadline, at_most, |deadline| shared.is_due_before(deadline, now));
         shared.driver_wakes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// By which reading of the clocks, until when, and for how long at most there is nothing to do.
+    fn next_wait(&self) -> (Now, Option<MonoTime>, Option<Duration>) {
+        // Read anew: a turn may have taken a while, and the wall may have been set meanwhile.
+        let now = self.shared.clock.now();
+        let deadline = self.shared.next_wake(now);
+        (now, deadline, deadline.map(|_| RECHECK))
     }
 
     fn notice_step(&mut self, now: Now) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::health::Speaker;
 use super::ownership::Ownership;
 use super::shared::{Shared, Stage};
+use crate::rt::{self, Runtime, Scoped};
 use crate::store::{Grant, StoreError, StoreErrorClass};
 
 /// Proofs that are asked for in a term. Two may fail, and the third is still in time.
@@ -16,18 +17,12 @@ const PER_TERM: u32 = 4;
 
 /// Ends with what holds it.
 #[derive(Debug)]
-pub(super) struct Keeper(tokio::task::JoinHandle<()>);
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+pub(super) struct Keeper(#[allow(dead_code, reason = "held, not used")] Scoped<()>);
 
 /// Starts to keep what leases there are and will be.
-pub(super) fn start(ownership: &Arc<Ownership>, runtime: &tokio::runtime::Handle) -> Keeper {
+pub(super) fn start(ownership: &Arc<Ownership>, runtime: &Runtime) -> Keeper {
     let ownership = Arc::clone(ownership);
-    Keeper(runtime.spawn(async move { keep(&ownership, || None).await }))
+    Keeper(runtime.spawn_scoped(async move { keep(&ownership, || None).await }))
 }
 
 /// Goes on keeping them for an engine, until its committers have ended.
@@ -73,7 +68,7 @@ async fn release(shared: &Shared, ownership: &Ownership) {
         return;
     }
     let grants = ownership.grants();
-    match tokio::time::timeout(ownership.claim.term, ownership.store.release(&grants)).await {
+    match rt::timeout(ownership.claim.term, ownership.store.release(&grants)).await {
         Ok(Ok(())) => tracing::debug!("the leases are given back"),
         Ok(Err(error)) => {
             tracing::warn!(%error, "the leases could not be given back; they run out by themselves")
@@ -92,7 +87,7 @@ async fn keep(ownership: &Ownership, durable: impl Fn() -> Option<Vec<u64>>) {
     let every = ownership.claim.term / PER_TERM;
     let mut pause = every;
     loop {
-        tokio::time::sleep(pause).await;
+        rt::sleep(pause).await;
         let (grants, acknowledged) = (ownership.grants(), durable());
         pause = match prove(ownership, &grants, acknowledged.as_deref(), every).await {
             Ok(()) => {
@@ -116,7 +111,7 @@ async fn prove(
     let was_behind: Vec<bool> =
         grants.iter().map(|grant| ownership.is_behind(usize::from(grant.partition.0))).collect();
     let asked_at = ownership.clock.now().mono;
-    let asked = tokio::time::timeout(patience, ownership.store.renew(grants)).await;
+    let asked = rt::timeout(patience, ownership.store.renew(grants)).await;
     let answers = asked.map_err(|_| StoreError::retry("the store did not answer in time"))??;
     let mut all = Ok(());
     for ((grant, answer), was_behind) in grants.iter().zip(answers).zip(was_behind) {

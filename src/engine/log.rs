@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::error::CallError;
 use crate::partition::{MonoTime, Record};
+use crate::rt;
 use crate::store::Durability;
 
 /// A batch is closed at so many bytes: what Redis takes well, and twice as much would not make it faster.
@@ -49,6 +50,12 @@ impl LogBuffer {
     /// About how many bytes they take.
     pub(super) fn outstanding_bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// About how many bytes of them nobody has taken yet.
+    #[cfg(feature = "sim")]
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.batches.iter().map(|batch| batch.bytes).sum()
     }
 
     /// Whether there are records that nobody has taken yet.
@@ -223,7 +230,7 @@ impl LogProgress {
             return self.reached_or(end, level, |at| at.expired >= end).await;
         }
         // The records are old, and nobody may have asked for this level until now: the time counts from here.
-        let reached = tokio::time::timeout(deadline, self.reached_at_last(end, level)).await;
+        let reached = rt::timeout(deadline, self.reached_at_last(end, level)).await;
         reached.unwrap_or(Err(CallError::Unconfirmed))
     }
 

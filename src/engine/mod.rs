@@ -30,6 +30,8 @@ mod health;
 mod keeper;
 mod keys;
 mod log;
+#[cfg(feature = "sim")]
+mod observed;
 mod ownership;
 mod queue;
 mod repair;
@@ -64,6 +66,7 @@ pub use schedule::Schedule;
 pub use stats::{Lateness, QueueStats, Stats, StoreStats};
 pub use target::Target;
 
+use crate::rt;
 use crate::store::StoreError;
 use shared::{Shared, Stage};
 
@@ -112,8 +115,8 @@ impl Engine {
         Builder::default()
     }
 
-    fn owning(shared: Arc<Shared>, driver: JoinHandle<()>) -> Self {
-        let owner = Owner { shared: Arc::clone(&shared), driver: Mutex::new(Some(driver)) };
+    fn owning(shared: Arc<Shared>, driver: Option<JoinHandle<()>>) -> Self {
+        let owner = Owner { shared: Arc::clone(&shared), driver: Mutex::new(driver) };
         Engine { shared, owner: Some(Arc::new(owner)) }
     }
 
@@ -197,11 +200,11 @@ impl Engine {
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
         self.shared.stop();
         let life = &self.shared.life;
-        let is_flushed = tokio::time::timeout(grace, self.ended()).await.unwrap_or(false);
+        let is_flushed = rt::timeout(grace, self.ended()).await.unwrap_or(false);
         life.reach(Stage::Abandoned);
         if self.shared.ownership.is_some() {
             // The committers have nothing left to wait for. A store that does not answer is not waited for.
-            let _ = tokio::time::timeout(RELEASE_PATIENCE.min(grace), life.reached(Stage::Released)).await;
+            let _ = rt::timeout(RELEASE_PATIENCE.min(grace), life.reached(Stage::Released)).await;
         }
         // Only if it has come to its end, and so has next to nothing left to do: an inline handler that goes on and on must
         // not hold up more than it has to.

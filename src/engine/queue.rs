@@ -167,6 +167,13 @@ impl Queue {
         self.runner.get().is_some()
     }
 
+    /// Whether a worker could take another job.
+    #[cfg(feature = "sim")]
+    pub(super) fn has_room(&self) -> bool {
+        let most = self.concurrency.get().copied().unwrap_or(0);
+        self.has_runner() && self.running.load(Ordering::SeqCst) < most
+    }
+
     /// Has its jobs run. Only the first call counts: a queue is claimed once.
     pub(super) fn run_by(&self, runner: Runner) {
         let is_first = self.runner.set(runner).is_ok();

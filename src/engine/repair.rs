@@ -15,6 +15,7 @@ use super::health::Speaker;
 use super::ownership::Ownership;
 use super::shared::Shared;
 use super::snapshots;
+use crate::rt;
 use crate::store::{Durability, SnapshotBegin, StoreError, StoreErrorClass};
 
 const PAUSE: Duration = Duration::from_millis(100);
@@ -48,7 +49,7 @@ pub(super) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
             }
             _ => {
                 ownership.health.fails(Speaker::Committer(at), &error);
-                tokio::time::sleep(error.again_after.unwrap_or(PAUSE).min(Duration::from_secs(1))).await;
+                rt::sleep(error.again_after.unwrap_or(PAUSE).min(Duration::from_secs(1))).await;
             }
         }
     }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use super::cell::Cell;
 use super::error::StartError;
@@ -21,6 +20,7 @@ use super::settings::Settings;
 use super::snapshots::LastSnapshot;
 use crate::clock::Clock;
 use crate::partition::{CatchUp, PartitionId, QueueId, QueueName, Record, Replay};
+use crate::rt::{self, Runtime, Tasks};
 use crate::store::{Claim, LoadProgress, Loaded, Needs, Store, StoreError, StoreErrorClass};
 
 /// Partitions that are loaded or built at a time: what a small machine has cores for, and no more memory than they take.
@@ -74,7 +74,7 @@ where
     F: Future<Output = Result<T, StoreError>>,
 {
     let in_time = || {
-        let asked = tokio::time::timeout(patience, ask());
+        let asked = rt::timeout(patience, ask());
         async {
             match asked.await {
                 Ok(answer) => answer,
@@ -99,7 +99,7 @@ where
         if waited.is_zero() {
             tracing::warn!(%error, "the store does not answer yet; it is asked again");
         }
-        tokio::time::sleep(pause).await;
+        rt::sleep(pause).await;
         waited += pause;
         pause = (pause * 2).min(RETRY_LAST);
     }
@@ -109,7 +109,7 @@ where
 pub(super) async fn from(
     store: Arc<dyn Store>,
     base: &Arc<Base>,
-    runtime: &tokio::runtime::Handle,
+    runtime: &Runtime,
     told: Option<RestoreTold>,
 ) -> Result<(Vec<Built>, Arc<Ownership>, Keeper), StartError> {
     let settings = &base.settings;
@@ -135,6 +135,7 @@ pub(super) async fn from(
     };
     let claimed = Claimed { ownership: Arc::clone(&ownership), runtime: runtime.clone(), is_kept: false };
     let built = tokio::select! {
+        biased;
         built = restoring => built?,
         error = ownership.until_lost() => return Err(StartError::Store(error)),
     };
@@ -146,7 +147,7 @@ pub(super) async fn from(
 /// wait for their end.
 struct Claimed {
     ownership: Arc<Ownership>,
-    runtime: tokio::runtime::Handle,
+    runtime: Runtime,
     is_kept: bool,
 }
 
@@ -165,7 +166,7 @@ impl Drop for Claimed {
         self.runtime.spawn(async move {
             let grants = ownership.grants();
             let released = ownership.store.release(&grants);
-            let _ = tokio::time::timeout(ownership.claim.term, released).await;
+            let _ = rt::timeout(ownership.claim.term, released).await;
         });
     }
 }
@@ -193,7 +194,7 @@ async fn acquire(ownership: &Ownership, is_standby: bool, patience: Duration) ->
                         _ => tracing::warn!(%error, "the store does not answer; it is waited for as well"),
                     }
                     let pause = error.again_after.unwrap_or(RETRY_LAST);
-                    tokio::time::sleep(pause.clamp(RETRY_FIRST, RETRY_LAST)).await;
+                    rt::sleep(pause.clamp(RETRY_FIRST, RETRY_LAST)).await;
                 }
                 Err(error) if error.class == StoreErrorClass::Held => return Err(StartError::Held(error)),
                 Err(error) => return Err(error.into()),
@@ -216,31 +217,28 @@ fn is_passing(error: &StoreError, is_waiting: bool) -> bool {
 async fn load(
     base: &Arc<Base>,
     ownership: &Arc<Ownership>,
-    runtime: &tokio::runtime::Handle,
+    runtime: &Runtime,
     told: Option<RestoreTold>,
 ) -> Result<Vec<Built>, StartError> {
     let partitions = base.settings.partitions;
     let progress = Arc::new(Telling::new(partitions, told));
     let permits = Arc::new(Semaphore::new(AT_A_TIME));
-    let mut tasks: JoinSet<Result<_, StartError>> = JoinSet::new();
+    let mut tasks: Tasks<Result<_, StartError>> = Tasks::new();
     for at in 0..usize::from(partitions) {
         let (base, ownership, progress) = (Arc::clone(base), Arc::clone(ownership), Arc::clone(&progress));
         let (permits, blocking) = (Arc::clone(&permits), runtime.clone());
-        tasks.spawn_on(
-            async move {
-                let _permit = permits.acquire().await;
-                let loaded = fetch(&base, &ownership, at, &progress).await?;
-                let built = blocking.spawn_blocking(move || build(&base, at, loaded, true)).await;
-                let built = built.map_err(|_| StartError::Interrupted)??;
-                progress.partition_done();
-                Ok((at, built))
-            },
-            runtime,
-        );
+        tasks.spawn_on(runtime, async move {
+            let _permit = permits.acquire().await;
+            let loaded = fetch(&base, &ownership, at, &progress).await?;
+            let built = blocking.run_blocking(move || build(&base, at, loaded, true)).await;
+            let built = built.ok_or(StartError::Interrupted)??;
+            progress.partition_done();
+            Ok((at, built))
+        });
     }
     let mut built = Vec::with_capacity(usize::from(partitions));
     while let Some(ended) = tasks.join_next().await {
-        built.push(ended.map_err(|_| StartError::Interrupted)??);
+        built.push(ended.ok_or(StartError::Interrupted)??);
     }
     built.sort_unstable_by_key(|&(at, _): &(usize, Built)| at);
     let built: Vec<Built> = built.into_iter().map(|(_, built)| built).collect();

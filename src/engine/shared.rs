@@ -20,12 +20,13 @@ use super::queue::{Queue, Queues};
 use super::settings::Settings;
 use crate::clock::{Clock, Waker};
 use crate::partition::{End, Handle, MonoTime, Now, PartitionId, QueueId, QueueName, Started};
+use crate::rt::Runtime;
 use crate::store::Durability;
 
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) clock: Clock,
-    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) runtime: Runtime,
     pub(super) runtime_threads: usize,
     /// The store, and the right to write to it; `None` without a store.
     pub(super) ownership: Option<Arc<Ownership>>,
@@ -350,6 +351,11 @@ impl Shared {
         let cell = &self.cells[at];
         cell.want(level, end);
         cell.progress.reached(end, level, self.settings.commit_deadline).await
+    }
+
+    /// Whether the engine stops, or a partition has something to do before `deadline`.
+    pub(super) fn is_due_before(&self, deadline: MonoTime, now: Now) -> bool {
+        self.is_stopping() || self.next_wake(now).is_some_and(|earliest| earliest < deadline)
     }
 
     /// The earliest instant at which any partition has something to do.

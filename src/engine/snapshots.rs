@@ -13,6 +13,7 @@ use super::health::Speaker;
 use super::ownership::Ownership;
 use super::shared::{Shared, Stage};
 use crate::partition::MonoTime;
+use crate::rt;
 use crate::store::{SnapshotBegin, SnapshotInfo, SnapshotWriter, StoreError};
 
 /// Slots of the job table that are read in one hold of the lock: some tens of microseconds.
@@ -47,6 +48,7 @@ pub(super) fn start(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
     runtime.spawn(async move {
         let stopping = shared.life.reached(Stage::Stopping);
         tokio::select! {
+            biased;
             () = stopping => {}
             () = take_due(&shared, &ownership) => {}
         }
@@ -57,7 +59,7 @@ async fn take_due(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
     // Where one has failed: when it may be tried again.
     let mut rests = vec![MonoTime::default(); shared.cells.len()];
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        rt::sleep(LOOK_EVERY).await;
         for (at, rest) in rests.iter_mut().enumerate() {
             if !is_due(shared, at) || shared.clock.now().mono < *rest {
                 continue;

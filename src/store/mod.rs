@@ -36,6 +36,10 @@ pub use self::redis::{
 #[doc(hidden)]
 #[cfg(all(fuzzing, feature = "redis"))]
 pub use codec::model as codec_model;
+#[cfg(feature = "sim")]
+pub(crate) use self::redis::script_name;
+#[cfg(feature = "sim")]
+pub(crate) use codec::{QueueNames, decode_batch, decode_chunk};
 pub use error::{StoreError, StoreErrorClass};
 pub use lease::{Claim, Grant, Lease, Owner};
 pub use memory::MemoryStore;

@@ -4,12 +4,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, Value};
 
 use super::config::{Credentials, RedisConfig};
 use super::errors::{Doing, classify, harmless};
 use super::facts::{Facts, Settings, Version, is_command_known, setting};
+use super::wire::Wire;
 use crate::store::{StoreError, StoreErrorClass};
 
 /// The oldest Redis that has all that the scripts use: XTRIM MINID came last.
@@ -20,7 +20,7 @@ const VERSION_WAITAOF: Version = Version(7, 2, 0);
 
 /// A connection to a server that can be written to, and what the server said of itself then.
 pub(super) struct Connection {
-    pub(super) mux: MultiplexedConnection,
+    pub(super) wire: Wire,
     pub(super) facts: Facts,
 }
 
@@ -39,18 +39,18 @@ pub(super) async fn connect(
     #[cfg(feature = "redis-tls")]
     bring_cryptography();
     let client = Client::open(config.server()).map_err(failed)?;
-    let mut mux = client.get_multiplexed_async_connection_with_config(&options).await.map_err(failed)?;
-    greet(&mut mux, doing).await?;
-    let facts = introduce(&mut mux, config, name, doing).await?;
+    let wire = Wire::connect(&client, &options, response_timeout).await.map_err(failed)?;
+    greet(&wire, doing).await?;
+    let facts = introduce(&wire, config, name, doing).await?;
     admit(&facts, doing)?;
     tracing::debug!(address, name, version = %facts.version, "connected to Redis");
-    Ok(Connection { mux, facts })
+    Ok(Connection { wire, facts })
 }
 
 /// Hears whether this is Redis, and whether it takes connections. Alone, so that what answers something else than RESP is
 /// told from a line that is cut.
-async fn greet(mux: &mut MultiplexedConnection, doing: Doing<'_>) -> Result<(), StoreError> {
-    let answer = mux.send_packed_command(&redis::cmd("PING")).await;
+async fn greet(wire: &Wire, doing: Doing<'_>) -> Result<(), StoreError> {
+    let answer = wire.send(&redis::cmd("PING")).await;
     let Err(error) = answer.and_then(Value::extract_error) else { return Ok(()) };
     let failure = classify(&error, doing);
     // Whoever has to log in first is told so, and a disk that is full speaks of that even here.
@@ -59,7 +59,7 @@ async fn greet(mux: &mut MultiplexedConnection, doing: Doing<'_>) -> Result<(), 
 
 /// Logs in, and asks for all that has to be known of the server, in one round trip.
 async fn introduce(
-    mux: &mut MultiplexedConnection,
+    wire: &Wire,
     config: &RedisConfig,
     name: &str,
     doing: Doing<'_>,
@@ -78,8 +78,7 @@ async fn introduce(
     asked.cmd("CONFIG").arg("GET").arg("no-appendfsync-on-rewrite");
     asked.cmd("CONFIG").arg("GET").arg("save");
     asked.cmd("COMMAND").arg("INFO").arg("waitaof");
-    let count = asked.len();
-    let answers = mux.send_packed_commands(&asked, 0, count).await;
+    let answers = wire.send_all(&asked).await;
     let mut answers = answers.map_err(|error| classify(&error, doing).error)?.into_iter();
     let mut next = || answers.next().unwrap_or(Value::Nil);
     if config.credentials.is_some() {

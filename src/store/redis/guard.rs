@@ -23,6 +23,14 @@ use super::facts::{Facts, Fsync};
 use crate::partition::PartitionId;
 use crate::store::{Durability, Needs, Opened, StoreError, StoreErrorClass};
 
+/// What a look at the first partition has shown.
+enum Looked {
+    /// It is ours, or not there yet.
+    Settled,
+    /// It has the look of something foreign.
+    Foreign,
+}
+
 impl Core {
     pub(super) async fn open(&self, needs: &Needs) -> Result<Opened, StoreError> {
         let facts = self.control.fresh().await?.facts.clone();
@@ -36,6 +44,14 @@ impl Core {
     }
 
     async fn check_partitions(&self, asked: u16) -> Result<(), StoreError> {
+        // A key without our fields may have come to be, by another engine, between the look at them and that at the key.
+        match self.look_at_partitions(asked, true).await? {
+            Looked::Settled => Ok(()),
+            Looked::Foreign => self.look_at_partitions(asked, false).await.map(drop),
+        }
+    }
+
+    async fn look_at_partitions(&self, asked: u16, is_first: bool) -> Result<Looked, StoreError> {
         let key = self.keys(PartitionId(0)).meta();
         let doing = Doing::with("reading", &key);
         let connection = self.control.connection().await?;
@@ -48,11 +64,12 @@ impl Core {
         let fields: Vec<Option<String>> = redis::from_redis_value(answer).unwrap_or_default();
         match fields.as_slice() {
             [Some(format), Some(found)] if format == FORMAT => match found.parse::<u16>() {
-                Ok(found) if found == asked => Ok(()),
+                Ok(found) if found == asked => Ok(Looked::Settled),
                 _ => Err(other_partitions(found)),
             },
             [Some(format), _] if format != FORMAT => Err(other_format(&key, format)),
-            [None, _] if !self.exists(&key).await? => Ok(()),
+            [None, _] if !self.exists(&key).await? => Ok(Looked::Settled),
+            [None, _] if is_first => Ok(Looked::Foreign),
             _ => Err(foreign(&key)),
         }
     }

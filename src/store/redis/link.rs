@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use super::config::RedisConfig;
 use super::connect::{Connection, connect};
 use super::errors::{Doing, classify};
+use crate::rt;
 use crate::store::StoreError;
 
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
@@ -68,7 +69,7 @@ impl Link {
                 Some(attempt) => state.attempt.insert(attempt).clone(),
                 None => {
                     let (ended, attempt) = watch::channel(None);
-                    tokio::spawn(make(self.maker.clone(), Arc::clone(&self.state), state.pause, ended));
+                    rt::spawn(make(self.maker.clone(), Arc::clone(&self.state), state.pause, ended));
                     state.attempt.insert(attempt).clone()
                 }
             }
@@ -92,7 +93,7 @@ impl Link {
         command: &Cmd,
         doing: Doing<'_>,
     ) -> Result<Value, StoreError> {
-        let answer = connection.mux.clone().send_packed_command(command).await;
+        let answer = connection.wire.send(command).await;
         answer.map_err(|error| self.failed(connection, &error, doing))
     }
 
@@ -103,7 +104,7 @@ impl Link {
         commands: &Pipeline,
         doing: Doing<'_>,
     ) -> Result<Vec<Value>, StoreError> {
-        let answers = connection.mux.clone().send_packed_commands(commands, 0, commands.len()).await;
+        let answers = connection.wire.send_all(commands).await;
         answers.map_err(|error| self.failed(connection, &error, doing))
     }
 
@@ -138,7 +139,7 @@ impl Link {
 /// Makes one attempt to connect, and tells all who wait for it.
 async fn make(maker: Maker, state: Arc<Mutex<State>>, pause: Duration, ended: watch::Sender<Option<Made>>) {
     if !pause.is_zero() {
-        tokio::time::sleep(pause).await;
+        rt::sleep(pause).await;
     }
     let made = connect(&maker.config, maker.name, maker.response_timeout).await.map(Arc::new);
     let mut state = state.lock();

@@ -12,6 +12,7 @@ use super::errors::Doing;
 use super::keys::Keys;
 use super::link::Link;
 use super::meta::Meta;
+use crate::rt::Runtime;
 use crate::store::codec::FRAME_BYTES_IDEAL;
 use crate::store::{Grant, LoadTold, Loaded, StoreError, StoreErrorClass};
 
@@ -56,17 +57,18 @@ pub(super) async fn read(
     is_live: bool,
     told: &LoadTold,
 ) -> Result<Loaded, StoreError> {
+    let ended = || StoreError::retry("the runtime ended in the middle of a load");
+    let runtime = Runtime::current().ok_or_else(ended)?;
     let mut assembly = Assembly::new(keys.clone(), meta, is_live);
     let mut source = Source::new(link, keys, meta);
     let mut fetched = source.next().await?;
     while let Some(piece) = fetched {
-        let decoding = tokio::task::spawn_blocking(move || {
+        let decoding = runtime.run_blocking(move || {
             let added = assembly.add(piece);
             (assembly, added)
         });
-        let (next, decoded) = tokio::join!(source.next(), decoding);
-        let (grown, added) =
-            decoded.map_err(|_| StoreError::retry("the runtime ended in the middle of a load"))?;
+        let (next, decoded) = tokio::join!(biased; source.next(), decoding);
+        let (grown, added) = decoded.ok_or_else(ended)?;
         told(added?);
         assembly = grown;
         fetched = next?;

@@ -75,6 +75,19 @@ struct Found<'a> {
 impl Meta {
     /// Reads `:m`; `None` if there is none.
     pub(super) async fn read(link: &Link, keys: &Keys) -> Result<Option<Meta>, StoreError> {
+        // Fields and key are looked at one after the other: a key that has just come to be, or gone, looks foreign.
+        match Meta::read_once(link, keys, true).await? {
+            Some(read) => Ok(read),
+            None => Meta::read_once(link, keys, false).await.map(Option::flatten),
+        }
+    }
+
+    /// The same; `None` if there is a key that is not ours, and this was only the first look.
+    async fn read_once(
+        link: &Link,
+        keys: &Keys,
+        is_first: bool,
+    ) -> Result<Option<Option<Meta>>, StoreError> {
         let key = keys.meta();
         let doing = Doing::with("reading", &key);
         let connection = link.connection().await?;
@@ -90,10 +103,14 @@ impl Meta {
         let exists = link.checked(&connection, exists, doing)? != Value::Int(0);
         let time = link.checked(&connection, time, doing)?;
         if !exists {
-            return Ok(None);
+            return Ok(Some(None));
         }
         let values = redis::from_redis_value(fields).map_err(|_| foreign(&key))?;
-        Meta::parse(&Found { key: &key, values }, milliseconds(time)).map(Some)
+        let found = Found { key: &key, values };
+        if is_first && found.text("format").is_none() {
+            return Ok(None);
+        }
+        Meta::parse(&found, milliseconds(time)).map(|meta| Some(Some(meta)))
     }
 
     fn parse(found: &Found<'_>, now_ms: u64) -> Result<Meta, StoreError> {

@@ -58,12 +58,16 @@ mod scripts;
 mod snapshot;
 mod sweep;
 mod sync;
+mod wire;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use config::{NAMESPACE_CHARS_MAX, RedisConfig, RedisConfigError};
 pub use inspect::{LivingOwner, PartitionRead, PartitionReport, SnapshotReport};
+
+#[cfg(feature = "sim")]
+pub(crate) use scripts::script_name;
 
 use keys::{Keys, Namespace};
 use known::Known;

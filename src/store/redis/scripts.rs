@@ -31,7 +31,7 @@ macro_rules! scripts {
         $(pub(super) static $name: Script =
             Script { code: concat!(include_str!("lua/fence.lua"), include_str!($file)), sha: OnceLock::new() };)*
 
-        #[cfg(test)]
+        #[cfg(any(test, feature = "sim"))]
         const ALL: &[(&str, &Script)] = &[$((stringify!($name), &$name)),*];
     };
 }
@@ -176,6 +176,12 @@ pub(super) async fn run_on(
         }
     }
     Ok(answers)
+}
+
+/// The name of the script with this text.
+#[cfg(feature = "sim")]
+pub(crate) fn script_name(code: &str) -> Option<&'static str> {
+    ALL.iter().find(|(_, script)| script.code == code).map(|(name, _)| *name)
 }
 
 fn is_unknown(answer: &Value) -> bool {

@@ -12,8 +12,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-
 use super::answer::{Answer, behind};
 use super::errors::Doing;
 use super::keys::Keys;
@@ -21,6 +19,7 @@ use super::scripts::{CHUNK, Call, PUBLISH, run};
 use super::sweep::Sweep;
 use super::{Core, RedisStore};
 use crate::partition::Image;
+use crate::rt::{self, Runtime, Tasks};
 use crate::store::codec::{
     ChunkEncoder, CodecError, FRAME_BYTES_IDEAL, SnapshotHeader, fired_bytes, job_bytes,
 };
@@ -44,7 +43,7 @@ pub(super) struct Writer {
     generation: u64,
     encoder: ChunkEncoder,
     info: SnapshotInfo,
-    under_way: JoinSet<Result<u64, StoreError>>,
+    under_way: Tasks<Result<u64, StoreError>>,
     stage: Stage,
 }
 
@@ -80,7 +79,7 @@ impl RedisStore {
             generation,
             encoder: ChunkEncoder::new(header),
             info: SnapshotInfo::default(),
-            under_way: JoinSet::new(),
+            under_way: Tasks::new(),
             stage: Stage::Writing,
         })
     }
@@ -159,16 +158,17 @@ impl Writer {
         }
         self.info.chunks += 1;
         let (core, grant, generation) = (Arc::clone(&self.core), self.grant.clone(), self.generation);
-        self.under_way.spawn(async move { core.write_chunk(&grant, generation, number, &bytes).await });
+        let Some(runtime) = Runtime::current() else {
+            return Err(StoreError::retry("the runtime ended in the middle of a snapshot"));
+        };
+        self.under_way
+            .spawn_on(&runtime, async move { core.write_chunk(&grant, generation, number, &bytes).await });
         Ok(())
     }
 
-    fn written(
-        &mut self,
-        written: Result<Result<u64, StoreError>, tokio::task::JoinError>,
-    ) -> Result<(), StoreError> {
+    fn written(&mut self, written: Option<Result<u64, StoreError>>) -> Result<(), StoreError> {
         self.info.bytes +=
-            written.map_err(|_| StoreError::retry("the runtime ended in the middle of a snapshot"))??;
+            written.ok_or_else(|| StoreError::retry("the runtime ended in the middle of a snapshot"))??;
         Ok(())
     }
 
@@ -231,11 +231,11 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Some(runtime) = Runtime::current() else { return };
         if self.stage == Stage::Published {
             return;
         }
-        self.under_way.abort_all();
+        self.under_way = Tasks::new();
         let (core, grant, keys) = (Arc::clone(&self.core), self.grant.clone(), self.keys.clone());
         let generation = self.generation;
         runtime.spawn(async move {
@@ -279,7 +279,7 @@ where
         match request().await {
             Err(error) if error.class == StoreErrorClass::Retry => {
                 tracing::debug!(%error, "a part of a snapshot is sent again");
-                tokio::time::sleep(error.again_after.unwrap_or(pause)).await;
+                rt::sleep(error.again_after.unwrap_or(pause)).await;
                 pause = (pause * 2).min(PAUSE_LAST);
             }
             end => return end,

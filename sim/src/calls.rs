@@ -1,0 +1,418 @@
+//! Calls of users: made on an engine, held against what the ledger foretells, and remembered as what they did.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reveille::partition::{CancelOutcome, Delivery, LookupOutcome, OnConflict, RescheduleOutcome, ScheduleOutcome};
+use reveille::sim::Simulation;
+use reveille::{
+    CallError, CancelError, Due, Durability, Engine, Priority, RescheduleError, ScheduleError, Target, Timestamp,
+    Version,
+};
+
+use crate::app::App;
+use crate::ledger::{Done, Fact, JobLog, Pending, Stand, due_at};
+use crate::plan::{Behave, By, Call, When};
+use crate::process::Process;
+
+/// Round instants are so far apart.
+const ROUND_US: i64 = 500_000;
+
+/// An engine, in which life, and in which process.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    /// The run.
+    pub app: Arc<App>,
+    /// The process.
+    pub process: Arc<Process>,
+    /// The life of the engine.
+    pub life: u64,
+    /// The engine.
+    pub engine: Engine,
+}
+
+/// A job to be scheduled.
+pub(crate) struct Wish {
+    /// Its key.
+    pub key: String,
+    /// Whether an inline queue runs it.
+    pub is_inline: bool,
+    /// When.
+    pub when: When,
+    /// If the key is taken.
+    pub on_conflict: OnConflict,
+    /// Its place in its tick.
+    pub priority: Priority,
+    /// Whether it may run at most once.
+    pub is_once: bool,
+    /// When it is acknowledged.
+    pub level: Option<Durability>,
+    /// What its handler does.
+    pub behave: Behave,
+}
+
+impl Caller {
+    /// Makes a call, and waits for its acknowledgement.
+    pub(crate) async fn call(self, call: Call) {
+        match call {
+            Call::Schedule { key, is_inline, when, on_conflict, priority, is_once, level, behave } => {
+                let key = format!("k{key}");
+                let wish = Wish { key, is_inline, when, on_conflict, priority, is_once, level, behave };
+                self.schedule(wish).await;
+            }
+            Call::Reschedule { key, when, by } => self.reschedule(&format!("k{key}"), when, by).await,
+            Call::Cancel { key, by } => self.cancel(&format!("k{key}"), by).await,
+            Call::Lookup { key } => self.lookup(&format!("k{key}")),
+            Call::Pause => drop(self.engine.pause("work")),
+            Call::Resume => drop(self.engine.resume("work")),
+            Call::Snapshot => {
+                let taken = self.engine.snapshot().await;
+                self.note(|| format!("snapshot: {}", taken.map_or_else(|error| error.to_string(), |_| "ok".into())));
+            }
+        }
+    }
+
+    fn due(&self, when: When) -> Due {
+        let wall_us = self.process.now().wall.as_micros();
+        match when {
+            When::In(us) => Due::In(Duration::from_micros(us)),
+            When::At(us) => Due::At(Timestamp::from_micros(wall_us + us)),
+            When::Round(us) => {
+                let after = wall_us + us as i64;
+                Due::At(Timestamp::from_micros((after.div_euclid(ROUND_US) + 1) * ROUND_US))
+            }
+        }
+    }
+
+    fn pending(&self, version: Version, due: Due) -> Pending {
+        let now = self.process.now();
+        let steps = self.app.ledger.with(self.life, |life, _| life.steps).unwrap_or(0);
+        Pending { version, due: due_at(due, now), known: Some((now.wall.as_micros(), steps)) }
+    }
+
+    /// Schedules a job.
+    pub(crate) async fn schedule(self, wish: Wish) {
+        let app = Arc::clone(&self.app);
+        let level = wish.level.unwrap_or(app.setting.durability);
+        let delivery = if wish.is_once { Delivery::AtMostOnce } else { Delivery::AtLeastOnce };
+        let start_level = app.setting.durability.max(Durability::Logged);
+        let nonce = app.ledger.open(JobLog::new(&wish.key, 0, delivery, start_level));
+        let due = self.due(wish.when);
+        let queue = if wish.is_inline { "inline" } else { "work" };
+        let mut schedule = self
+            .engine
+            .schedule_raw(queue, format!("{nonce} {}", told(wish.behave)))
+            .key(&wish.key)
+            .priority(wish.priority)
+            .on_conflict(wish.on_conflict)
+            .durability(level);
+        if wish.is_once {
+            schedule = schedule.at_most_once();
+        }
+        // One reading of the clocks for the call and for what is expected of it.
+        let pending = self.pending(Version::FIRST, due);
+        let commit = schedule.due(due);
+        let said = commit.outcome().map(|outcome| word(outcome)).map_err(|error| error.to_string());
+        self.note(|| format!("schedule {nonce} {} {due:?} {delivery:?}: {said:?}", wish.key));
+        let done = match commit.outcome() {
+            Ok(outcome) => self.scheduled(&wish, nonce, *outcome, pending, level),
+            Err(ScheduleError::Call(error)) if is_refusal(error) => Done::Nothing,
+            Err(error) => return self.broken("4 definite", format!("schedule of {}: {error}", wish.key)),
+        };
+        let waits = app.wait_begins(self.life);
+        let acknowledged = commit.await;
+        waits.ends();
+        match acknowledged {
+            Ok(_) => self.acknowledged(&done, level),
+            Err(ScheduleError::Call(error)) => self.refused(&done, &error),
+            Err(error) => self.broken("4 definite", format!("commit of {}: {error}", wish.key)),
+        }
+    }
+
+    fn scheduled(
+        &self,
+        wish: &Wish,
+        nonce: usize,
+        outcome: ScheduleOutcome,
+        pending: Pending,
+        level: Durability,
+    ) -> Done {
+        let told = self.app.ledger.with(self.life, |life, jobs| {
+            let holder = life.of_key(&wish.key);
+            let taken = match holder {
+                Some((nonce, Stand::Pending(_))) => Some(nonce),
+                _ => None,
+            };
+            let is_foretold = match (taken, wish.on_conflict, outcome) {
+                (None, _, ScheduleOutcome::Scheduled { .. })
+                | (Some(_), OnConflict::Reject, ScheduleOutcome::AlreadyScheduled { .. })
+                | (Some(_), OnConflict::Keep, ScheduleOutcome::Kept { .. })
+                | (Some(_), OnConflict::Replace, ScheduleOutcome::Replaced { .. }) => true,
+                _ => false,
+            };
+            if !is_foretold {
+                return Err(format!("schedule of {} said {outcome:?}, and the key was {holder:?}", wish.key));
+            }
+            if !outcome.is_taken() {
+                return Ok(Done::Nothing);
+            }
+            let partition = outcome.handle().partition().0;
+            jobs[nonce].partition = partition;
+            jobs[nonce].handle = Some((self.life, outcome.handle()));
+            jobs[nonce].taken = Some(Fact::new(self.life, level));
+            let replaced = taken.map(|old| {
+                jobs[old].taken_back.push(Fact::new(self.life, level));
+                life.gone(old);
+                (old, jobs[old].taken_back.len() - 1)
+            });
+            life.pending(&wish.key, nonce, pending);
+            Ok(Done::Taken { nonce, replaced })
+        });
+        self.foretold(told)
+    }
+
+    async fn reschedule(self, key: &str, when: When, by: By) {
+        let due = self.due(when);
+        let (target, nonce, version) = self.named(key, by);
+        let pending = self.pending(Version::FIRST, due);
+        let commit = match version {
+            Some(version) => self.engine.reschedule_if(target, version, due),
+            None => self.engine.reschedule(target, due),
+        };
+        let said = commit.outcome().copied().map_err(|error| error.to_string());
+        self.note(|| format!("reschedule {key} {by:?} {due:?}: {said:?}"));
+        let outcome = match commit.outcome() {
+            Ok(outcome) => *outcome,
+            Err(RescheduleError::Call(error)) if is_refusal(error) => return,
+            Err(error) => return self.broken("4 definite", format!("reschedule of {key}: {error}")),
+        };
+        let level = self.app.setting.durability;
+        let told = self.app.ledger.with(self.life, |life, jobs| {
+            let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
+            let is_foretold = match (stand, outcome) {
+                (Stand::Pending(now), RescheduleOutcome::Rescheduled { version: next, .. }) => {
+                    version.is_none_or(|version| version == now.version) && next.0 == now.version.0 + 1
+                }
+                (Stand::Pending(now), RescheduleOutcome::Changed { version: told }) => {
+                    version.is_some_and(|version| version != now.version) && told == now.version
+                }
+                (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, match outcome {
+                    RescheduleOutcome::Running => Late::Running,
+                    RescheduleOutcome::AlreadyFired { .. } => Late::Fired,
+                    RescheduleOutcome::NotFound => Late::NotFound,
+                    _ => Late::Never,
+                }),
+            };
+            if !is_foretold {
+                return Err(format!("reschedule of {key} said {outcome:?}, and the job was {stand:?}"));
+            }
+            let (RescheduleOutcome::Rescheduled { version, .. }, Some(nonce)) = (outcome, nonce) else {
+                return Ok(Done::Nothing);
+            };
+            life.pending(key, nonce, Pending { version, ..pending });
+            jobs[nonce].moves.push((version, Fact::new(self.life, level)));
+            Ok(Done::Moved { nonce, at: jobs[nonce].moves.len() - 1 })
+        });
+        let done = self.foretold(told);
+        let waits = self.app.wait_begins(self.life);
+        let acknowledged = commit.await;
+        waits.ends();
+        match acknowledged {
+            Ok(_) => self.acknowledged(&done, level),
+            Err(RescheduleError::Call(error)) => self.refused(&done, &error),
+            Err(error) => self.broken("4 definite", format!("commit of {key}: {error}")),
+        }
+    }
+
+    async fn cancel(self, key: &str, by: By) {
+        let (target, nonce, version) = self.named(key, by);
+        let commit = match version {
+            Some(version) => self.engine.cancel_if(target, version),
+            None => self.engine.cancel(target),
+        };
+        let said = commit.outcome().copied().map_err(|error| error.to_string());
+        self.note(|| format!("cancel {key} {by:?}: {said:?}"));
+        let outcome = match commit.outcome() {
+            Ok(outcome) => *outcome,
+            Err(CancelError::Call(error)) if is_refusal(error) => return,
+            Err(error) => return self.broken("4 definite", format!("cancel of {key}: {error}")),
+        };
+        let level = self.app.setting.durability;
+        let told = self.app.ledger.with(self.life, |life, jobs| {
+            let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
+            let is_foretold = match (stand, outcome) {
+                (Stand::Pending(now), CancelOutcome::Cancelled) => {
+                    version.is_none_or(|version| version == now.version)
+                }
+                (Stand::Pending(now), CancelOutcome::Changed { version: told }) => {
+                    version.is_some_and(|version| version != now.version) && told == now.version
+                }
+                (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, match outcome {
+                    CancelOutcome::Running => Late::Running,
+                    CancelOutcome::AlreadyFired { .. } => Late::Fired,
+                    CancelOutcome::NotFound => Late::NotFound,
+                    _ => Late::Never,
+                }),
+            };
+            if !is_foretold {
+                return Err(format!("cancel of {key} said {outcome:?}, and the job was {stand:?}"));
+            }
+            let (CancelOutcome::Cancelled, Some(nonce)) = (outcome, nonce) else { return Ok(Done::Nothing) };
+            life.gone(nonce);
+            jobs[nonce].taken_back.push(Fact::new(self.life, level));
+            Ok(Done::TakenBack { nonce, at: jobs[nonce].taken_back.len() - 1 })
+        });
+        let done = self.foretold(told);
+        let waits = self.app.wait_begins(self.life);
+        let acknowledged = commit.await;
+        waits.ends();
+        match acknowledged {
+            Ok(_) => self.acknowledged(&done, level),
+            Err(CancelError::Call(error)) => self.refused(&done, &error),
+            Err(error) => self.broken("4 definite", format!("commit of {key}: {error}")),
+        }
+    }
+
+    fn lookup(&self, key: &str) {
+        let outcome = self.engine.lookup(key);
+        let told = self.app.ledger.with(self.life, |life, jobs| {
+            let nonce = life.of_key(key).map(|(nonce, _)| nonce);
+            let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
+            let is_foretold = match (stand, &outcome) {
+                (Stand::Pending(now), LookupOutcome::Scheduled(view)) => view.version == now.version,
+                (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, match outcome {
+                    LookupOutcome::Running(_) => Late::Running,
+                    LookupOutcome::AlreadyFired { .. } => Late::Fired,
+                    LookupOutcome::NotFound => Late::NotFound,
+                    LookupOutcome::Scheduled(_) => Late::Never,
+                }),
+            };
+            if is_foretold {
+                return Ok(Done::Nothing);
+            }
+            Err(format!("lookup of {key} said {outcome:?}, and the job was {stand:?}"))
+        });
+        self.foretold(told);
+    }
+
+    /// What a call names: the target, the job in the ledger that this should be, and the version.
+    fn named<'a>(&self, key: &'a str, by: By) -> (Target<'a>, Option<usize>, Option<Version>) {
+        let newest = self.app.ledger.with(self.life, |life, _| life.of_key(key)).flatten();
+        let nonce = newest.map(|(nonce, _)| nonce);
+        let version = match newest {
+            Some((_, Stand::Pending(pending))) => pending.version,
+            _ => Version::FIRST,
+        };
+        match by {
+            By::Key => (key.into(), nonce, None),
+            By::Version => (key.into(), nonce, Some(version)),
+            By::OldVersion => (key.into(), nonce, Some(Version(version.0 + 7))),
+            By::Handle => match self.app.ledger.handle_of(key) {
+                Some((nonce, life, handle)) => {
+                    (handle.into(), (life == self.life).then_some(nonce), None)
+                }
+                None => (key.into(), nonce, None),
+            },
+        }
+    }
+
+    fn foretold(&self, told: Option<Result<Done, String>>) -> Done {
+        match told {
+            Some(Ok(done)) => done,
+            Some(Err(detail)) => {
+                self.broken("4 definite", detail);
+                Done::Nothing
+            }
+            None => Done::Nothing,
+        }
+    }
+
+    fn acknowledged(&self, done: &Done, level: Durability) {
+        if !matches!(done, Done::Nothing) {
+            self.note(|| format!("acknowledged at {level}: {done:?}"));
+            self.app.ledger.acknowledged(done, level);
+        }
+    }
+
+    fn refused(&self, done: &Done, error: &CallError) {
+        self.note(|| format!("not acknowledged: {done:?}: {error}"));
+        if let CallError::NotDurable(error) = error {
+            self.broken("2 nothing is lost", format!("the store takes no more: {error}"));
+        }
+    }
+
+    fn note(&self, line: impl FnOnce() -> String) {
+        self.process.world().note(|| format!("life {}: {}", self.life, line()));
+    }
+
+    fn broken(&self, promise: &'static str, detail: String) {
+        self.process.world().broken(promise, format!("life {}: {detail}", self.life));
+    }
+}
+
+/// An answer that came too late to change anything.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Late {
+    Running,
+    Fired,
+    NotFound,
+    /// No such answer.
+    Never,
+}
+
+fn is_late(stand: Stand, is_once: bool, key: &str, life: &crate::ledger::Life, late: Late) -> bool {
+    match stand {
+        Stand::Pending(_) => false,
+        // One that may begin once only can end without having begun.
+        Stand::Running => late == Late::Running || (is_once && late != Late::Never),
+        // The memory of fired jobs has an end.
+        Stand::Ended => matches!(late, Late::Fired | Late::NotFound),
+        Stand::Gone => late == Late::NotFound || (late == Late::Fired && life.may_remember(key)),
+    }
+}
+
+fn is_once(nonce: Option<usize>, jobs: &[JobLog]) -> bool {
+    nonce.is_some_and(|nonce| jobs[nonce].delivery == Delivery::AtMostOnce)
+}
+
+/// An outcome without the handle, which holds the number of an engine: that is another in the next run.
+fn word(outcome: &ScheduleOutcome) -> &'static str {
+    match outcome {
+        ScheduleOutcome::Scheduled { .. } => "Scheduled",
+        ScheduleOutcome::Replaced { .. } => "Replaced",
+        ScheduleOutcome::Kept { .. } => "Kept",
+        ScheduleOutcome::AlreadyScheduled { .. } => "AlreadyScheduled",
+    }
+}
+
+/// Whether a call was refused for a reason for which it may be.
+fn is_refusal(error: &CallError) -> bool {
+    matches!(error, CallError::ShuttingDown | CallError::LogFull { .. } | CallError::NotOwner(_))
+}
+
+fn told(behave: Behave) -> String {
+    match behave {
+        Behave::Quick => "quick".to_owned(),
+        Behave::Slow(us) => format!("slow {us}"),
+        Behave::Fail => "fail".to_owned(),
+        Behave::Panic => "panic".to_owned(),
+        Behave::Hang => "hang".to_owned(),
+        Behave::Repeat(us) => format!("repeat {us}"),
+    }
+}
+
+/// What a payload says that its handler does.
+pub(crate) fn behaviour(payload: &[u8]) -> Behave {
+    let text = String::from_utf8_lossy(payload).into_owned();
+    let mut words = text.split(' ').skip(1);
+    let word = words.next().unwrap_or_default().to_owned();
+    let us = words.next().and_then(|us| us.parse().ok()).unwrap_or(0);
+    match word.as_str() {
+        "slow" => Behave::Slow(us),
+        "fail" => Behave::Fail,
+        "panic" => Behave::Panic,
+        "hang" => Behave::Hang,
+        "repeat" => Behave::Repeat(us),
+        _ => Behave::Quick,
+    }
+}

@@ -1,0 +1,103 @@
+//! What is known of each job, as facts that bind or do not.
+
+use reveille::partition::Delivery;
+use reveille::{Durability, Handle, Version};
+
+/// Something that an engine did and may have acknowledged.
+#[derive(Clone, Debug)]
+pub(crate) struct Fact {
+    /// In which life it was done.
+    pub life: u64,
+    level: Durability,
+    acknowledged_us: Option<u64>,
+    is_endangered: bool,
+    is_excused: bool,
+}
+
+impl Fact {
+    /// Something that was done, and not acknowledged yet.
+    pub(crate) fn new(life: u64, level: Durability) -> Self {
+        Fact { life, level, acknowledged_us: None, is_endangered: false, is_excused: false }
+    }
+
+    /// It was acknowledged at this level. What is only in memory binds nobody else.
+    pub(crate) fn acknowledge(&mut self, now_us: u64, level: Durability) {
+        if level >= Durability::Logged {
+            self.level = level;
+            self.acknowledged_us.get_or_insert(now_us);
+        }
+    }
+
+    /// Whether it holds for every life from now on.
+    pub(crate) fn binds(&self) -> bool {
+        self.acknowledged_us.is_some() && !self.is_excused
+    }
+
+    /// The server has lost what was changed since then, but for what is as safe as `spares` says.
+    pub(crate) fn endanger(&mut self, since_us: u64, spares: &dyn Fn(Durability) -> bool) {
+        if self.acknowledged_us.is_some_and(|at_us| at_us >= since_us) && !spares(self.level) {
+            self.is_endangered = true;
+        }
+    }
+
+    /// The engine that has it in memory has written it again.
+    pub(crate) fn secure(&mut self, now_us: u64) {
+        if std::mem::take(&mut self.is_endangered) {
+            self.acknowledged_us = Some(now_us);
+        }
+    }
+
+    /// Another engine begins without it.
+    pub(crate) fn excuse_if_endangered(&mut self) {
+        self.is_excused |= self.is_endangered;
+    }
+}
+
+/// All that is known of a job.
+#[derive(Clone, Debug)]
+pub(crate) struct JobLog {
+    /// Its key.
+    pub key: String,
+    /// Its partition.
+    pub partition: u16,
+    /// What a crash in the middle of its handler means.
+    pub delivery: Delivery,
+    /// How safe its start is before its handler begins, if it may begin once only.
+    pub start_level: Durability,
+    /// Its handle, and in which life that holds.
+    pub handle: Option<(u64, Handle)>,
+    /// It was taken.
+    pub taken: Option<Fact>,
+    /// It was moved: to which version.
+    pub moves: Vec<(Version, Fact)>,
+    /// It was cancelled or replaced.
+    pub taken_back: Vec<Fact>,
+    /// Its handler has begun.
+    pub began: Vec<Fact>,
+    /// In which lives it was started.
+    pub starts: Vec<u64>,
+}
+
+impl JobLog {
+    /// A job that is about to be scheduled.
+    pub(crate) fn new(key: &str, partition: u16, delivery: Delivery, start_level: Durability) -> Self {
+        JobLog {
+            key: key.to_owned(),
+            partition,
+            delivery,
+            start_level,
+            handle: None,
+            taken: None,
+            moves: Vec::new(),
+            taken_back: Vec::new(),
+            began: Vec::new(),
+            starts: Vec::new(),
+        }
+    }
+
+    /// All its facts.
+    pub(crate) fn facts_mut(&mut self) -> impl Iterator<Item = &mut Fact> {
+        let moves = self.moves.iter_mut().map(|(_, fact)| fact);
+        self.taken.iter_mut().chain(moves).chain(&mut self.taken_back).chain(&mut self.began)
+    }
+}

@@ -1,0 +1,146 @@
+//! One life of an engine, as its user sees it: which jobs there are, so that every answer can be foretold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use reveille::sim::{Now, Started};
+use reveille::{Priority, Version};
+
+use super::DueAt;
+
+/// Where a job stands in a life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stand {
+    /// It waits.
+    Pending(Pending),
+    /// It was given to its handler.
+    Running,
+    /// Its handler has ended.
+    Ended,
+    /// There is no such job.
+    Gone,
+}
+
+/// A job that waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Pending {
+    /// Its version.
+    pub version: Version,
+    /// When it is due.
+    pub due: DueAt,
+    /// What the wall showed when it got this due, and how often it had been set by then; `None` for a restored job.
+    pub known: Option<(i64, u64)>,
+}
+
+/// A life.
+#[derive(Debug)]
+pub(crate) struct Life {
+    /// How often the wall was set in it.
+    pub steps: u64,
+    /// Whether its answers are asked for.
+    pub is_over: bool,
+    began_at: Now,
+    jobs: BTreeMap<usize, Stand>,
+    newest: BTreeMap<String, usize>,
+    /// Keys of which a fired job may be remembered.
+    fired: BTreeSet<String>,
+    /// The last start by queue and partition that counts for the order.
+    last: BTreeMap<(String, u16), Place>,
+}
+
+/// A place in the order of starts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Place {
+    tick: i64,
+    priority: Priority,
+    due_us: i64,
+    id: reveille::JobId,
+    steps: u64,
+}
+
+impl Life {
+    /// A life that begins with nothing.
+    pub(crate) fn new(now: Now) -> Self {
+        Life {
+            steps: 0,
+            is_over: false,
+            began_at: now,
+            jobs: BTreeMap::new(),
+            newest: BTreeMap::new(),
+            fired: BTreeSet::new(),
+            last: BTreeMap::new(),
+        }
+    }
+
+    /// A job waits from here on.
+    pub(crate) fn pending(&mut self, key: &str, nonce: usize, pending: Pending) {
+        self.jobs.insert(nonce, Stand::Pending(pending));
+        self.newest.insert(key.to_owned(), nonce);
+    }
+
+    /// A fired job of this key is remembered from before.
+    pub(crate) fn knew_fired(&mut self, key: &str) {
+        self.fired.insert(key.to_owned());
+    }
+
+    /// The newest job of a key, and where it stands.
+    pub(crate) fn of_key(&self, key: &str) -> Option<(usize, Stand)> {
+        let nonce = *self.newest.get(key)?;
+        Some((nonce, self.stand(nonce)))
+    }
+
+    /// Where a job stands.
+    pub(crate) fn stand(&self, nonce: usize) -> Stand {
+        self.jobs.get(&nonce).copied().unwrap_or(Stand::Gone)
+    }
+
+    /// Whether a fired job of this key may be remembered.
+    pub(crate) fn may_remember(&self, key: &str) -> bool {
+        self.fired.contains(key)
+    }
+
+    /// A job was taken back.
+    pub(crate) fn gone(&mut self, nonce: usize) {
+        self.jobs.remove(&nonce);
+        self.newest.retain(|_, newest| *newest != nonce);
+    }
+
+    /// A job is given to its handler. Returns where it stood.
+    pub(crate) fn start(&mut self, nonce: usize) -> Stand {
+        let stood = self.stand(nonce);
+        self.jobs.insert(nonce, Stand::Running);
+        stood
+    }
+
+    /// A handler ends.
+    pub(crate) fn end(&mut self, nonce: usize) {
+        self.jobs.insert(nonce, Stand::Ended);
+        if let Some((key, _)) = self.newest.iter().find(|(_, newest)| **newest == nonce) {
+            self.fired.insert(key.clone());
+        }
+    }
+
+    /// Whether a start keeps to the order of its tick; if not, after which place it comes. Only what was known before its
+    /// tick came, by a wall that nobody has set since, has its place in the order.
+    pub(crate) fn in_order(
+        &mut self,
+        queue: &str,
+        tick_us: u64,
+        pending: &Pending,
+        started: &Started,
+        _now: Now,
+    ) -> Option<String> {
+        let DueAt::Wall(due_us) = pending.due else { return None };
+        let tick_us = i64::try_from(tick_us).ok()?;
+        let tick = due_us.div_euclid(tick_us) + i64::from(due_us.rem_euclid(tick_us) > 0);
+        let (known_us, steps) = pending.known.unwrap_or((self.began_at.wall.as_micros(), 0));
+        // A tick before, and with room for the time that a call takes.
+        let is_early_enough = known_us < (tick - 1) * tick_us - 10_000;
+        if !is_early_enough || steps != self.steps {
+            return None;
+        }
+        let place = Place { tick, priority: started.priority, due_us, id: started.id, steps };
+        let lane = (queue.to_owned(), started.id.partition().0);
+        let last = self.last.insert(lane, place)?;
+        (last.tick == tick && last.steps == steps && last > place).then(|| format!("{last:?}"))
+    }
+}

@@ -1,0 +1,294 @@
+//! The oracle: what users were told, and whether what happens keeps to it. Knows calls, answers, acknowledgements and
+//! starts of handlers, and nothing of how the engine works.
+//!
+//! # How it judges
+//! - Within a life of an engine every answer can be foretold exactly: see [`life`].
+//! - Across lives a fact (a job taken, moved, taken back) binds if it was acknowledged at a level that outlives the engine,
+//!   unless the server has lost it and nobody lived to write it again: such a fact is *excused*.
+
+mod facts;
+mod life;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use reveille::partition::{Delivery, TimeBase};
+use reveille::sim::{Image, Now, Started};
+use reveille::{Durability, Handle};
+
+pub(crate) use facts::{Fact, JobLog};
+pub(crate) use life::{Life, Pending, Stand};
+
+use crate::shadow::Event;
+use crate::world::World;
+
+/// When a job is due, by the clock that it follows in this life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum DueAt {
+    /// By the wall.
+    Wall(i64),
+    /// By the monotonic clock of this life; `None` where that cannot be told.
+    Mono(Option<u64>),
+}
+
+impl DueAt {
+    fn is_reached(self, now: Now) -> bool {
+        match self {
+            DueAt::Wall(us) => now.wall.as_micros() >= us,
+            DueAt::Mono(us) => us.is_none_or(|us| now.mono.as_micros() >= us),
+        }
+    }
+}
+
+/// What a call has done, and its place in the ledger.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Done {
+    /// It changed nothing.
+    Nothing,
+    /// A job was taken, in place of another.
+    Taken {
+        /// The job.
+        nonce: usize,
+        /// The other, and which of its facts that is.
+        replaced: Option<(usize, usize)>,
+    },
+    /// A job was moved.
+    Moved {
+        /// The job.
+        nonce: usize,
+        /// Which of its moves.
+        at: usize,
+    },
+    /// A job was cancelled.
+    TakenBack {
+        /// The job.
+        nonce: usize,
+        /// Which of its ends.
+        at: usize,
+    },
+}
+
+/// The ledger of a run.
+pub(crate) struct Ledger {
+    world: Arc<World>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: Vec<JobLog>,
+    lives: BTreeMap<u64, Life>,
+    tick_us: u64,
+}
+
+impl Ledger {
+    /// An empty ledger.
+    pub(crate) fn new(world: &Arc<World>, tick_us: u64) -> Arc<Self> {
+        let state = State { tick_us, ..State::default() };
+        Arc::new(Ledger { world: Arc::clone(world), state: Mutex::new(state) })
+    }
+
+    /// Begins a job. What it returns goes into the payload.
+    pub(crate) fn open(&self, log: JobLog) -> usize {
+        let mut state = self.state.lock();
+        state.jobs.push(log);
+        state.jobs.len() - 1
+    }
+
+    /// An engine has been restored: what it holds now is where this life begins.
+    pub(crate) fn restored(&self, life: u64, now: Now, is_told_exactly: bool, images: &[Image]) {
+        let mut state = self.state.lock();
+        let mut begun = Life::new(now);
+        for image in images {
+            for job in &image.jobs {
+                let Some(nonce) = nonce(job.payload.as_bytes()) else { continue };
+                let due = match job.due.base {
+                    TimeBase::Wall => DueAt::Wall(job.due.wall.as_micros()),
+                    TimeBase::Mono if is_told_exactly => {
+                        DueAt::Mono(Some(now.mono_at(job.due.wall).as_micros()))
+                    }
+                    TimeBase::Mono => DueAt::Mono(None),
+                };
+                begun.pending(job.key.as_str(), nonce, Pending { version: job.version, due, known: None });
+            }
+        }
+        for image in images {
+            for fired in &image.fired {
+                begun.knew_fired(fired.key.as_str());
+            }
+        }
+        state.lives.insert(life, begun);
+        // Nobody has written again what the server has lost.
+        for log in &mut state.jobs {
+            log.facts_mut().for_each(Fact::excuse_if_endangered);
+        }
+    }
+
+    /// Work on a life, if it goes on.
+    pub(crate) fn with<T>(&self, life: u64, act: impl FnOnce(&mut Life, &mut Vec<JobLog>) -> T) -> Option<T> {
+        let state = &mut *self.state.lock();
+        let State { jobs, lives, .. } = state;
+        let life = lives.get_mut(&life).filter(|life| !life.is_over)?;
+        Some(act(life, jobs))
+    }
+
+    /// A life is over: its answers are no longer asked for.
+    pub(crate) fn over(&self, life: u64) {
+        if let Some(life) = self.state.lock().lives.get_mut(&life) {
+            life.is_over = true;
+        }
+    }
+
+    /// Everything that was done in a life has been flushed, as the engine says.
+    pub(crate) fn flushed(&self, life: u64, level: Durability) {
+        let now_us = self.world.now_us();
+        for log in &mut self.state.lock().jobs {
+            log.facts_mut().filter(|fact| fact.life == life).for_each(|fact| fact.acknowledge(now_us, level));
+        }
+    }
+
+    /// The wall of a life's process was set.
+    pub(crate) fn stepped(&self, life: u64) {
+        if let Some(life) = self.state.lock().lives.get_mut(&life) {
+            life.steps += 1;
+        }
+    }
+
+    /// The server has lost something, or a partition was written anew.
+    pub(crate) fn store_told(&self, partition: u16, event: Event, spares: &dyn Fn(Durability) -> bool) {
+        let now_us = self.world.now_us();
+        for log in self.state.lock().jobs.iter_mut().filter(|log| log.partition == partition) {
+            for fact in log.facts_mut() {
+                match event {
+                    Event::Lost(since_us) => fact.endanger(since_us, spares),
+                    Event::Rewritten => fact.secure(now_us),
+                }
+            }
+        }
+    }
+
+    /// A call was acknowledged.
+    pub(crate) fn acknowledged(&self, done: &Done, level: Durability) {
+        let now_us = self.world.now_us();
+        let jobs = &mut self.state.lock().jobs;
+        let fact = match *done {
+            Done::Nothing => None,
+            Done::Taken { nonce, replaced } => {
+                if let Some((old, at)) = replaced {
+                    jobs[old].taken_back[at].acknowledge(now_us, level);
+                }
+                jobs[nonce].taken.as_mut()
+            }
+            Done::Moved { nonce, at } => jobs[nonce].moves.get_mut(at).map(|(_, fact)| fact),
+            Done::TakenBack { nonce, at } => jobs[nonce].taken_back.get_mut(at),
+        };
+        if let Some(fact) = fact {
+            fact.acknowledge(now_us, level);
+        }
+    }
+
+    /// A job is given to its handler.
+    pub(crate) fn started(&self, life: u64, queue: &str, started: &Started, now: Now) {
+        let Some(nonce) = nonce(started.payload.as_bytes()) else {
+            return self.world.broken("4 definite", format!("a job of nobody's has fired: {}", started.key));
+        };
+        let state = &mut *self.state.lock();
+        let State { jobs, lives, tick_us } = state;
+        let (Some(log), Some(life_of)) = (jobs.get_mut(nonce), lives.get_mut(&life)) else {
+            return self.world.broken("4 definite", format!("a job of nobody's has fired: {}", started.key));
+        };
+        let broken = |promise, what: &str| {
+            self.world.broken(promise, format!("job {nonce} ({}, version {}): {what}", started.key, started.version.0));
+        };
+        match life_of.start(nonce) {
+            Stand::Pending(pending) => {
+                if !pending.due.is_reached(now) {
+                    broken("1 never early", &format!("due {:?}, and the clocks show {now:?}", pending.due));
+                }
+                if pending.version != started.version {
+                    broken("4 definite", &format!("it was to be of version {}", pending.version.0));
+                }
+                if let Some(after) = life_of.in_order(queue, *tick_us, &pending, started, now) {
+                    broken("7 order", &format!("it comes after {after}"));
+                }
+            }
+            Stand::Running | Stand::Ended => broken("6 once in a life", "it was started before"),
+            Stand::Gone => broken("3 cancel means cancel", "it had been taken back, or was never there"),
+        }
+        if log.taken_back.iter().any(Fact::binds) {
+            broken("3 cancel means cancel", "taking it back was acknowledged");
+        }
+        let newest = log.moves.iter().filter(|(_, fact)| fact.binds()).map(|(version, _)| *version).max();
+        if newest.is_some_and(|newest| newest > started.version) {
+            broken("4 definite", "a later version was acknowledged");
+        }
+        if started.fired_at < started.due {
+            broken("1 never early", "it says itself that it is early");
+        }
+        log.starts.push(life);
+    }
+
+    /// A handler has begun.
+    pub(crate) fn began(&self, life: u64, nonce: usize) {
+        let now_us = self.world.now_us();
+        let state = &mut *self.state.lock();
+        let log = &mut state.jobs[nonce];
+        if log.delivery == Delivery::AtMostOnce && log.began.iter().any(Fact::binds) {
+            self.world.broken("6 at most once", format!("job {nonce} ({}) has begun again", log.key));
+        }
+        let mut fact = Fact::new(life, Durability::Logged);
+        // The store knew of the start before it began, as safely as the engine acknowledges.
+        fact.acknowledge(now_us, log.start_level);
+        log.began.push(fact);
+    }
+
+    /// A handler is about to end.
+    pub(crate) fn ended(&self, life: u64, nonce: usize) {
+        let _ = self.with(life, |life, _| life.end(nonce));
+    }
+
+    /// At the end, with nothing wrong any more: whatever was acknowledged has fired, was taken back, or is pending.
+    pub(crate) fn settle(&self, image: &[Image]) {
+        let state = self.state.lock();
+        let pending: Vec<usize> =
+            image.iter().flat_map(|image| &image.jobs).filter_map(|job| nonce(job.payload.as_bytes())).collect();
+        for (nonce, log) in state.jobs.iter().enumerate() {
+            let is_owed = log.taken.as_ref().is_some_and(Fact::binds);
+            let is_known = !log.starts.is_empty() || !log.taken_back.is_empty() || pending.contains(&nonce);
+            if is_owed && !is_known {
+                let detail = format!("job {nonce} ({}) was acknowledged, and is neither fired nor pending", log.key);
+                return self.world.broken("2 nothing is lost", detail);
+            }
+        }
+    }
+
+    /// The handle of the newest job of a key, of whatever life.
+    pub(crate) fn handle_of(&self, key: &str) -> Option<(usize, u64, Handle)> {
+        let state = self.state.lock();
+        let mut newest = state.jobs.iter().enumerate().rev().filter(|(_, log)| log.key == key);
+        newest.find_map(|(nonce, log)| log.handle.map(|(life, handle)| (nonce, life, handle)))
+    }
+
+    /// How many jobs there were, and how many starts.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.jobs.len(), state.jobs.iter().map(|log| log.starts.len()).sum())
+    }
+}
+
+/// The number of the job in the ledger, as its payload has it.
+pub(crate) fn nonce(payload: &[u8]) -> Option<usize> {
+    std::str::from_utf8(payload).ok()?.split(' ').next()?.parse().ok()
+}
+
+/// When a call's due is, for a caller whose clocks show `now`.
+pub(crate) fn due_at(due: reveille::Due, now: Now) -> DueAt {
+    match due {
+        reveille::Due::At(instant) => DueAt::Wall(instant.as_micros()),
+        reveille::Due::In(delay) => {
+            DueAt::Mono(Some(now.mono.as_micros().saturating_add(delay.as_micros() as u64)))
+        }
+    }
+}
+

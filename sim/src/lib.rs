@@ -1,0 +1,31 @@
+//! The whole engine under a simulator. One seed decides everything: which calls are made, what goes wrong, how long each
+//! way takes, and which task runs next. A run can be repeated exactly.
+//!
+//! ```text
+//!  plan ──> calls, faults
+//!             │
+//!  processes: the shipped engine, committer, keeper, store client ──> network ──> server: the shipped scripts
+//!             │ answers, starts                                                     │ what was written
+//!             ▼                                                                     ▼
+//!  ledger: what users were told                                          shadow: what the store should hold
+//! ```
+//!
+//! What is simulated is time, tasks, the network and the data of a Redis. What runs on it is the library as it is shipped,
+//! through the seam in `reveille::sim`: the driver is a task, and everything else is as in production, down to the bytes of
+//! the protocol and the text of the scripts, which a Lua runs.
+
+mod app;
+mod calls;
+mod ledger;
+mod network;
+mod plan;
+mod process;
+mod run;
+mod server;
+mod shadow;
+mod trace;
+mod world;
+
+pub use plan::{Item, Setting, draw};
+pub use run::{Outcome, run};
+pub use world::Violation;

@@ -1,0 +1,324 @@
+//! What one seed stands for: a setting, and a list of calls and faults with their instants. A list, so that a failure can be
+//! told by the fewest of them that still bring it about.
+
+use reveille::partition::OnConflict;
+use reveille::{Durability, Priority};
+
+use crate::server::{Fsync, Mode, Policy};
+
+/// How a run is set up.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The seed of everything that is drawn while it runs.
+    pub seed: u64,
+    /// How many partitions there are.
+    pub partitions: u16,
+    /// How many processes share the store.
+    pub slots: usize,
+    /// For how long a lease lasts, in milliseconds.
+    pub lease_ms: u64,
+    /// The wheel's resolution in microseconds.
+    pub tick_us: u64,
+    /// When calls are acknowledged.
+    pub durability: Durability,
+    /// What the server is like.
+    pub policy: Policy,
+    /// Records between two snapshots.
+    pub snapshot_records: u64,
+    /// Records that may wait for the store.
+    pub log_records_max: usize,
+    /// How long a commit waits, in milliseconds.
+    pub commit_deadline_ms: u64,
+    /// Overdue jobs a second; 0: as fast as it goes.
+    pub catch_up_per_second: u32,
+    /// Fired jobs that are remembered.
+    pub fired_max: usize,
+    /// Jobs of the queue `work` at a time.
+    pub concurrency: usize,
+    /// How slow the network is, in microseconds.
+    pub delay_us: u64,
+    /// How each process's clocks run.
+    pub rates_ppm: Vec<u64>,
+    /// How long calls and faults go on, in microseconds.
+    pub active_us: u64,
+}
+
+/// A call or a fault.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// When, in microseconds after the beginning.
+    pub at_us: u64,
+    /// What.
+    pub what: What,
+}
+
+/// What happens.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A process calls its engine, if it has one.
+    Call(usize, Call),
+    /// Something goes wrong.
+    Fault(Fault),
+}
+
+/// When a job is to fire.
+#[derive(Clone, Copy, Debug)]
+pub enum When {
+    /// After a delay.
+    In(u64),
+    /// At an instant, so far from what the caller's wall shows.
+    At(i64),
+    /// At the first round instant after so long: many jobs share it.
+    Round(u64),
+}
+
+/// What a handler does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Behave {
+    /// Ends at once.
+    Quick,
+    /// Ends after so long.
+    Slow(u64),
+    /// Fails.
+    Fail,
+    /// Panics.
+    Panic,
+    /// Never ends, while there are faults.
+    Hang,
+    /// Schedules its own key again, after so long.
+    Repeat(u64),
+}
+
+/// A call of a user's.
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// Of a job.
+    Schedule {
+        /// Its key.
+        key: u8,
+        /// Whether an inline queue runs it.
+        is_inline: bool,
+        /// When.
+        when: When,
+        /// If the key is taken.
+        on_conflict: OnConflict,
+        /// Its place in its tick.
+        priority: Priority,
+        /// Whether it may run at most once.
+        is_once: bool,
+        /// When it is acknowledged, if not as the engine does.
+        level: Option<Durability>,
+        /// What its handler does.
+        behave: Behave,
+    },
+    /// Of the newest job of a key.
+    Reschedule {
+        /// The key.
+        key: u8,
+        /// When.
+        when: When,
+        /// How the job is named, and by which version.
+        by: By,
+    },
+    /// Of the newest job of a key.
+    Cancel {
+        /// The key.
+        key: u8,
+        /// How the job is named, and by which version.
+        by: By,
+    },
+    /// Of the newest job of a key.
+    Lookup {
+        /// The key.
+        key: u8,
+    },
+    /// Of the queue `work`.
+    Pause,
+    /// Of the queue `work`.
+    Resume,
+    /// Of every partition.
+    Snapshot,
+}
+
+/// How a call names its job.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum By {
+    /// By its key.
+    Key,
+    /// By its handle, as the ledger has it.
+    Handle,
+    /// By its key, if it still is of the version that it has.
+    Version,
+    /// By its key, if it still is of a version that it has no more.
+    OldVersion,
+}
+
+/// Something that goes wrong.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// A process is killed, and started again after so long.
+    Kill(usize, u64),
+    /// A process is shut down with this grace, and started again after so long.
+    Shutdown(usize, u64, u64),
+    /// A process stands still.
+    Freeze(usize, u64),
+    /// A process's wall is set.
+    Wall(usize, i64),
+    /// The server's wall is set back.
+    ServerBack(u64),
+    /// Connections are cut: of a process, or all; what is on its way may arrive up to so much later.
+    Cut(Option<usize>, Option<u64>),
+    /// Nothing that a process sends arrives.
+    Deaf(usize, u64),
+    /// The network is slow from now on.
+    Slow(u64),
+    /// The server does nothing.
+    Pause(u64),
+    /// The server ends, and is there again after so long; its disk may be slow.
+    Crash(u64, bool),
+    /// The replica takes over, after so long.
+    FailOver(u64),
+    /// The server refuses.
+    Mode(Mode, u64),
+    /// Somebody says FLUSHALL.
+    Flush,
+    /// Somebody says SCRIPT FLUSH.
+    ForgetScripts,
+}
+
+const MS: u64 = 1_000;
+const SECOND: u64 = 1_000_000;
+
+/// Draws a setting and a plan.
+pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let setting = draw_setting(seed, &mut rng);
+    let mut plan = Vec::new();
+    let calls = rng.u64(20..120);
+    for _ in 0..calls {
+        let at_us = rng.u64(500 * MS..setting.active_us);
+        plan.push(Item { at_us, what: What::Call(rng.usize(..setting.slots), draw_call(&mut rng, &setting)) });
+    }
+    // Some runs have none, so that nothing is only ever seen under them.
+    let faults = if rng.u8(..8) == 0 { 0 } else { rng.u64(1..14) };
+    for _ in 0..faults {
+        let at_us = rng.u64(SECOND..setting.active_us);
+        plan.push(Item { at_us, what: What::Fault(draw_fault(&mut rng, &setting)) });
+    }
+    plan.sort_by_key(|item| item.at_us);
+    (setting, plan)
+}
+
+fn draw_setting(seed: u64, rng: &mut fastrand::Rng) -> Setting {
+    let fsync = [Fsync::Always, Fsync::EverySecond, Fsync::EverySecond, Fsync::Never][rng.usize(..4)];
+    let has_waitaof = rng.bool();
+    let replica_lag_us = rng.bool().then(|| rng.u64(MS..2 * SECOND));
+    let mut levels = vec![Durability::Logged, Durability::Logged, Durability::Memory];
+    if fsync == Fsync::Always || (has_waitaof && fsync != Fsync::Never) {
+        levels.extend([Durability::Fsync; 2]);
+    }
+    if replica_lag_us.is_some() {
+        levels.push(Durability::Replicated);
+    }
+    let slots = [1, 2, 2, 3][rng.usize(..4)];
+    Setting {
+        seed,
+        partitions: rng.u16(1..=2),
+        slots,
+        lease_ms: [800, 2_000, 5_000][rng.usize(..3)],
+        tick_us: [1_000, 1_000, 10_000, 100][rng.usize(..4)],
+        durability: levels[rng.usize(..levels.len())],
+        policy: Policy { fsync, has_waitaof, replica_lag_us },
+        snapshot_records: [4, 15, 60, 100_000][rng.usize(..4)],
+        log_records_max: [6, 100_000, 100_000][rng.usize(..3)],
+        commit_deadline_ms: [1_000, 4_000, 30_000][rng.usize(..3)],
+        catch_up_per_second: [0, 5, 100_000][rng.usize(..3)],
+        fired_max: [2, 20, 100_000][rng.usize(..3)],
+        concurrency: [1, 2, 16][rng.usize(..3)],
+        delay_us: [100, 600, 5_000][rng.usize(..3)],
+        rates_ppm: (0..slots).map(|_| rng.u64(980_000..=1_020_000)).collect(),
+        active_us: rng.u64(6 * SECOND..25 * SECOND),
+    }
+}
+
+fn draw_when(rng: &mut fastrand::Rng) -> When {
+    match rng.u8(..10) {
+        0 => When::In(0),
+        1 => When::At(-(rng.u64(..3 * SECOND) as i64)),
+        2..5 => When::In(rng.u64(..6 * SECOND)),
+        5..8 => When::Round(rng.u64(..5 * SECOND)),
+        8 => When::At(rng.u64(..8 * SECOND) as i64),
+        _ => When::In(rng.u64(3_600 * SECOND..7_200 * SECOND)),
+    }
+}
+
+fn draw_call(rng: &mut fastrand::Rng, setting: &Setting) -> Call {
+    let key = rng.u8(..9);
+    let by = || [By::Key, By::Key, By::Handle, By::Version, By::OldVersion];
+    match rng.u8(..100) {
+        0..52 => Call::Schedule {
+            key,
+            is_inline: rng.u8(..5) == 0,
+            when: draw_when(rng),
+            on_conflict: [OnConflict::Reject, OnConflict::Replace, OnConflict::Keep][rng.usize(..3)],
+            priority: Priority(rng.u8(99..102)),
+            is_once: rng.u8(..4) == 0,
+            level: (rng.u8(..6) == 0).then(|| {
+                if setting.durability == Durability::Fsync { Durability::Fsync } else { Durability::Logged }
+            }),
+            behave: match rng.u8(..12) {
+                0..6 => Behave::Quick,
+                6..8 => Behave::Slow(rng.u64(..3 * SECOND)),
+                8 => Behave::Fail,
+                9 => Behave::Panic,
+                10 => Behave::Hang,
+                _ => Behave::Repeat(rng.u64(..2 * SECOND)),
+            },
+        },
+        52..70 => Call::Reschedule { key, when: draw_when(rng), by: by()[rng.usize(..5)] },
+        70..87 => Call::Cancel { key, by: by()[rng.usize(..5)] },
+        87..92 => Call::Lookup { key },
+        92..94 => Call::Pause,
+        94..97 => Call::Resume,
+        _ => Call::Snapshot,
+    }
+}
+
+fn draw_fault(rng: &mut fastrand::Rng, setting: &Setting) -> Fault {
+    let slot = rng.usize(..setting.slots);
+    let lease_us = setting.lease_ms * MS;
+    match rng.u8(..30) {
+        0..5 => Fault::Kill(slot, rng.u64(MS..3 * SECOND)),
+        5..7 => Fault::Shutdown(slot, rng.u64(..2 * SECOND), rng.u64(MS..2 * SECOND)),
+        7..10 => Fault::Freeze(slot, rng.u64(MS..lease_us * 2)),
+        10..13 => {
+            let us = [50_000, 1_000_000, 3_600_000_000][rng.usize(..3)];
+            Fault::Wall(slot, rng.u64(..2 * us) as i64 - us as i64)
+        }
+        13 => Fault::ServerBack(rng.u64(..5 * SECOND)),
+        14..18 => {
+            let slot = rng.bool().then_some(slot);
+            Fault::Cut(slot, rng.bool().then(|| rng.u64(..3 * SECOND)))
+        }
+        18..20 => Fault::Deaf(slot, rng.u64(10 * MS..lease_us * 2)),
+        20 => Fault::Slow(rng.u64(..300 * MS)),
+        21 => Fault::Pause(rng.u64(MS..2 * SECOND)),
+        22..24 => Fault::Crash(rng.u64(10 * MS..2 * SECOND), rng.bool()),
+        24 if setting.policy.replica_lag_us.is_some() => Fault::FailOver(rng.u64(10 * MS..2 * SECOND)),
+        24..28 => {
+            let modes = [
+                Mode::Oom,
+                Mode::Misconf,
+                Mode::NoReplicas,
+                Mode::ReadOnly,
+                Mode::Loading,
+                Mode::Busy,
+                Mode::MasterDown,
+                Mode::TryAgain,
+            ];
+            Fault::Mode(modes[rng.usize(..8)], rng.u64(10 * MS..2 * SECOND))
+        }
+        28 => Fault::ForgetScripts,
+        _ => Fault::Flush,
+    }
+}

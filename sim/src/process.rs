@@ -1,0 +1,147 @@
+//! A process as it is simulated: clocks of its own, and the one thing that the library sees of the world.
+
+use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::time::Duration;
+
+use reveille::Timestamp;
+use reveille::partition::MonoTime;
+use reveille::sim::{Boxed, Line, Now, Simulation};
+
+use crate::network::Network;
+use crate::world::World;
+
+/// What the wall shows when the world begins, in microseconds since the epoch.
+pub(crate) const WALL_BEGIN_US: i64 = 1_800_000_000_000_000;
+
+/// Where monotonic clocks begin: a start long ago, so that jobs that are overdue have an instant on them too.
+const MONO_BEGIN_US: u64 = 3_600_000_000_000_000_000;
+
+const MILLION: u64 = 1_000_000;
+
+/// One life of a process, from its start to its end.
+pub(crate) struct Process {
+    /// Which of those that share the store it is.
+    pub slot: usize,
+    /// Which life of any of them.
+    pub life: u64,
+    me: Weak<Process>,
+    world: Arc<World>,
+    network: Arc<Network>,
+    /// How its clocks run, in parts of a million: more than a million is fast.
+    rate_ppm: u64,
+    /// How much its wall is off, in microseconds. Steps change it.
+    wall_off_us: Arc<AtomicI64>,
+    is_frozen: AtomicBool,
+    is_killed: AtomicBool,
+}
+
+impl Process {
+    /// A process that has just begun.
+    pub(crate) fn new(
+        (slot, life): (usize, u64),
+        world: &Arc<World>,
+        network: &Arc<Network>,
+        rate_ppm: u64,
+        wall_off_us: &Arc<AtomicI64>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Process {
+            slot,
+            life,
+            me: Weak::clone(me),
+            world: Arc::clone(world),
+            network: Arc::clone(network),
+            rate_ppm,
+            wall_off_us: Arc::clone(wall_off_us),
+            is_frozen: AtomicBool::new(false),
+            is_killed: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether it runs nothing for now.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.is_frozen.load(Relaxed)
+    }
+
+    /// Whether it has come to its end.
+    pub(crate) fn is_killed(&self) -> bool {
+        self.is_killed.load(Relaxed)
+    }
+
+    /// Stops it where it stands.
+    pub(crate) fn freeze(&self) {
+        self.is_frozen.store(true, Relaxed);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(self: &Arc<Self>) {
+        self.is_frozen.store(false, Relaxed);
+        self.world.thaw(self);
+    }
+
+    /// Ends it where it stands.
+    pub(crate) fn kill(self: &Arc<Self>) {
+        self.is_killed.store(true, Relaxed);
+        self.world.kill(self);
+        self.network.left(self);
+    }
+
+    /// The world that it is in.
+    pub(crate) fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
+    /// Spawns a task of it.
+    pub(crate) fn spawn_task(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        self.world.spawn(Some(Arc::clone(self)), Box::pin(task));
+    }
+
+    fn elapsed_us(&self, world_us: u64) -> u64 {
+        (u128::from(world_us) * u128::from(self.rate_ppm) / u128::from(MILLION)) as u64
+    }
+
+    fn clocks(&self) -> Now {
+        let elapsed = self.elapsed_us(self.world.now_us());
+        let wall = WALL_BEGIN_US + elapsed as i64 + self.wall_off_us.load(Relaxed);
+        Now { wall: Timestamp::from_micros(wall), mono: MonoTime::from_micros(MONO_BEGIN_US + elapsed) }
+    }
+}
+
+impl std::fmt::Debug for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "process {} in life {}", self.slot, self.life)
+    }
+}
+
+impl Simulation for Process {
+    fn now(&self) -> Now {
+        self.clocks()
+    }
+
+    fn spawn(&self, task: Boxed<()>) -> u64 {
+        match self.me.upgrade() {
+            Some(me) => self.world.spawn(Some(me), task),
+            None => 0,
+        }
+    }
+
+    fn abort(&self, task: u64) {
+        self.world.abort(task);
+    }
+
+    fn sleep(&self, time: Duration) -> Boxed<()> {
+        let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).min(1 << 50);
+        // Not before the process's own clock shows it.
+        let mono_us = self.elapsed_us(self.world.now_us()) + us;
+        let world_us = u128::from(mono_us) * u128::from(MILLION) / u128::from(self.rate_ppm) + 1;
+        Box::pin(self.world.until(world_us as u64))
+    }
+
+    fn connect(&self) -> Boxed<std::io::Result<Arc<dyn Line>>> {
+        let Some(me) = self.me.upgrade() else {
+            return Box::pin(async { Err(std::io::ErrorKind::ConnectionRefused.into()) });
+        };
+        let network = Arc::clone(&self.network);
+        Box::pin(async move { network.connect(me).await })
+    }
+}

@@ -1,0 +1,253 @@
+//! What the store should hold: every record that it took, from the beginning, with nothing trimmed and no snapshot; and who
+//! may write. Replaying this is slow and simple, and has to end where a restore ends.
+//!
+//! # Checks
+//! - Whatever changes a partition comes from the holder of the last grant (promise 5).
+//! - Records come each once and in order (promise 7).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+use reveille::PartitionId;
+use reveille::partition::{Config, Queue, QueueId, ReplayError};
+use reveille::sim::{Image, Now, Reader, Record, Replay};
+
+use crate::run::Why;
+use crate::world::World;
+
+/// Who changed a partition, and with which change of the server's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Append<'a> {
+    /// The partition.
+    pub partition: u16,
+    /// The owner.
+    pub owner: &'a str,
+    /// Its epoch.
+    pub epoch: u64,
+    /// The number of the change.
+    pub group: u64,
+}
+
+/// What is told when the server has lost something: the partition, and the instant of the first change that is lost.
+pub(crate) type LossTold = Box<dyn Fn(u16, Event, Why) + Send + Sync>;
+
+/// What became of a partition in the store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Event {
+    /// What was changed at this instant or later may be lost.
+    Lost(u64),
+    /// It was written anew.
+    Rewritten,
+}
+
+/// All partitions.
+pub(crate) struct Shadow {
+    world: Arc<World>,
+    config: Config,
+    parts: Mutex<Vec<Part>>,
+    told: Mutex<Option<LossTold>>,
+    losses: AtomicU64,
+}
+
+#[derive(Default)]
+struct Part {
+    /// From the beginning, and from each time that it was written anew. The last one counts.
+    lineages: Vec<Lineage>,
+    grants: Vec<Grant>,
+}
+
+struct Grant {
+    group: u64,
+    owner: String,
+    epoch: u64,
+}
+
+#[derive(Default)]
+struct Lineage {
+    group: u64,
+    base: Image,
+    covered: u64,
+    complete: u64,
+    records: Vec<(u64, Record)>,
+}
+
+impl Lineage {
+    fn end(&self) -> u64 {
+        self.covered + self.records.len() as u64
+    }
+}
+
+impl Shadow {
+    /// Nothing, for so many partitions that are built with `config`.
+    pub(crate) fn new(world: &Arc<World>, config: Config, partitions: u16) -> Arc<Self> {
+        let part = || Part { lineages: vec![Lineage::default()], grants: Vec::new() };
+        let parts = Mutex::new((0..partitions).map(|_| part()).collect());
+        Arc::new(Shadow { world: Arc::clone(world), config, parts, told: Mutex::new(None), losses: AtomicU64::new(0) })
+    }
+
+    /// Has losses told.
+    pub(crate) fn tell(&self, told: LossTold) {
+        *self.told.lock() = Some(told);
+    }
+
+    /// A lease was given.
+    pub(crate) fn acquired(&self, partition: u16, owner: &str, epoch: u64, group: u64) {
+        let mut parts = self.parts.lock();
+        let Some(part) = parts.get_mut(usize::from(partition)) else { return };
+        if let Some(last) = part.grants.last().filter(|last| last.epoch >= epoch) {
+            let detail = format!("partition {partition}: epoch {epoch} after epoch {}", last.epoch);
+            self.world.broken("5 stale writer", detail);
+        }
+        part.grants.push(Grant { group, owner: owner.to_owned(), epoch });
+    }
+
+    /// A batch was added to the log.
+    pub(crate) fn appended(&self, by: &Append<'_>, bytes: &[u8]) {
+        self.wrote(by);
+        let (first, records) = match Reader::default().batch(bytes) {
+            Ok(read) => read,
+            Err(error) => return self.world.broken("codec", format!("a batch cannot be read: {error}")),
+        };
+        let mut parts = self.parts.lock();
+        let Some(lineage) = parts.get_mut(usize::from(by.partition)).and_then(|part| part.lineages.last_mut())
+        else {
+            return;
+        };
+        if first != lineage.end() {
+            let (partition, end) = (by.partition, lineage.end());
+            let detail = format!("partition {partition}: record {first} was taken where {end} comes next");
+            self.world.broken("7 each record once", detail);
+        }
+        lineage.records.extend(records.into_iter().map(|record| (by.group, record)));
+    }
+
+    /// Something was changed: was it by the owner?
+    pub(crate) fn wrote(&self, by: &Append<'_>) {
+        let parts = self.parts.lock();
+        let Some(part) = parts.get(usize::from(by.partition)) else { return };
+        let last = part.grants.last();
+        if !last.is_some_and(|last| last.owner == by.owner && last.epoch == by.epoch) {
+            let detail = format!(
+                "partition {} was changed under epoch {}, the last one given is {:?}",
+                by.partition,
+                by.epoch,
+                last.map(|last| last.epoch)
+            );
+            self.world.broken("5 stale writer", detail);
+        }
+    }
+
+    /// A partition was written anew: from `covered` to `complete` the image is fuzzy.
+    pub(crate) fn rewritten(
+        &self,
+        by: &Append<'_>,
+        (covered, complete, next_sequence): (u64, u64, u64),
+        chunks: &[Arc<[u8]>],
+    ) {
+        self.wrote(by);
+        let mut base = Image { next_sequence, ..Image::default() };
+        let mut reader = Reader::default();
+        for chunk in chunks {
+            if let Err(error) = reader.chunk(chunk, &mut base) {
+                self.world.broken("codec", format!("a chunk cannot be read: {error}"));
+            }
+        }
+        base.next_sequence = base.next_sequence.max(next_sequence);
+        {
+            let mut parts = self.parts.lock();
+            let Some(part) = parts.get_mut(usize::from(by.partition)) else { return };
+            part.lineages.push(Lineage { group: by.group, base, covered, complete, records: Vec::new() });
+        }
+        self.told(by.partition, Event::Rewritten, Why::Crash);
+    }
+
+    /// The server has lost every change after number `keeps`, the first of which was made at `first_us`.
+    pub(crate) fn lost(&self, keeps: u64, first_us: u64, why: Why) {
+        self.losses.fetch_add(1, Relaxed);
+        let mut losers = Vec::new();
+        for (partition, part) in (0u16..).zip(self.parts.lock().iter_mut()) {
+            let before = (part.lineages.len(), part.lineages.last().map_or(0, |lineage| lineage.records.len()));
+            part.lineages.retain(|lineage| lineage.group <= keeps);
+            part.grants.retain(|grant| grant.group <= keeps);
+            if keeps == 0 {
+                part.lineages = vec![Lineage::default()];
+            }
+            if let Some(lineage) = part.lineages.last_mut() {
+                lineage.records.retain(|(group, _)| *group <= keeps);
+            }
+            let after = (part.lineages.len(), part.lineages.last().map_or(0, |lineage| lineage.records.len()));
+            if before != after || keeps == 0 {
+                losers.push(partition);
+            }
+        }
+        losers.into_iter().for_each(|partition| self.told(partition, Event::Lost(first_us), why));
+    }
+
+    fn told(&self, partition: u16, event: Event, why: Why) {
+        if let Some(told) = &*self.told.lock() {
+            told(partition, event, why);
+        }
+    }
+
+    /// How often the server has lost something.
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses.load(Relaxed)
+    }
+
+    /// The owner of a partition, as the store has it, and the sequence after the last record.
+    pub(crate) fn head(&self, partition: u16) -> (String, u64) {
+        let parts = self.parts.lock();
+        let part = &parts[usize::from(partition)];
+        let owner = part.grants.last().map_or_else(String::new, |grant| grant.owner.clone());
+        (owner, part.lineages.last().map_or(0, Lineage::end))
+    }
+
+    /// The partition, replayed from the beginning, up to the end or to record `until`.
+    ///
+    /// # Errors
+    /// When the records do not follow each other.
+    pub(crate) fn replay(&self, partition: u16, now: Now) -> Result<Replay, ReplayError> {
+        let parts = self.parts.lock();
+        let mut replay = Replay::new(PartitionId(partition), self.config.clone(), now);
+        let Some(lineage) = parts[usize::from(partition)].lineages.last() else { return Ok(replay) };
+        let mut queues = Queues::default();
+        let mut base = lineage.base.clone();
+        base.jobs.iter_mut().for_each(|job| queues.number(&mut job.queue));
+        replay.load(base, now)?;
+        for (sequence, (_, record)) in (lineage.covered..).zip(&lineage.records) {
+            let mut record = record.clone();
+            if let Record::Scheduled(job) = &mut record {
+                queues.number(&mut job.queue);
+            }
+            if sequence < lineage.complete {
+                replay.apply_fuzzy(record, now)?;
+            } else {
+                replay.apply(record, now)?;
+            }
+        }
+        Ok(replay)
+    }
+}
+
+/// Numbers for queues, by name: those that were written hold for nobody else.
+#[derive(Default)]
+struct Queues(Vec<String>);
+
+impl Queues {
+    fn number(&mut self, queue: &mut Queue) {
+        let name = queue.name.as_str();
+        let at = self.0.iter().position(|known| known == name).unwrap_or_else(|| {
+            self.0.push(name.to_owned());
+            self.0.len() - 1
+        });
+        queue.id = QueueId(at as u16);
+    }
+}
+
+/// The same image with what holds for one process only left out, so that two can be compared.
+pub(crate) fn comparable(mut image: Image) -> Image {
+    image.jobs.iter_mut().for_each(|job| job.queue.id = QueueId(0));
+    image.jobs.sort_unstable_by_key(|job| job.id);
+    image
+}

@@ -1,0 +1,345 @@
+//! The world: virtual time, tasks, and processes that are killed and frozen. One seed decides which task runs next.
+//!
+//! # Rules
+//! - One thread. A task runs from one await to the next; which of those that can run goes next is drawn, from a set in
+//!   order of their numbers. So the order in which wake-ups came to be does not matter, and nothing but the seed does.
+//! - Time passes while nothing can run, by jumps to the next timer; and a little, drawn, with every step that is run.
+//! - A frozen process runs nothing while its clocks go on. A killed one never runs again; what it has sent is on its way.
+//! - What does not belong to a process (network, server, plan) is the environment's, and is never frozen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use parking_lot::Mutex;
+use reveille::sim::{Boxed, Simulation, within};
+
+use crate::process::Process;
+use crate::trace::Trace;
+
+/// When a simulated world begins, in microseconds: some hours in, so that nothing is below zero.
+const BEGIN_US: u64 = 10_000_000_000;
+
+/// A step may take so long, in microseconds; one in [`SLOW_ONE_IN`] takes up to [`SLOW_US`].
+const STEP_US: u64 = 3;
+const SLOW_ONE_IN: u32 = 400;
+const SLOW_US: u64 = 3_000;
+
+/// What is to stop a world that never comes to rest.
+const STEPS_MAX: u64 = 3_000_000;
+
+/// A promise that was broken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// Which, in a word or two: the same for the same cause.
+    pub promise: &'static str,
+    /// What was seen.
+    pub detail: String,
+}
+
+/// The world of one run.
+pub(crate) struct World {
+    core: Mutex<Core>,
+    /// What happened.
+    pub trace: Trace,
+    violation: Mutex<Option<Violation>>,
+}
+
+struct Core {
+    now_us: u64,
+    rng: fastrand::Rng,
+    tasks: BTreeMap<u64, Task>,
+    /// Numbers of tasks that can run and may.
+    ready: BTreeSet<u64>,
+    /// Of those that can run and may not.
+    frozen: BTreeSet<u64>,
+    timers: BTreeMap<(u64, u64), Waker>,
+    next_id: u64,
+}
+
+struct Task {
+    process: Option<Arc<Process>>,
+    /// Taken while it runs.
+    future: Option<Boxed<()>>,
+}
+
+struct TaskWaker {
+    world: std::sync::Weak<World>,
+    id: u64,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        if let Some(world) = self.world.upgrade() {
+            world.core.lock().wake(self.id);
+        }
+    }
+}
+
+impl Core {
+    fn wake(&mut self, id: u64) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        let is_frozen = task.process.as_ref().is_some_and(|process| process.is_frozen());
+        if is_frozen { self.frozen.insert(id) } else { self.ready.insert(id) };
+    }
+
+    fn fresh(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}
+
+impl World {
+    /// A world in which nothing has happened yet.
+    pub(crate) fn new(seed: u64, trace: Trace) -> Arc<Self> {
+        Arc::new(World {
+            core: Mutex::new(Core {
+                now_us: BEGIN_US,
+                rng: fastrand::Rng::with_seed(seed ^ 0x005e_ed0f_5c4e_d01e),
+                tasks: BTreeMap::new(),
+                ready: BTreeSet::new(),
+                frozen: BTreeSet::new(),
+                timers: BTreeMap::new(),
+                next_id: 0,
+            }),
+            trace,
+            violation: Mutex::new(None),
+        })
+    }
+
+    /// The time, in microseconds.
+    pub(crate) fn now_us(&self) -> u64 {
+        self.core.lock().now_us
+    }
+
+    /// Writes a line of the trace.
+    pub(crate) fn note(&self, line: impl FnOnce() -> String) {
+        self.trace.note(self.now_us() - BEGIN_US, line);
+    }
+
+    /// A promise is broken: the run ends here. The first one counts.
+    pub(crate) fn broken(&self, promise: &'static str, detail: String) {
+        let mut violation = self.violation.lock();
+        if violation.is_none() {
+            self.trace.note(self.now_us() - BEGIN_US, || format!("BROKEN {promise}: {detail}"));
+            *violation = Some(Violation { promise, detail });
+        }
+    }
+
+    /// The promise that was broken.
+    pub(crate) fn violation(&self) -> Option<Violation> {
+        self.violation.lock().clone()
+    }
+
+    /// Spawns a task of a process, or of the environment. Returns its number.
+    pub(crate) fn spawn(&self, process: Option<Arc<Process>>, future: Boxed<()>) -> u64 {
+        if process.as_ref().is_some_and(|process| process.is_killed()) {
+            return 0;
+        }
+        let mut core = self.core.lock();
+        let id = core.fresh();
+        core.tasks.insert(id, Task { process, future: Some(future) });
+        core.wake(id);
+        id
+    }
+
+    /// Spawns a task of the environment.
+    pub(crate) fn spawn_env(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.spawn(None, Box::pin(future));
+    }
+
+    /// Drops a task.
+    pub(crate) fn abort(&self, id: u64) {
+        let task = {
+            let mut core = self.core.lock();
+            core.ready.remove(&id);
+            core.frozen.remove(&id);
+            core.tasks.remove(&id)
+        };
+        // Not under the lock: it may wake and spawn.
+        drop(task);
+    }
+
+    /// Drops all tasks of a process, which has been marked as killed.
+    pub(crate) fn kill(&self, process: &Arc<Process>) {
+        let is_its = |task: &Task| task.process.as_ref().is_some_and(|its| Arc::ptr_eq(its, process));
+        let ids: Vec<u64> = {
+            let core = self.core.lock();
+            core.tasks.iter().filter(|(_, task)| is_its(task)).map(|(&id, _)| id).collect()
+        };
+        let simulation: Arc<dyn Simulation> = Arc::clone(process) as _;
+        within(&simulation, || ids.into_iter().for_each(|id| self.abort(id)));
+    }
+
+    /// Lets a process go on that was frozen.
+    pub(crate) fn thaw(&self, process: &Arc<Process>) {
+        let mut core = self.core.lock();
+        let Core { tasks, frozen, ready, .. } = &mut *core;
+        let is_its = |id: &u64| {
+            let owner = tasks.get(id).and_then(|task| task.process.as_ref());
+            owner.is_some_and(|its| Arc::ptr_eq(its, process))
+        };
+        let its: Vec<u64> = frozen.iter().copied().filter(|id| is_its(id)).collect();
+        for id in its {
+            frozen.remove(&id);
+            ready.insert(id);
+        }
+    }
+
+    /// Resolves at an instant of the world.
+    pub(crate) fn until(self: &Arc<Self>, at_us: u64) -> Until {
+        Until { world: Arc::clone(self), at_us, timer: None }
+    }
+
+    /// Resolves after so long.
+    pub(crate) fn after(self: &Arc<Self>, us: u64) -> Until {
+        self.until(self.now_us().saturating_add(us))
+    }
+
+    /// Runs until `is_over`, a promise is broken, or nothing is left to happen. `at_rest` is called whenever nothing can
+    /// run before time passes.
+    pub(crate) fn run(self: &Arc<Self>, is_over: impl Fn() -> bool, mut at_rest: impl FnMut()) {
+        let mut steps = 0;
+        while !is_over() && self.violation.lock().is_none() {
+            if let Some((id, task)) = self.next() {
+                steps += 1;
+                if steps > STEPS_MAX {
+                    self.broken("liveness", format!("it is never at rest: {steps} steps"));
+                }
+                self.step(id, task);
+                continue;
+            }
+            if self.fire_timers() {
+                continue;
+            }
+            at_rest();
+            let mut core = self.core.lock();
+            let Some((&(at_us, _), _)) = core.timers.first_key_value() else {
+                drop(core);
+                self.broken("liveness", "nothing is left that could ever happen".to_owned());
+                return;
+            };
+            core.now_us = core.now_us.max(at_us);
+        }
+    }
+
+    /// Drops all that is under way. Futures hold the world that holds them.
+    pub(crate) fn end(&self) {
+        loop {
+            let Some((_, task)) = self.core.lock().tasks.pop_first() else { return };
+            let process = task.process.clone();
+            match process {
+                Some(process) => within(&(process as Arc<dyn Simulation>), || drop(task)),
+                None => drop(task),
+            }
+        }
+    }
+
+    /// Draws one of the tasks that can run.
+    fn next(&self) -> Option<(u64, Task)> {
+        let mut core = self.core.lock();
+        let count = core.ready.len();
+        if count == 0 {
+            return None;
+        }
+        let nth = if count == 1 { 0 } else { core.rng.usize(..count) };
+        let id = *core.ready.iter().nth(nth)?;
+        core.ready.remove(&id);
+        let took = if core.rng.u32(..SLOW_ONE_IN) == 0 { SLOW_US } else { STEP_US };
+        core.now_us += core.rng.u64(..=took);
+        let task = core.tasks.get_mut(&id)?;
+        let taken = Task { process: task.process.clone(), future: task.future.take() };
+        Some((id, taken))
+    }
+
+    fn step(self: &Arc<Self>, id: u64, task: Task) {
+        let Some(mut future) = task.future else { return };
+        let waker = Waker::from(Arc::new(TaskWaker { world: Arc::downgrade(self), id }));
+        let mut context = Context::from_waker(&waker);
+        let mut poll = || catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context)));
+        let polled = match &task.process {
+            Some(process) => within(&(Arc::clone(process) as Arc<dyn Simulation>), poll),
+            None => poll(),
+        };
+        let left = self.put_back(id, future, matches!(polled, Ok(Poll::Pending)));
+        match &task.process {
+            Some(process) => within(&(Arc::clone(process) as Arc<dyn Simulation>), || drop(left)),
+            None => drop(left),
+        }
+        self.judge(polled);
+    }
+
+    /// Keeps a task that goes on; returns its future if it has ended, or was aborted while it ran.
+    fn put_back(&self, id: u64, future: Boxed<()>, goes_on: bool) -> Option<Boxed<()>> {
+        let mut core = self.core.lock();
+        match core.tasks.get_mut(&id) {
+            Some(task) if goes_on => {
+                task.future = Some(future);
+                return None;
+            }
+            _ => {}
+        }
+        core.tasks.remove(&id);
+        core.ready.remove(&id);
+        core.frozen.remove(&id);
+        Some(future)
+    }
+
+    fn judge(&self, polled: std::thread::Result<Poll<()>>) {
+        if let Err(panic) = polled {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+            self.broken("no panic", text.to_owned());
+        }
+    }
+
+    /// Wakes whoever waits for an instant that has come.
+    fn fire_timers(&self) -> bool {
+        let due: Vec<Waker> = {
+            let mut core = self.core.lock();
+            let now_us = core.now_us;
+            let later = core.timers.split_off(&(now_us + 1, 0));
+            std::mem::replace(&mut core.timers, later).into_values().collect()
+        };
+        let any = !due.is_empty();
+        due.into_iter().for_each(Waker::wake);
+        any
+    }
+}
+
+/// A wait for an instant of the world.
+pub(crate) struct Until {
+    world: Arc<World>,
+    at_us: u64,
+    timer: Option<(u64, u64)>,
+}
+
+impl Future for Until {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let world = Arc::clone(&self.world);
+        let mut core = world.core.lock();
+        if core.now_us >= self.at_us {
+            return Poll::Ready(());
+        }
+        let timer = match self.timer {
+            Some(timer) => timer,
+            None => (self.at_us, core.fresh()),
+        };
+        self.timer = Some(timer);
+        core.timers.insert(timer, context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Until {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer {
+            self.world.core.lock().timers.remove(&timer);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The runtime that tasks run on, and the time by which they wait: tokio's. With the feature `sim` it may be a simulator's
+//! instead, which decides what runs next and how time passes, so that a run can be repeated exactly.
+//!
+//! # Rules
+//! - Library code spawns and waits through this module, and never by `tokio::spawn` or `tokio::time`.
+//! - Which task runs next may matter to nobody: a simulator takes any that can run.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+#[cfg(feature = "sim")]
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+#[cfg(feature = "sim")]
+use crate::sim::{Simulation, current};
+
+/// A task's future, or a wait.
+pub(crate) type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where tasks run.
+#[derive(Clone, Debug)]
+pub(crate) enum Runtime {
+    Tokio(tokio::runtime::Handle),
+    #[cfg(feature = "sim")]
+    Simulated(Arc<dyn Simulation>),
+}
+
+/// A wait has taken longer than it might.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Elapsed;
+
+impl Runtime {
+    /// The one that the caller runs on.
+    pub(crate) fn current() -> Option<Self> {
+        #[cfg(feature = "sim")]
+        if let Some(simulation) = current() {
+            return Some(Runtime::Simulated(simulation));
+        }
+        tokio::runtime::Handle::try_current().ok().map(Runtime::Tokio)
+    }
+
+    /// How many threads run its tasks.
+    pub(crate) fn threads(&self) -> usize {
+        match self {
+            Runtime::Tokio(handle) => handle.metrics().num_workers(),
+            #[cfg(feature = "sim")]
+            Runtime::Simulated(_) => 2,
+        }
+    }
+
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        match self {
+            Runtime::Tokio(handle) => drop(handle.spawn(task)),
+            #[cfg(feature = "sim")]
+            Runtime::Simulated(simulation) => {
+                simulation.spawn(Box::pin(task));
+            }
+        }
+    }
+
+    /// Spawns a task that ends when what this returns is dropped.
+    pub(crate) fn spawn_scoped<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Scoped<T> {
+        match self {
+            Runtime::Tokio(handle) => Scoped(Task::Tokio(handle.spawn(task))),
+            #[cfg(feature = "sim")]
+            Runtime::Simulated(simulation) => {
+                let (done, result) = tokio::sync::oneshot::channel();
+                let task = Box::pin(async move {
+                    let _ = done.send(task.await);
+                });
+                let id = simulation.spawn(task);
+                Scoped(Task::Simulated { simulation: Arc::clone(simulation), id, result })
+            }
+        }
+    }
+
+    /// Runs what takes a while where it holds up nobody. `None` if it panicked, or the runtime ended.
+    pub(crate) async fn run_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        match self {
+            Runtime::Tokio(handle) => handle.spawn_blocking(work).await.ok(),
+            #[cfg(feature = "sim")]
+            Runtime::Simulated(_) => Some(work()),
+        }
+    }
+}
+
+/// Spawns a task on the runtime that the caller runs on; nothing happens if there is none.
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    if let Some(runtime) = Runtime::current() {
+        runtime.spawn(task);
+    }
+}
+
+pub(crate) async fn sleep(time: Duration) {
+    #[cfg(feature = "sim")]
+    if let Some(simulation) = current() {
+        return simulation.sleep(time).await;
+    }
+    tokio::time::sleep(time).await;
+}
+
+/// Waits for `future`, but for no longer than `time`.
+pub(crate) async fn timeout<F: Future>(time: Duration, future: F) -> Result<F::Output, Elapsed> {
+    #[cfg(feature = "sim")]
+    if let Some(simulation) = current() {
+        return tokio::select! {
+            biased;
+            output = future => Ok(output),
+            () = simulation.sleep(time) => Err(Elapsed),
+        };
+    }
+    tokio::time::timeout(time, future).await.map_err(|_| Elapsed)
+}
+
+/// A task that ends when this is dropped. Resolves with what the task gave; `None` if it panicked, or its runtime ended.
+#[derive(Debug)]
+pub(crate) struct Scoped<T>(Task<T>);
+
+#[derive(Debug)]
+enum Task<T> {
+    Tokio(JoinHandle<T>),
+    #[cfg(feature = "sim")]
+    Simulated { simulation: Arc<dyn Simulation>, id: u64, result: tokio::sync::oneshot::Receiver<T> },
+}
+
+impl<T> Future for Scoped<T> {
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        match &mut self.0 {
+            Task::Tokio(task) => Pin::new(task).poll(context).map(Result::ok),
+            #[cfg(feature = "sim")]
+            Task::Simulated { result, .. } => Pin::new(result).poll(context).map(Result::ok),
+        }
+    }
+}
+
+impl<T> Drop for Scoped<T> {
+    fn drop(&mut self) {
+        match &self.0 {
+            Task::Tokio(task) => task.abort(),
+            #[cfg(feature = "sim")]
+            Task::Simulated { simulation, id, .. } => simulation.abort(*id),
+        }
+    }
+}
+
+/// Tasks under way. They end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Tasks<T>(Vec<Scoped<T>>);
+
+impl<T: Send + 'static> Tasks<T> {
+    pub(crate) fn new() -> Self {
+        Tasks(Vec::new())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn spawn_on(&mut self, runtime: &Runtime, task: impl Future<Output = T> + Send + 'static) {
+        self.0.push(runtime.spawn_scoped(task));
+    }
+
+    /// The result of one that has ended; `None` when there is none left. `Some(None)`: it panicked, or its runtime ended.
+    pub(crate) async fn join_next(&mut self) -> Option<Option<T>> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let (at, result) = std::future::poll_fn(|context| {
+            for (at, task) in self.0.iter_mut().enumerate() {
+                if let Poll::Ready(result) = Pin::new(task).poll(context) {
+                    return Poll::Ready((at, result));
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        self.0.swap_remove(at);
+        Some(result)
+    }
+}

@@ -1,0 +1,63 @@
+//! What goes over a connection: commands out, answers in.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, Value};
+
+/// One connection's two directions. Clones share it.
+#[derive(Clone)]
+pub(super) enum Wire {
+    Redis(MultiplexedConnection),
+    #[cfg(feature = "sim")]
+    Simulated(std::sync::Arc<dyn crate::sim::Line>, Duration),
+}
+
+impl Wire {
+    pub(super) async fn connect(
+        client: &Client,
+        options: &AsyncConnectionConfig,
+        response_timeout: Duration,
+    ) -> Result<Self, RedisError> {
+        #[cfg(feature = "sim")]
+        if let Some(simulation) = crate::sim::current() {
+            return Ok(Wire::Simulated(simulation.connect().await?, response_timeout));
+        }
+        let _ = response_timeout;
+        client.get_multiplexed_async_connection_with_config(options).await.map(Wire::Redis)
+    }
+
+    /// Sends a command. An error that the server tells is still in the answer.
+    pub(super) async fn send(&self, command: &Cmd) -> Result<Value, RedisError> {
+        match self {
+            Wire::Redis(mux) => mux.clone().send_packed_command(command).await,
+            #[cfg(feature = "sim")]
+            Wire::Simulated(line, patience) => {
+                let mut answers = simulated(line, command.get_packed_command(), 1, *patience).await?;
+                Ok(answers.pop().unwrap_or(Value::Nil))
+            }
+        }
+    }
+
+    /// Sends commands one behind the other. Errors that the server tells are still in the answers.
+    pub(super) async fn send_all(&self, commands: &Pipeline) -> Result<Vec<Value>, RedisError> {
+        match self {
+            Wire::Redis(mux) => mux.clone().send_packed_commands(commands, 0, commands.len()).await,
+            #[cfg(feature = "sim")]
+            Wire::Simulated(line, patience) => {
+                simulated(line, commands.get_packed_pipeline(), commands.len(), *patience).await
+            }
+        }
+    }
+}
+
+#[cfg(feature = "sim")]
+async fn simulated(
+    line: &std::sync::Arc<dyn crate::sim::Line>,
+    packed: Vec<u8>,
+    count: usize,
+    patience: Duration,
+) -> Result<Vec<Value>, RedisError> {
+    let answers = crate::rt::timeout(patience, line.send(packed, count)).await;
+    answers.unwrap_or_else(|_elapsed| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+}
