@@ -17,7 +17,7 @@ use crate::ledger::{Ledger, nonce};
 use crate::network::Network;
 use crate::plan::{Behave, Call, Setting, When};
 use crate::process::Process;
-use crate::shadow::{Shadow, comparable};
+use crate::shadow::{Shadow, comparable, difference};
 use crate::world::World;
 
 /// A driver looks at its clocks this often, and a bit.
@@ -241,7 +241,8 @@ impl App {
             };
             let live = its.masked(comparable(state.image));
             if replayed != live {
-                let detail = format!("life {life}, partition {partition}: replayed {replayed:?}, live {live:?}");
+                let differs = difference(&replayed, &live);
+                let detail = format!("life {life}, partition {partition}: {differs}");
                 self.world.broken("7 replay = live", detail);
             }
         }
@@ -308,15 +309,15 @@ impl App {
             let state = state(engine, PartitionId(partition));
             let (head, end) = self.shadow.head(partition);
             owner = head;
+            if let Ok(replay) = self.shadow.replay(partition, now) {
+                let running = replay.image().jobs.into_iter().filter(|job| job.running_since.is_some());
+                cut_short.extend(running.map(|job| job.id));
+            }
             if end != state.durable || losses != self.shadow.losses() {
                 continue;
             }
             let expected = match self.shadow.replay(partition, now) {
-                Ok(replay) => {
-                    let running = replay.image().jobs.into_iter().filter(|job| job.running_since.is_some());
-                    cut_short.extend(running.map(|job| job.id));
-                    replay.finish(false, &Default::default(), now).partition.image()
-                }
+                Ok(replay) => replay.finish(false, &Default::default(), now).partition.image(),
                 Err(error) => return self.world.broken("7 replay = live", format!("life {life}: {error}")),
             };
             let (expected, found) = (comparable(expected), comparable(state.image));
@@ -326,13 +327,13 @@ impl App {
                 ids
             };
             if expected.jobs != found.jobs || fired(&expected) != fired(&found) {
-                let detail =
-                    format!("life {life}, partition {partition}: the store has {expected:?}, restored was {found:?}");
+                let differs = difference(&expected, &found);
+                let detail = format!("life {life}, partition {partition} as restored: {differs}");
                 self.world.broken("7 replay = live", detail);
             }
         }
         let is_told_exactly = true;
-        self.ledger.restored(life, now, is_told_exactly, &self.images(engine));
+        self.ledger.restored(life, &owner, now, is_told_exactly, &self.images(engine));
         let its = &mut self.slots.lock()[process.slot];
         its.owner = owner;
         its.cut_short = cut_short;

@@ -58,7 +58,11 @@ pub fn run(setting: &Setting, plan: &[Item], keeps_trace: bool) -> Outcome {
     shadow.tell(Box::new(move |partition, event, why| {
         let spares = |level: Durability| match (why, level) {
             (Why::Crash, Durability::Fsync) => true,
-            (Why::Crash, Durability::Replicated) => policy.has_waitaof || policy.fsync == Fsync::Always,
+            (Why::Crash, Durability::Replicated) => match policy.fsync {
+                Fsync::Always => true,
+                Fsync::EverySecond => policy.has_waitaof,
+                Fsync::Never => false,
+            },
             (Why::FailOver, Durability::Replicated) => true,
             _ => false,
         };

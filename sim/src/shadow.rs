@@ -30,15 +30,15 @@ pub(crate) struct Append<'a> {
 }
 
 /// What is told when the server has lost something: the partition, and the instant of the first change that is lost.
-pub(crate) type LossTold = Box<dyn Fn(u16, Event, Why) + Send + Sync>;
+pub(crate) type LossTold = Box<dyn Fn(u16, &Event, Why) + Send + Sync>;
 
 /// What became of a partition in the store.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Event {
     /// What was changed at this instant or later may be lost.
     Lost(u64),
-    /// It was written anew.
-    Rewritten,
+    /// It was written anew, by this owner.
+    Rewritten(String),
 }
 
 /// All partitions.
@@ -159,7 +159,7 @@ impl Shadow {
             let Some(part) = parts.get_mut(usize::from(by.partition)) else { return };
             part.lineages.push(Lineage { group: by.group, base, covered, complete, records: Vec::new() });
         }
-        self.told(by.partition, Event::Rewritten, Why::Crash);
+        self.told(by.partition, &Event::Rewritten(by.owner.to_owned()), Why::Crash);
     }
 
     /// The server has lost every change after number `keeps`, the first of which was made at `first_us`.
@@ -181,10 +181,10 @@ impl Shadow {
                 losers.push(partition);
             }
         }
-        losers.into_iter().for_each(|partition| self.told(partition, Event::Lost(first_us), why));
+        losers.into_iter().for_each(|partition| self.told(partition, &Event::Lost(first_us), why));
     }
 
-    fn told(&self, partition: u16, event: Event, why: Why) {
+    fn told(&self, partition: u16, event: &Event, why: Why) {
         if let Some(told) = &*self.told.lock() {
             told(partition, event, why);
         }
@@ -250,4 +250,25 @@ pub(crate) fn comparable(mut image: Image) -> Image {
     image.jobs.iter_mut().for_each(|job| job.queue.id = QueueId(0));
     image.jobs.sort_unstable_by_key(|job| job.id);
     image
+}
+
+/// Where two images differ: the first thing that is in one and not in the other.
+pub(crate) fn difference(replayed: &Image, live: &Image) -> String {
+    let mut told = Vec::new();
+    for job in replayed.jobs.iter().filter(|job| !live.jobs.contains(job)) {
+        told.push(format!("written {job:?}"));
+    }
+    for job in live.jobs.iter().filter(|job| !replayed.jobs.contains(job)) {
+        told.push(format!("live {job:?}"));
+    }
+    for fired in replayed.fired.iter().filter(|fired| !live.fired.contains(fired)) {
+        told.push(format!("written {fired:?}"));
+    }
+    for fired in live.fired.iter().filter(|fired| !replayed.fired.contains(fired)) {
+        told.push(format!("live {fired:?}"));
+    }
+    if replayed.next_sequence != live.next_sequence {
+        told.push(format!("next sequence written {} live {}", replayed.next_sequence, live.next_sequence));
+    }
+    told.join("; ")
 }

@@ -147,6 +147,11 @@ impl Ownership {
         }
     }
 
+    /// Whether the lease of a partition is proved now.
+    pub(super) fn is_proved(&self, at: usize) -> bool {
+        self.clock.now().mono.as_micros() < self.leases[at].proved_until_us.load(SeqCst)
+    }
+
     /// Until when the lease of a partition is proved; `None` if it needs no proof.
     pub(super) fn proved_until(&self, at: usize) -> Option<MonoTime> {
         let until = self.leases[at].proved_until_us.load(SeqCst);

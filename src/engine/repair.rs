@@ -15,6 +15,7 @@ use super::health::Speaker;
 use super::ownership::Ownership;
 use super::shared::Shared;
 use super::snapshots;
+use crate::partition::MonoTime;
 use crate::rt;
 use crate::store::{Durability, SnapshotBegin, StoreError, StoreErrorClass};
 
@@ -29,6 +30,8 @@ pub(super) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
         "the store has lost records of partition {at} that it had acknowledged, up to {durable}; \
          writing the whole partition again from memory"
     ));
+    wait_for_the_living(ownership, at).await;
+    let mut held_until = None;
     loop {
         let Err(error) = write_all(shared, ownership, at).await else {
             ownership.health.recovers(Speaker::Committer(at));
@@ -47,6 +50,12 @@ pub(super) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
                 progress.end(CallError::NotDurable(error));
                 break;
             }
+            StoreErrorClass::Held if is_renewed(&mut held_until, &error, ownership.clock.now().mono) => {
+                let lost = StoreError::fenced(format!("another engine has taken over meanwhile: {error}"));
+                ownership.lose(&lost);
+                progress.end(CallError::NotOwner(lost));
+                break;
+            }
             _ => {
                 ownership.health.fails(Speaker::Committer(at), &error);
                 rt::sleep(error.again_after.unwrap_or(PAUSE).min(Duration::from_secs(1))).await;
@@ -54,6 +63,28 @@ pub(super) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
         }
     }
     ownership.is_in_step(at);
+}
+
+/// An owner whose lease has run out may have been followed by another, and what the store has lost may be the word of
+/// that one. Whoever owns the partition now claims it again within a term, so it gets the first turn.
+async fn wait_for_the_living(ownership: &Ownership, at: usize) {
+    if ownership.is_single_owner || !ownership.has_lease || ownership.is_proved(at) {
+        return;
+    }
+    tracing::warn!(
+        partition = at,
+        "the lease had run out when the store lost its records: waiting for a term, lest there is another owner"
+    );
+    rt::sleep(ownership.claim.term).await;
+}
+
+/// Whether the lease that stands in the way is not what the store remembers of an owner that is dead: it should have ended
+/// by now, and has been proved again.
+fn is_renewed(held_until: &mut Option<MonoTime>, error: &StoreError, now: MonoTime) -> bool {
+    let left_us = error.again_after.map_or(0, |left| u64::try_from(left.as_micros()).unwrap_or(u64::MAX));
+    // A quarter more, for clocks that run apart.
+    let until = *held_until.get_or_insert(now.saturating_add_micros(left_us.saturating_add(left_us / 4)));
+    now > until
 }
 
 async fn write_all(shared: &Arc<Shared>, ownership: &Ownership, at: usize) -> Result<(), StoreError> {

@@ -10,19 +10,23 @@ pub(crate) struct Fact {
     pub life: u64,
     level: Durability,
     acknowledged_us: Option<u64>,
-    is_endangered: bool,
+    endangered_us: Option<u64>,
     is_excused: bool,
 }
 
 impl Fact {
     /// Something that was done, and not acknowledged yet.
     pub(crate) fn new(life: u64, level: Durability) -> Self {
-        Fact { life, level, acknowledged_us: None, is_endangered: false, is_excused: false }
+        Fact { life, level, acknowledged_us: None, endangered_us: None, is_excused: false }
     }
 
     /// It was acknowledged at this level. What is only in memory binds nobody else.
     pub(crate) fn acknowledge(&mut self, now_us: u64, level: Durability) {
+        /// No answer is on its way for so long.
+        const ON_ITS_WAY_US: u64 = 1_000_000;
         if level >= Durability::Logged {
+            // What the server lost before it answered, and answered all the same, was answered before.
+            self.endangered_us = self.endangered_us.filter(|lost_us| now_us < lost_us + ON_ITS_WAY_US);
             self.level = level;
             self.acknowledged_us.get_or_insert(now_us);
         }
@@ -34,22 +38,26 @@ impl Fact {
     }
 
     /// The server has lost what was changed since then, but for what is as safe as `spares` says.
-    pub(crate) fn endanger(&mut self, since_us: u64, spares: &dyn Fn(Durability) -> bool) {
-        if self.acknowledged_us.is_some_and(|at_us| at_us >= since_us) && !spares(self.level) {
-            self.is_endangered = true;
+    pub(crate) fn endanger(&mut self, since_us: u64, now_us: u64, spares: &dyn Fn(Durability) -> bool) {
+        if self.acknowledged_us.is_none_or(|at_us| at_us >= since_us) && !spares(self.level) {
+            self.endangered_us = Some(now_us);
         }
     }
 
-    /// The engine that has it in memory has written it again.
-    pub(crate) fn secure(&mut self, now_us: u64) {
-        if std::mem::take(&mut self.is_endangered) {
+    /// A life that began at `begun_us` has written everything anew. It knows what it did itself, and what bound when it
+    /// began; anything else is lost with what the server has lost.
+    pub(crate) fn rewritten(&mut self, life: u64, begun_us: u64, now_us: u64) {
+        let Some(at_us) = self.acknowledged_us else { return };
+        if self.life != life && at_us > begun_us {
+            self.is_excused = true;
+        } else if self.endangered_us.take().is_some() {
             self.acknowledged_us = Some(now_us);
         }
     }
 
     /// Another engine begins without it.
     pub(crate) fn excuse_if_endangered(&mut self) {
-        self.is_excused |= self.is_endangered;
+        self.is_excused |= self.endangered_us.is_some();
     }
 }
 

@@ -38,6 +38,10 @@ pub(crate) struct Life {
     pub steps: u64,
     /// Whether its answers are asked for.
     pub is_over: bool,
+    /// Who its engine is, as the store has it.
+    pub(crate) owner: String,
+    /// When it began, in the time of the world.
+    pub(crate) begun_us: u64,
     began_at: Now,
     jobs: BTreeMap<usize, Stand>,
     newest: BTreeMap<String, usize>,
@@ -59,10 +63,12 @@ struct Place {
 
 impl Life {
     /// A life that begins with nothing.
-    pub(crate) fn new(now: Now) -> Self {
+    pub(crate) fn new(now: Now, owner: &str, begun_us: u64) -> Self {
         Life {
             steps: 0,
             is_over: false,
+            owner: owner.to_owned(),
+            begun_us,
             began_at: now,
             jobs: BTreeMap::new(),
             newest: BTreeMap::new(),

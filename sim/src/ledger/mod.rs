@@ -97,9 +97,9 @@ impl Ledger {
     }
 
     /// An engine has been restored: what it holds now is where this life begins.
-    pub(crate) fn restored(&self, life: u64, now: Now, is_told_exactly: bool, images: &[Image]) {
+    pub(crate) fn restored(&self, life: u64, owner: &str, now: Now, is_told_exactly: bool, images: &[Image]) {
         let mut state = self.state.lock();
-        let mut begun = Life::new(now);
+        let mut begun = Life::new(now, owner, self.world.now_us());
         for image in images {
             for job in &image.jobs {
                 let Some(nonce) = nonce(job.payload.as_bytes()) else { continue };
@@ -156,13 +156,20 @@ impl Ledger {
     }
 
     /// The server has lost something, or a partition was written anew.
-    pub(crate) fn store_told(&self, partition: u16, event: Event, spares: &dyn Fn(Durability) -> bool) {
+    pub(crate) fn store_told(&self, partition: u16, event: &Event, spares: &dyn Fn(Durability) -> bool) {
         let now_us = self.world.now_us();
-        for log in self.state.lock().jobs.iter_mut().filter(|log| log.partition == partition) {
+        let state = &mut *self.state.lock();
+        // What a life knows: what it was told, and what bound when it began.
+        let writer = match event {
+            Event::Rewritten(owner) => state.lives.iter().find(|(_, life)| life.owner == *owner),
+            Event::Lost(_) => None,
+        };
+        let (writer, begun_us) = writer.map_or((0, 0), |(number, life)| (*number, life.begun_us));
+        for log in state.jobs.iter_mut().filter(|log| log.partition == partition) {
             for fact in log.facts_mut() {
                 match event {
-                    Event::Lost(since_us) => fact.endanger(since_us, spares),
-                    Event::Rewritten => fact.secure(now_us),
+                    Event::Lost(since_us) => fact.endanger(*since_us, now_us, spares),
+                    Event::Rewritten(_) => fact.rewritten(writer, begun_us, now_us),
                 }
             }
         }
