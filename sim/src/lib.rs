@@ -23,9 +23,11 @@ mod process;
 mod run;
 mod server;
 mod shadow;
+mod shrink;
 mod trace;
 mod world;
 
 pub use plan::{Item, Setting, draw};
 pub use run::{Outcome, run};
-pub use world::Violation;
+pub use shrink::shrink;
+pub use world::{Violation, listen_to_panics};

@@ -1,14 +1,150 @@
-fn main() {
-    std::panic::set_hook(Box::new(|_| {}));
-    let first: u64 = std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(0);
-    let count: u64 = std::env::args().nth(2).and_then(|a| a.parse().ok()).unwrap_or(1);
-    let (mut jobs, mut starts, mut bad) = (0, 0, 0);
-    for seed in first..first + count {
-        let (setting, plan) = reveille_sim::draw(seed);
-        let out = reveille_sim::run(&setting, &plan, count == 1);
-        if count == 1 { for l in &out.lines { println!("{l}"); } println!("digest {:x}", out.digest); }
-        jobs += out.jobs; starts += out.starts;
-        if let Some(v) = out.violation { bad += 1; let d: String = v.detail.chars().take(300).collect(); println!("seed {seed}: {} : {}", v.promise, d); }
+//! The simulator's command. `reveille-sim --help` says what it does.
+
+mod planted;
+
+use std::ops::Range;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+use reveille_sim::{Violation, draw, run, shrink};
+
+/// Runs the whole engine under a simulator: one seed decides the calls, the faults, the network and which task runs next.
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs seeds, and stops at the first that breaks a promise, with the shortest history that does.
+    Run {
+        /// Which: from the first to before the last.
+        #[arg(long, default_value = "0..10000", value_parser = seeds)]
+        seeds: Range<u64>,
+        /// On how many threads.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+        /// Goes on after a promise was broken, and tells all of them.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Runs one seed, and prints what happened.
+    Seed {
+        /// Which.
+        seed: u64,
+    },
+    /// Plants bugs, each in a copy of the sources, and counts the seeds that it takes to find it.
+    Planted {
+        /// Only this one.
+        #[arg(long)]
+        only: Option<String>,
+        /// How many seeds are tried.
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    // Handlers panic because they are told to. A panic of the library ends a run, and is told with it.
+    reveille_sim::listen_to_panics();
+    match Args::parse().command {
+        Command::Run { seeds, threads, all } => many(seeds, threads, all),
+        Command::Seed { seed } => one(seed),
+        Command::Planted { only, seeds } => planted::find_all(only.as_deref(), seeds),
     }
-    println!("{count} seeds, {jobs} jobs, {starts} starts, {bad} bad");
+}
+
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let (first, end) = text.split_once("..").ok_or("write it as 0..1000")?;
+    let number = |text: &str| text.trim().parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+    let range = number(first)?..number(end)?;
+    if range.is_empty() { Err("there is no seed in it".to_owned()) } else { Ok(range) }
+}
+
+fn many(seeds: Range<u64>, threads: usize, all: bool) -> ExitCode {
+    #[allow(clippy::disallowed_methods, reason = "it is told how long it took")]
+    let began = Instant::now();
+    let next = AtomicU64::new(seeds.start);
+    let (is_over, broken, done) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicU64::new(0));
+    let (jobs, starts) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = || {
+        while !is_over.load(Relaxed) {
+            let seed = next.fetch_add(1, Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            let (setting, plan) = draw(seed);
+            let outcome = run(&setting, &plan, false);
+            jobs.fetch_add(outcome.jobs, Relaxed);
+            starts.fetch_add(outcome.starts, Relaxed);
+            done.fetch_add(1, Relaxed);
+            let Some(violation) = outcome.violation else { continue };
+            broken.fetch_add(1, Relaxed);
+            if all {
+                println!("{}", told(seed, &violation));
+            } else if !is_over.swap(true, Relaxed) {
+                report(seed);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(work);
+        }
+    });
+    #[allow(clippy::disallowed_methods, reason = "it is told how long it took")]
+    let took = began.elapsed();
+    println!(
+        "{} seeds of {}..{}, {} jobs, {} starts, {} broken, {:.1} s",
+        done.load(Relaxed),
+        seeds.start,
+        seeds.end,
+        jobs.load(Relaxed),
+        starts.load(Relaxed),
+        broken.load(Relaxed),
+        took.as_secs_f64()
+    );
+    if broken.load(Relaxed) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn told(seed: u64, violation: &Violation) -> String {
+    let detail: String = violation.detail.chars().take(600).collect();
+    format!("seed {seed} breaks promise {}: {detail}", violation.promise)
+}
+
+/// Tells a broken promise by the shortest history that breaks it.
+fn report(seed: u64) {
+    let (setting, plan) = draw(seed);
+    let Some((shortest, outcome)) = shrink(&setting, &plan) else { return };
+    for line in &outcome.lines {
+        println!("{line}");
+    }
+    println!("the shortest history has {} of {} calls and faults:", shortest.len(), plan.len());
+    for item in &shortest {
+        println!("  {:>10} µs {:?}", item.at_us, item.what);
+    }
+    if let Some(violation) = &outcome.violation {
+        println!("{}", told(seed, violation));
+    }
+    println!("again: cargo run --release -p reveille-sim -- seed {seed}");
+}
+
+fn one(seed: u64) -> ExitCode {
+    let (setting, plan) = draw(seed);
+    let outcome = run(&setting, &plan, true);
+    for line in &outcome.lines {
+        println!("{line}");
+    }
+    println!("seed {seed}: digest {:016x}, {} jobs, {} starts", outcome.digest, outcome.jobs, outcome.starts);
+    match outcome.violation {
+        None => ExitCode::SUCCESS,
+        Some(violation) => {
+            println!("{}", told(seed, &violation));
+            ExitCode::FAILURE
+        }
+    }
 }

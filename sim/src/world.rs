@@ -7,6 +7,7 @@
 //! - A frozen process runs nothing while its clocks go on. A killed one never runs again; what it has sent is on its way.
 //! - What does not belong to a process (network, server, plan) is the environment's, and is never frozen.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,6 +39,17 @@ pub struct Violation {
     pub promise: &'static str,
     /// What was seen.
     pub detail: String,
+}
+
+thread_local! {
+    static LAST_PANIC: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// Keeps where a panic came from, and prints nothing: handlers panic because they are told to.
+pub fn listen_to_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        LAST_PANIC.set(panic.location().map(|place| format!("at {place}")));
+    }));
 }
 
 /// The world of one run.
@@ -292,7 +304,8 @@ impl World {
         if let Err(panic) = polled {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-            self.broken("no panic", text.to_owned());
+            let place = LAST_PANIC.take().unwrap_or_default();
+            self.broken("no panic", format!("{text} {place}"));
         }
     }
 

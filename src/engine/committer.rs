@@ -67,6 +67,7 @@ impl Drop for Ending {
         let error = lost.map_or(CallError::Interrupted, CallError::NotOwner);
         self.shared.cells[self.at].progress.end(error);
         self.shared.unblock_log(self.at, None);
+        self.shared.life.changed.notify_waiters();
     }
 }
 

@@ -228,6 +228,7 @@ impl Engine {
         let mut is_flushed = true;
         for at in 0..self.shared.cells.len() {
             let partition = crate::partition::PartitionId(at as u16);
+            self.until(|| self.shared.is_in_step(at)).await;
             is_flushed &= self.shared.log_flushed(partition).await.is_ok();
         }
         is_flushed

@@ -180,6 +180,12 @@ impl Shared {
         }
     }
 
+    /// Whether the store of partition `at` is not being written anew, or never will have been.
+    pub(super) fn is_in_step(&self, at: usize) -> bool {
+        let is_behind = self.ownership.as_ref().is_some_and(|ownership| ownership.is_behind(at));
+        !is_behind || self.cells[at].progress.is_ended()
+    }
+
     /// Has driver and workers look for work.
     pub(super) fn call_all(self: &Arc<Self>) {
         self.waker.wake();

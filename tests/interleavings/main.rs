@@ -57,6 +57,41 @@ async fn a_store_that_goes_back_while_a_snapshot_waits_for_its_log_is_mended() {
     let _ = soon("the snapshot", taking).await;
 }
 
+/// Seed 3248 of the simulator: everything had been acknowledged before the store lost it, so there was nothing to flush.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_does_not_call_flushed_what_the_store_has_lost() {
+    let store = Arc::new(Scripted::new(false));
+    let engine = builder(store.clone()).start().await.unwrap();
+    engine.schedule_raw("q", "x").key("k").after(HOUR).await.unwrap();
+    store.acquire.send_replace(Does::Stands);
+    store.append.send_replace(Does::Fails(StoreErrorClass::Behind));
+    let commit = engine.schedule_raw("q", "x").key("l").after(HOUR);
+    eventually("the engine has found out", || engine.stats().store.unwrap().incidents > 0).await;
+    let report = engine.shutdown(ms(300)).await;
+    assert!(!report.is_flushed, "the store has nothing: {report:?}");
+    drop(commit);
+
+    // Once it is written anew, it is.
+    let store = Arc::new(Scripted::new(false));
+    let engine = builder(store.clone()).start().await.unwrap();
+    engine.schedule_raw("q", "x").key("k").after(HOUR).await.unwrap();
+    store.acquire.send_replace(Does::Stands);
+    store.append.send_replace(Does::Fails(StoreErrorClass::Behind));
+    let commit = engine.schedule_raw("q", "x").key("l").after(HOUR);
+    eventually("the engine has found out", || engine.stats().store.unwrap().incidents > 0).await;
+    let shutting_down = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.shutdown(PATIENCE).await }
+    });
+    tokio::time::sleep(ms(50)).await;
+    store.append.send_replace(Does::Well);
+    store.acquire.send_replace(Does::Well);
+    let report = soon("the shutdown", shutting_down).await.unwrap();
+    assert!(report.is_flushed, "it was written anew: {report:?}");
+    assert_eq!(store.snapshots.lock().unwrap().get(&0), Some(&1));
+    drop(commit);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_that_finds_another_when_it_claims_again_has_lost() {
     let store = Arc::new(Scripted::new(true));

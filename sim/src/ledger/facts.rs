@@ -25,8 +25,10 @@ impl Fact {
         /// No answer is on its way for so long.
         const ON_ITS_WAY_US: u64 = 1_000_000;
         if level >= Durability::Logged {
-            // What the server lost before it answered, and answered all the same, was answered before.
-            self.endangered_us = self.endangered_us.filter(|lost_us| now_us < lost_us + ON_ITS_WAY_US);
+            if self.acknowledged_us.is_none() {
+                // What the server lost after it had answered: the answer was on its way.
+                self.endangered_us = self.endangered_us.filter(|lost_us| now_us < lost_us + ON_ITS_WAY_US);
+            }
             self.level = level;
             self.acknowledged_us.get_or_insert(now_us);
         }
@@ -51,7 +53,8 @@ impl Fact {
         if self.life != life && at_us > begun_us {
             self.is_excused = true;
         } else if self.endangered_us.take().is_some() {
-            self.acknowledged_us = Some(now_us);
+            // The server has it; where else it is, nobody has asked yet.
+            (self.acknowledged_us, self.level) = (Some(now_us), Durability::Logged);
         }
     }
 
