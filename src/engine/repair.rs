@@ -103,6 +103,14 @@ async fn write_all(shared: &Arc<Shared>, ownership: &Ownership, at: usize) -> Re
             replaces_log: true,
         }
     };
+    if lease.tail > begin.covered {
+        // Records that are not of this engine: an owner before it goes on, as the store has forgotten who followed it.
+        let message = format!(
+            "the store has records up to {} of partition {at}, and this engine has made those up to {}: another writes them",
+            lease.tail, begin.covered
+        );
+        return Err(StoreError::fenced(message));
+    }
     let Some(mut writer) = ownership.store.snapshot(&lease.grant, begin).await? else {
         return Err(StoreError::fatal(
             "the store has lost records, and takes no snapshot to have them again",

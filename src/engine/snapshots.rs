@@ -61,7 +61,12 @@ async fn take_due(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
     loop {
         rt::sleep(LOOK_EVERY).await;
         for (at, rest) in rests.iter_mut().enumerate() {
-            if !is_due(shared, at) || shared.clock.now().mono < *rest {
+            if !is_due(shared, at) {
+                // Whatever stood in the way of the last one: what it was for has been done, by a repair, say.
+                ownership.health.recovers(Speaker::Snapshots(at));
+                continue;
+            }
+            if shared.clock.now().mono < *rest {
                 continue;
             }
             match take(shared, ownership, at).await {
