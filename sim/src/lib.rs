@@ -27,7 +27,8 @@ mod shrink;
 mod trace;
 mod world;
 
-pub use plan::{Item, Setting, draw};
-pub use run::{Outcome, run};
+pub use plan::{Fault, Item, Setting, What, draw};
+pub use run::{Outcome, Tape, run, run_taped};
+pub use server::{Held, Mode, Taped};
 pub use shrink::shrink;
 pub use world::{Violation, listen_to_panics};

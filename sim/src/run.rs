@@ -1,5 +1,6 @@
 //! One run, from a setting and a plan to what came of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -10,7 +11,7 @@ use crate::app::App;
 use crate::ledger::Ledger;
 use crate::network::Network;
 use crate::plan::{Fault, Item, Setting, What};
-use crate::server::{Fsync, Server};
+use crate::server::{Fsync, Held, Server, Taped};
 use crate::shadow::Shadow;
 use crate::trace::Trace;
 use crate::world::{Violation, World};
@@ -35,8 +36,16 @@ pub struct Outcome {
     pub starts: usize,
 }
 
+/// What the server was asked, and what it held in the end.
+pub type Tape = (Vec<Taped>, BTreeMap<Vec<u8>, Held>);
+
 /// Runs a plan.
 pub fn run(setting: &Setting, plan: &[Item], keeps_trace: bool) -> Outcome {
+    run_taped(setting, plan, keeps_trace, false).0
+}
+
+/// Runs a plan, and tells what the server was asked, if that is to be kept.
+pub fn run_taped(setting: &Setting, plan: &[Item], keeps_trace: bool, keeps_tape: bool) -> (Outcome, Tape) {
     let world = World::new(setting.seed, Trace::new(keeps_trace));
     world.note(|| format!("{setting:?}"));
     let config = Config {
@@ -50,6 +59,9 @@ pub fn run(setting: &Setting, plan: &[Item], keeps_trace: bool) -> Outcome {
     };
     let shadow = Shadow::new(&world, config, setting.partitions);
     let server = Server::new(&world, setting.policy, &shadow);
+    if keeps_tape {
+        server.keep_tape();
+    }
     let network = Network::new(&world, &server, setting.seed, setting.delay_us);
     let ledger = Ledger::new(&world, setting.tick_us);
     let policy = setting.policy;
@@ -84,7 +96,7 @@ pub fn run(setting: &Setting, plan: &[Item], keeps_trace: bool) -> Outcome {
         app.kill(slot);
     }
     world.end();
-    outcome
+    (outcome, server.tape())
 }
 
 /// Why the server has lost something.

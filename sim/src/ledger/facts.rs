@@ -34,6 +34,13 @@ impl Fact {
         }
     }
 
+    /// The engine says that the store has everything; unless it has lost it since, which the engine need not have noticed.
+    pub(crate) fn flush(&mut self, now_us: u64, level: Durability) {
+        if self.acknowledged_us.is_none() {
+            (self.acknowledged_us, self.level) = (Some(now_us), level);
+        }
+    }
+
     /// Whether it holds for every life from now on.
     pub(crate) fn binds(&self) -> bool {
         self.acknowledged_us.is_some() && !self.is_excused
@@ -44,6 +51,11 @@ impl Fact {
         if self.acknowledged_us.is_none_or(|at_us| at_us >= since_us) && !spares(self.level) {
             self.endangered_us = Some(now_us);
         }
+    }
+
+    /// It rests on something that the server has lost.
+    pub(crate) fn lost_at(&mut self, lost_us: Option<u64>) {
+        self.endangered_us = self.endangered_us.or(lost_us);
     }
 
     /// A life that began at `begun_us` has written everything anew. It knows what it did itself, and what bound when it

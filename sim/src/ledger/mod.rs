@@ -80,6 +80,8 @@ struct State {
     jobs: Vec<JobLog>,
     lives: BTreeMap<u64, Life>,
     tick_us: u64,
+    /// Partitions of which the server has lost something that nobody has written again: since when.
+    unmended: BTreeMap<u16, u64>,
 }
 
 impl Ledger {
@@ -144,7 +146,7 @@ impl Ledger {
     pub(crate) fn flushed(&self, life: u64, level: Durability) {
         let now_us = self.world.now_us();
         for log in &mut self.state.lock().jobs {
-            log.facts_mut().filter(|fact| fact.life == life).for_each(|fact| fact.acknowledge(now_us, level));
+            log.facts_mut().filter(|fact| fact.life == life).for_each(|fact| fact.flush(now_us, level));
         }
     }
 
@@ -164,6 +166,16 @@ impl Ledger {
             Event::Rewritten(owner) => state.lives.iter().find(|(_, life)| life.owner == *owner),
             Event::Lost(_) => None,
         };
+        self.world.note(|| match event {
+            Event::Lost(since_us) => format!("redis: partition {partition} is what it was {} µs ago", now_us - since_us),
+            Event::Rewritten(_) => {
+                format!("redis: partition {partition} is written anew by life {:?}", writer.map(|(life, _)| life))
+            }
+        });
+        match event {
+            Event::Lost(_) => drop(state.unmended.insert(partition, now_us)),
+            Event::Rewritten(_) => drop(state.unmended.remove(&partition)),
+        }
         let (writer, begun_us) = writer.map_or((0, 0), |(number, life)| (*number, life.begun_us));
         for log in state.jobs.iter_mut().filter(|log| log.partition == partition) {
             for fact in log.facts_mut() {
@@ -244,9 +256,12 @@ impl Ledger {
         if log.delivery == Delivery::AtMostOnce && log.began.iter().any(Fact::binds) {
             self.world.broken("6 at most once", format!("job {nonce} ({}) has begun again", log.key));
         }
+        self.world.note(|| format!("life {life}: the handler of {nonce} begins"));
         let mut fact = Fact::new(life, Durability::Logged);
         // The store knew of the start before it began, as safely as the engine acknowledges.
         fact.acknowledge(now_us, log.start_level);
+        // Its start was acknowledged before, and may be lost by now.
+        fact.lost_at(state.unmended.get(&log.partition).copied());
         log.began.push(fact);
     }
 

@@ -9,7 +9,7 @@ pub(super) type Key = Vec<u8>;
 
 /// What a key holds.
 #[derive(Clone, Debug)]
-pub(crate) enum Held {
+pub enum Held {
     /// Fields and their values.
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
     /// Bytes.
@@ -57,6 +57,11 @@ impl Db {
     /// What `key` holds.
     pub(crate) fn get(&self, key: &[u8]) -> Option<&Held> {
         self.keys.get(key)
+    }
+
+    /// All keys.
+    pub(crate) fn all(&self) -> &BTreeMap<Key, Held> {
+        &self.keys
     }
 
     /// All that was changed since the last call is one group: it is kept or lost as a whole. Returns its number, if

@@ -11,8 +11,10 @@ use parking_lot::Mutex;
 use redis::{RedisError, Value};
 use reveille::sim::script_name;
 
-pub(crate) use commands::{Mode, Reply};
-pub(crate) use db::{Db, Held};
+pub use commands::Mode;
+pub(crate) use commands::Reply;
+pub use db::Held;
+pub(crate) use db::Db;
 
 use crate::process::WALL_BEGIN_US;
 use crate::run::Why;
@@ -63,6 +65,23 @@ struct State {
     /// From when on which groups are known to be on the disk, and with the replica.
     on_disk: Vec<(u64, u64)>,
     on_replica: Vec<(u64, u64)>,
+    /// What it was asked and what it answered, if that is kept.
+    tape: Option<Vec<Taped>>,
+}
+
+/// A command as it was answered, to be held against another server.
+#[derive(Clone, Debug)]
+pub struct Taped {
+    /// The command.
+    pub args: Vec<Vec<u8>>,
+    /// The text of the script that it calls.
+    pub code: Option<String>,
+    /// What the server's clock showed.
+    pub clock_us: u64,
+    /// What stood in its way.
+    pub mode: Mode,
+    /// The answer.
+    pub answer: Value,
 }
 
 impl Server {
@@ -82,19 +101,26 @@ impl Server {
                 texts: BTreeMap::new(),
                 on_disk: Vec::new(),
                 on_replica: Vec::new(),
+                tape: None,
             }),
             shadow: Arc::clone(shadow),
         })
     }
 
+    /// Keeps what it is asked from here on.
+    pub(crate) fn keep_tape(&self) {
+        self.state.lock().tape = Some(Vec::new());
+    }
+
+    /// What it was asked, and all keys that it holds now.
+    pub(crate) fn tape(&self) -> (Vec<Taped>, BTreeMap<Vec<u8>, Held>) {
+        let mut state = self.state.lock();
+        (state.tape.take().unwrap_or_default(), state.db.all().clone())
+    }
+
     /// Whether it takes connections.
     pub(crate) fn is_up(&self) -> bool {
         self.state.lock().is_up
-    }
-
-    /// What it is like.
-    pub(crate) fn policy(&self) -> Policy {
-        self.policy
     }
 
     /// It answers so for a while.
@@ -154,6 +180,10 @@ impl Server {
     pub(crate) fn flush(&self) {
         let mut state = self.state.lock();
         state.db.flush();
+        if let Some(tape) = &mut state.tape {
+            let args = vec![b"FLUSHALL".to_vec()];
+            tape.push(Taped { args, code: None, clock_us: 0, mode: Mode::Well, answer: Value::Okay });
+        }
         self.world.note(|| "redis: everything is gone".to_owned());
         self.shadow.lost(0, 0, Why::Flush);
     }
@@ -203,9 +233,26 @@ impl Server {
             };
             let (reply, took_us) = self.execute(state, &args);
             waits_us += took_us;
-            values.push(to_value(reply));
+            let value = to_value(reply);
+            if state.tape.is_some() {
+                self.put_on_tape(state, args, value.clone());
+            }
+            values.push(value);
         }
         (Ok(values), waits_us)
+    }
+
+    fn put_on_tape(&self, state: &mut State, args: Vec<Vec<u8>>, answer: Value) {
+        let sha = args.get(1).map(|sha| String::from_utf8_lossy(sha).into_owned()).unwrap_or_default();
+        let code = match args[0].to_ascii_uppercase().as_slice() {
+            b"EVAL" => Some(sha),
+            b"EVALSHA" => state.texts.get(&sha).cloned(),
+            _ => None,
+        };
+        let (clock_us, mode) = (self.clock_us(state), state.mode);
+        if let Some(tape) = &mut state.tape {
+            tape.push(Taped { args, code, clock_us, mode, answer });
+        }
     }
 
     fn execute(&self, state: &mut State, args: &[Vec<u8>]) -> (Reply, u64) {
