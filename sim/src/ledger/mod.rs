@@ -213,7 +213,7 @@ impl Ledger {
             return self.world.broken("4 definite", format!("a job of nobody's has fired: {}", started.key));
         };
         let state = &mut *self.state.lock();
-        let State { jobs, lives, tick_us } = state;
+        let State { jobs, lives, tick_us, .. } = state;
         let (Some(log), Some(life_of)) = (jobs.get_mut(nonce), lives.get_mut(&life)) else {
             return self.world.broken("4 definite", format!("a job of nobody's has fired: {}", started.key));
         };
