@@ -22,6 +22,9 @@ pub trait Simulation: Debug + Send + Sync {
     /// What the process's clocks show.
     fn now(&self) -> Now;
 
+    /// A name that no other engine of the simulation has.
+    fn owner(&self) -> String;
+
     /// Spawns a task. Returns its number.
     fn spawn(&self, task: Boxed<()>) -> u64;
 

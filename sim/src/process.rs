@@ -1,7 +1,7 @@
 //! A process as it is simulated: clocks of its own, and the one thing that the library sees of the world.
 
 use std::sync::{Arc, Weak};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use reveille::Timestamp;
@@ -34,6 +34,8 @@ pub(crate) struct Process {
     wall_off_us: Arc<AtomicI64>,
     is_frozen: AtomicBool,
     is_killed: AtomicBool,
+    /// How many engines it has had.
+    engines: AtomicU64,
 }
 
 impl Process {
@@ -55,6 +57,7 @@ impl Process {
             wall_off_us: Arc::clone(wall_off_us),
             is_frozen: AtomicBool::new(false),
             is_killed: AtomicBool::new(false),
+            engines: AtomicU64::new(0),
         })
     }
 
@@ -116,6 +119,10 @@ impl std::fmt::Debug for Process {
 impl Simulation for Process {
     fn now(&self) -> Now {
         self.clocks()
+    }
+
+    fn owner(&self) -> String {
+        format!("process {}, life {}, engine {}", self.slot, self.life, self.engines.fetch_add(1, Relaxed))
     }
 
     fn spawn(&self, task: Boxed<()>) -> u64 {

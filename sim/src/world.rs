@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::task::{Context, Poll, Wake, Waker};
 
 use parking_lot::Mutex;
@@ -42,14 +42,23 @@ pub struct Violation {
 }
 
 thread_local! {
+    static IS_IN_A_STEP: Cell<bool> = const { Cell::new(false) };
     static LAST_PANIC: Cell<Option<String>> = const { Cell::new(None) };
 }
 
-/// Keeps where a panic came from, and prints nothing: handlers panic because they are told to.
+/// Keeps where a panic of a simulated task came from, and prints nothing of it: handlers panic because they are told to.
 pub fn listen_to_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        LAST_PANIC.set(panic.location().map(|place| format!("at {place}")));
-    }));
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if IS_IN_A_STEP.get() {
+                LAST_PANIC.set(panic.location().map(|place| format!("at {place}")));
+            } else {
+                usual(panic);
+            }
+        }));
+    });
 }
 
 /// The world of one run.
@@ -272,10 +281,12 @@ impl World {
         let waker = Waker::from(Arc::new(TaskWaker { world: Arc::downgrade(self), id }));
         let mut context = Context::from_waker(&waker);
         let mut poll = || catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context)));
+        IS_IN_A_STEP.set(true);
         let polled = match &task.process {
             Some(process) => within(&(Arc::clone(process) as Arc<dyn Simulation>), poll),
             None => poll(),
         };
+        IS_IN_A_STEP.set(false);
         let left = self.put_back(id, future, matches!(polled, Ok(Poll::Pending)));
         match &task.process {
             Some(process) => within(&(Arc::clone(process) as Arc<dyn Simulation>), || drop(left)),

@@ -256,6 +256,10 @@ fn trusted_us(term: Duration) -> u64 {
 
 /// A name that no other engine has: host, process, and a random number.
 pub(super) fn new_owner() -> Owner {
+    #[cfg(feature = "sim")]
+    if let Some(simulation) = crate::sim::current() {
+        return Owner::new(simulation.owner());
+    }
     let host = host_name();
     Owner::new(format!("{host}:{}:{:016x}", std::process::id(), random()))
 }
