@@ -8,8 +8,8 @@ use reveille::Clock;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::child::{PATIENCE, Run, micros, number, text};
-use crate::ledger::{Ledger, Op};
+use super::ledger::{Ledger, Op};
+use crate::child::{Ended, PATIENCE, Run, micros, number, text};
 
 /// Operations written and not answered, at most: what is under way at a kill is in doubt, and proves little.
 const UNDER_WAY_MAX: usize = 64;
@@ -46,9 +46,42 @@ impl Feed {
 
     /// Starts the program again.
     pub(crate) fn begin(&mut self, args: &[&str]) {
-        self.run = Run::start(args);
+        self.go_on_with(Run::start(args));
+    }
+
+    /// Another process has the jobs from here on, or will. Returns the one that had them.
+    pub(crate) fn go_on_with(&mut self, next: Run) -> Run {
+        self.ledger.answers_are_lost(now_us());
         self.lines.clear();
         self.answered = 0;
+        std::mem::replace(&mut self.run, next)
+    }
+
+    /// Ends the program as an operator does, reads it to its end, and goes on with another process.
+    pub(crate) fn relieve(&mut self, next: Run) -> Ended {
+        self.run.signal(Signal::TERM);
+        let ended = std::mem::replace(&mut self.run, next).ended();
+        for event in &ended.events {
+            self.take(event);
+        }
+        self.ledger.answers_are_lost(now_us());
+        self.lines.clear();
+        self.answered = 0;
+        ended
+    }
+
+    /// Stops the program where it stands, in the middle of its work, and reads what it had written.
+    pub(crate) fn work_and_stop(&mut self, wait: Duration, random: &mut fastrand::Rng) {
+        let pid = self.run.pid();
+        self.work_while(random, wait, || kill_process(pid, Signal::STOP).unwrap());
+        while let Some(event) = self.run.event_within(Duration::from_millis(100)) {
+            self.take(&event);
+        }
+    }
+
+    /// Whether the process that has the jobs now has said anything to what it was asked.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered > 0
     }
 
     /// Kills the program, and reads what it had written by then.
@@ -57,7 +90,7 @@ impl Feed {
         while let Some(event) = self.run.last_events() {
             self.take(&event);
         }
-        self.ledger.answers_are_lost();
+        self.ledger.answers_are_lost(now_us());
     }
 
     pub(crate) fn check(&self, when: &str) {
@@ -118,8 +151,12 @@ impl Feed {
                 let key = format!("job:{}", self.keys.len());
                 self.keys.push(key.clone());
                 let queue = format!("queue-{}", random.u32(0..3));
-                let line = json!({"op": "schedule", "key": key, "queue": queue, "at": at, "payload": key});
-                (key, Op::Schedule { due_us: micros_of(at) }, line)
+                let at_most_once = random.u32(0..8) == 0;
+                let delivery = if at_most_once { "at_most_once" } else { "at_least_once" };
+                let line = json!({
+                    "op": "schedule", "key": key, "queue": queue, "at": at, "payload": key, "delivery": delivery,
+                });
+                (key, Op::Schedule { due_us: micros_of(at), at_most_once }, line)
             }
         };
         self.ledger.asks(&key, op);
@@ -175,7 +212,7 @@ impl Feed {
     }
 }
 
-fn now_us() -> i64 {
+pub(crate) fn now_us() -> i64 {
     Clock::System.now().wall.as_micros()
 }
 
