@@ -9,105 +9,22 @@
 //! 4. an answer fits what was known before the call and what was seen by its end;
 //! 5. a job of a paused queue does not start.
 //!
-//! What is settled is forgotten after [`SETTLED_MAX`] others, so that the ledger does not grow; a job that nobody knows and
+//! What is settled is forgotten after some thousand others, so that the ledger does not grow; a job that nobody knows and
 //! that starts is a broken promise too.
 
-use std::collections::{HashMap, VecDeque};
+mod book;
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use reveille::partition::Now;
-use reveille::{CancelOutcome, Clock, Due, JobView, LookupOutcome, RescheduleOutcome, Timestamp, Version};
+use reveille::{CancelOutcome, Due, LookupOutcome, RescheduleOutcome, Timestamp, Version};
 
-/// Settled jobs that are remembered.
-const SETTLED_MAX: usize = 5_000;
-
-/// Broken promises that are told.
-const BROKEN_MAX: usize = 20;
-
-/// By how much the two clocks may come apart while a delay is written down and read back by another engine.
-const APART_US: u64 = 2_000;
-
-pub(crate) fn now() -> Now {
-    Clock::System.now()
-}
-
-/// When a job must start, by the clock that it follows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Start {
-    Wall(Timestamp),
-    /// A delay, counted from before the call.
-    Mono(u64),
-}
-
-impl Start {
-    pub(crate) fn of(due: Due, now: Now) -> Self {
-        match due {
-            Due::At(instant) => Start::Wall(instant),
-            Due::In(delay) => Start::Mono(now.mono.as_micros() + delay.as_micros() as u64),
-        }
-    }
-
-    /// How long it has been due; negative while it is ahead.
-    fn late_us(self, now: Now) -> i64 {
-        match self {
-            Start::Wall(at) => now.wall.as_micros() - at.as_micros(),
-            Start::Mono(us) => now.mono.as_micros() as i64 - us as i64,
-        }
-    }
-
-    /// Whether `told` is this instant: exactly, or for a delay about.
-    pub(crate) fn is_told_as(self, told: Timestamp, now: Now) -> bool {
-        match self {
-            Start::Wall(at) => told == at,
-            Start::Mono(_) => {
-                let told_late_us = now.wall.as_micros() - told.as_micros();
-                told_late_us.abs_diff(self.late_us(now)) < 1_000_000
-            }
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stand {
-    /// The call is under way.
-    Asked,
-    Pending,
-    Started,
-    /// Cancelled or replaced.
-    Cancelled,
-    /// The engine did not take it.
-    Refused,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) key: Arc<str>,
-    pub(crate) queue: &'static str,
-    pub(crate) stand: Stand,
-    pub(crate) version: u32,
-    pub(crate) start: Start,
-    /// A move under way: to when, by the next version.
-    moving: Option<Start>,
-    /// The version that started.
-    started: Option<u32>,
-}
-
-#[derive(Default)]
-struct Book {
-    entries: HashMap<u64, Entry>,
-    settled: VecDeque<u64>,
-    /// Paused queues, and since when they start nothing.
-    paused: HashMap<&'static str, Timestamp>,
-    /// Since when nothing disturbs the engine.
-    calm_since: Option<Now>,
-    broken: Vec<String>,
-    broken_more: u64,
-    late_us_max: u64,
-    /// Whether this is an engine that was restored from what the first one left.
-    is_restored: bool,
-}
+use book::{APART_US, Book, Late, Start, late};
+pub(crate) use book::{Entry, Stand, now};
 
 /// What happened so often.
 #[derive(Default)]
@@ -272,33 +189,36 @@ impl Ledger {
 
     /// A handler has begun.
     pub(crate) fn starts(&self, job: &reveille::Job) {
+        let (number, version) = (number_of(job.payload().as_bytes()), job.version().0);
+        self.started(number, version, job.fired_at(), now());
+    }
+
+    fn started(&self, number: u64, version: u32, fired_at: Timestamp, now: Now) {
         self.counts.started.fetch_add(1, Relaxed);
-        let now = now();
-        let number = number_of(job.payload().as_bytes());
         let mut book = self.book();
+        let is_restored = book.is_restored;
         let Some(entry) = book.entries.get_mut(&number) else {
-            let what = format!("{} ({number:?}) starts, and was settled or never asked for", job.key());
-            return book.breaks(what);
+            return book.breaks(format!("job {number} starts, and was settled or never asked for"));
         };
         if !matches!(entry.stand, Stand::Asked | Stand::Pending) {
             return book.breaks_of(number, "starts");
         }
-        let is_moved = entry.moving.is_some() && job.version().0 == entry.version + 1;
-        entry.started = Some(job.version().0);
+        entry.started = Some(version);
+        let is_moved = entry.moving.is_some() && version == entry.version + 1;
         let start = entry.moving.filter(|_| is_moved).unwrap_or(entry.start);
-        let is_of_version = is_moved || job.version().0 == entry.version;
+        let (queue, is_of_version) = (entry.queue, is_moved || version == entry.version);
         if !is_of_version {
-            book.breaks_of(number, &format!("starts with version {}", job.version().0));
+            book.breaks_of(number, &format!("starts with version {version}"));
         }
-        let early_us = -start.late_us(now);
-        if early_us > if book.is_restored { APART_US as i64 } else { 0 } {
-            book.breaks_of(number, &format!("starts {early_us} us early"));
+        let late_us = start.late_us(now);
+        if late_us < if is_restored { -APART_US } else { 0 } {
+            book.breaks_of(number, &format!("starts {} us early", -late_us));
         }
-        if book.paused.get(job.queue()).is_some_and(|&since| job.fired_at() > since) {
+        if book.paused.get(queue).is_some_and(|&since| fired_at > since) {
             book.breaks_of(number, "starts although its queue is paused");
         }
         if book.calm_since.is_some_and(|calm| start.late_us(calm) <= 0) {
-            book.late_us_max = book.late_us_max.max(start.late_us(now).max(0) as u64);
+            book.late_us_max = book.late_us_max.max(late_us.max(0).unsigned_abs());
         }
         book.settle(number, Stand::Started);
     }
@@ -351,85 +271,6 @@ impl Ledger {
         let open = book.entries.iter().filter(|(_, entry)| entry.stand == Stand::Pending);
         let asked = open.filter(|(_, entry)| is_asked(entry.start.late_us(now)));
         asked.map(|(&number, entry)| (number, entry.clone())).collect()
-    }
-}
-
-/// What an answer other than the change that was asked for says of a job.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Late {
-    No,
-    Running,
-    Gone,
-}
-
-fn late(answer: &RescheduleOutcome) -> Late {
-    match answer {
-        RescheduleOutcome::Running => Late::Running,
-        RescheduleOutcome::AlreadyFired { .. } | RescheduleOutcome::NotFound => Late::Gone,
-        _ => Late::No,
-    }
-}
-
-impl Entry {
-    pub(crate) fn is_seen_as(&self, number: u64, view: &JobView) -> bool {
-        view.version.0 == self.version
-            && view.payload.as_bytes() == number.to_string().as_bytes()
-            && view.queue.as_str() == self.queue
-            && self.start.is_told_as(view.due, now())
-    }
-}
-
-impl Book {
-    fn stand(&self, number: u64) -> Stand {
-        // What is forgotten was settled.
-        self.entries.get(&number).map_or(Stand::Started, |entry| entry.stand)
-    }
-
-    fn settle(&mut self, number: u64, stand: Stand) {
-        let Some(entry) = self.entries.get_mut(&number) else { return };
-        entry.stand = stand;
-        self.settled.push_back(number);
-        if self.settled.len() > SETTLED_MAX
-            && let Some(oldest) = self.settled.pop_front()
-        {
-            self.entries.remove(&oldest);
-        }
-    }
-
-    fn cancels(&mut self, number: u64, how: &str) {
-        match self.stand(number) {
-            Stand::Pending | Stand::Asked => self.settle(number, Stand::Cancelled),
-            _ => self.breaks_of(number, how),
-        }
-    }
-
-    /// A change came too late, says the answer.
-    fn too_late(&mut self, number: u64, answer: &str, late: Late) {
-        let stand = self.stand(number);
-        let is_due = self.entries.get(&number).is_none_or(|entry| entry.start.late_us(now()) >= 0);
-        let fits = match late {
-            Late::No => false,
-            Late::Gone => stand == Stand::Started,
-            // Its handler has begun, or is about to.
-            Late::Running => stand == Stand::Started || (stand == Stand::Pending && is_due),
-        };
-        if !fits {
-            self.breaks_of(number, &format!("was answered {answer}"));
-        }
-    }
-
-    fn breaks_of(&mut self, number: u64, what: &str) {
-        let entry = self.entries.get(&number).cloned();
-        self.breaks(format!("job {number} {what}: {entry:?}, now {:?}", now()));
-    }
-
-    fn breaks(&mut self, what: String) {
-        if self.broken.len() < BROKEN_MAX {
-            eprintln!("broken: {what}");
-            self.broken.push(what);
-        } else {
-            self.broken_more += 1;
-        }
     }
 }
 

@@ -29,11 +29,8 @@ pub(crate) fn compare(url: &str, ledger: &Ledger) -> usize {
         let (number, at_us) = (job["payload"].as_u64().unwrap_or(0), micros(&job, "at"));
         let due = Timestamp::from_micros(at_us);
         match missing.remove(&number) {
-            Some(entry) => {
-                if &*entry.key != text(&job, "key") || !entry.start.is_told_as(due, now()) {
-                    ledger.breaks(format!("Redis has {job}, and it is job {number}: {entry:?}"));
-                }
-            }
+            Some(entry) if &*entry.key == text(&job, "key") && entry.start.is_told_as(due, now()) => {}
+            Some(entry) => ledger.breaks(format!("Redis has {job}, and it is job {number}: {entry:?}")),
             // A little more, since the ledger was read first.
             None if at_us > ends_us + 5_000_000 => {
                 ledger.breaks(format!("Redis has {job}, which is not pending: {:?}", ledger.entry(number)));

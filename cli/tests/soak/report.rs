@@ -21,7 +21,15 @@ pub(crate) struct Report {
     pub(crate) lost: usize,
     pub(crate) broken: Vec<String>,
     programs: Round,
-    recovery_us_max: u64,
+    /// The longest.
+    recovery: Recovery,
+}
+
+/// How long after a storm jobs were on time again, and all was well.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Recovery {
+    pub(crate) on_time_us: u64,
+    pub(crate) healthy_us: u64,
 }
 
 impl Report {
@@ -30,8 +38,9 @@ impl Report {
     }
 
     /// What a storm has come to.
-    pub(crate) fn adds(&mut self, round: Round, recovery_us: u64) {
-        self.recovery_us_max = self.recovery_us_max.max(recovery_us);
+    pub(crate) fn adds(&mut self, round: Round, recovery: Recovery) {
+        self.recovery.on_time_us = self.recovery.on_time_us.max(recovery.on_time_us);
+        self.recovery.healthy_us = self.recovery.healthy_us.max(recovery.healthy_us);
         self.programs.acknowledged += round.acknowledged;
         self.programs.fired += round.fired;
         self.programs.fired_again += round.fired_again;
@@ -68,11 +77,15 @@ impl Report {
         for (name, count) in self.kills.iter().chain(&self.faults) {
             row(name, count.to_string());
         }
-        row("longest recovery", format!("{} ms", self.recovery_us_max / 1_000));
+        let Recovery { on_time_us, healthy_us } = self.recovery;
+        let recovery =
+            format!("on time {} ms, well {} ms after a storm", on_time_us / 1_000, healthy_us / 1_000);
+        row("longest recovery", recovery);
         row("latest without a fault", format!("{:.1} ms", ledger.late_us_max() as f64 / 1e3));
         if let Some(compared) = &self.compared {
-            let Compared { first, last, memory_kib, redis_kib, .. } = compared;
+            let Compared { first, last, memory_kib, heap_kib, redis_kib, .. } = compared;
             row("memory, KiB", format!("{} -> {}", memory_kib.0, memory_kib.1));
+            row("of that allocated, KiB", format!("{} -> {}", heap_kib.0, heap_kib.1));
             row("descriptors", format!("{} -> {}", first.descriptors, last.descriptors));
             row("threads", format!("{} -> {}", first.threads, last.threads));
             row("memory of Redis, KiB", format!("{} -> {}", redis_kib.0, redis_kib.1));
