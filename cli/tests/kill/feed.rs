@@ -79,6 +79,11 @@ impl Feed {
         }
     }
 
+    /// What the program has said of itself.
+    pub(crate) fn said(&self) -> String {
+        self.run.said()
+    }
+
     /// Whether the process that has the jobs now has said anything to what it was asked.
     pub(crate) fn is_answered(&self) -> bool {
         self.answered > 0

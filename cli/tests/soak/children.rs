@@ -25,6 +25,8 @@ pub(crate) struct Children<'a> {
     pub(crate) server: &'a mut RedisServer,
     pub(crate) random: fastrand::Rng,
     pub(crate) tally: &'a mut Tally,
+    /// What was done in this round, in order.
+    pub(crate) did: Vec<&'static str>,
 }
 
 /// What became of the jobs of a round.
@@ -38,10 +40,10 @@ pub(crate) struct Round {
 impl Children<'_> {
     /// Kills until this instant of the monotonic clock, once at least; then has everything fire that must.
     pub(crate) fn round(mut self, number: usize, until_us: u64) -> Round {
-        // Alone a process need not wait for long; beside a standby its lease must not end because the machine is busy.
+        // A lease must not end because the machine is busy, least of all beside a standby. Alone a process waits for it.
         let has_standby = self.random.bool();
         let (store, namespace) = (self.server.url(), format!("round-{number}"));
-        let lease = if has_standby { "3s" } else { "200ms" };
+        let lease = if has_standby { "3s" } else { "1s" };
         let args = ["--store", &store, "--namespace", &namespace, "--durability", "fsync", "--lease", lease];
         let mut feed = Feed::start(&args, &mut self.random);
         let mut kill = 0;
@@ -113,12 +115,14 @@ impl Children<'_> {
     fn until_answered(&mut self, feed: &mut Feed) {
         let give_up_us = now().mono.as_micros() + TAKEOVER_PATIENCE_US;
         while !feed.is_answered() {
-            assert!(now().mono.as_micros() < give_up_us, "nobody takes over");
+            let is_in_time = now().mono.as_micros() < give_up_us;
+            assert!(is_in_time, "nobody takes over, after {:?}: {}", self.did, feed.said());
             feed.work(Duration::from_millis(20), &mut self.random);
         }
     }
 
     fn counts(&mut self, name: &'static str) {
+        self.did.push(name);
         *self.tally.entry(name).or_default() += 1;
     }
 

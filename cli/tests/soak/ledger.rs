@@ -67,10 +67,10 @@ impl Ledger {
     /// A job is about to be asked for. Returns its number.
     pub(crate) fn asks(&self, key: &Arc<str>, queue: &'static str, due: Due) -> u64 {
         let number = self.last.fetch_add(1, Relaxed) + 1;
-        let start = Start::of(due, now());
-        let key = Arc::clone(key);
+        let told = now();
+        let (key, start) = (Arc::clone(key), Start::of(due, told));
         let (stand, version) = (Stand::Asked, Version::FIRST.0);
-        let entry = Entry { key, queue, stand, version, start, moving: None, started: None };
+        let entry = Entry { key, queue, stand, version, start, told, moving: None, started: None };
         self.book().entries.insert(number, entry);
         number
     }
@@ -120,9 +120,10 @@ impl Ledger {
     }
 
     pub(crate) fn moves(&self, number: u64, due: Due) {
-        let start = Start::of(due, now());
+        let told = now();
+        let start = Start::of(due, told);
         if let Some(entry) = self.book().entries.get_mut(&number) {
-            entry.moving = Some(start);
+            entry.moving = Some((start, told));
         }
     }
 
@@ -137,7 +138,7 @@ impl Ledger {
             Some(RescheduleOutcome::Rescheduled { version, .. }) if is_current && version.0 == was + 1 => {
                 self.counts.moved.fetch_add(1, Relaxed);
                 entry.version = version.0;
-                entry.start = to.unwrap_or(entry.start);
+                (entry.start, entry.told) = to.unwrap_or((entry.start, entry.told));
                 if entry.started == Some(was) {
                     book.breaks_of(number, "was moved, and has started as it was before");
                 }
@@ -205,7 +206,7 @@ impl Ledger {
         }
         entry.started = Some(version);
         let is_moved = entry.moving.is_some() && version == entry.version + 1;
-        let start = entry.moving.filter(|_| is_moved).unwrap_or(entry.start);
+        let (start, told) = entry.moving.filter(|_| is_moved).unwrap_or((entry.start, entry.told));
         let (queue, is_of_version) = (entry.queue, is_moved || version == entry.version);
         if !is_of_version {
             book.breaks_of(number, &format!("starts with version {version}"));
@@ -218,7 +219,8 @@ impl Ledger {
             book.breaks_of(number, "starts although its queue is paused");
         }
         if book.calm_since.is_some_and(|calm| start.late_us(calm) <= 0) {
-            book.late_us_max = book.late_us_max.max(late_us.max(0).unsigned_abs());
+            let late_us = late_us.max(0).unsigned_abs().min(now.mono.micros_since(told.mono));
+            book.late_us_max = book.late_us_max.max(late_us);
         }
         book.settle(number, Stand::Started);
     }

@@ -176,6 +176,7 @@ impl Soak {
             server: &mut self.other_server,
             random: self.random.fork(),
             tally: &mut self.report.kills,
+            did: Vec::new(),
         };
         let (round, recovery) = thread::scope(|scope| {
             let round = scope.spawn(|| children.round(number, until_us));

@@ -74,8 +74,10 @@ pub(crate) struct Entry {
     pub(crate) stand: Stand,
     pub(crate) version: u32,
     pub(crate) start: Start,
+    /// When the engine was told so: it cannot start earlier what was due before.
+    pub(super) told: Now,
     /// A move under way: to when, by the next version.
-    pub(super) moving: Option<Start>,
+    pub(super) moving: Option<(Start, Now)>,
     /// The version that started.
     pub(super) started: Option<u32>,
 }
