@@ -23,6 +23,8 @@ pub(crate) struct Feed {
     /// Of each line written to this process: the key. Line numbers count from 1.
     lines: Vec<String>,
     answered: usize,
+    /// Whether this process has the jobs: it has fired or acknowledged something.
+    has_jobs: bool,
     /// Of all keys ever.
     keys: Vec<String>,
 }
@@ -38,8 +40,14 @@ pub(crate) fn random(what: &str) -> fastrand::Rng {
 impl Feed {
     pub(crate) fn start(args: &[&str], random: &mut fastrand::Rng) -> Self {
         let ledger = Ledger::default();
-        let mut feed =
-            Feed { run: Run::start(args), ledger, lines: Vec::new(), answered: 0, keys: Vec::new() };
+        let mut feed = Feed {
+            run: Run::start(args),
+            ledger,
+            lines: Vec::new(),
+            answered: 0,
+            has_jobs: false,
+            keys: Vec::new(),
+        };
         feed.work(Duration::from_millis(100), random);
         feed
     }
@@ -52,8 +60,7 @@ impl Feed {
     /// Another process has the jobs from here on, or will. Returns the one that had them.
     pub(crate) fn go_on_with(&mut self, next: Run) -> Run {
         self.ledger.answers_are_lost(now_us());
-        self.lines.clear();
-        self.answered = 0;
+        self.forget_lines();
         std::mem::replace(&mut self.run, next)
     }
 
@@ -65,9 +72,13 @@ impl Feed {
             self.take(event);
         }
         self.ledger.answers_are_lost(now_us());
-        self.lines.clear();
-        self.answered = 0;
+        self.forget_lines();
         ended
+    }
+
+    fn forget_lines(&mut self) {
+        self.lines.clear();
+        (self.answered, self.has_jobs) = (0, false);
     }
 
     /// Stops the program where it stands, in the middle of its work, and reads what it had written.
@@ -84,9 +95,9 @@ impl Feed {
         self.run.said()
     }
 
-    /// Whether the process that has the jobs now has said anything to what it was asked.
-    pub(crate) fn is_answered(&self) -> bool {
-        self.answered > 0
+    /// Whether the process that is asked now has the jobs.
+    pub(crate) fn has_jobs(&self) -> bool {
+        self.has_jobs
     }
 
     /// Kills the program, and reads what it had written by then.
@@ -181,6 +192,7 @@ impl Feed {
     }
 
     fn take(&mut self, event: &Value) {
+        self.has_jobs = true;
         match text(event, "event") {
             "ack" => {
                 self.answered += 1;

@@ -48,7 +48,7 @@ impl Children<'_> {
         let mut feed = Feed::start(&args, &mut self.random);
         let mut kill = 0;
         while kill == 0 || now().mono.as_micros() < until_us {
-            self.until_answered(&mut feed);
+            self.until_it_has_jobs(&mut feed);
             match (has_standby, self.random.u32(..4)) {
                 (true, 0) => self.relieve(&mut feed, &args),
                 (true, 1) => self.stop(&mut feed, &args),
@@ -101,7 +101,7 @@ impl Children<'_> {
         feed.work_and_stop(self.moment(), &mut self.random);
         let stopped_at_us = feed::now_us();
         let stopped = feed.go_on_with(standby);
-        self.until_answered(feed);
+        self.until_it_has_jobs(feed);
         stopped.signal(Signal::CONT);
         let ended = stopped.ended();
         assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
@@ -112,9 +112,9 @@ impl Children<'_> {
     }
 
     /// Works until the process that is asked has the jobs: only then is another one a standby, and is in time.
-    fn until_answered(&mut self, feed: &mut Feed) {
+    fn until_it_has_jobs(&mut self, feed: &mut Feed) {
         let give_up_us = now().mono.as_micros() + TAKEOVER_PATIENCE_US;
-        while !feed.is_answered() {
+        while !feed.has_jobs() {
             let is_in_time = now().mono.as_micros() < give_up_us;
             assert!(is_in_time, "nobody takes over, after {:?}: {}", self.did, feed.said());
             feed.work(Duration::from_millis(20), &mut self.random);

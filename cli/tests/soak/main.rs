@@ -11,7 +11,7 @@
 //! compared with it (`mirror`), and what the process holds is looked at (`resources`). At the end another engine is
 //! restored, has everything that is pending, and fires it.
 //!
-//! `REVEILLE_SOAK_MINUTES` says for how long (without it some twenty seconds), `REVEILLE_SEED` repeats a run's choices; what
+//! `REVEILLE_SOAK_MINUTES` says for how long (without it half a minute), `REVEILLE_SEED` repeats a run's choices; what
 //! they meet depends on the machine. `scripts/soak` runs it.
 #![cfg(target_os = "linux")]
 
