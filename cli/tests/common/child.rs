@@ -152,6 +152,11 @@ impl Run {
         }
     }
 
+    /// What it has said on standard error so far.
+    pub(crate) fn said(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
     /// Closes the consumer's end of the output.
     pub(crate) fn close_output(&mut self) {
         self.stdout = None;

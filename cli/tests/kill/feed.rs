@@ -8,8 +8,8 @@ use reveille::Clock;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::child::{PATIENCE, Run, micros, number, text};
-use crate::ledger::{Ledger, Op};
+use super::ledger::{Ledger, Op};
+use crate::child::{Ended, PATIENCE, Run, micros, number, text};
 
 /// Operations written and not answered, at most: what is under way at a kill is in doubt, and proves little.
 const UNDER_WAY_MAX: usize = 64;
@@ -23,6 +23,8 @@ pub(crate) struct Feed {
     /// Of each line written to this process: the key. Line numbers count from 1.
     lines: Vec<String>,
     answered: usize,
+    /// Whether this process has the jobs: it has fired or acknowledged something.
+    has_jobs: bool,
     /// Of all keys ever.
     keys: Vec<String>,
 }
@@ -38,17 +40,64 @@ pub(crate) fn random(what: &str) -> fastrand::Rng {
 impl Feed {
     pub(crate) fn start(args: &[&str], random: &mut fastrand::Rng) -> Self {
         let ledger = Ledger::default();
-        let mut feed =
-            Feed { run: Run::start(args), ledger, lines: Vec::new(), answered: 0, keys: Vec::new() };
+        let mut feed = Feed {
+            run: Run::start(args),
+            ledger,
+            lines: Vec::new(),
+            answered: 0,
+            has_jobs: false,
+            keys: Vec::new(),
+        };
         feed.work(Duration::from_millis(100), random);
         feed
     }
 
     /// Starts the program again.
     pub(crate) fn begin(&mut self, args: &[&str]) {
-        self.run = Run::start(args);
+        self.go_on_with(Run::start(args));
+    }
+
+    /// Another process has the jobs from here on, or will. Returns the one that had them.
+    pub(crate) fn go_on_with(&mut self, next: Run) -> Run {
+        self.ledger.answers_are_lost(now_us());
+        self.forget_lines();
+        std::mem::replace(&mut self.run, next)
+    }
+
+    /// Ends the program as an operator does, reads it to its end, and goes on with another process.
+    pub(crate) fn relieve(&mut self, next: Run) -> Ended {
+        self.run.signal(Signal::TERM);
+        let ended = std::mem::replace(&mut self.run, next).ended();
+        for event in &ended.events {
+            self.take(event);
+        }
+        self.ledger.answers_are_lost(now_us());
+        self.forget_lines();
+        ended
+    }
+
+    fn forget_lines(&mut self) {
         self.lines.clear();
-        self.answered = 0;
+        (self.answered, self.has_jobs) = (0, false);
+    }
+
+    /// Stops the program where it stands, in the middle of its work, and reads what it had written.
+    pub(crate) fn work_and_stop(&mut self, wait: Duration, random: &mut fastrand::Rng) {
+        let pid = self.run.pid();
+        self.work_while(random, wait, || kill_process(pid, Signal::STOP).unwrap());
+        while let Some(event) = self.run.event_within(Duration::from_millis(100)) {
+            self.take(&event);
+        }
+    }
+
+    /// What the program has said of itself.
+    pub(crate) fn said(&self) -> String {
+        self.run.said()
+    }
+
+    /// Whether the process that is asked now has the jobs.
+    pub(crate) fn has_jobs(&self) -> bool {
+        self.has_jobs
     }
 
     /// Kills the program, and reads what it had written by then.
@@ -57,7 +106,7 @@ impl Feed {
         while let Some(event) = self.run.last_events() {
             self.take(&event);
         }
-        self.ledger.answers_are_lost();
+        self.ledger.answers_are_lost(now_us());
     }
 
     pub(crate) fn check(&self, when: &str) {
@@ -118,8 +167,12 @@ impl Feed {
                 let key = format!("job:{}", self.keys.len());
                 self.keys.push(key.clone());
                 let queue = format!("queue-{}", random.u32(0..3));
-                let line = json!({"op": "schedule", "key": key, "queue": queue, "at": at, "payload": key});
-                (key, Op::Schedule { due_us: micros_of(at) }, line)
+                let at_most_once = random.u32(0..8) == 0;
+                let delivery = if at_most_once { "at_most_once" } else { "at_least_once" };
+                let line = json!({
+                    "op": "schedule", "key": key, "queue": queue, "at": at, "payload": key, "delivery": delivery,
+                });
+                (key, Op::Schedule { due_us: micros_of(at), at_most_once }, line)
             }
         };
         self.ledger.asks(&key, op);
@@ -139,6 +192,7 @@ impl Feed {
     }
 
     fn take(&mut self, event: &Value) {
+        self.has_jobs = true;
         match text(event, "event") {
             "ack" => {
                 self.answered += 1;
@@ -175,7 +229,7 @@ impl Feed {
     }
 }
 
-fn now_us() -> i64 {
+pub(crate) fn now_us() -> i64 {
     Clock::System.now().wall.as_micros()
 }
 

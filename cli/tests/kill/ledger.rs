@@ -4,16 +4,18 @@
 //! 1. nothing fires before the earliest due time that it may have;
 //! 2. what was acknowledged as scheduled fires in the end, unless it was, or may have been, cancelled;
 //! 3. what was acknowledged as cancelled does not fire from then on; what was acknowledged as moved does not fire before
-//!    the time that it was moved to.
+//!    the time that it was moved to;
+//! 6. a job that is delivered at most once fires once at most.
 //!
-//! A job may fire twice if the process was killed in between: that is what at least once means.
+//! Any other job may fire twice if the process was killed in between: that is what at least once means. One that is
+//! delivered at most once may not fire at all if it was: its start may be all that became of it.
 
 use std::collections::BTreeMap;
 
 /// An operation, as it is written to the program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Op {
-    Schedule { due_us: i64 },
+    Schedule { due_us: i64, at_most_once: bool },
     Reschedule { due_us: i64 },
     Cancel,
 }
@@ -30,6 +32,9 @@ struct Entry {
     doubtful_due_us: Vec<i64>,
     may_be_cancelled: bool,
     may_be_scheduled: bool,
+    at_most_once: bool,
+    /// Delivered at most once, and due when the process was killed.
+    may_be_started: bool,
     fired: u32,
     /// Fired since the last acknowledged change.
     fired_since: u32,
@@ -57,13 +62,17 @@ impl Ledger {
         let entry = self.entries.entry(key.to_owned()).or_default();
         assert!(entry.under_way.is_none(), "the test asks one thing at a time of {key}");
         entry.under_way = Some(op);
+        if let Op::Schedule { at_most_once, .. } = op {
+            entry.at_most_once = at_most_once;
+        }
     }
 
     /// The program was killed: what is under way will not be answered any more.
-    pub(crate) fn answers_are_lost(&mut self) {
+    pub(crate) fn answers_are_lost(&mut self, now_us: i64) {
         for entry in self.entries.values_mut() {
+            entry.may_be_started |= entry.at_most_once && entry.earliest_us() <= now_us;
             match entry.under_way.take() {
-                Some(Op::Schedule { due_us }) => {
+                Some(Op::Schedule { due_us, .. }) => {
                     entry.may_be_scheduled = true;
                     entry.doubtful_due_us.push(due_us);
                 }
@@ -82,7 +91,7 @@ impl Ledger {
         let op = entry.under_way.take();
         self.acknowledged += 1;
         match (op, outcome) {
-            (Some(Op::Schedule { due_us }), "scheduled") => {
+            (Some(Op::Schedule { due_us, .. }), "scheduled") => {
                 entry.is_scheduled = true;
                 entry.due_us = due_us;
                 entry.fired_since = entry.fired;
@@ -99,6 +108,8 @@ impl Ledger {
             (Some(Op::Reschedule { .. } | Op::Cancel), "already_fired" | "running") => {}
             // A key whose cancellation was in doubt may be gone.
             (Some(Op::Reschedule { .. } | Op::Cancel), "not_found") if entry.may_be_cancelled => {}
+            // So may one that was started, and does not run a second time.
+            (Some(Op::Reschedule { .. } | Op::Cancel), "not_found") if entry.may_be_started => {}
             (op, outcome) => {
                 self.broken.push(format!("{key}: {op:?} was answered with {outcome}: {entry:?}"))
             }
@@ -114,16 +125,12 @@ impl Ledger {
         entry.fired += 1;
         entry.fired_since += 1;
         self.fired_again += u64::from(entry.fired > 1);
-        // A change under way may have taken effect, and not been answered yet.
-        let under_way = match entry.under_way {
-            Some(Op::Schedule { due_us } | Op::Reschedule { due_us }) => Some(due_us),
-            _ => None,
-        };
-        let known = entry.is_scheduled.then_some(entry.due_us);
-        let possible = known.into_iter().chain(entry.doubtful_due_us.iter().copied()).chain(under_way);
-        let earliest_us = possible.min().unwrap_or(i64::MAX);
+        let earliest_us = entry.earliest_us();
         if fired_at_us < due_us || fired_at_us < earliest_us {
             self.broken.push(format!("{key} fires early, at {fired_at_us}, told due {due_us}: {entry:?}"));
+        }
+        if entry.at_most_once && entry.fired > 1 {
+            self.broken.push(format!("{key} fires again, and may fire once: {entry:?}"));
         }
         if entry.is_cancelled {
             self.broken.push(format!("{key} fires after it was cancelled: {entry:?}"));
@@ -133,8 +140,7 @@ impl Ledger {
     /// All is over, and everything had the time to fire.
     pub(crate) fn ends(&mut self) {
         for (key, entry) in &self.entries {
-            let must_fire = entry.is_scheduled && !entry.is_cancelled && !entry.may_be_cancelled;
-            if must_fire && entry.fired == 0 {
+            if entry.must_fire() {
                 self.broken.push(format!("{key} is lost: {entry:?}"));
             }
         }
@@ -142,9 +148,25 @@ impl Ledger {
 
     /// How many keys have neither fired nor been cancelled for sure.
     pub(crate) fn open(&self) -> usize {
-        let is_open = |entry: &&Entry| {
-            entry.is_scheduled && !entry.is_cancelled && !entry.may_be_cancelled && entry.fired == 0
+        self.entries.values().filter(|entry| entry.must_fire()).count()
+    }
+}
+
+impl Entry {
+    /// The earliest due time that it may have. A change under way may have taken effect, and not been answered yet.
+    fn earliest_us(&self) -> i64 {
+        let under_way = match self.under_way {
+            Some(Op::Schedule { due_us, .. } | Op::Reschedule { due_us }) => Some(due_us),
+            _ => None,
         };
-        self.entries.values().filter(is_open).count()
+        let known = self.is_scheduled.then_some(self.due_us);
+        let possible = known.into_iter().chain(self.doubtful_due_us.iter().copied()).chain(under_way);
+        possible.min().unwrap_or(i64::MAX)
+    }
+
+    /// Whether it is acknowledged, and neither fired nor may have ended otherwise.
+    fn must_fire(&self) -> bool {
+        let may_have_ended = self.is_cancelled || self.may_be_cancelled || self.may_be_started;
+        self.is_scheduled && !may_have_ended && self.fired == 0
     }
 }

@@ -9,6 +9,7 @@
 #[path = "../common/child.rs"]
 #[allow(dead_code, reason = "each test program uses some of it")]
 mod child;
+#[allow(dead_code, reason = "the soak uses more of it")]
 mod feed;
 mod fencing;
 mod ledger;
