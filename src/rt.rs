@@ -130,7 +130,11 @@ pub(crate) struct Scoped<T>(Task<T>);
 enum Task<T> {
     Tokio(JoinHandle<T>),
     #[cfg(feature = "sim")]
-    Simulated { simulation: Arc<dyn Simulation>, id: u64, result: tokio::sync::oneshot::Receiver<T> },
+    Simulated {
+        simulation: Arc<dyn Simulation>,
+        id: u64,
+        result: tokio::sync::oneshot::Receiver<T>,
+    },
 }
 
 impl<T> Future for Scoped<T> {

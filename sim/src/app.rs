@@ -269,7 +269,10 @@ impl App {
         for partition in 0..self.setting.partitions {
             let state = state(engine, PartitionId(partition));
             if state.is_due || state.durable != state.log_end {
-                return Some(format!("partition {partition} is not done: {} of {}", state.durable, state.log_end));
+                return Some(format!(
+                    "partition {partition} is not done: {} of {}",
+                    state.durable, state.log_end
+                ));
             }
         }
         None
@@ -289,7 +292,8 @@ impl App {
                     && job.due.wall.as_micros() + 1_000_000 < wall_us
             });
             if let Some(late) = late {
-                self.world.broken("8 late, never dropped", format!("life {life}: it is still pending: {late:?}"));
+                self.world
+                    .broken("8 late, never dropped", format!("life {life}: it is still pending: {late:?}"));
             }
             self.ledger.settle(&images);
             return;
@@ -429,9 +433,9 @@ fn builder(app: &Arc<App>, process: &Arc<Process>, life: u64) -> reveille::Build
         .catch_up_per_second(setting.catch_up_per_second)
         .remember_fired(setting.fired_max, Duration::from_secs(3600));
     on_start(builder, move |queue, started| {
-        told.app.world.note(|| {
-            format!("life {life}: start {} {} of {}", started.id, started.key, queue.as_str())
-        });
+        told.app
+            .world
+            .note(|| format!("life {life}: start {} {} of {}", started.id, started.key, queue.as_str()));
         told.app.ledger.started(life, queue.as_str(), started, told.process.now());
     })
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reveille::partition::{CancelOutcome, Delivery, LookupOutcome, OnConflict, RescheduleOutcome, ScheduleOutcome};
+use reveille::partition::{
+    CancelOutcome, Delivery, LookupOutcome, OnConflict, RescheduleOutcome, ScheduleOutcome,
+};
 use reveille::sim::Simulation;
 use reveille::{
-    CallError, CancelError, Due, Durability, Engine, Priority, RescheduleError, ScheduleError, Target, Timestamp,
-    Version,
+    CallError, CancelError, Due, Durability, Engine, Priority, RescheduleError, ScheduleError, Target,
+    Timestamp, Version,
 };
 
 use crate::app::App;
@@ -67,7 +69,9 @@ impl Caller {
             Call::Resume => drop(self.engine.resume("work")),
             Call::Snapshot => {
                 let taken = self.engine.snapshot().await;
-                self.note(|| format!("snapshot: {}", taken.map_or_else(|error| error.to_string(), |_| "ok".into())));
+                self.note(|| {
+                    format!("snapshot: {}", taken.map_or_else(|error| error.to_string(), |_| "ok".into()))
+                });
             }
         }
     }
@@ -143,13 +147,13 @@ impl Caller {
                 Some((nonce, Stand::Pending(_))) => Some(nonce),
                 _ => None,
             };
-            let is_foretold = match (taken, wish.on_conflict, outcome) {
+            let is_foretold = matches!(
+                (taken, wish.on_conflict, outcome),
                 (None, _, ScheduleOutcome::Scheduled { .. })
-                | (Some(_), OnConflict::Reject, ScheduleOutcome::AlreadyScheduled { .. })
-                | (Some(_), OnConflict::Keep, ScheduleOutcome::Kept { .. })
-                | (Some(_), OnConflict::Replace, ScheduleOutcome::Replaced { .. }) => true,
-                _ => false,
-            };
+                    | (Some(_), OnConflict::Reject, ScheduleOutcome::AlreadyScheduled { .. })
+                    | (Some(_), OnConflict::Keep, ScheduleOutcome::Kept { .. })
+                    | (Some(_), OnConflict::Replace, ScheduleOutcome::Replaced { .. })
+            );
             if !is_foretold {
                 return Err(format!("schedule of {} said {outcome:?}, and the key was {holder:?}", wish.key));
             }
@@ -196,12 +200,18 @@ impl Caller {
                 (Stand::Pending(now), RescheduleOutcome::Changed { version: told }) => {
                     version.is_some_and(|version| version != now.version) && told == now.version
                 }
-                (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, match outcome {
-                    RescheduleOutcome::Running => Late::Running,
-                    RescheduleOutcome::AlreadyFired { .. } => Late::Fired,
-                    RescheduleOutcome::NotFound => Late::NotFound,
-                    _ => Late::Never,
-                }),
+                (stand, outcome) => is_late(
+                    stand,
+                    is_once(nonce, jobs),
+                    key,
+                    life,
+                    match outcome {
+                        RescheduleOutcome::Running => Late::Running,
+                        RescheduleOutcome::AlreadyFired { .. } => Late::Fired,
+                        RescheduleOutcome::NotFound => Late::NotFound,
+                        _ => Late::Never,
+                    },
+                ),
             };
             if !is_foretold {
                 return Err(format!("reschedule of {key} said {outcome:?}, and the job was {stand:?}"));
@@ -247,12 +257,18 @@ impl Caller {
                 (Stand::Pending(now), CancelOutcome::Changed { version: told }) => {
                     version.is_some_and(|version| version != now.version) && told == now.version
                 }
-                (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, match outcome {
-                    CancelOutcome::Running => Late::Running,
-                    CancelOutcome::AlreadyFired { .. } => Late::Fired,
-                    CancelOutcome::NotFound => Late::NotFound,
-                    _ => Late::Never,
-                }),
+                (stand, outcome) => is_late(
+                    stand,
+                    is_once(nonce, jobs),
+                    key,
+                    life,
+                    match outcome {
+                        CancelOutcome::Running => Late::Running,
+                        CancelOutcome::AlreadyFired { .. } => Late::Fired,
+                        CancelOutcome::NotFound => Late::NotFound,
+                        _ => Late::Never,
+                    },
+                ),
             };
             if !is_foretold {
                 return Err(format!("cancel of {key} said {outcome:?}, and the job was {stand:?}"));
@@ -280,12 +296,18 @@ impl Caller {
             let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
             let is_foretold = match (stand, &outcome) {
                 (Stand::Pending(now), LookupOutcome::Scheduled(view)) => view.version == now.version,
-                (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, match outcome {
-                    LookupOutcome::Running(_) => Late::Running,
-                    LookupOutcome::AlreadyFired { .. } => Late::Fired,
-                    LookupOutcome::NotFound => Late::NotFound,
-                    LookupOutcome::Scheduled(_) => Late::Never,
-                }),
+                (stand, outcome) => is_late(
+                    stand,
+                    is_once(nonce, jobs),
+                    key,
+                    life,
+                    match outcome {
+                        LookupOutcome::Running(_) => Late::Running,
+                        LookupOutcome::AlreadyFired { .. } => Late::Fired,
+                        LookupOutcome::NotFound => Late::NotFound,
+                        LookupOutcome::Scheduled(_) => Late::Never,
+                    },
+                ),
             };
             if is_foretold {
                 return Ok(Done::Nothing);
@@ -308,9 +330,7 @@ impl Caller {
             By::Version => (key.into(), nonce, Some(version)),
             By::OldVersion => (key.into(), nonce, Some(Version(version.0 + 7))),
             By::Handle => match self.app.ledger.handle_of(key) {
-                Some((nonce, life, handle)) => {
-                    (handle.into(), (life == self.life).then_some(nonce), None)
-                }
+                Some((nonce, life, handle)) => (handle.into(), (life == self.life).then_some(nonce), None),
                 None => (key.into(), nonce, None),
             },
         }

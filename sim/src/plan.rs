@@ -197,7 +197,10 @@ pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
     let calls = rng.u64(20..120);
     for _ in 0..calls {
         let at_us = rng.u64(500 * MS..setting.active_us);
-        plan.push(Item { at_us, what: What::Call(rng.usize(..setting.slots), draw_call(&mut rng, &setting)) });
+        plan.push(Item {
+            at_us,
+            what: What::Call(rng.usize(..setting.slots), draw_call(&mut rng, &setting)),
+        });
     }
     // Some runs have none, so that nothing is only ever seen under them.
     let faults = if rng.u8(..8) == 0 { 0 } else { rng.u64(1..14) };

@@ -55,7 +55,9 @@ fn bugs(folder: &Path) -> io::Result<Vec<Bug>> {
     let mut bugs = Vec::new();
     for entry in fs::read_dir(folder)? {
         let patch = entry?.path();
-        if let (Some(name), Some("patch")) = (patch.file_stem(), patch.extension().and_then(|end| end.to_str())) {
+        if let (Some(name), Some("patch")) =
+            (patch.file_stem(), patch.extension().and_then(|end| end.to_str()))
+        {
             bugs.push(Bug { name: name.to_string_lossy().into_owned(), patch });
         }
     }
@@ -66,7 +68,8 @@ fn bugs(folder: &Path) -> io::Result<Vec<Bug>> {
 /// What it takes to build the simulator.
 fn copy_sources(sources: &Path, copy: &Path) -> io::Result<()> {
     fs::create_dir_all(copy)?;
-    let parts = ["Cargo.toml", "Cargo.lock", "clippy.toml", "README.md", "src", "cli", "benches", "examples", "sim"];
+    let parts =
+        ["Cargo.toml", "Cargo.lock", "clippy.toml", "README.md", "src", "cli", "benches", "examples", "sim"];
     let paths = parts.iter().map(|part| sources.join(part));
     run(Command::new("cp").arg("-r").args(paths).arg(copy))
 }

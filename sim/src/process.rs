@@ -1,7 +1,7 @@
 //! A process as it is simulated: clocks of its own, and the one thing that the library sees of the world.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use reveille::Timestamp;

@@ -140,10 +140,13 @@ async fn follow(app: Arc<App>, plan: Vec<Item>, is_over: Arc<AtomicBool>) {
     is_over.store(true, Relaxed);
 }
 
+/// What is done about a fault when its time is over.
+type Later = Box<dyn FnOnce(&Arc<App>) + Send>;
+
 fn bring_about(app: &Arc<App>, fault: Fault) {
     let world = Arc::clone(&app.world);
     world.note(|| format!("fault: {fault:?}"));
-    let later = |us: u64, act: Box<dyn FnOnce(&Arc<App>) + Send>| {
+    let later = |us: u64, act: Later| {
         let (world, app) = (Arc::clone(&world), Arc::clone(app));
         app.world.clone().spawn_env(async move {
             world.after(us).await;

@@ -83,7 +83,13 @@ impl Shadow {
     pub(crate) fn new(world: &Arc<World>, config: Config, partitions: u16) -> Arc<Self> {
         let part = || Part { lineages: vec![Lineage::default()], grants: Vec::new() };
         let parts = Mutex::new((0..partitions).map(|_| part()).collect());
-        Arc::new(Shadow { world: Arc::clone(world), config, parts, told: Mutex::new(None), losses: AtomicU64::new(0) })
+        Arc::new(Shadow {
+            world: Arc::clone(world),
+            config,
+            parts,
+            told: Mutex::new(None),
+            losses: AtomicU64::new(0),
+        })
     }
 
     /// Has losses told.
@@ -110,7 +116,8 @@ impl Shadow {
             Err(error) => return self.world.broken("codec", format!("a batch cannot be read: {error}")),
         };
         let mut parts = self.parts.lock();
-        let Some(lineage) = parts.get_mut(usize::from(by.partition)).and_then(|part| part.lineages.last_mut())
+        let Some(lineage) =
+            parts.get_mut(usize::from(by.partition)).and_then(|part| part.lineages.last_mut())
         else {
             return;
         };
@@ -167,7 +174,8 @@ impl Shadow {
         self.losses.fetch_add(1, Relaxed);
         let mut losers = Vec::new();
         for (partition, part) in (0u16..).zip(self.parts.lock().iter_mut()) {
-            let before = (part.lineages.len(), part.lineages.last().map_or(0, |lineage| lineage.records.len()));
+            let before =
+                (part.lineages.len(), part.lineages.last().map_or(0, |lineage| lineage.records.len()));
             part.lineages.retain(|lineage| lineage.group <= keeps);
             part.grants.retain(|grant| grant.group <= keeps);
             if keeps == 0 {
@@ -176,7 +184,8 @@ impl Shadow {
             if let Some(lineage) = part.lineages.last_mut() {
                 lineage.records.retain(|(group, _)| *group <= keeps);
             }
-            let after = (part.lineages.len(), part.lineages.last().map_or(0, |lineage| lineage.records.len()));
+            let after =
+                (part.lineages.len(), part.lineages.last().map_or(0, |lineage| lineage.records.len()));
             if before != after || keeps == 0 {
                 losers.push(partition);
             }

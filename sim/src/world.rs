@@ -104,7 +104,11 @@ impl Core {
     fn wake(&mut self, id: u64) {
         let Some(task) = self.tasks.get(&id) else { return };
         let is_frozen = task.process.as_ref().is_some_and(|process| process.is_frozen());
-        if is_frozen { self.frozen.insert(id) } else { self.ready.insert(id) };
+        if is_frozen {
+            self.frozen.insert(id)
+        } else {
+            self.ready.insert(id)
+        };
     }
 
     fn fresh(&mut self) -> u64 {

@@ -86,8 +86,10 @@ fn same(one: &Value, other: &Value) -> bool {
 
 fn is_comparable(taped: &Taped) -> bool {
     let name = taped.args[0].to_ascii_uppercase();
-    let is_about_the_server =
-        matches!(name.as_slice(), b"PING" | b"INFO" | b"CONFIG" | b"CLIENT" | b"COMMAND" | b"TIME" | b"WAIT" | b"WAITAOF");
+    let is_about_the_server = matches!(
+        name.as_slice(),
+        b"PING" | b"INFO" | b"CONFIG" | b"CLIENT" | b"COMMAND" | b"TIME" | b"WAIT" | b"WAITAOF"
+    );
     // Which scripts it knows by now is another matter.
     let is_unknown = matches!(&taped.answer, Value::ServerError(error) if error.code() == "NOSCRIPT");
     !is_about_the_server && !is_unknown
@@ -116,7 +118,10 @@ fn a_real_redis_gives_the_same_answers() {
             if !is_trim(taped) {
                 let words: Vec<_> = taped.args.iter().map(|arg| String::from_utf8_lossy(arg)).collect();
                 let said = &taped.answer;
-                assert!(same(said, &answer), "seed {seed}, command {at} {words:?}: {said:?}, and Redis {answer:?}");
+                assert!(
+                    same(said, &answer),
+                    "seed {seed}, command {at} {words:?}: {said:?}, and Redis {answer:?}"
+                );
                 compared += 1;
             }
         }
@@ -139,13 +144,17 @@ fn compare_keys(real: &mut Real, seed: u64, held: &std::collections::BTreeMap<Ve
             Held::Text(text) => assert_eq!(bytes(&real.ask(&[b"GET", key])), text.to_vec()),
             Held::Hash(fields) => {
                 let Value::Array(found) = real.ask(&[b"HGETALL", key]) else { panic!("no fields") };
-                let mut found: Vec<_> = found.chunks(2).map(|pair| (bytes(&pair[0]), bytes(&pair[1]))).collect();
+                let mut found: Vec<_> =
+                    found.chunks(2).map(|pair| (bytes(&pair[0]), bytes(&pair[1]))).collect();
                 found.sort();
-                let expected: Vec<_> = fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+                let expected: Vec<_> =
+                    fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
                 assert_eq!(found, expected, "seed {seed}, {}", String::from_utf8_lossy(key));
             }
             Held::Stream(entries, _) => {
-                let Value::Array(found) = real.ask(&[b"XRANGE", key, b"-", b"+"]) else { panic!("no entries") };
+                let Value::Array(found) = real.ask(&[b"XRANGE", key, b"-", b"+"]) else {
+                    panic!("no entries")
+                };
                 let ids: Vec<Vec<u8>> = found
                     .iter()
                     .map(|entry| match entry {

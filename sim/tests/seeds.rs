@@ -73,16 +73,12 @@ fn seeds_that_have_found_something() {
         // Two engines that begin at one moment: one found the other's key half looked at, and called it foreign.
         905, 894, 911,
         // An owner whose lease had run out claimed again after FLUSHALL, before the living one did.
-        96,
-        // An owner that claims again and finds another with a lower epoch waited for ever.
-        1_624,
-        // A shutdown called flushed what the store had lost.
+        96,    // An owner that claims again and finds another with a lower epoch waited for ever.
+        1_624, // A shutdown called flushed what the store had lost.
         3_248,
         // An owner that finds records of another took the store for broken, and went on firing.
-        12_814,
-        // A snapshot that a repair had made needless was reported as failing for ever.
-        64, 11_083, 11_967, 12_587,
-        // What the simulator judged wrongly.
+        12_814, // A snapshot that a repair had made needless was reported as failing for ever.
+        64, 11_083, 11_967, 12_587, // What the simulator judged wrongly.
         150, 172, 777, 859, 860, 917, 1_540, 3_015,
     ];
     all(seeds, |seed| assert_kept(seed, &outcome(seed)));

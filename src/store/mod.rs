@@ -28,6 +28,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+#[cfg(feature = "sim")]
+pub(crate) use self::redis::script_name;
 #[cfg(feature = "redis")]
 pub use self::redis::{
     LivingOwner, NAMESPACE_CHARS_MAX, PartitionRead, PartitionReport, RedisConfig, RedisConfigError,
@@ -36,8 +38,6 @@ pub use self::redis::{
 #[doc(hidden)]
 #[cfg(all(fuzzing, feature = "redis"))]
 pub use codec::model as codec_model;
-#[cfg(feature = "sim")]
-pub(crate) use self::redis::script_name;
 #[cfg(feature = "sim")]
 pub(crate) use codec::{QueueNames, decode_batch, decode_chunk};
 pub use error::{StoreError, StoreErrorClass};

@@ -137,9 +137,13 @@ impl Ledger {
 
     /// A life is over: its answers are no longer asked for.
     pub(crate) fn over(&self, life: u64) {
-        if let Some(life) = self.state.lock().lives.get_mut(&life) {
+        let state = &mut *self.state.lock();
+        if let Some(life) = state.lives.get_mut(&life) {
             life.is_over = true;
         }
+        // What the server had lost of it, nobody else has in memory.
+        let facts = state.jobs.iter_mut().flat_map(JobLog::facts_mut);
+        facts.filter(|fact| fact.life == life).for_each(Fact::excuse_if_endangered);
     }
 
     /// Everything that was done in a life has been flushed, as the engine says.
@@ -167,9 +171,14 @@ impl Ledger {
             Event::Lost(_) => None,
         };
         self.world.note(|| match event {
-            Event::Lost(since_us) => format!("redis: partition {partition} is what it was {} µs ago", now_us - since_us),
+            Event::Lost(since_us) => {
+                format!("redis: partition {partition} is what it was {} µs ago", now_us - since_us)
+            }
             Event::Rewritten(_) => {
-                format!("redis: partition {partition} is written anew by life {:?}", writer.map(|(life, _)| life))
+                format!(
+                    "redis: partition {partition} is written anew by life {:?}",
+                    writer.map(|(life, _)| life)
+                )
             }
         });
         match event {
@@ -218,7 +227,10 @@ impl Ledger {
             return self.world.broken("4 definite", format!("a job of nobody's has fired: {}", started.key));
         };
         let broken = |promise, what: &str| {
-            self.world.broken(promise, format!("job {nonce} ({}, version {}): {what}", started.key, started.version.0));
+            self.world.broken(
+                promise,
+                format!("job {nonce} ({}, version {}): {what}", started.key, started.version.0),
+            );
         };
         match life_of.start(nonce) {
             Stand::Pending(pending) => {
@@ -273,13 +285,17 @@ impl Ledger {
     /// At the end, with nothing wrong any more: whatever was acknowledged has fired, was taken back, or is pending.
     pub(crate) fn settle(&self, image: &[Image]) {
         let state = self.state.lock();
-        let pending: Vec<usize> =
-            image.iter().flat_map(|image| &image.jobs).filter_map(|job| nonce(job.payload.as_bytes())).collect();
+        let pending: Vec<usize> = image
+            .iter()
+            .flat_map(|image| &image.jobs)
+            .filter_map(|job| nonce(job.payload.as_bytes()))
+            .collect();
         for (nonce, log) in state.jobs.iter().enumerate() {
             let is_owed = log.taken.as_ref().is_some_and(Fact::binds);
             let is_known = !log.starts.is_empty() || !log.taken_back.is_empty() || pending.contains(&nonce);
             if is_owed && !is_known {
-                let detail = format!("job {nonce} ({}) was acknowledged, and is neither fired nor pending", log.key);
+                let detail =
+                    format!("job {nonce} ({}) was acknowledged, and is neither fired nor pending", log.key);
                 return self.world.broken("2 nothing is lost", detail);
             }
         }
@@ -313,4 +329,3 @@ pub(crate) fn due_at(due: reveille::Due, now: Now) -> DueAt {
         }
     }
 }
-

@@ -69,10 +69,12 @@ impl Run<'_> {
             b"HDEL" | b"XTRIM" | b"UNLINK" => (true, false),
             _ => (false, false),
         };
-        if is_write && !self.is_dirty
-            && let Some(refused) = self.refusal(is_denied_by_oom) {
-                return Reply::Error(refused.into());
-            }
+        if is_write
+            && !self.is_dirty
+            && let Some(refused) = self.refusal(is_denied_by_oom)
+        {
+            return Reply::Error(refused.into());
+        }
         let reply = self.run(&name, rest);
         // In Redis too it is what was called that counts, not whether it changed anything.
         if is_write && !matches!(reply, Reply::Error(_)) {
@@ -83,9 +85,7 @@ impl Run<'_> {
 
     fn refusal(&self, is_denied_by_oom: bool) -> Option<&'static str> {
         match self.mode {
-            Mode::Oom if is_denied_by_oom => {
-                Some("OOM command not allowed when used memory > 'maxmemory'.")
-            }
+            Mode::Oom if is_denied_by_oom => Some("OOM command not allowed when used memory > 'maxmemory'."),
             Mode::Misconf => Some("MISCONF Redis is configured to save RDB snapshots, but cannot persist"),
             Mode::NoReplicas => Some("NOREPLICAS Not enough good replicas to write."),
             Mode::ReadOnly => Some("READONLY You can't write against a read only replica."),
@@ -130,9 +130,7 @@ impl Run<'_> {
             (b"XADD", [key, rest @ ..]) => self.add_entry(key, rest),
             (b"XTRIM", [key, how, rest @ ..]) if how.eq_ignore_ascii_case(b"MINID") => self.trim(key, rest),
             (b"XRANGE", [key, from, _, _, count]) => self.range(key, from, count),
-            (name, _) => {
-                Reply::Error(format!("ERR unknown command '{}'", String::from_utf8_lossy(name)))
-            }
+            (name, _) => Reply::Error(format!("ERR unknown command '{}'", String::from_utf8_lossy(name))),
         }
     }
 

@@ -40,7 +40,9 @@ pub(super) fn eval(
     let context = Context { db: std::mem::take(db), mode, now_us, is_dirty: false, error: None };
     CONTEXT.set(Some(context));
     let result = HOST.with(|host| host.run(code, keys, args));
-    let Some(context) = CONTEXT.take() else { return Reply::Error("ERR the script took its data along".into()) };
+    let Some(context) = CONTEXT.take() else {
+        return Reply::Error("ERR the script took its data along".into());
+    };
     *db = context.db;
     match result {
         Ok(reply) => reply,

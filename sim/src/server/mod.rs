@@ -13,8 +13,8 @@ use reveille::sim::script_name;
 
 pub use commands::Mode;
 pub(crate) use commands::Reply;
-pub use db::Held;
 pub(crate) use db::Db;
+pub use db::Held;
 
 use crate::process::WALL_BEGIN_US;
 use crate::run::Why;
@@ -346,7 +346,11 @@ impl Server {
             "PUBLISH" => {
                 let by = Append { partition, owner: &text(0), epoch: number(1), group };
                 if text(10) == "1" {
-                    self.shadow.rewritten(&by, (number(4), number(5), number(6)), &self.chunks(db, partition));
+                    self.shadow.rewritten(
+                        &by,
+                        (number(4), number(5), number(6)),
+                        &self.chunks(db, partition),
+                    );
                 } else {
                     self.shadow.wrote(&by);
                 }

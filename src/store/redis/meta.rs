@@ -83,11 +83,7 @@ impl Meta {
     }
 
     /// The same; `None` if there is a key that is not ours, and this was only the first look.
-    async fn read_once(
-        link: &Link,
-        keys: &Keys,
-        is_first: bool,
-    ) -> Result<Option<Option<Meta>>, StoreError> {
+    async fn read_once(link: &Link, keys: &Keys, is_first: bool) -> Result<Option<Option<Meta>>, StoreError> {
         let key = keys.meta();
         let doing = Doing::with("reading", &key);
         let connection = link.connection().await?;
