@@ -3,7 +3,7 @@
 //!
 //! Scripts ask for the time; the real server gets them with the simulated time written in.
 
-#[allow(dead_code, reason = "each test program uses some of it")]
+#[allow(dead_code, unreachable_pub, reason = "each test program uses some of it")]
 #[path = "../../tests/common/redis.rs"]
 mod redis_server;
 

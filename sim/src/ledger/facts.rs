@@ -46,6 +46,13 @@ impl Fact {
         self.acknowledged_us.is_some() && !self.is_excused
     }
 
+    /// Whether it holds for a life that began at `begun_us`: not if it came to be elsewhere after that, and the server has
+    /// lost it.
+    pub(crate) fn binds_for(&self, life: u64, begun_us: u64) -> bool {
+        let is_unheard = self.life != life && self.acknowledged_us.is_some_and(|at_us| at_us > begun_us);
+        self.binds() && !(is_unheard && self.endangered_us.is_some())
+    }
+
     /// The server has lost what was changed since then, but for what is as safe as `spares` says.
     pub(crate) fn endanger(&mut self, since_us: u64, now_us: u64, spares: &dyn Fn(Durability) -> bool) {
         if self.acknowledged_us.is_none_or(|at_us| at_us >= since_us) && !spares(self.level) {

@@ -232,6 +232,8 @@ impl Ledger {
                 format!("job {nonce} ({}, version {}): {what}", started.key, started.version.0),
             );
         };
+        let begun_us = life_of.begun_us;
+        let binds = |fact: &Fact| fact.binds_for(life, begun_us);
         match life_of.start(nonce) {
             Stand::Pending(pending) => {
                 if !pending.due.is_reached(now) {
@@ -247,10 +249,10 @@ impl Ledger {
             Stand::Running | Stand::Ended => broken("6 once in a life", "it was started before"),
             Stand::Gone => broken("3 cancel means cancel", "it had been taken back, or was never there"),
         }
-        if log.taken_back.iter().any(Fact::binds) {
+        if log.taken_back.iter().any(binds) {
             broken("3 cancel means cancel", "taking it back was acknowledged");
         }
-        let newest = log.moves.iter().filter(|(_, fact)| fact.binds()).map(|(version, _)| *version).max();
+        let newest = log.moves.iter().filter(|(_, fact)| binds(fact)).map(|(version, _)| *version).max();
         if newest.is_some_and(|newest| newest > started.version) {
             broken("4 definite", "a later version was acknowledged");
         }
@@ -264,8 +266,9 @@ impl Ledger {
     pub(crate) fn began(&self, life: u64, nonce: usize) {
         let now_us = self.world.now_us();
         let state = &mut *self.state.lock();
+        let begun_us = state.lives.get(&life).map_or(0, |life| life.begun_us);
         let log = &mut state.jobs[nonce];
-        if log.delivery == Delivery::AtMostOnce && log.began.iter().any(Fact::binds) {
+        if log.delivery == Delivery::AtMostOnce && log.began.iter().any(|fact| fact.binds_for(life, begun_us)) {
             self.world.broken("6 at most once", format!("job {nonce} ({}) has begun again", log.key));
         }
         self.world.note(|| format!("life {life}: the handler of {nonce} begins"));
