@@ -306,7 +306,7 @@ impl App {
     }
 
     /// An engine has begun: it stands where replaying what the store has from the beginning ends.
-    fn restored(&self, life: u64, process: &Arc<Process>, engine: &Engine, losses: u64) {
+    fn restored(&self, life: u64, process: &Arc<Process>, engine: &Engine, losses: u64, begun_us: u64) {
         let now = process.now();
         let (mut owner, mut cut_short) = (String::new(), BTreeSet::new());
         for partition in 0..self.setting.partitions {
@@ -336,7 +336,8 @@ impl App {
                 self.world.broken("7 replay = live", detail);
             }
         }
-        let is_told_exactly = true;
+        // Delays were turned into instants somewhere on the way, by a wall that was set meanwhile.
+        let is_told_exactly = self.slots.lock()[process.slot].stepped_us < begun_us;
         self.ledger.restored(life, &owner, now, is_told_exactly, &self.images(engine));
         let its = &mut self.slots.lock()[process.slot];
         its.owner = owner;
@@ -349,11 +350,11 @@ impl App {
 async fn live(app: Arc<App>, process: Arc<Process>) {
     loop {
         let life = app.lives.fetch_add(1, Relaxed);
-        let losses = app.shadow.losses();
+        let (losses, begun_us) = (app.shadow.losses(), app.world.now_us());
         match builder(&app, &process, life).start().await {
             Ok(engine) => {
                 app.world.note(|| format!("life {life}: it has begun, in process {}", process.slot));
-                app.restored(life, &process, &engine, losses);
+                app.restored(life, &process, &engine, losses, begun_us);
                 let down_us = until_its_end(&app, &process, life, engine).await;
                 process.sleep(Duration::from_micros(down_us)).await;
             }

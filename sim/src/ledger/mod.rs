@@ -268,7 +268,8 @@ impl Ledger {
         let state = &mut *self.state.lock();
         let begun_us = state.lives.get(&life).map_or(0, |life| life.begun_us);
         let log = &mut state.jobs[nonce];
-        if log.delivery == Delivery::AtMostOnce && log.began.iter().any(|fact| fact.binds_for(life, begun_us)) {
+        if log.delivery == Delivery::AtMostOnce && log.began.iter().any(|fact| fact.binds_for(life, begun_us))
+        {
             self.world.broken("6 at most once", format!("job {nonce} ({}) has begun again", log.key));
         }
         self.world.note(|| format!("life {life}: the handler of {nonce} begins"));
