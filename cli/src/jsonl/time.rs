@@ -40,9 +40,7 @@ pub(crate) enum TimeError {
 /// Reads an instant: RFC 3339, with or without a time zone in brackets after it.
 pub(crate) fn parse_instant(text: &str) -> Result<Timestamp, TimeError> {
     let invalid = || TimeError::NotAnInstant(Brief::new(text));
-    if !has_clock_of_rfc3339(text) {
-        return Err(invalid());
-    }
+    let clock = from_year(text).filter(|text| has_clock_of_rfc3339(text)).ok_or_else(invalid)?;
     // With a zone the offset must be one that the zone has at that time. Read as a timestamp the zone would be ignored.
     let instant = if text.contains('[') {
         text.parse::<ZonedDateTime>().map_err(|_| invalid())?.timestamp()
@@ -50,7 +48,7 @@ pub(crate) fn parse_instant(text: &str) -> Result<Timestamp, TimeError> {
         text.parse::<jiff::Timestamp>().map_err(|_| invalid())?
     };
     // A leap second is read as the second before it, which would be early. The second after it is not.
-    let leap_us = if &text[17..19] == "60" { 1_000_000 } else { 0 };
+    let leap_us = if &clock[17..19] == "60" { 1_000_000 } else { 0 };
     let us = ceil_micros(instant.as_nanosecond()) + leap_us;
     i64::try_from(us).ok().and_then(writable).ok_or_else(|| TimeError::OutOfRange(Brief::new(text)))
 }
@@ -58,6 +56,12 @@ pub(crate) fn parse_instant(text: &str) -> Result<Timestamp, TimeError> {
 /// The instant, if it can be written back as a date.
 fn writable(us: i64) -> Option<Timestamp> {
     jiff::Timestamp::from_microsecond(us).is_ok().then_some(Timestamp::from_micros(us))
+}
+
+/// The text from the four digits of its year on. A year before 0 is written as `-001199`, which is not in RFC 3339: but
+/// what is written must be readable.
+fn from_year(text: &str) -> Option<&str> {
+    if text.starts_with('-') { text.strip_prefix("-00") } else { Some(text) }
 }
 
 /// Whether the text begins as `2026-12-01T10:00:00`. The parser takes more than RFC 3339 does (no seconds, no colons),
@@ -214,6 +218,7 @@ mod tests {
         assert_eq!(instant("2026-12-01T10:00:00+07:00"), ten);
         assert_eq!(instant("2026-12-01T10:00:00+07:00[Asia/Ho_Chi_Minh]"), ten);
         assert_eq!(instant("1969-12-31T23:59:59.5Z"), Some(-500_000));
+        assert_eq!(instant("-000001-12-31T00:00:00Z"), epoch("-62167305600"));
         for wrong in [
             "",
             "tomorrow",
@@ -221,6 +226,9 @@ mod tests {
             "2026-12-01T10:00:00",
             "2026-12-01T10:00+07:00",
             "20261201T100000Z",
+            "-2026-12-01T10:00:00Z",
+            "-000000-12-01T10:00:00Z",
+            "+002026-12-01T10:00:00Z",
             "2026-13-01T10:00:00Z",
             "2026-02-30T10:00:00Z",
             "2026-12-01T25:00:00Z",
@@ -289,8 +297,12 @@ mod tests {
 
     #[test]
     fn an_instant_that_could_not_be_written_is_refused() {
-        let last = "9999-12-30T22:00:00.000000Z";
-        assert_eq!(parse_instant(last).map(|instant| Rfc3339(instant).to_string()), Ok(last.to_owned()));
+        for extreme in ["-009999-01-02T01:59:59.000000Z", "9999-12-30T22:00:00.000000Z"] {
+            let written = parse_instant(extreme).map(|instant| Rfc3339(instant).to_string());
+            assert_eq!(written, Ok(extreme.to_owned()));
+        }
+        let earliest = Rfc3339(Timestamp::from_micros(i64::MIN)).to_string();
+        assert_eq!(instant(&earliest), epoch("-377705023201"));
         // Rounded up it is the first instant that the printer does not take.
         let too_far = parse_instant("9999-12-30T22:00:00.0000001Z");
         assert!(matches!(too_far, Err(TimeError::OutOfRange(_))), "{too_far:?}");
