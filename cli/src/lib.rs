@@ -8,6 +8,9 @@
 //!   command line, an input that cannot be opened, a store that cannot be used or is another's.
 
 mod bench;
+#[cfg(test)]
+#[path = "../../src/corpus.rs"]
+mod corpus;
 mod demo;
 mod exit;
 mod export;
@@ -18,6 +21,10 @@ mod jsonl;
 mod run;
 mod signal;
 mod store;
+
+#[doc(hidden)]
+#[cfg(fuzzing)]
+pub use jsonl::model as jsonl_model;
 
 use std::fmt;
 use std::io::{self, Write};
