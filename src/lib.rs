@@ -46,6 +46,8 @@
 #![warn(missing_debug_implementations)]
 
 pub mod clock;
+#[cfg(test)]
+mod corpus;
 mod engine;
 pub mod partition;
 mod rt;

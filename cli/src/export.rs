@@ -97,9 +97,47 @@ fn write_all(jobs: &[JobImage], to: impl Write) -> io::Result<usize> {
     for job in jobs {
         line.clear();
         job::write(job, &mut line)?;
-        too_long += usize::from(line.len() > LINE_BYTES_MAX);
+        too_long += usize::from(line.trim_ascii_end().len() > LINE_BYTES_MAX);
         to.write_all(&line)?;
     }
     to.flush()?;
     Ok(too_long)
+}
+
+#[cfg(test)]
+mod tests {
+    use reveille::partition::{Delivery, Queue, QueueId, QueueName, RecordedDue, TimeBase};
+    use reveille::{Key, Priority, Timestamp, Version};
+
+    use super::*;
+    use crate::jsonl::input::{Line, Lines};
+
+    fn job(payload_bytes: usize) -> JobImage {
+        JobImage {
+            id: serde_json::from_str("7").unwrap(),
+            key: Key::new("k").unwrap(),
+            queue: Queue { id: QueueId(0), name: QueueName::new("q").unwrap() },
+            payload: "7".repeat(payload_bytes).into(),
+            due: RecordedDue { base: TimeBase::Wall, wall: Timestamp::from_micros(0) },
+            priority: Priority::NORMAL,
+            delivery: Delivery::AtLeastOnce,
+            version: Version(1),
+            attempt: 0,
+            running_since: None,
+        }
+    }
+
+    #[test]
+    fn a_line_is_too_long_when_it_would_not_be_read() {
+        let mut line = Vec::new();
+        job::write(&job(1), &mut line).unwrap();
+        let longest = 1 + LINE_BYTES_MAX - line.trim_ascii_end().len();
+        for (payload_bytes, too_long) in [(longest, 0), (longest + 1, 1)] {
+            let mut lines = Vec::new();
+            assert_eq!(write_all(&[job(payload_bytes)], &mut lines).unwrap(), too_long);
+            let mut lines = Lines::new(&*lines);
+            let Some(Line { text, .. }) = lines.next().unwrap() else { panic!("no line") };
+            assert_eq!(usize::from(text.is_err()), too_long);
+        }
+    }
 }

@@ -3,15 +3,20 @@
 //! # Rules
 //! - Every line counts, blank ones too, so that a line number means what an editor shows.
 //! - A line that cannot be text of an operation (too long, not UTF-8) is a [`Fault`] of its own; the next one is read
-//!   as if nothing had happened. Of a line that is too long no more than the limit is ever held.
+//!   as if nothing had happened. Of a line that is too long hardly more than the limit is ever held.
 //! - Lines end with LF or CRLF; the last one need not end at all. A byte order mark before the first is skipped.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-/// The longest line, in bytes without its end. Sixteen times the largest payload that an engine takes by default.
+/// The longest line, in bytes without its end and without a byte order mark. Sixteen times the largest payload that an engine takes by default.
 pub(crate) const LINE_BYTES_MAX: usize = 1024 * 1024;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// CRLF.
+const LINE_END_BYTES_MAX: usize = 2;
 
 /// Where lines come from.
 #[derive(Clone, Debug)]
@@ -71,11 +76,17 @@ pub(crate) struct Lines<R> {
     input: R,
     buffer: Vec<u8>,
     number: u64,
+    line_bytes_max: usize,
 }
 
 impl<R: BufRead> Lines<R> {
     pub(crate) fn new(input: R) -> Self {
-        Lines { input, buffer: Vec::new(), number: 0 }
+        Lines::with_line_bytes_max(input, LINE_BYTES_MAX)
+    }
+
+    /// With another limit, for tests that have little input. The message of a line that is too long has the usual one.
+    pub(super) fn with_line_bytes_max(input: R, line_bytes_max: usize) -> Self {
+        Lines { input, buffer: Vec::new(), number: 0, line_bytes_max }
     }
 
     /// The next line that is not blank; `None` at the end.
@@ -90,7 +101,7 @@ impl<R: BufRead> Lines<R> {
         }
         let number = self.number;
         if self.is_too_long() {
-            self.input.skip_until(b'\n')?;
+            self.skip_rest()?;
             return Ok(Some(Line { number, text: Err(Fault::TooLong) }));
         }
         let text = std::str::from_utf8(self.content());
@@ -98,20 +109,28 @@ impl<R: BufRead> Lines<R> {
         Ok(Some(Line { number, text: text.map(str::trim_ascii) }))
     }
 
-    /// Reads a line with its end, or as much of it as one may have. Returns whether there was one.
+    /// Reads a line with its end, or as much of it as shows that it is too long. Returns whether there was one.
     fn read(&mut self) -> io::Result<bool> {
         self.buffer.clear();
-        let at_most = LINE_BYTES_MAX as u64 + 1;
-        let bytes = self.input.by_ref().take(at_most).read_until(b'\n', &mut self.buffer)?;
+        let at_most = BYTE_ORDER_MARK.len() + self.line_bytes_max + LINE_END_BYTES_MAX + 1;
+        let bytes = self.input.by_ref().take(at_most as u64).read_until(b'\n', &mut self.buffer)?;
         self.number += u64::from(bytes > 0);
         Ok(bytes > 0)
     }
 
-    /// What was read, without a byte order mark before it.
+    fn skip_rest(&mut self) -> io::Result<()> {
+        if self.buffer.last() != Some(&b'\n') {
+            self.input.skip_until(b'\n')?;
+        }
+        Ok(())
+    }
+
+    /// What was read, without a byte order mark before it and without its end.
     fn content(&self) -> &[u8] {
-        const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
         let mark = if self.number == 1 { BYTE_ORDER_MARK } else { b"" };
-        self.buffer.strip_prefix(mark).unwrap_or(&self.buffer)
+        let content = self.buffer.strip_prefix(mark).unwrap_or(&self.buffer);
+        let content = content.strip_suffix(b"\n").unwrap_or(content);
+        content.strip_suffix(b"\r").unwrap_or(content)
     }
 
     fn is_blank(&self) -> bool {
@@ -119,7 +138,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     fn is_too_long(&self) -> bool {
-        self.buffer.len() > LINE_BYTES_MAX && self.buffer.last() != Some(&b'\n')
+        self.content().len() > self.line_bytes_max
     }
 }
 
@@ -164,6 +183,14 @@ mod tests {
         let input = format!("{longest}\n{longest}y\n{longest}yz\nb\n{longest}y");
         let too_long = || Err(Fault::TooLong);
         let expected = [(1, Ok(longest)), (2, too_long()), (3, too_long()), (4, text("b")), (5, too_long())];
+        assert!(read(input.as_bytes()) == expected);
+    }
+
+    #[test]
+    fn neither_its_end_nor_a_byte_order_mark_makes_a_line_longer() {
+        let longest = "x".repeat(LINE_BYTES_MAX);
+        let input = format!("\u{feff}{longest}\r\n{longest}\r\n{longest}y\r\nb\r\n");
+        let expected = [(1, Ok(longest.clone())), (2, Ok(longest)), (3, Err(Fault::TooLong)), (4, text("b"))];
         assert!(read(input.as_bytes()) == expected);
     }
 }

@@ -6,7 +6,12 @@
 
 pub(crate) mod input;
 pub(crate) mod job;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(fuzzing), allow(unreachable_pub))]
+pub mod model;
 pub(crate) mod op;
 pub(crate) mod payload;
+#[cfg(test)]
+mod tests;
 pub(crate) mod text;
 pub(crate) mod time;

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::payload;
-use super::text::{Brief, cut_middle};
+use super::text::{Brief, cut_middle, escaped};
 use super::time::{self, TimeError};
 
 /// The queue of a job that names none.
@@ -238,11 +238,12 @@ fn on_conflict(text: &str) -> Result<OnConflict, OpError> {
     }
 }
 
-/// serde's own message without its line number, which is 1 for every line of the input.
+/// serde's own message without its line number, which is 1 for every line of the input. A field's name stands in it as
+/// it was read, so it is escaped.
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
-    let what = text.strip_suffix(&place).unwrap_or(&text);
+    let what = escaped(text.strip_suffix(&place).unwrap_or(&text));
     cut_middle(match error.classify() {
         serde_json::error::Category::Data => format!("{what} (at column {})", error.column()),
         _ => format!("the line is not JSON: {what} (at column {})", error.column()),
@@ -375,6 +376,12 @@ mod tests {
             let error = error(line);
             assert!(error.contains(said), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn what_a_message_quotes_is_escaped() {
+        let error = error("{\"a\\n\\u001b[2J\u{9b}\":1}");
+        assert!(error.contains("unknown field `a\\n\\u{1b}[2J\\u{9b}`"), "{error}");
     }
 
     #[test]

@@ -29,6 +29,15 @@ impl fmt::Debug for Brief {
     }
 }
 
+/// The text without what would act on a terminal, or look like the end of a message.
+pub(super) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { escaped.extend(c.escape_debug()) } else { escaped.push(c) }
+    }
+    escaped
+}
+
 /// A message that may quote input of any length, with its middle cut out when it is long: what was wrong stands at its
 /// beginning, what to do about it at its end.
 pub(crate) fn cut_middle(message: String) -> String {

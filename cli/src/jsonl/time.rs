@@ -40,9 +40,7 @@ pub(crate) enum TimeError {
 /// Reads an instant: RFC 3339, with or without a time zone in brackets after it.
 pub(crate) fn parse_instant(text: &str) -> Result<Timestamp, TimeError> {
     let invalid = || TimeError::NotAnInstant(Brief::new(text));
-    if !has_clock_of_rfc3339(text) {
-        return Err(invalid());
-    }
+    let clock = from_year(text).filter(|text| has_clock_of_rfc3339(text)).ok_or_else(invalid)?;
     // With a zone the offset must be one that the zone has at that time. Read as a timestamp the zone would be ignored.
     let instant = if text.contains('[') {
         text.parse::<ZonedDateTime>().map_err(|_| invalid())?.timestamp()
@@ -50,9 +48,20 @@ pub(crate) fn parse_instant(text: &str) -> Result<Timestamp, TimeError> {
         text.parse::<jiff::Timestamp>().map_err(|_| invalid())?
     };
     // A leap second is read as the second before it, which would be early. The second after it is not.
-    let leap_us = if &text[17..19] == "60" { 1_000_000 } else { 0 };
+    let leap_us = if &clock[17..19] == "60" { 1_000_000 } else { 0 };
     let us = ceil_micros(instant.as_nanosecond()) + leap_us;
-    i64::try_from(us).map(Timestamp::from_micros).map_err(|_| TimeError::OutOfRange(Brief::new(text)))
+    i64::try_from(us).ok().and_then(writable).ok_or_else(|| TimeError::OutOfRange(Brief::new(text)))
+}
+
+/// The instant, if it can be written back as a date.
+fn writable(us: i64) -> Option<Timestamp> {
+    jiff::Timestamp::from_microsecond(us).is_ok().then_some(Timestamp::from_micros(us))
+}
+
+/// The text from the four digits of its year on. A year before 0 is written as `-001199`, which is not in RFC 3339: but
+/// what is written must be readable.
+fn from_year(text: &str) -> Option<&str> {
+    if text.starts_with('-') { text.strip_prefix("-00") } else { Some(text) }
 }
 
 /// Whether the text begins as `2026-12-01T10:00:00`. The parser takes more than RFC 3339 does (no seconds, no colons),
@@ -70,11 +79,7 @@ fn has_clock_of_rfc3339(text: &str) -> bool {
 
 /// Reads an instant that is the text of a JSON number: seconds since the epoch, negative before it.
 pub(crate) fn parse_epoch_seconds(number: &str) -> Result<Timestamp, TimeError> {
-    let out_of_range = || TimeError::OutOfRange(Brief::new(number));
-    let us = decimal_micros(number).ok_or_else(out_of_range)?;
-    // What cannot be written back as a date is refused here.
-    jiff::Timestamp::from_microsecond(us).map_err(|_| out_of_range())?;
-    Ok(Timestamp::from_micros(us))
+    decimal_micros(number).and_then(writable).ok_or_else(|| TimeError::OutOfRange(Brief::new(number)))
 }
 
 /// Reads a delay: `1.5s`, `1h30m`, `2 days`, or ISO 8601 as `PT90S`. A day has 24 hours, a week seven of them.
@@ -177,7 +182,7 @@ pub(crate) struct Rfc3339(pub(crate) Timestamp);
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         static PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
-        // No instant beyond the year 9999 gets in: `parse_epoch_seconds` and the horizon see to that. Should one come
+        // No instant beyond the year 9999 gets in: `writable` and the horizon see to that. Should one come
         // from elsewhere, the last one that has a name is nearer to the truth than a panic.
         let us = self.0.as_micros();
         let extreme = if us < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
@@ -213,6 +218,7 @@ mod tests {
         assert_eq!(instant("2026-12-01T10:00:00+07:00"), ten);
         assert_eq!(instant("2026-12-01T10:00:00+07:00[Asia/Ho_Chi_Minh]"), ten);
         assert_eq!(instant("1969-12-31T23:59:59.5Z"), Some(-500_000));
+        assert_eq!(instant("-000001-12-31T00:00:00Z"), epoch("-62167305600"));
         for wrong in [
             "",
             "tomorrow",
@@ -220,6 +226,9 @@ mod tests {
             "2026-12-01T10:00:00",
             "2026-12-01T10:00+07:00",
             "20261201T100000Z",
+            "-2026-12-01T10:00:00Z",
+            "-000000-12-01T10:00:00Z",
+            "+002026-12-01T10:00:00Z",
             "2026-13-01T10:00:00Z",
             "2026-02-30T10:00:00Z",
             "2026-12-01T25:00:00Z",
@@ -284,6 +293,19 @@ mod tests {
         for negative in ["-1", "-0.0000001", "-1e-9"] {
             assert!(matches!(parse_delay_seconds(negative), Err(TimeError::Negative(_))), "{negative}");
         }
+    }
+
+    #[test]
+    fn an_instant_that_could_not_be_written_is_refused() {
+        for extreme in ["-009999-01-02T01:59:59.000000Z", "9999-12-30T22:00:00.000000Z"] {
+            let written = parse_instant(extreme).map(|instant| Rfc3339(instant).to_string());
+            assert_eq!(written, Ok(extreme.to_owned()));
+        }
+        let earliest = Rfc3339(Timestamp::from_micros(i64::MIN)).to_string();
+        assert_eq!(instant(&earliest), epoch("-377705023201"));
+        // Rounded up it is the first instant that the printer does not take.
+        let too_far = parse_instant("9999-12-30T22:00:00.0000001Z");
+        assert!(matches!(too_far, Err(TimeError::OutOfRange(_))), "{too_far:?}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The partition against its model, over random calls.
+//! The partition against its model, over random calls and over what fuzzing has found.
 
 use proptest::prelude::*;
 
@@ -18,4 +18,9 @@ proptest! {
     fn any_calls_agree_with_the_model(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         run(&bytes);
     }
+}
+
+#[test]
+fn the_fuzzer_s_corpus_agrees_with_the_model() {
+    crate::corpus::replay("partition", run);
 }

@@ -1,6 +1,7 @@
 //! Tests of the codec: the bytes themselves, what comes back from them, and all that is refused.
 
 mod bytes;
+mod corpus;
 mod golden;
 mod newer;
 mod refuse;

@@ -1,0 +1,82 @@
+//! The fields of a line, whatever they are called, as often as they stand there.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The fields that are text, if they are there.
+const TEXTS: [&str; 6] = ["op", "key", "queue", "payload_base64", "delivery", "on_conflict"];
+
+const TIMES: [&str; 2] = ["at", "in"];
+
+const OTHERS: [&str; 2] = ["payload", "priority"];
+
+/// Names and values in the line's order.
+#[derive(Debug)]
+pub(super) struct Fields(Vec<(String, Box<RawValue>)>);
+
+impl Fields {
+    /// `None` if the line is no JSON object.
+    pub(super) fn read(line: &str) -> Option<Self> {
+        serde_json::from_str(line).ok()
+    }
+
+    /// The value as it stands in the line, unless it is `null`, which is as good as none.
+    pub(super) fn json(&self, name: &str) -> Option<&str> {
+        let value = self.0.iter().find(|(other, _)| other == name)?.1.get();
+        (value != "null").then_some(value)
+    }
+
+    /// The value, if it is text.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        serde_json::from_str(self.json(name)?).ok()
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.json(name).is_some()
+    }
+
+    /// Whether every field is one of those that a line can have, once, and text where it must be that.
+    pub(super) fn are_known(&self) -> bool {
+        let is_once = |name| self.names().filter(|other| *other == name).count() == 1;
+        // A text may not be read: one in which an escape stands for half a character.
+        let is_text = |name| self.json(name).is_none_or(|_| self.text(name).is_some());
+        let is_number = |name| self.json(name).is_some_and(|json| !json.starts_with('"'));
+        self.names().all(|name| {
+            let is_known = TEXTS.contains(&name) && is_text(name)
+                || TIMES.contains(&name) && (is_number(name) || is_text(name))
+                || OTHERS.contains(&name);
+            is_known && is_once(name)
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(field) = map.next_entry()? {
+            fields.push(field);
+        }
+        Ok(Fields(fields))
+    }
+}

@@ -1,0 +1,181 @@
+//! An operation, and the line that it was read from.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reveille::partition::{Delivery, JobImage, Queue, QueueId, QueueName, RecordedDue, TimeBase};
+use reveille::{Due, Key, OnConflict, Payload, Version};
+use serde_json::value::RawValue;
+
+use super::fields::Fields;
+use super::times;
+use crate::jsonl::input::Lines;
+use crate::jsonl::op::{self, Action, Draft, Op, OpError};
+use crate::jsonl::time::TimeError;
+use crate::jsonl::{job, payload};
+
+const OPS: [&str; 4] = ["schedule", "reschedule", "cancel", "lookup"];
+
+pub(super) fn check(line: &str) {
+    let fields = Fields::read(line);
+    match op::parse(line) {
+        Ok(op) => check_op(&op, &fields.expect("an operation is an object")),
+        Err(error) => {
+            super::check_message(&error.to_string());
+            assert!(is_to_blame(&error, line, fields.as_ref()), "{error}");
+        }
+    }
+}
+
+fn check_op(op: &Op, fields: &Fields) {
+    assert!(fields.are_known(), "a field was ignored");
+    assert_eq!(fields.text("op").as_deref(), Some(op.action.name()));
+    assert_eq!(fields.text("key").as_deref(), Some(op.key.as_str()));
+    for name in fields.names() {
+        assert!(!fields.has(name) || has_meaning(name, op.action.name()), "`{name}` was ignored");
+    }
+    match &op.action {
+        Action::Schedule(draft) => {
+            check_draft(draft, fields);
+            check_written(&op.key, draft);
+            check_shown(&draft.payload);
+        }
+        Action::Reschedule(due) => check_due(*due, fields),
+        Action::Cancel | Action::Lookup => {}
+    }
+}
+
+fn has_meaning(field: &str, op: &str) -> bool {
+    match field {
+        "op" | "key" => true,
+        "at" | "in" => matches!(op, "schedule" | "reschedule"),
+        _ => op == "schedule",
+    }
+}
+
+fn check_draft(draft: &Draft, fields: &Fields) {
+    check_due(draft.due, fields);
+    let text_or = |name, default: &str| fields.text(name).unwrap_or_else(|| default.to_owned());
+    assert_eq!(draft.queue, text_or("queue", "default"));
+    assert_eq!(draft.priority.0.to_string(), fields.json("priority").unwrap_or("100"));
+    let delivery = match draft.delivery {
+        Delivery::AtLeastOnce => "at_least_once",
+        Delivery::AtMostOnce => "at_most_once",
+    };
+    assert_eq!(delivery, text_or("delivery", "at_least_once"));
+    let on_conflict = draft.on_conflict.map(|on_conflict| match on_conflict {
+        OnConflict::Reject => "reject",
+        OnConflict::Replace => "replace",
+        OnConflict::Keep => "keep",
+    });
+    assert_eq!(on_conflict, fields.text("on_conflict").as_deref());
+    match fields.text("payload_base64") {
+        None => assert_eq!(draft.payload, on_one_line(fields.json("payload").unwrap_or("null"))),
+        Some(base64) => {
+            assert!(!fields.has("payload"), "a payload was ignored");
+            assert_eq!(STANDARD.encode(draft.payload.as_bytes()), base64);
+        }
+    }
+}
+
+fn check_due(due: Due, fields: &Fields) {
+    let field = match (fields.has("at"), fields.has("in")) {
+        (true, false) => "at",
+        (false, true) => "in",
+        _ => panic!("a time was ignored, or made up"),
+    };
+    assert_eq!(read_due(field, fields), Ok(due));
+}
+
+/// The time of a field that is text or a number.
+fn read_due(field: &str, fields: &Fields) -> Result<Due, TimeError> {
+    let (json, text) = (fields.json(field).unwrap_or_default(), fields.text(field));
+    match field {
+        "at" => times::instant(json, text.as_deref()).map(Due::At),
+        _ => times::delay(json, text.as_deref()).map(Due::In),
+    }
+}
+
+/// What is exported of the job is the same job when it is imported.
+fn check_written(key: &Key, draft: &Draft) {
+    let (Some(queue), Due::At(wall)) = (QueueName::new(&draft.queue), draft.due) else { return };
+    let job = JobImage {
+        id: serde_json::from_str("7").expect("the id of a job is a number"),
+        key: key.clone(),
+        queue: Queue { id: QueueId(0), name: queue },
+        payload: draft.payload.clone(),
+        due: RecordedDue { base: TimeBase::Wall, wall },
+        priority: draft.priority,
+        delivery: draft.delivery,
+        version: Version(1),
+        attempt: 0,
+        running_since: None,
+    };
+    let mut line = Vec::new();
+    job::write(&job, &mut line).expect("a vector takes all");
+    let Op { key: again, action: Action::Schedule(again_draft) } = read_one(&line) else {
+        panic!("{line:?}")
+    };
+    assert_eq!((&again, &again_draft.queue), (key, &draft.queue));
+    assert_eq!((again_draft.due, again_draft.payload), (draft.due, job.payload));
+    assert_eq!((again_draft.priority, again_draft.delivery), (draft.priority, draft.delivery));
+}
+
+/// What `run` shows of a payload is that payload, but for ends of line between tokens.
+fn check_shown(payload: &Payload) {
+    let shown = serde_json::to_string(&payload::Written::to_be_shown(payload)).expect("text and base64");
+    let fields = shown.strip_prefix('{').expect("an object");
+    let line = format!("{{\"op\":\"schedule\",\"key\":\"k\",\"in\":0,{fields}\n");
+    let Op { action: Action::Schedule(draft), .. } = read_one(line.as_bytes()) else { panic!("{line}") };
+    let is_json = serde_json::from_slice::<&RawValue>(payload.as_bytes());
+    let expected = is_json.map_or_else(|_| payload.clone(), |json| on_one_line(json.get()));
+    assert_eq!(draft.payload, expected);
+}
+
+fn read_one(line: &[u8]) -> Op {
+    let mut lines = Lines::new(line);
+    let text = lines.next().expect("bytes can be read").expect("a line").text.expect("text");
+    let op = op::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    assert_eq!(lines.next().expect("bytes can be read"), None, "more than a line");
+    op
+}
+
+fn on_one_line(json: &str) -> Payload {
+    json.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }).collect::<String>().as_str().into()
+}
+
+/// Whether the line has what the error says that it has.
+fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
+    let fields = match (error, fields) {
+        (OpError::NotAnObject, _) => return !line.starts_with('{'),
+        (OpError::Json(_), _) => return !fields.is_some_and(Fields::are_known),
+        (_, None) => return false,
+        (_, Some(fields)) => fields,
+    };
+    let op = fields.text("op").unwrap_or_default();
+    match error {
+        OpError::NotAnObject | OpError::Json(_) => false,
+        OpError::Missing { field } => !fields.has(field),
+        OpError::UnknownOp(_) => !OPS.contains(&op.as_str()),
+        OpError::Useless { field, op: named } => {
+            op == *named && fields.has(field) && !has_meaning(field, &op)
+        }
+        OpError::NoTime => !fields.has("at") && !fields.has("in"),
+        OpError::TwoTimes => fields.has("at") && fields.has("in"),
+        OpError::TwoPayloads => fields.has("payload") && fields.has("payload_base64"),
+        OpError::Time { field, error } => read_due(field, fields).as_ref() == Err(error),
+        OpError::WrongValue { field, .. } => is_wrong(field, fields),
+        OpError::Key(_) => fields.text("key").is_some_and(|key| Key::new(key).is_err()),
+    }
+}
+
+fn is_wrong(field: &str, fields: &Fields) -> bool {
+    let (json, text) = (fields.json(field).unwrap_or("null"), fields.text(field).unwrap_or_default());
+    match field {
+        "at" | "in" => !json.starts_with(['"', '-']) && !json.starts_with(|c: char| c.is_ascii_digit()),
+        "priority" => !(0..=255).any(|priority| json == priority.to_string()),
+        "delivery" => !["at_least_once", "at_most_once"].contains(&text.as_str()),
+        "on_conflict" => !["reject", "replace", "keep"].contains(&text.as_str()),
+        "payload_base64" => STANDARD.decode(&text).is_err(),
+        _ => false,
+    }
+}
