@@ -45,10 +45,17 @@
 #![deny(missing_docs)]
 #![warn(missing_debug_implementations)]
 
+// Under its names, so that all that uses these crates runs under the checker: see `sync`.
+#[cfg(reveille_shuttle)]
+extern crate shuttle_parking_lot as parking_lot;
+#[cfg(reveille_shuttle)]
+extern crate shuttle_tokio as tokio;
+
 pub mod clock;
 mod engine;
 pub mod partition;
 pub mod store;
+mod sync;
 pub mod testing;
 pub mod wheel;
 

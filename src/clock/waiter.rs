@@ -17,14 +17,15 @@
 //! While the sleeper is awake `armed` is zero, and no caller pays for a wake-up that is not needed: the sleeper will
 //! look at the hints again before it sleeps.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, OnceLock};
-use std::thread::{self, Thread};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::margin::Margin;
 use super::{Clock, Profile, system};
 use crate::partition::MonoTime;
+use crate::sync::OnceLock;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use crate::sync::thread::{self, Thread};
 
 /// The sleeping side. It belongs to the thread that made it.
 #[derive(Debug)]

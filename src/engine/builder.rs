@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use super::shared::{Life, Probe, Shared};
 use super::{Engine, committer, deadline, driver, keeper, restore, snapshots, worker};
 use crate::clock::{Clock, Profile};
 use crate::store::{Durability, Store};
+use crate::sync::atomic::AtomicU64;
 
 /// Collects what an engine is made of. See [`Engine::builder`].
 #[must_use = "a builder does nothing until `start` is called"]
@@ -180,7 +180,7 @@ impl Builder {
         let shared = Arc::new(Shared {
             settings,
             clock,
-            runtime_threads: runtime.metrics().num_workers(),
+            runtime_threads: runtime.metrics().num_workers().max(1), // none, says the runtime of a checker
             runtime,
             ownership: owned.as_ref().map(|(ownership, _)| Arc::clone(ownership)),
             cells: built.into_iter().map(|built| built.cell).collect(),

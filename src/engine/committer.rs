@@ -16,7 +16,6 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -139,7 +138,7 @@ impl Committer {
         let (shared, ownership) = (Arc::clone(&self.shared), Arc::clone(&self.ownership));
         let mut given_up = Box::pin(given_up(&shared));
         loop {
-            let is_last = shared.is_stopping() && shared.life.running.load(SeqCst) == 0;
+            let is_last = shared.is_stopping() && shared.life.running() == 0;
             if self.ownership.is_behind(self.at) {
                 tokio::select! {
                     biased;
