@@ -24,7 +24,7 @@ use super::margin::Margin;
 use super::{Clock, Profile, system};
 use crate::partition::MonoTime;
 use crate::sync::OnceLock;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst, fence};
 use crate::sync::thread::{self, Thread};
 
 /// The sleeping side. It belongs to the thread that made it.
@@ -49,6 +49,9 @@ impl Waker {
     /// Ends the present wait, or the next one if there is none.
     pub(crate) fn wake(&self) {
         self.is_woken.store(true, SeqCst);
+        // A sleeper that is just becoming one: it says who it is, then looks whether it was woken. The fences have one of the
+        // two see the other; what `OnceLock` does is not of that order.
+        fence(SeqCst);
         if let Some(sleeper) = self.sleeper.get() {
             sleeper.unpark();
         }
@@ -67,6 +70,7 @@ impl Waiter {
     /// Makes the calling thread a sleeper that `waker` wakes.
     pub(crate) fn new(clock: Clock, profile: Profile, waker: Arc<Waker>) -> Self {
         let is_first = waker.sleeper.set(thread::current()).is_ok();
+        fence(SeqCst);
         debug_assert!(is_first, "a waker has one sleeper");
         match &clock {
             Clock::Manual(manual) => manual.register(Arc::downgrade(&waker)),
