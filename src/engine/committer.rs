@@ -138,7 +138,7 @@ impl Committer {
         let (shared, ownership) = (Arc::clone(&self.shared), Arc::clone(&self.ownership));
         let mut given_up = Box::pin(given_up(&shared));
         loop {
-            let is_last = shared.is_stopping() && shared.life.running() == 0;
+            let is_last = shared.life.is_over();
             if self.ownership.is_behind(self.at) {
                 tokio::select! {
                     biased;

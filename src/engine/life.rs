@@ -3,7 +3,8 @@
 //! # Rule
 //! Whoever starts a job counts it first, then looks whether the engine is stopping; whoever stops it says so first, then
 //! looks at the count. Both in sequentially consistent order, so one of them sees the other: once the count was seen at
-//! zero after [`Life::stop`], nothing has started or will.
+//! zero after [`Life::stop`], nothing runs or will. It may be seen above zero again, while somebody is counted who then
+//! finds that it may not start: what counts is that it was zero once ([`Life::is_over`]).
 
 use std::pin::pin;
 
@@ -17,6 +18,8 @@ pub(super) struct Life {
     jobs: AtomicUsize,
     running: AtomicUsize,
     is_stopping: AtomicBool,
+    /// Whether none was running once, after a stop.
+    is_over: AtomicBool,
     has_driver_ended: AtomicBool,
     /// Raised when there are no jobs, when none is running, when the engine stops and when the driver has ended.
     changed: Notify,
@@ -44,6 +47,7 @@ impl Life {
             jobs: AtomicUsize::new(jobs),
             running: AtomicUsize::new(0),
             is_stopping: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             has_driver_ended: AtomicBool::new(false),
             changed: Notify::new(),
             stage: watch::channel(Stage::Going).0,
@@ -68,7 +72,19 @@ impl Life {
 
     /// Jobs with a handler.
     pub(super) fn running(&self) -> usize {
-        self.running.load(SeqCst)
+        if self.is_over() { 0 } else { self.running.load(SeqCst) }
+    }
+
+    /// Whether the engine stops and no job is running, or will.
+    pub(super) fn is_over(&self) -> bool {
+        if !self.is_stopping() {
+            return false;
+        }
+        let is_over = self.is_over.load(SeqCst) || self.running.load(SeqCst) == 0;
+        if is_over {
+            self.is_over.store(true, SeqCst);
+        }
+        is_over
     }
 
     /// Has nothing start from here on, but for what is counted as running already.

@@ -221,7 +221,7 @@ impl Engine {
     /// to the store.
     async fn ended(&self) -> bool {
         let life = &self.shared.life;
-        life.until(|| life.running() == 0 && life.has_driver_ended()).await;
+        life.until(|| life.is_over() && life.has_driver_ended()).await;
         let mut is_flushed = true;
         for at in 0..self.shared.cells.len() {
             let partition = crate::partition::PartitionId(at as u16);
