@@ -217,8 +217,9 @@ impl Shared {
         let is_finished = self.enter(at, Some(now), |owned, now| owned.partition.finish(handle, end, now));
         debug_assert!(is_finished, "a job that was started is running until it is finished");
         queue.running.fetch_sub(1, SeqCst);
-        self.ran_one();
+        // Before it is off the count: a shutdown that sees none running tells how many are left.
         self.release_jobs(1);
+        self.ran_one();
         now.mono
     }
 
