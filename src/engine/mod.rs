@@ -32,6 +32,8 @@ mod keeper;
 mod keys;
 mod life;
 mod log;
+#[cfg(all(test, any(reveille_loom, reveille_shuttle)))]
+mod models;
 mod ownership;
 mod queue;
 mod repair;

@@ -1,0 +1,16 @@
+//! Parts of the engine in all orders, as far as a bound on preemptions goes, with all that the memory model lets a load see.
+
+mod life;
+mod queue;
+mod waiter;
+
+/// Where one thread may cut in on another, in one run. Most bugs take two. `LOOM_MAX_PREEMPTIONS` says otherwise.
+const PREEMPTIONS: usize = 3;
+
+/// Runs `model` in every order.
+fn check(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = ::loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(PREEMPTIONS);
+    builder.max_branches = 10_000;
+    builder.check(model);
+}
