@@ -8,20 +8,45 @@ use std::task::{Context, Poll, Waker};
 
 use ::loom::sync::Mutex;
 
-/// Atomics whose sequentially consistent accesses are sequentially consistent among each other.
+/// Atomics whose sequentially consistent accesses keep an order among each other.
 ///
 /// Loom takes such an access for an acquire or a release, and so would find fault with what is right; its fences it does
-/// take at their word. A fence before each load and each change gives, where all accesses to the places in question are of
-/// this order, what the order promises: a total order in which a load sees the last store before it. An access of any
-/// weaker order gets no fence, and is found out.
+/// take at their word. What the order is for here is that of two who each write and then read what the other writes, one
+/// sees the other. A fence between the two does that, and it may go with the write or with the read. Each model runs both
+/// ways: a write of a weaker order is found out in the first, a read in the second, where it gets no fence.
 pub(crate) mod atomic {
     pub(crate) use loom::sync::atomic::fence;
+    use std::cell::Cell;
     pub(crate) use std::sync::atomic::Ordering;
 
-    fn order(order: Ordering) {
-        if order == Ordering::SeqCst {
+    thread_local! {
+        /// Of the test, all of whose threads are this one.
+        static IS_WITH_READS: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Has the fences go with reads from here on, or with writes.
+    pub(crate) fn fence_with_reads(is_so: bool) {
+        IS_WITH_READS.set(is_so);
+    }
+
+    fn before_read(ordering: Ordering) {
+        if ordering == Ordering::SeqCst && IS_WITH_READS.get() {
             fence(Ordering::SeqCst);
         }
+    }
+
+    fn after_write(ordering: Ordering) {
+        if ordering == Ordering::SeqCst && !IS_WITH_READS.get() {
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// Both a read and a write.
+    fn both<R>(ordering: Ordering, change: impl FnOnce() -> R) -> R {
+        before_read(ordering);
+        let result = change();
+        after_write(ordering);
+        result
     }
 
     macro_rules! atomic {
@@ -42,17 +67,17 @@ pub(crate) mod atomic {
                 }
 
                 pub(crate) fn load(&self, ordering: Ordering) -> $value {
-                    order(ordering);
+                    before_read(ordering);
                     self.0.load(ordering)
                 }
 
                 pub(crate) fn store(&self, value: $value, ordering: Ordering) {
                     self.0.store(value, ordering);
+                    after_write(ordering);
                 }
 
                 pub(crate) fn swap(&self, value: $value, ordering: Ordering) -> $value {
-                    order(ordering);
-                    self.0.swap(value, ordering)
+                    both(ordering, || self.0.swap(value, ordering))
                 }
             }
         };
@@ -65,18 +90,15 @@ pub(crate) mod atomic {
             #[allow(dead_code, reason = "not every type is used in every way")]
             impl $name {
                 pub(crate) fn fetch_add(&self, value: $value, ordering: Ordering) -> $value {
-                    order(ordering);
-                    self.0.fetch_add(value, ordering)
+                    both(ordering, || self.0.fetch_add(value, ordering))
                 }
 
                 pub(crate) fn fetch_sub(&self, value: $value, ordering: Ordering) -> $value {
-                    order(ordering);
-                    self.0.fetch_sub(value, ordering)
+                    both(ordering, || self.0.fetch_sub(value, ordering))
                 }
 
                 pub(crate) fn fetch_max(&self, value: $value, ordering: Ordering) -> $value {
-                    order(ordering);
-                    self.0.fetch_max(value, ordering)
+                    both(ordering, || self.0.fetch_max(value, ordering))
                 }
 
                 pub(crate) fn fetch_update(
@@ -85,8 +107,7 @@ pub(crate) mod atomic {
                     fetch: Ordering,
                     update: impl FnMut($value) -> Option<$value>,
                 ) -> Result<$value, $value> {
-                    order(set);
-                    self.0.fetch_update(set, fetch, update)
+                    both(set, || self.0.fetch_update(set, fetch, update))
                 }
             }
         };
