@@ -45,6 +45,12 @@
 #![deny(missing_docs)]
 #![warn(missing_debug_implementations)]
 
+// Under its names, so that all that uses these crates runs under the checker: see `sync`.
+#[cfg(reveille_shuttle)]
+extern crate shuttle_parking_lot as parking_lot;
+#[cfg(reveille_shuttle)]
+extern crate shuttle_tokio as tokio;
+
 pub mod clock;
 #[cfg(test)]
 mod corpus;
@@ -55,6 +61,7 @@ mod rt;
 #[doc(hidden)]
 pub mod sim;
 pub mod store;
+mod sync;
 pub mod testing;
 pub mod wheel;
 

@@ -46,7 +46,8 @@ impl Runtime {
     /// How many threads run its tasks.
     pub(crate) fn threads(&self) -> usize {
         match self {
-            Runtime::Tokio(handle) => handle.metrics().num_workers(),
+            // None, says the runtime of a checker.
+            Runtime::Tokio(handle) => handle.metrics().num_workers().max(1),
             #[cfg(feature = "sim")]
             Runtime::Simulated(_) => 2,
         }

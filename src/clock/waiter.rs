@@ -17,14 +17,15 @@
 //! While the sleeper is awake `armed` is zero, and no caller pays for a wake-up that is not needed: the sleeper will
 //! look at the hints again before it sleeps.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, OnceLock};
-use std::thread::{self, Thread};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::margin::Margin;
 use super::{Clock, Profile, system};
 use crate::partition::MonoTime;
+use crate::sync::OnceLock;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst, fence};
+use crate::sync::thread::{self, Thread};
 
 /// The sleeping side. It belongs to the thread that made it.
 #[derive(Debug)]
@@ -51,6 +52,9 @@ impl Waker {
     /// Ends the present wait, or the next one if there is none.
     pub(crate) fn wake(&self) {
         self.is_woken.store(true, SeqCst);
+        // A sleeper that is just becoming one: it says who it is, then looks whether it was woken. The fences have one of the
+        // two see the other; what `OnceLock` does is not of that order.
+        fence(SeqCst);
         if let Some(sleeper) = self.sleeper.get() {
             sleeper.unpark();
         }
@@ -84,6 +88,7 @@ impl Waiter {
     /// Makes the calling thread a sleeper that `waker` wakes.
     pub(crate) fn new(clock: Clock, profile: Profile, waker: Arc<Waker>) -> Self {
         let is_first = waker.sleeper.set(thread::current()).is_ok();
+        fence(SeqCst);
         debug_assert!(is_first, "a waker has one sleeper");
         match &clock {
             Clock::Manual(manual) => manual.register(Arc::downgrade(&waker)),

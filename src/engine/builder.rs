@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use super::{Engine, committer, deadline, driver, keeper, restore, snapshots, wor
 use crate::clock::{Clock, Profile};
 use crate::rt::Runtime;
 use crate::store::{Durability, Store};
+use crate::sync::atomic::AtomicU64;
 
 /// Collects what an engine is made of. See [`Engine::builder`].
 #[must_use = "a builder does nothing until `start` is called"]

@@ -1,23 +1,21 @@
 //! A partition as the engine holds it: behind its lock, with what is published of it beside.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
-
 use hdrhistogram::Histogram;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
+use super::hint::WakeHint;
 use super::log::{LogBuffer, LogProgress};
 use super::snapshots::LastSnapshot;
-use crate::partition::{MonoTime, Partition, Timestamp, Wake};
+use crate::partition::{MonoTime, Partition, Wake};
 use crate::store::Durability;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 /// A partition and what is published of it. Aligned so that the locks of two do not share a cache line.
 #[repr(align(128))]
 pub(super) struct Cell {
     owned: Mutex<Owned>,
-    /// [`Wake`] as last published: `i64::MAX` and `u64::MAX` for never.
-    wall_hint: AtomicI64,
-    mono_hint: AtomicU64,
+    hint: WakeHint,
     pub(super) is_log_full: AtomicBool,
     pub(super) progress: LogProgress,
     /// Wakes the partition's committer.
@@ -50,8 +48,7 @@ impl Cell {
                 lateness_us: new_histogram(),
                 commit_us: new_histogram(),
             }),
-            wall_hint: AtomicI64::new(i64::MIN),
-            mono_hint: AtomicU64::new(0),
+            hint: WakeHint::new(),
             is_log_full: AtomicBool::new(false),
             progress: LogProgress::new(next_record),
             flush: Notify::new(),
@@ -63,23 +60,11 @@ impl Cell {
 
     /// When the partition next has something to do, as last published.
     pub(super) fn wake(&self) -> Wake {
-        let (wall, mono) = (self.wall_hint.load(SeqCst), self.mono_hint.load(SeqCst));
-        Wake {
-            wall: (wall != i64::MAX).then_some(Timestamp::from_micros(wall)),
-            mono: (mono != u64::MAX).then_some(MonoTime::from_micros(mono)),
-        }
+        self.hint.read()
     }
 
     pub(super) fn publish(&self, wake: Wake) {
-        let wall = wake.wall.map_or(i64::MAX, Timestamp::as_micros);
-        let mono = wake.mono.map_or(u64::MAX, MonoTime::as_micros);
-        // Stores of this order are dear, and most calls change nothing.
-        if self.wall_hint.load(SeqCst) != wall {
-            self.wall_hint.store(wall, SeqCst);
-        }
-        if self.mono_hint.load(SeqCst) != mono {
-            self.mono_hint.store(mono, SeqCst);
-        }
+        self.hint.publish(wake);
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Owned> {

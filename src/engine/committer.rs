@@ -16,7 +16,6 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -67,7 +66,7 @@ impl Drop for Ending {
         let error = lost.map_or(CallError::Interrupted, CallError::NotOwner);
         self.shared.cells[self.at].progress.end(error);
         self.shared.unblock_log(self.at, None);
-        self.shared.life.changed.notify_waiters();
+        self.shared.life.store_settles();
     }
 }
 
@@ -139,7 +138,7 @@ impl Committer {
         let (shared, ownership) = (Arc::clone(&self.shared), Arc::clone(&self.ownership));
         let mut given_up = Box::pin(given_up(&shared));
         loop {
-            let is_last = shared.is_stopping() && shared.life.running.load(SeqCst) == 0;
+            let is_last = shared.life.is_over();
             if self.ownership.is_behind(self.at) {
                 tokio::select! {
                     biased;

@@ -5,8 +5,6 @@
 //! hold up the others; then a slice of the inline jobs. It sleeps when a turn has left nothing undone.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::attempt::{Failure, report, run_inline};
@@ -15,6 +13,8 @@ use super::queue::Queue;
 use super::shared::Shared;
 use crate::clock::{RECHECK, Waiter};
 use crate::partition::{Delivery, MonoTime, Now, Started};
+use crate::sync::atomic::Ordering;
+use crate::sync::thread::{self, JoinHandle};
 
 /// Work units of one stay in a partition: some tens to a few hundred microseconds.
 const PARTITION_BUDGET: usize = 2048;
@@ -59,8 +59,7 @@ impl Drop for Ending {
         if thread::panicking() {
             tracing::error!("the driver has panicked: nothing fires any more; this is a bug in reveille");
         }
-        self.0.life.has_driver_ended.store(true, Ordering::SeqCst);
-        self.0.life.changed.notify_waiters();
+        self.0.life.driver_ends();
     }
 }
 

@@ -7,11 +7,11 @@
 //! No guard of the map leaves this module: two of them, or one across an await, can deadlock.
 
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 
 use crate::partition::{Handle, Key};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 #[derive(Debug)]
 pub(super) struct KeyMap {

@@ -147,7 +147,7 @@ impl Progress {
 
 impl LogProgress {
     pub(super) fn new(next_record: u64) -> Self {
-        LogProgress(watch::Sender::new(Progress {
+        let progress = Progress {
             durable: next_record,
             // What was loaded is in the store. Whether it is more than that nobody has asked yet.
             synced: 0,
@@ -155,7 +155,8 @@ impl LogProgress {
             expired: 0,
             rewrites: 0,
             ended: None,
-        }))
+        };
+        LogProgress(watch::channel(progress).0)
     }
 
     pub(super) fn durable(&self) -> u64 {

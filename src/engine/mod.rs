@@ -27,9 +27,13 @@ mod durable;
 mod error;
 mod handler;
 mod health;
+mod hint;
 mod keeper;
 mod keys;
+mod life;
 mod log;
+#[cfg(all(test, any(reveille_loom, reveille_shuttle)))]
+mod models;
 #[cfg(feature = "sim")]
 mod observed;
 mod ownership;
@@ -47,10 +51,7 @@ mod worker;
 
 use std::fmt;
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -68,6 +69,7 @@ pub use target::Target;
 
 use crate::rt;
 use crate::store::StoreError;
+use crate::sync::thread::JoinHandle;
 use shared::{Shared, Stage};
 
 /// Fires jobs on time. Cheap to clone; all clones are the same engine.
@@ -183,13 +185,13 @@ impl Engine {
 
     /// How many jobs are pending or with a handler. One atomic load.
     pub fn jobs(&self) -> usize {
-        self.shared.life.jobs.load(SeqCst)
+        self.shared.life.jobs()
     }
 
     /// Waits until no job is pending and none is with a handler, or the engine stops. A job of a paused queue is pending.
     pub async fn idle(&self) {
         let life = &self.shared.life;
-        self.until(|| life.jobs.load(SeqCst) == 0 || self.shared.is_stopping()).await;
+        life.until(|| life.jobs() == 0 || life.is_stopping()).await;
     }
 
     /// Stops gracefully: no job is started from here on, calls that want to change something are refused (but for those of
@@ -208,12 +210,12 @@ impl Engine {
         }
         // Only if it has come to its end, and so has next to nothing left to do: an inline handler that goes on and on must
         // not hold up more than it has to.
-        let has_ended = life.has_driver_ended.load(SeqCst);
+        let has_ended = life.has_driver_ended();
         let driver = self.owner.as_ref().and_then(|owner| owner.driver.lock().take_if(|_| has_ended));
         if let Some(driver) = driver {
             let _ = driver.join();
         }
-        let (jobs, still_running) = (self.jobs(), life.running.load(SeqCst));
+        let (jobs, still_running) = (self.jobs(), life.running());
         let report =
             ShutdownReport { still_running, pending: jobs.saturating_sub(still_running), is_flushed };
         tracing::info!(?report, "the engine has stopped");
@@ -224,11 +226,11 @@ impl Engine {
     /// to the store.
     async fn ended(&self) -> bool {
         let life = &self.shared.life;
-        self.until(|| life.running.load(SeqCst) == 0 && life.has_driver_ended.load(SeqCst)).await;
+        life.until(|| life.is_over() && life.has_driver_ended()).await;
         let mut is_flushed = true;
         for at in 0..self.shared.cells.len() {
             let partition = crate::partition::PartitionId(at as u16);
-            self.until(|| self.shared.is_in_step(at)).await;
+            life.until(|| self.shared.is_in_step(at)).await;
             is_flushed &= self.shared.log_flushed(partition).await.is_ok();
         }
         is_flushed
@@ -241,17 +243,6 @@ impl Engine {
         match &self.shared.ownership {
             Some(ownership) => ownership.until_lost().await,
             None => std::future::pending().await,
-        }
-    }
-
-    async fn until(&self, is_so: impl Fn() -> bool) {
-        loop {
-            let mut changed = pin!(self.shared.life.changed.notified());
-            changed.as_mut().enable();
-            if is_so() {
-                return;
-            }
-            changed.await;
         }
     }
 }

@@ -9,7 +9,6 @@
 //! - With `single_owner` the user vouches that there is no other: a lease that cannot be proved is complained about, and
 //!   firing goes on. Being told of another owner ends it all the same.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use super::shared::Shared;
 use crate::clock::Clock;
 use crate::partition::{MonoTime, PartitionId};
 use crate::store::{Claim, Durability, Grant, Lease, Opened, Owner, Store, StoreError};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 pub(super) struct Ownership {
     pub(super) store: Arc<dyn Store>,
@@ -74,7 +74,7 @@ impl Ownership {
             has_lease: opened.has_lease,
             durability_max: opened.durability_max,
             is_single_owner,
-            lost: watch::Sender::new(None),
+            lost: watch::channel(None).0,
             engine: OnceLock::new(),
         }
     }

@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, OnceLock};
+use std::pin::pin;
+use std::sync::{self, Arc};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use tokio::sync::Notify;
 
 use super::error::QueueError;
 use crate::partition::{self, QueueId, QueueName};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::{Notify, OnceLock};
 
 /// How many queues an engine may have.
 pub const QUEUES_MAX: usize = 1024;
@@ -106,7 +107,7 @@ pub(super) struct Queue {
     /// How many workers there have been.
     seats: AtomicUsize,
     idle_workers: AtomicUsize,
-    pub(super) work: Notify,
+    work: Notify,
     pub(super) counts: QueueCounts,
     pub(super) meters: Meters,
 }
@@ -153,6 +154,25 @@ impl Meters {
 }
 
 impl Queue {
+    pub(super) fn new(id: QueueId, name: &QueueName, partitions: usize) -> Self {
+        Queue {
+            id,
+            name: name.clone(),
+            concurrency: OnceLock::new(),
+            skip_after_us: OnceLock::new(),
+            runner: OnceLock::new(),
+            is_paused: AtomicBool::new(false),
+            ready: (0..partitions).map(|_| ReadyCount::default()).collect(),
+            running: AtomicUsize::new(0),
+            workers: AtomicUsize::new(0),
+            seats: AtomicUsize::new(0),
+            idle_workers: AtomicUsize::new(0),
+            work: Notify::new(),
+            counts: QueueCounts::default(),
+            meters: Meters::new(name),
+        }
+    }
+
     pub(super) fn as_recorded(&self) -> partition::Queue {
         partition::Queue { id: self.id, name: self.name.clone() }
     }
@@ -234,16 +254,39 @@ impl Queue {
         self.seats.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(super) fn worker_idles(&self) -> usize {
-        self.idle_workers.fetch_add(1, Ordering::SeqCst)
-    }
-
-    pub(super) fn worker_returns(&self) {
+    /// A worker that has found nothing waits for a call. Returns `false` when it should leave instead: when so many as
+    /// `idle_max` wait already.
+    pub(super) async fn called(
+        &self,
+        idle_max: usize,
+        could_start: impl Fn(&Queue) -> bool,
+        is_stopping: impl Fn() -> bool,
+    ) -> bool {
+        let mut called = pin!(self.work.notified());
+        // Listen, then say so, then look once more: whoever brings work after that look finds an idle worker to call.
+        called.as_mut().enable();
+        let already_idle = self.idle_workers.fetch_add(1, Ordering::SeqCst);
+        let is_busy = could_start(self);
+        let stays = already_idle < idle_max;
+        if !is_busy && stays && !is_stopping() {
+            called.await;
+        }
         self.idle_workers.fetch_sub(1, Ordering::SeqCst);
+        is_busy || stays
     }
 
-    pub(super) fn worker_leaves(&self) {
+    /// Calls all who wait, though there may be no work: they look whether to go on at all.
+    pub(super) fn call_all(&self) {
+        self.work.notify_waiters();
+    }
+
+    /// A worker leaves, or was not started after all.
+    pub(super) fn worker_leaves(self: &Arc<Self>, could_start: impl Fn(&Queue) -> bool) {
         self.workers.fetch_sub(1, Ordering::SeqCst);
+        // Work may have come after this worker looked and before it was off the books.
+        if could_start(self) {
+            self.call_workers(1);
+        }
     }
 }
 
@@ -255,7 +298,7 @@ impl fmt::Debug for Queue {
 
 /// All queues of an engine. Looked up by number without a lock.
 pub(super) struct Queues {
-    by_id: Box<[OnceLock<Arc<Queue>>]>,
+    by_id: Box<[sync::OnceLock<Arc<Queue>>]>,
     by_name: RwLock<HashMap<QueueName, QueueId, foldhash::fast::RandomState>>,
     partitions: usize,
 }
@@ -263,7 +306,7 @@ pub(super) struct Queues {
 impl Queues {
     pub(super) fn new(partitions: usize) -> Self {
         Queues {
-            by_id: (0..QUEUES_MAX).map(|_| OnceLock::new()).collect(),
+            by_id: (0..QUEUES_MAX).map(|_| sync::OnceLock::new()).collect(),
             by_name: RwLock::default(),
             partitions,
         }
@@ -279,7 +322,7 @@ impl Queues {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Queue>> {
-        self.by_id.iter().map_while(OnceLock::get)
+        self.by_id.iter().map_while(sync::OnceLock::get)
     }
 
     /// The queue of this name; made without a handler if there is none.
@@ -291,7 +334,8 @@ impl Queues {
             None if next >= QUEUES_MAX => return Err(QueueError::TooMany { max: QUEUES_MAX }),
             None => QueueId(next as u16),
         };
-        let queue = self.by_id[usize::from(id.0)].get_or_init(|| Arc::new(self.make(id, name)));
+        let make = || Arc::new(Queue::new(id, name, self.partitions));
+        let queue = self.by_id[usize::from(id.0)].get_or_init(make);
         by_name.entry(name.clone()).or_insert(id);
         Ok(queue)
     }
@@ -315,24 +359,5 @@ impl Queues {
             queue.set_paused(true);
         }
         Ok(Arc::clone(queue))
-    }
-
-    fn make(&self, id: QueueId, name: &QueueName) -> Queue {
-        Queue {
-            id,
-            name: name.clone(),
-            concurrency: OnceLock::new(),
-            skip_after_us: OnceLock::new(),
-            runner: OnceLock::new(),
-            is_paused: AtomicBool::new(false),
-            ready: (0..self.partitions).map(|_| ReadyCount::default()).collect(),
-            running: AtomicUsize::new(0),
-            workers: AtomicUsize::new(0),
-            seats: AtomicUsize::new(0),
-            idle_workers: AtomicUsize::new(0),
-            work: Notify::new(),
-            counts: QueueCounts::default(),
-            meters: Meters::new(name),
-        }
     }
 }

@@ -63,7 +63,7 @@ pub(super) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
         }
     }
     ownership.is_in_step(at);
-    shared.life.changed.notify_waiters();
+    shared.life.store_settles();
 }
 
 /// An owner whose lease has run out may have been followed by another, and what the store has lost may be the word of

@@ -1,7 +1,5 @@
 //! Whether an engine has caught up with its clock: what a test waits for before it moves the clock on.
 
-use std::sync::atomic::Ordering::SeqCst;
-
 use super::Engine;
 use super::shared::Shared;
 use crate::partition::{Counts, MonoTime, Now};
@@ -36,6 +34,6 @@ impl Shared {
             counts.push(owned.partition.counts());
         }
         let could_start = self.queues.iter().any(|queue| queue.has_runner() && self.could_start(queue));
-        (!could_start && self.life.running.load(SeqCst) == 0).then_some(counts)
+        (!could_start && self.life.running() == 0).then_some(counts)
     }
 }

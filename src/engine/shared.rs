@@ -8,13 +8,11 @@
 //! - No lock is held across an await, and no store is called under one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
-
-use tokio::sync::{Notify, watch};
 
 use super::cell::{Cell, HISTOGRAM_MAX_US, Owned};
 use super::error::CallError;
 use super::keys::KeyMap;
+pub(super) use super::life::{Life, Stage};
 use super::ownership::Ownership;
 use super::queue::{Queue, Queues};
 use super::settings::Settings;
@@ -22,6 +20,7 @@ use crate::clock::{Clock, Waker};
 use crate::partition::{End, Handle, MonoTime, Now, PartitionId, QueueId, QueueName, Started};
 use crate::rt::Runtime;
 use crate::store::Durability;
+use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 pub(super) struct Shared {
     pub(super) settings: Settings,
@@ -43,62 +42,6 @@ pub(super) struct Shared {
 }
 
 pub(super) type Probe = Box<dyn Fn(&QueueName, &Started) + Send + Sync>;
-
-/// How many jobs there are, and whether the engine goes on.
-#[derive(Default)]
-pub(super) struct Life {
-    /// Jobs pending or with a handler, over all partitions.
-    pub(super) jobs: AtomicUsize,
-    pub(super) running: AtomicUsize,
-    is_stopping: AtomicBool,
-    /// Whether the driver's thread has come to its end.
-    pub(super) has_driver_ended: AtomicBool,
-    /// Raised when there are no jobs, when none is running, when the engine stops and when the driver has ended.
-    pub(super) changed: Notify,
-    /// How far the engine has come with stopping.
-    pub(super) stage: watch::Sender<Stage>,
-}
-
-/// The end of an engine, in steps.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub(super) enum Stage {
-    #[default]
-    Going,
-    /// Nothing is started any more; handlers end, and what they logged is flushed.
-    Stopping,
-    /// The engine was dropped, and nobody waits for the end.
-    Dropped,
-    /// The grace period is over: what has not ended or been flushed is left behind.
-    Abandoned,
-    /// Nothing will be written any more, and the leases are given back.
-    Released,
-}
-
-impl Life {
-    pub(super) fn new(jobs: usize) -> Self {
-        Life { jobs: AtomicUsize::new(jobs), ..Life::default() }
-    }
-
-    /// Goes on to `stage`, never back.
-    pub(super) fn reach(&self, stage: Stage) {
-        self.stage.send_if_modified(|at| {
-            *at < stage && {
-                *at = stage;
-                true
-            }
-        });
-    }
-
-    pub(super) fn is_abandoned(&self) -> bool {
-        *self.stage.borrow() >= Stage::Abandoned
-    }
-
-    /// Resolves at `stage`.
-    pub(super) async fn reached(&self, stage: Stage) {
-        // It cannot be closed: the sender is right here.
-        let _ = self.stage.subscribe().wait_for(|at| *at >= stage).await;
-    }
-}
 
 impl Shared {
     /// Enters partition `at`, and publishes what `change` brought about.
@@ -254,9 +197,7 @@ impl Shared {
 
     fn start_in(self: &Arc<Self>, at: usize, queue: &Arc<Queue>) -> Option<Started> {
         let started = self.enter(at, None, |owned, now| {
-            // Counted first, then looked whether it may: whoever stops the engine says so first, then looks at the count.
-            self.life.running.fetch_add(1, SeqCst);
-            let may_start = self.may_start(queue) && self.may_fire(at, now);
+            let may_start = self.life.begin_one() && !queue.is_paused() && self.may_fire(at, now);
             let started = if may_start { owned.partition.start(queue.id, now) } else { None };
             let Some(started) = started else {
                 self.ran_one();
@@ -283,14 +224,14 @@ impl Shared {
         let is_finished = self.enter(at, Some(now), |owned, now| owned.partition.finish(handle, end, now));
         debug_assert!(is_finished, "a job that was started is running until it is finished");
         queue.running.fetch_sub(1, SeqCst);
-        self.ran_one();
+        // Before it is off the count: a shutdown that sees none running tells how many are left.
         self.release_jobs(1);
+        self.ran_one();
         now.mono
     }
 
     fn ran_one(&self) {
-        if self.life.running.fetch_sub(1, SeqCst) == 1 && self.is_stopping() {
-            self.life.changed.notify_waiters();
+        if self.life.end_one() {
             // The committers end with the last running job.
             self.flush_all();
         }
@@ -298,29 +239,24 @@ impl Shared {
 
     /// Makes room for one more job; `false` when the engine is full.
     pub(super) fn reserve_job(&self) -> bool {
-        let max = self.settings.jobs_max;
-        self.life.jobs.fetch_update(SeqCst, SeqCst, |jobs| (jobs < max).then_some(jobs + 1)).is_ok()
+        self.life.reserve_job(self.settings.jobs_max)
     }
 
     pub(super) fn release_jobs(&self, jobs: usize) {
-        if self.life.jobs.fetch_sub(jobs, SeqCst) == jobs {
-            self.life.changed.notify_waiters();
-        }
+        self.life.release_jobs(jobs);
     }
 
     pub(super) fn is_stopping(&self) -> bool {
-        self.life.is_stopping.load(SeqCst)
+        self.life.is_stopping()
     }
 
     /// Has everything stop: the driver, the workers once their jobs end, and calls that want to change something.
     pub(super) fn stop(&self) {
-        self.life.is_stopping.store(true, SeqCst);
-        self.life.reach(Stage::Stopping);
+        self.life.stop();
         self.waker.wake();
         for queue in self.queues.iter() {
-            queue.work.notify_waiters();
+            queue.call_all();
         }
-        self.life.changed.notify_waiters();
         self.flush_all();
     }
 

@@ -5,7 +5,6 @@
 //! then it can still be cancelled, and none waits behind a handler that takes its time.
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::{Arc, Weak};
 
 use super::attempt::{Failure, report, run_async};
@@ -34,7 +33,7 @@ where
             shared.runtime.spawn(worker);
         }
         // The engine has gone, and there will be no more work.
-        None => queue.worker_leaves(),
+        None => queue.worker_leaves(|_| false),
     }))
 }
 
@@ -63,31 +62,13 @@ where
             }
             continue;
         }
-        if shared.is_stopping() || !wait(&shared, &queue).await {
+        let called = || queue.called(IDLE_MAX, |queue| shared.could_start(queue), || shared.is_stopping());
+        if shared.is_stopping() || !called().await {
             break;
         }
         (jobs_in_turn, turn_began) = (0, shared.clock.now().mono);
     }
-    queue.worker_leaves();
-    // Work may have come after this worker looked and before it was off the books.
-    if shared.could_start(&queue) {
-        queue.call_workers(1);
-    }
-}
-
-/// Waits for a call. `false` when the worker should leave instead.
-async fn wait(shared: &Shared, queue: &Queue) -> bool {
-    let mut called = pin!(queue.work.notified());
-    // Listen, then say so, then look once more: whoever brings work after that look finds an idle worker to call.
-    called.as_mut().enable();
-    let already_idle = queue.worker_idles();
-    let is_busy = shared.could_start(queue);
-    let stays = already_idle < IDLE_MAX;
-    if !is_busy && stays && !shared.is_stopping() {
-        called.await;
-    }
-    queue.worker_returns();
-    is_busy || stays
+    queue.worker_leaves(|queue| shared.could_start(queue));
 }
 
 /// Returns when the job ended.
