@@ -27,7 +27,7 @@ pub(crate) struct Args {
     pub(crate) json: bool,
     /// `--test`: no measurement, only a look whether everything works.
     pub(crate) is_test: bool,
-    /// What the name of a figure must have in it.
+    /// What the name of a figure must have in it, all of it. Of a filter such as `insert|drain` one part is enough.
     pub(crate) filters: Vec<String>,
 }
 
@@ -68,7 +68,7 @@ impl Args {
 
     /// Whether a figure is wanted.
     pub(crate) fn wants(&self, name: &str) -> bool {
-        self.filters.iter().all(|filter| name.contains(filter.as_str()))
+        self.filters.iter().all(|filter| filter.split('|').any(|part| name.contains(part)))
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench --bench peers                                 # 1 M and 10 M pending; a quarter of an hour, up to 6 GB
 //! cargo bench --bench peers -- --sizes 1k,100k --seconds 0.1
-//! cargo bench --bench peers -- wheel/10M/day reschedule     # what has both in its name
+//! cargo bench --bench peers -- wheel/10M/day 'insert|drain' # what has both in its name, the one or the other of the second
 //! cargo bench --bench peers -- --json
 //! ```
 //!
