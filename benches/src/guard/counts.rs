@@ -12,6 +12,10 @@ pub(crate) const CHILD: &str = "--operations";
 const MEASURED: &str = "*reveille_guard_measured*";
 const TOLD: &str = "*reveille_guard_told*";
 
+/// Has glibc keep what is freed at hand. By default it is joined with its neighbours now and then, and what that costs, and
+/// which operation pays, depends on all that was allocated before.
+const STEADY_HEAP: &str = "glibc.malloc.tcache_count=65535";
+
 /// An operation and how many instructions it takes.
 #[derive(Debug)]
 pub(crate) struct Count {
@@ -49,6 +53,7 @@ fn run(folder: &Path) -> Result<String, String> {
         .arg(format!("--callgrind-out-file={}", folder.join("out").display()))
         .arg(program)
         .arg(CHILD)
+        .env("GLIBC_TUNABLES", STEADY_HEAP)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

@@ -3,6 +3,7 @@
 //! What they need is made ready outside of what is counted: keys, payloads, dues, random choices. All is the same in
 //! every run but for the hashes' seeds and the engine's clock.
 
+mod codec;
 mod engine;
 mod partition;
 mod wheel;
@@ -25,6 +26,7 @@ pub(crate) fn run() {
     engine::run();
     partition::run();
     wheel::run();
+    codec::run();
 }
 
 /// Has `operations` counted, and says that they were `times` of `name`.

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use reveille::partition::{
     Config, Delivery, Draft, Due, End, Handle, Key, MonoTime, Now, OnConflict, Partition, PartitionId, Queue,
-    QueueId, QueueName,
+    QueueId, QueueName, Record,
 };
 use reveille::{CancelOutcome, Payload, Priority, RescheduleOutcome, Timestamp};
 
@@ -55,14 +55,16 @@ pub(super) fn run() {
 
 const QUEUE: QueueId = QueueId(0);
 
-struct Subject {
+pub(super) const PARTITION: PartitionId = PartitionId(0);
+
+pub(super) struct Subject {
     partition: Partition,
     handles: Vec<Handle>,
     now: Now,
 }
 
 impl Subject {
-    fn filled(random: &mut Random) -> Self {
+    pub(super) fn empty() -> Self {
         let config = Config {
             tick_us: 1_000,
             horizon_us: 10 * 365 * 24 * 3_600_000_000,
@@ -74,8 +76,12 @@ impl Subject {
         };
         let wall = Timestamp::from_micros(1_700_000_000_000_000);
         let now = Now { wall, mono: MonoTime::from_micros(3_600_000_000) };
-        let partition = Partition::new(PartitionId(0), config, now);
-        let mut it = Subject { partition, handles: Vec::new(), now };
+        let partition = Partition::new(PARTITION, config, now);
+        Subject { partition, handles: Vec::new(), now }
+    }
+
+    fn filled(random: &mut Random) -> Self {
+        let mut it = Subject::empty();
         for number in 0..PENDING {
             let draft = it.draft(number, delay_ms(random));
             let handle = it.schedule(draft);
@@ -89,7 +95,7 @@ impl Subject {
         Due::At(self.now.wall.saturating_add_micros(delay_ms * 1_000))
     }
 
-    fn draft(&self, number: usize, delay_ms: u64) -> Draft {
+    pub(super) fn draft(&self, number: usize, delay_ms: u64) -> Draft {
         Draft {
             key: Key::new(key_text(number)).expect("a short key"),
             queue: Queue { id: QUEUE, name: QueueName::new("expire_order").expect("a short name") },
@@ -101,14 +107,19 @@ impl Subject {
         }
     }
 
-    fn schedule(&mut self, draft: Draft) -> Handle {
+    pub(super) fn schedule(&mut self, draft: Draft) -> Handle {
         let outcome = self.partition.schedule(None, draft, self.now).expect("within the limits");
         assert!(outcome.is_taken());
         outcome.handle()
     }
 
+    /// Those formed since they were last asked for.
+    pub(super) fn records(&mut self) -> Vec<Record> {
+        self.partition.drain_records().collect()
+    }
+
     fn forget_records(&mut self) {
-        self.partition.drain_records().for_each(drop);
+        drop(self.records());
     }
 
     fn pass_ms(&mut self, ms: u64) {
