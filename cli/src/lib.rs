@@ -61,7 +61,7 @@ enum Command {
     Export(export::Args),
     /// Take jobs from JSON Lines into a namespace, without firing any.
     Import(import::Args),
-    /// Measure this machine with a Redis, each figure beside its floor.
+    /// Measure this machine, each figure beside its floor.
     Bench(bench::Args),
 }
 

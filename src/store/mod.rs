@@ -36,6 +36,9 @@ pub use self::redis::{
     RedisStore, SnapshotReport,
 };
 #[doc(hidden)]
+#[cfg(feature = "internal-codec")]
+pub use codec::bench as codec_bench;
+#[doc(hidden)]
 #[cfg(all(fuzzing, feature = "redis"))]
 pub use codec::model as codec_model;
 #[cfg(feature = "sim")]

@@ -1,21 +1,33 @@
-//! `reveille bench`: what this machine makes of the engine with a Redis, each figure beside its floor in the same run.
+//! `reveille bench`: what this machine makes of the engine, each figure beside its floor in the same run.
 //!
 //! # Rules
+//! - A figure without its floor says nothing. In memory: the same bytes reached in an array, a plain map behind a lock. In
+//!   time: a bare sleep, sleep and spin, tokio's. With a Redis: the same connection's bare round trip, the same bytes read
+//!   raw.
 //! - Without `--store` a `redis-server` of the benchmark's own is started, on a free port of 127.0.0.1 and in a temporary
 //!   folder, and stopped at the end.
 //! - With `--store` a namespace with a random name is used, and removed at the end; nothing else is touched.
-//! - A figure without its floor says nothing: the same connection's bare round trip, the same bytes read raw.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+mod beside;
+mod burst;
+mod clock;
 mod durable;
+mod engine;
+mod idle;
+mod late;
+mod lateness;
+mod memory;
 mod restore;
 mod server;
 mod snapshot;
+mod wheel;
 
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use reveille::Profile;
 use serde::Serialize;
 
 use crate::complain;
@@ -30,6 +42,16 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
+    /// The timing wheel by itself: insert, move, cancel, fire; beside reaching the same bytes in an array
+    Wheel(wheel::Args),
+    /// Calls by key, on one thread and on several; beside a plain map behind a lock
+    Engine(engine::Args),
+    /// How late jobs fire that are spread in time, by profile; beside a bare sleep, sleep and spin, and tokio's sleep
+    Lateness(lateness::Args),
+    /// Jobs due at one instant: when the last one starts; beside as many tokio sleeps
+    Burst(burst::Args),
+    /// The processor time of an engine whose jobs are far away; beside a thread that wakes now and then
+    Idle(idle::Args),
     /// Acknowledged schedules a second with many callers, and the latency of one alone beside a bare round trip
     Durable(durable::Args),
     /// How long a restore takes, beside reading the same bytes raw; Redis bytes a job
@@ -38,7 +60,7 @@ enum What {
     Snapshot(snapshot::Args),
 }
 
-/// What both have in common.
+/// What those with a Redis have in common.
 #[derive(Debug, clap::Args)]
 struct Common {
     /// Measure this Redis, instead of one of the benchmark's own
@@ -65,6 +87,11 @@ pub(crate) fn execute(args: Args) -> ExitCode {
     };
     let measured = runtime.block_on(async {
         match args.what {
+            What::Wheel(args) => wheel::run(&args).map(|report| print(&report, args.json)),
+            What::Engine(args) => engine::run(&args).await.map(|report| print(&report, args.json)),
+            What::Lateness(args) => lateness::run(&args).await.map(|report| print(&report, args.json)),
+            What::Burst(args) => burst::run(&args).await.map(|report| print(&report, args.json)),
+            What::Idle(args) => idle::run(&args).await.map(|report| print(&report, args.json)),
             What::Durable(args) => durable::run(&args).await.map(|report| print(&report, args.common.json)),
             What::Restore(args) => restore::run(&args).await.map(|report| print(&report, args.common.json)),
             What::Snapshot(args) => snapshot::run(&args).await.map(|report| print(&report, args.common.json)),
@@ -104,6 +131,21 @@ impl Common {
             None => Redis::start(&self.appendfsync).await,
         }
     }
+}
+
+/// Every profile, and its name.
+fn profiles() -> [(Profile, &'static str); 3] {
+    [(Profile::Eco, "eco"), (Profile::Precise, "precise"), (Profile::DEDICATED, "dedicated")]
+}
+
+/// A number from the command line as a size in memory.
+fn fits(number: u32) -> Result<usize, Error> {
+    Ok(usize::try_from(number)?)
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// Keys of 20 bytes.

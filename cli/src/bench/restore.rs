@@ -9,7 +9,7 @@ use reveille::{Durability, Engine};
 use serde::Serialize;
 
 use super::server::Redis;
-use super::{Common, Error, key, payload};
+use super::{Common, Error, key, median, payload};
 use crate::figures::grouped;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -170,11 +170,6 @@ fn last_id(page: &redis::Value) -> Option<String> {
     let redis::Value::Array(entry) = entries.last()? else { return None };
     let redis::Value::BulkString(id) = entry.first()? else { return None };
     String::from_utf8(id.clone()).ok()
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 impl fmt::Display for Report {

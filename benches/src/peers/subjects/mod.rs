@@ -3,14 +3,15 @@
 //! A tick is a millisecond. Each subject is used as someone who knows it well would use it: with room reserved where
 //! it can be, and with the cheapest call for the purpose. What a subject lacks is made up for as its user would.
 
+mod binary_heap;
 mod btree_map;
 pub(crate) mod check;
 mod delay_queue;
 mod hash_wheel;
 mod nexus;
-pub(crate) mod passes;
 mod reveille;
 
+pub(crate) use binary_heap::Heap;
 pub(crate) use btree_map::BTree;
 pub(crate) use delay_queue::Delays;
 pub(crate) use hash_wheel::HashWheel;

@@ -68,7 +68,10 @@ impl Subject for Nexus {
     /// One poll fires whatever is due level by level, not tick by tick, so it is polled at each deadline on the way.
     /// It says when the next is; at times too early, even in the past.
     fn fire(&mut self, now: u64, mut on_fired: impl FnMut(u32)) {
-        while let Some(next) = self.wheel.next_deadline() {
+        // From one tick to the next there is nothing on the way.
+        while now - self.now > 1
+            && let Some(next) = self.wheel.next_deadline()
+        {
             let next = (next - self.start).as_millis() as u64;
             if next >= now {
                 break;

@@ -1,41 +1,25 @@
-//! The engine's calls beside the obvious construction, by key and by handle: `cargo bench --bench engine`.
-//!
-//! Jobs have keys of 20 bytes and payloads of 64, and are due at random within a day, a day ahead: nothing fires.
-//! `REVEILLE_BENCH_SIZES=1k,1M,10M` selects how many are pending; the arguments of criterion select benchmarks, which are
-//! called `engine/<size>/<subject>/<operation>`. Ten million take up to 6 GB.
-//!
-//! With two threads the time is that of both together: were there no contention, and a core for each, it would be half
-//! of what one thread needs.
-
-#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-
-mod keyed;
-mod support;
+//! The engine's calls beside the obvious construction, by key and by handle.
 
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, SamplingMode};
+use crate::alloc::bytes_kept;
+use crate::args::{Args, Size};
+use crate::keyed::{Baseline, KeyText, Keyed, Reveille, key_text};
+use crate::meter::median_ns;
+use crate::random::Random;
+use crate::report::{Group, Report, Unit};
+use crate::spread::DAY;
 
-use keyed::{Baseline, KeyText, Keyed, Reveille, key_text};
-use support::alloc::bytes_kept;
-use support::random::Random;
-use support::report::{Report, Samples};
-use support::sizes::{self, Size};
-
-const DAY_MS: u64 = 24 * 3600 * 1000;
-
-/// The operations, and how the columns name them with one thread and with two.
+/// The operations, and what they are called on one thread and on two.
 const OPERATIONS: [(Operation, [&str; 2]); 5] = [
-    (Operation::Schedule, ["schedule", "schedule/2"]),
-    (Operation::Reschedule, ["reschedule", "reschedule/2"]),
-    (Operation::Cancel, ["cancel", "cancel/2"]),
-    (Operation::Lookup, ["lookup", "lookup/2"]),
-    (Operation::LookupByHandle, ["by handle", "by handle/2"]),
+    (Operation::Schedule, ["schedule", "schedule, two threads"]),
+    (Operation::Reschedule, ["reschedule", "reschedule, two threads"]),
+    (Operation::Cancel, ["cancel", "cancel, two threads"]),
+    (Operation::Lookup, ["look up", "look up, two threads"]),
+    (Operation::LookupByHandle, ["look up by handle", "look up by handle, two threads"]),
 ];
-
-const BYTES: &str = "B/job";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Operation {
@@ -46,39 +30,30 @@ enum Operation {
     LookupByHandle,
 }
 
-fn main() {
-    let mut criterion = support::criterion();
-    let columns: Vec<_> = OPERATIONS.iter().flat_map(|(_, names)| *names).chain([BYTES]).collect();
-    let mut report = Report::new("ns per operation, on one thread and (/2) on two", Baseline::NAME, &columns);
-    for size in sizes::selected() {
-        bench::<Reveille>(&mut criterion, &mut report, size);
-        bench::<Baseline>(&mut criterion, &mut report, size);
-    }
-    criterion.final_summary();
-    report.print();
+pub(crate) fn measure(args: &Args, report: &mut Report, size: Size) {
+    let title = format!("{size} jobs by key");
+    let mut group = report.group(format!("keyed/{size}"), title, Baseline::NAME);
+    subject::<Reveille>(args, &mut group, size);
+    subject::<Baseline>(args, &mut group, size);
 }
 
-fn bench<K: Keyed>(criterion: &mut Criterion, report: &mut Report, size: Size) {
-    let mut group = criterion.benchmark_group(format!("engine/{size}/{}", K::NAME));
-    group.sampling_mode(SamplingMode::Flat);
-    // Built when first used, and kept: each operation leaves as many jobs as it found.
-    let mut steady = None;
+fn subject<K: Keyed>(args: &Args, group: &mut Group<'_>, size: Size) {
+    let mut operations = Vec::new();
     for (operation, names) in OPERATIONS {
-        for (name, threads) in names.into_iter().zip(1..) {
-            let mut samples = Samples::default();
-            group.bench_function(name, |bencher| {
-                let steady = steady.get_or_insert_with(|| Steady::<K>::filled(size));
-                bencher.iter_custom(|iterations| {
-                    let elapsed = steady.run(operation, threads, iterations);
-                    samples.push(iterations, elapsed);
-                    elapsed
-                });
-            });
-            report.add(size, K::NAME, name, samples.median_ns());
-        }
+        operations.extend(names.into_iter().zip(1..).map(|(name, threads)| (operation, name, threads)));
     }
-    if let Some(steady) = steady {
-        report.add(size, K::NAME, BYTES, Some(steady.bytes as f64 / size.0 as f64));
+    operations.retain(|(_, name, _)| args.wants(&group.figure_name(K::NAME, name)));
+    let wants_bytes = args.wants(&group.figure_name(K::NAME, "memory"));
+    if operations.is_empty() && !wants_bytes {
+        return;
+    }
+    let mut steady = Steady::<K>::filled(size);
+    for (operation, name, threads) in operations {
+        let ns = median_ns(args.time, |times| steady.run(operation, threads, times));
+        group.add(K::NAME, name, Unit::Ns, ns);
+    }
+    if wants_bytes {
+        group.add(K::NAME, "memory", Unit::Bytes, steady.bytes as f64 / size.0 as f64);
     }
 }
 
@@ -123,7 +98,7 @@ impl<K: Keyed> Steady<K> {
                 for number in 0..size.0 as u64 {
                     let key = key_text(number);
                     let key = std::str::from_utf8(&key).expect("letters and digits");
-                    handles.push(jobs.schedule(key, &[number as u8; 64], random.below(DAY_MS)));
+                    handles.push(jobs.schedule(key, &[number as u8; 64], random.below(DAY)));
                 }
             });
             jobs
@@ -175,7 +150,7 @@ impl<K: Keyed> Steady<K> {
                 number,
                 key: key_text(key_number),
                 handle: self.handles[number as usize],
-                due: self.random.below(DAY_MS),
+                due: self.random.below(DAY),
             }
         });
         calls.collect()

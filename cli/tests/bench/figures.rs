@@ -1,0 +1,108 @@
+//! What it measures, as JSON: each figure, its floor, and the ratio of the two.
+
+use serde_json::Value;
+
+use crate::measured;
+
+/// A number above zero.
+fn positive(value: &Value) -> f64 {
+    value.as_f64().filter(|number| *number > 0.0).unwrap_or_else(|| panic!("{value} is not above zero"))
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap_or_else(|| panic!("{value} is no list"))
+}
+
+/// That operations have floors, and ratios that are theirs.
+fn check_operations(report: &Value, names: &[&str], floors: usize) {
+    let operations = list(&report["operations"]);
+    let told: Vec<_> = operations.iter().map(|it| it["operation"].as_str().unwrap()).collect();
+    assert_eq!(told, names);
+    for operation in operations {
+        let ns = positive(&operation["ns"]);
+        assert_eq!(list(&operation["floors"]).len(), floors, "{operation}");
+        for floor in list(&operation["floors"]) {
+            let ratio = ns / positive(&floor["ns"]);
+            assert!((positive(&floor["to_floor"]) / ratio - 1.0).abs() < 1e-6, "{operation}");
+        }
+    }
+}
+
+#[test]
+fn the_wheel() {
+    let report = measured(&["wheel", "--timers", "2000"]);
+    assert_eq!(report["timers"], 2_000);
+    assert!(positive(&report["bytes_per_timer"]) >= 8.0, "{report}");
+    let names = [
+        "insert",
+        "reschedule a random one",
+        "cancel one, insert one",
+        "fire, all of a day",
+        "fire, all on one tick",
+    ];
+    check_operations(&report, &names, 1);
+}
+
+#[test]
+fn the_engine() {
+    let report = measured(&["engine", "--jobs", "2000", "--threads", "3"]);
+    assert_eq!((&report["jobs"], &report["threads"]), (&2_000.into(), &3.into()));
+    let names = ["schedule", "reschedule", "cancel", "look up"];
+    let names: Vec<_> =
+        names.iter().flat_map(|name| [(*name).to_owned(), format!("{name}, 3 threads")]).collect();
+    check_operations(&report, &names.iter().map(String::as_str).collect::<Vec<_>>(), 2);
+}
+
+#[test]
+fn lateness() {
+    let report = measured(&["lateness", "--jobs", "12", "--every-ms", "2", "--load", "1"]);
+    assert_eq!((&report["jobs"], &report["every_ms"], &report["load"]), (&12.into(), &2.into(), &1.into()));
+    assert_eq!((list(&report["floors"]).len(), list(&report["engine"]).len()), (3, 6), "{report}");
+    for row in list(&report["floors"]).iter().chain(list(&report["engine"])) {
+        assert_eq!(row["early"], 0, "{row}");
+        let late = ["p50_us", "p99_us", "p999_us", "max_us"].map(|at| positive(&row["late"][at]));
+        assert!(late.is_sorted(), "{row}");
+        assert!(list(&row["curve"]).iter().any(|point| point[0] == 50.0), "{row}");
+    }
+    for row in list(&report["engine"]) {
+        let is_floor = |it: &&Value| it["name"] == row["to_floor"]["floor"];
+        let floor = list(&report["floors"]).iter().find(is_floor).expect("a floor is one that was measured");
+        for (ratio, at) in [("p50", "p50_us"), ("p99", "p99_us")] {
+            let expected = positive(&row["late"][at]) / positive(&floor["late"][at]);
+            assert!((positive(&row["to_floor"][ratio]) / expected - 1.0).abs() < 1e-6, "{row}");
+        }
+    }
+}
+
+#[test]
+fn a_burst() {
+    let report = measured(&["burst", "--jobs", "500,3000"]);
+    let bursts = list(&report["bursts"]);
+    assert_eq!(bursts.iter().map(|burst| burst["jobs"].as_u64().unwrap()).collect::<Vec<_>>(), [500, 3_000]);
+    for burst in bursts {
+        let floor = positive(&burst["tokio_sleep"]["last_ms"]);
+        assert!(burst["tokio_sleep"]["to_floor"].is_null());
+        for way in ["async_handler", "inline_handler"] {
+            let came = &burst[way];
+            let last = positive(&came["last_ms"]);
+            assert!((positive(&came["to_floor"]) / (last / floor) - 1.0).abs() < 1e-6, "{burst}");
+            assert_eq!(came["others"].as_u64().unwrap() > 0, came["others_late"].is_object(), "{burst}");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_idle_engine() {
+    let report = measured(&["idle", "--jobs", "100", "--seconds", "1"]);
+    let floor = positive(&report["floor_percent"]);
+    let profiles = list(&report["profiles"]);
+    let names: Vec<_> = profiles.iter().map(|it| it["profile"].as_str().unwrap()).collect();
+    assert_eq!(names, ["eco", "precise", "dedicated"]);
+    for profile in profiles {
+        let percent = positive(&profile["percent_of_a_core"]);
+        assert!((positive(&profile["to_floor"]) / (percent / floor) - 1.0).abs() < 1e-6, "{profile}");
+        // None of them spins while there is nothing to wait for: that would be a hundred.
+        assert!(percent < 50.0, "{report}");
+    }
+}
