@@ -4,7 +4,7 @@
 //! a small index that must refuse what is stale. Three things set it apart from a `Vec` with a free list:
 //!
 //! - **Growth never copies a value.** Values live in pages of a fixed number of entries; a full table opens one more.
-//!   Only the directory of pages doubles, at about 40 bytes a page.
+//!   Only the directory of pages doubles, at about 40 bytes a page. The first pages are small, the others huge pages.
 //! - **Memory comes back.** A page that has become empty is given back; one empty page is kept, so that a table that
 //!   breathes around a page's edge does not allocate at every breath. Insertion takes the lowest page with room, so
 //!   that the high pages run dry after a burst.
@@ -18,18 +18,17 @@
 //! - the bit of a page in `room` is set if and only if the page is open and can take a value;
 //! - a page without memory is on the list of closed pages, unless it is retired.
 
+mod block;
+mod layout;
 mod page;
 #[cfg(any(test, fuzzing))]
 mod validate;
 
-use page::{PAGE, PAGE_BITS, Page};
+use layout::Layout;
+use page::Page;
 
 /// No page.
 const NIL: u32 = u32::MAX;
-
-/// Pages of a full table. One fewer than `u32` slots could address: so `u32::MAX` is never a slot, and whoever links
-/// values by slot can use it for "none".
-const PAGES_MAX: u32 = u32::MAX >> PAGE_BITS;
 
 /// Names a value of a [`Slab`] for as long as it is there, and nothing afterwards.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -57,7 +56,7 @@ pub(crate) struct Slab<T> {
 
 impl<T> Slab<T> {
     /// Values that a table can hold at once.
-    pub(crate) const CAPACITY_MAX: usize = PAGES_MAX as usize * PAGE;
+    pub(crate) const CAPACITY_MAX: usize = Layout::<T>::SLOTS_MAX as usize;
 
     pub(crate) fn new() -> Slab<T> {
         Slab { pages: Vec::new(), room: Vec::new(), room_hint: 0, closed: NIL, spare: NIL, len: 0 }
@@ -83,13 +82,13 @@ impl<T> Slab<T> {
 
     #[inline]
     pub(crate) fn get(&self, index: Index) -> Option<&T> {
-        let (page, offset) = split(index.slot);
+        let (page, offset) = Layout::<T>::split(index.slot);
         self.pages.get(page)?.get(offset, index.generation)
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, index: Index) -> Option<&mut T> {
-        let (page, offset) = split(index.slot);
+        let (page, offset) = Layout::<T>::split(index.slot);
         self.pages.get_mut(page)?.get_mut(offset, index.generation)
     }
 
@@ -103,21 +102,30 @@ impl<T> Slab<T> {
     #[inline]
     #[allow(dead_code, reason = "so far only checks look without changing")]
     pub(crate) fn at(&self, slot: u32) -> Option<&T> {
-        let (page, offset) = split(slot);
+        let (page, offset) = Layout::<T>::split(slot);
         self.pages.get(page)?.at(offset)
     }
 
     /// Like [`at`](Self::at), to change the value.
     #[inline]
     pub(crate) fn at_mut(&mut self, slot: u32) -> Option<&mut T> {
-        let (page, offset) = split(slot);
+        let (page, offset) = Layout::<T>::split(slot);
         self.pages.get_mut(page)?.at_mut(offset)
+    }
+
+    /// Fetches the memory of a slot ahead of its use.
+    #[inline]
+    pub(crate) fn prefetch(&self, slot: u32) {
+        let (page, offset) = Layout::<T>::split(slot);
+        if let Some(page) = self.pages.get(page) {
+            page.prefetch(offset);
+        }
     }
 
     /// The index of the value in a slot.
     #[inline]
     pub(crate) fn index_of(&self, slot: u32) -> Option<Index> {
-        let (page, offset) = split(slot);
+        let (page, offset) = Layout::<T>::split(slot);
         let generation = self.pages.get(page)?.generation_at(offset)?;
         Some(Index { slot, generation })
     }
@@ -147,23 +155,26 @@ impl<T> Slab<T> {
             self.spare = NIL;
         }
         self.len += 1;
-        Ok(Index { slot: (at << PAGE_BITS) | u32::from(offset), generation })
+        Ok(Index { slot: Layout::<T>::first(at) + offset, generation })
     }
 
     /// Takes a value out; O(1). `None` if it is not there any more.
     #[inline]
     pub(crate) fn remove(&mut self, index: Index) -> Option<T> {
-        let (at, offset) = split(index.slot);
+        let (at, offset) = Layout::<T>::split(index.slot);
         let page = self.pages.get_mut(at)?;
-        let value = page.remove(offset, index.generation)?;
-        self.len -= 1;
-        let at = at as u32;
-        if page.is_empty() {
-            self.emptied(at);
-        } else if page.has_room() {
-            self.mark_room(at);
-        }
+        let (_, value) = page.remove_if(offset, |generation| generation == index.generation)?;
+        self.removed(at as u32);
         Some(value)
+    }
+
+    /// Takes the value in a slot out, whatever its generation; O(1).
+    #[inline]
+    pub(crate) fn take(&mut self, slot: u32) -> Option<(Index, T)> {
+        let (at, offset) = Layout::<T>::split(slot);
+        let (generation, value) = self.pages.get_mut(at)?.remove_if(offset, |_| true)?;
+        self.removed(at as u32);
+        Some((Index { slot, generation }, value))
     }
 
     /// Drops every value and gives the memory back, but for the directory: about 40 bytes a page, which hold the
@@ -175,6 +186,18 @@ impl<T> Slab<T> {
             if self.pages[at as usize].is_open() {
                 self.close(at);
             }
+        }
+    }
+
+    /// Keeps count of a value that has left a page.
+    #[inline]
+    fn removed(&mut self, at: u32) {
+        self.len -= 1;
+        let page = &self.pages[at as usize];
+        if page.is_empty() {
+            self.emptied(at);
+        } else if page.has_room() {
+            self.mark_room(at);
         }
     }
 
@@ -201,14 +224,14 @@ impl<T> Slab<T> {
     fn open(&mut self) -> Option<u32> {
         let at = if self.closed != NIL {
             let at = self.closed;
-            self.closed = self.pages[at as usize].reopen();
+            self.closed = self.pages[at as usize].reopen(Layout::<T>::entries(at));
             at
         } else {
             let at = self.pages.len() as u32;
-            if at == PAGES_MAX {
+            if at == Layout::<T>::PAGES_MAX {
                 return None;
             }
-            self.pages.push(Page::new());
+            self.pages.push(Page::new(Layout::<T>::entries(at)));
             if at as usize / 64 == self.room.len() {
                 self.room.push(0);
             }
@@ -254,7 +277,7 @@ pub(crate) struct Scan<'a, T> {
 impl<T> Scan<'_, T> {
     /// The slot to go on from; `None` when all have been seen.
     pub(crate) fn cursor(&self) -> Option<u32> {
-        (split(self.slot).0 < self.pages.len()).then_some(self.slot)
+        (Layout::<T>::split(self.slot).0 < self.pages.len()).then_some(self.slot)
     }
 }
 
@@ -263,12 +286,12 @@ impl<'a, T> Iterator for Scan<'a, T> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.limit > 0 {
-            let (at, offset) = split(self.slot);
+            let (at, offset) = Layout::<T>::split(self.slot);
             let page = self.pages.get(at)?;
             self.limit -= 1;
             if page.is_empty() || offset >= page.touched() {
-                // Nothing more in this page. There are fewer than `u32::MAX` slots, so the sum stays in range.
-                self.slot = (at as u32 + 1) << PAGE_BITS;
+                // Nothing more in this page. There are fewer than `u32::MAX` slots, so this stays in range.
+                self.slot = Layout::<T>::first(at as u32 + 1);
                 continue;
             }
             let slot = self.slot;
@@ -279,11 +302,6 @@ impl<'a, T> Iterator for Scan<'a, T> {
         }
         None
     }
-}
-
-#[inline]
-fn split(slot: u32) -> (usize, usize) {
-    ((slot >> PAGE_BITS) as usize, slot as usize % PAGE)
 }
 
 /// Bytes that a value takes in a table.

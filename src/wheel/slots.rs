@@ -2,25 +2,32 @@
 //!
 //! Here a slot is a doubly linked list through nodes in a [`Slab`]: links are `u32` slots of the slab, a node of a
 //! small value takes 32 bytes, and moving one is a matter of a few links. The wheel does not know this: it speaks
-//! of places, indices and order only, so that another layout can be put behind the same interface.
+//! of places, indices and order only, so that another layout can be put behind the same interface. `ahead` is about
+//! what lists are bad at: going through one.
 //!
 //! Invariants, checked by `validate`:
 //! - a node is in exactly one list, that of its own `place`, and the links of neighbours agree;
 //! - the bit of a place is set if and only if its list has a node;
 //! - a list is in the order in which its nodes were put into the place.
 
+mod ahead;
+
 use super::level::{Occupancy, PLACES, Place};
 use super::slab::{Index, Slab};
+use ahead::{Marks, STRIDE, Scouts};
 
-/// The end of a list. The slab has no such slot, so looking it up finds nothing.
+/// The end of a list, and no node. The slab has no such slot, so looking it up finds nothing.
 const NIL: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub(super) struct Slots<T> {
     nodes: Slab<Node<T>>,
-    /// Boxed: 5.5 KiB that are not to be moved with the wheel.
+    /// Boxed: 8 KiB that are not to be moved with the wheel.
     lists: Box<[List; PLACES]>,
     occupancy: Occupancy,
+    /// Of each list.
+    marks: Box<[Marks]>,
+    scouts: Scouts,
 }
 
 #[derive(Debug)]
@@ -33,13 +40,16 @@ struct Node<T> {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[repr(align(16))]
 struct List {
     head: u32,
     tail: u32,
+    /// After how many more nodes one is marked.
+    unmarked: u32,
 }
 
 impl List {
-    const EMPTY: List = List { head: NIL, tail: NIL };
+    const EMPTY: List = List { head: NIL, tail: NIL, unmarked: STRIDE };
 }
 
 /// A timer that has left the store.
@@ -53,7 +63,13 @@ impl<T> Slots<T> {
     pub(super) const CAPACITY_MAX: usize = Slab::<Node<T>>::CAPACITY_MAX;
 
     pub(super) fn new() -> Slots<T> {
-        Slots { nodes: Slab::new(), lists: Box::new([List::EMPTY; PLACES]), occupancy: Occupancy::default() }
+        Slots {
+            nodes: Slab::new(),
+            lists: Box::new([List::EMPTY; PLACES]),
+            occupancy: Occupancy::default(),
+            marks: vec![Marks::NONE; PLACES].into(),
+            scouts: Scouts::HOME,
+        }
     }
 
     #[inline]
@@ -62,7 +78,8 @@ impl<T> Slots<T> {
     }
 
     pub(super) fn allocated_bytes(&self) -> usize {
-        self.nodes.allocated_bytes() + size_of_val(&*self.lists)
+        let marks: usize = self.marks.iter().map(Marks::allocated_bytes).sum();
+        self.nodes.allocated_bytes() + size_of_val(&*self.lists) + size_of_val(&*self.marks) + marks
     }
 
     #[inline]
@@ -122,8 +139,7 @@ impl<T> Slots<T> {
     /// Takes the timer at the head of a place.
     #[inline]
     pub(super) fn pop(&mut self, place: Place) -> Option<Taken<T>> {
-        let index = self.nodes.index_of(self.lists[place.index()].head)?;
-        let node = self.nodes.remove(index)?;
+        let (index, node) = self.nodes.take(self.lists[place.index()].head)?;
         // This writes to the next node, which the next call reads: its way from memory begins before the caller
         // gets to work on this one.
         self.unlink(place, NIL, node.next);
@@ -136,12 +152,17 @@ impl<T> Slots<T> {
     pub(super) fn cascade(&mut self, from: Place, limit: usize, to: impl Fn(u64) -> Place) -> usize {
         let mut moved = 0;
         let mut slot = self.lists[from.index()].head;
+        self.scouts.set_out(&self.nodes, from, &mut self.marks[from.index()]);
         while moved < limit {
             let Some(node) = self.nodes.at_mut(slot) else { break };
             let (place, next) = (to(node.deadline), node.next);
             debug_assert_ne!(place, from);
             (node.prev, node.next, node.place) = (self.lists[place.index()].tail, NIL, place);
             self.append(slot, place);
+            // A list that lies in memory in its own order is fetched ahead by the machine.
+            if next != slot + 1 {
+                self.scouts.step(&self.nodes, from, &mut self.marks[from.index()]);
+            }
             slot = next;
             moved += 1;
         }
@@ -152,10 +173,7 @@ impl<T> Slots<T> {
                 node.prev = NIL;
                 list.head = slot;
             }
-            None => {
-                *list = List::EMPTY;
-                self.occupancy.unset(from);
-            }
+            None => self.emptied(from),
         }
         moved
     }
@@ -163,6 +181,7 @@ impl<T> Slots<T> {
     /// Drops every timer and gives the memory back.
     pub(super) fn clear(&mut self) {
         self.lists.fill(List::EMPTY);
+        self.marks.fill(Marks::NONE);
         self.occupancy = Occupancy::default();
         self.nodes.clear();
     }
@@ -173,6 +192,10 @@ impl<T> Slots<T> {
         let list = &mut self.lists[place.index()];
         let tail = list.tail;
         list.tail = slot;
+        list.unmarked -= 1;
+        if list.unmarked == 0 {
+            list.unmarked = self.marks[place.index()].add(slot);
+        }
         match self.nodes.at_mut(tail) {
             Some(node) => node.next = slot,
             None => {
@@ -196,7 +219,16 @@ impl<T> Slots<T> {
             None => list.head = next,
         }
         if list.head == NIL {
-            self.occupancy.unset(place);
+            self.emptied(place);
+        }
+    }
+
+    #[inline]
+    fn emptied(&mut self, place: Place) {
+        self.occupancy.unset(place);
+        self.lists[place.index()] = List::EMPTY;
+        if self.marks[place.index()].allocated_bytes() != 0 {
+            self.marks[place.index()] = Marks::NONE;
         }
     }
 }
@@ -208,7 +240,7 @@ impl<T> Slots<T> {
         self.nodes.validate();
         let mut linked = 0;
         for place in Place::all() {
-            let List { head, tail } = self.lists[place.index()];
+            let List { head, tail, .. } = self.lists[place.index()];
             assert_eq!(self.occupancy.contains(place), head != NIL, "bit of {place:?}");
             let (mut prev, mut slot) = (NIL, head);
             while slot != NIL {
@@ -222,6 +254,10 @@ impl<T> Slots<T> {
                 assert!(linked <= self.len(), "{place:?} runs in a circle");
                 (prev, slot) = (slot, node.next);
             }
+            assert!(
+                head != NIL || self.marks[place.index()].allocated_bytes() == 0,
+                "marks of an empty list"
+            );
             assert_eq!(tail, prev, "tail of {place:?}");
         }
         assert_eq!(linked, self.len(), "every node is linked");

@@ -5,11 +5,7 @@
 
 use std::mem;
 
-/// Entries of a page, as a power of two. Small where it is tested, so that small tests cross many pages.
-pub(super) const PAGE_BITS: u32 = if cfg!(any(test, fuzzing)) { 4 } else { 10 };
-
-/// Entries of a page.
-pub(super) const PAGE: usize = 1 << PAGE_BITS;
+use super::block::Block;
 
 /// The last generation of a slot. Few where it is tested, so that tests see slots and pages retire.
 pub(super) const GENERATION_MAX: u32 = if cfg!(any(test, fuzzing)) { 255 } else { u32::MAX - 1 };
@@ -18,12 +14,12 @@ pub(super) const GENERATION_MAX: u32 = if cfg!(any(test, fuzzing)) { 255 } else 
 pub(super) const RETIRED: u32 = GENERATION_MAX + 1;
 
 /// No entry.
-pub(super) const NONE: u16 = u16::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub(super) struct Page<T> {
-    /// No capacity while the page is closed; exactly `PAGE`, and so never moved, while it is open.
-    pub(super) entries: Vec<Entry<T>>,
+    /// No capacity while the page is closed.
+    pub(super) entries: Block<Entry<T>>,
     /// While the page is closed: the next closed page.
     next_closed: u32,
     /// Generation of an entry that has not been used since the page was opened.
@@ -31,8 +27,8 @@ pub(super) struct Page<T> {
     /// Above every generation used so far.
     pub(super) ceiling: u32,
     /// First of the entries that have been used and are free.
-    pub(super) free: u16,
-    pub(super) live: u16,
+    pub(super) free: u32,
+    pub(super) live: u32,
 }
 
 #[derive(Debug)]
@@ -44,13 +40,13 @@ pub(super) struct Entry<T> {
 
 #[derive(Debug)]
 pub(super) enum State<T> {
-    Vacant { next: u16 },
+    Vacant { next: u32 },
     Occupied(T),
 }
 
 impl<T> Page<T> {
-    pub(super) fn new() -> Page<T> {
-        let entries = Vec::with_capacity(PAGE);
+    pub(super) fn new(capacity: u32) -> Page<T> {
+        let entries = Block::with_capacity(capacity);
         Page { entries, next_closed: u32::MAX, floor: 0, ceiling: 0, free: NONE, live: 0 }
     }
 
@@ -67,7 +63,7 @@ impl<T> Page<T> {
     /// Whether an open page can take a value.
     #[inline]
     pub(super) fn has_room(&self) -> bool {
-        self.free != NONE || self.entries.len() < PAGE
+        self.free != NONE || self.entries.len() < self.entries.capacity()
     }
 
     /// Entries that have been used since the page was opened: the first ones.
@@ -112,6 +108,11 @@ impl<T> Page<T> {
         }
     }
 
+    #[inline]
+    pub(super) fn prefetch(&self, offset: usize) {
+        self.entries.prefetch(offset);
+    }
+
     /// The generation of the value at `offset`, if there is one.
     #[inline]
     pub(super) fn generation_at(&self, offset: usize) -> Option<u32> {
@@ -123,9 +124,9 @@ impl<T> Page<T> {
 
     /// Puts a value in and says where. The page must have room.
     #[inline]
-    pub(super) fn insert(&mut self, value: T) -> (u16, u32) {
+    pub(super) fn insert(&mut self, value: T) -> (u32, u32) {
         debug_assert!(self.has_room());
-        let (offset, generation) = match self.entries.get_mut(usize::from(self.free)) {
+        let (offset, generation) = match self.entries.get_mut(self.free as usize) {
             Some(entry) => {
                 let offset = self.free;
                 let before = mem::replace(&mut entry.state, State::Occupied(value));
@@ -136,7 +137,7 @@ impl<T> Page<T> {
                 (offset, entry.generation)
             }
             None => {
-                let offset = self.entries.len() as u16;
+                let offset = self.entries.len() as u32;
                 self.entries.push(Entry { generation: self.floor, state: State::Occupied(value) });
                 (offset, self.floor)
             }
@@ -146,21 +147,26 @@ impl<T> Page<T> {
         (offset, generation)
     }
 
-    /// Takes a value out, and retires its slot if that was the last generation.
+    /// Takes a value out if its generation `is_meant`, and retires its slot if that was the last one.
     #[inline]
-    pub(super) fn remove(&mut self, offset: usize, generation: u32) -> Option<T> {
+    pub(super) fn remove_if(
+        &mut self,
+        offset: usize,
+        is_meant: impl FnOnce(u32) -> bool,
+    ) -> Option<(u32, T)> {
         let entry = self.entries.get_mut(offset)?;
-        if entry.generation != generation {
+        let generation = entry.generation;
+        if !is_meant(generation) {
             return None;
         }
         match mem::replace(&mut entry.state, State::Vacant { next: self.free }) {
             State::Occupied(value) => {
                 entry.generation += 1;
                 if entry.generation != RETIRED {
-                    self.free = offset as u16;
+                    self.free = offset as u32;
                 }
                 self.live -= 1;
-                Some(value)
+                Some((generation, value))
             }
             vacant => {
                 entry.state = vacant;
@@ -176,13 +182,13 @@ impl<T> Page<T> {
         self.free = NONE;
         self.floor = self.ceiling;
         self.next_closed = next_closed;
-        self.entries = Vec::new();
+        self.entries = Block::EMPTY;
         self.floor != RETIRED
     }
 
     /// Takes memory again. Returns the closed page that was linked after this one.
-    pub(super) fn reopen(&mut self) -> u32 {
-        self.entries = Vec::with_capacity(PAGE);
+    pub(super) fn reopen(&mut self, capacity: u32) -> u32 {
+        self.entries = Block::with_capacity(capacity);
         mem::replace(&mut self.next_closed, u32::MAX)
     }
 

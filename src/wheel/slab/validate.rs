@@ -1,12 +1,13 @@
 //! The slab's invariants, spelled out for tests and fuzzing.
 
-use super::page::{NONE, PAGE, Page, RETIRED, State};
+use super::layout::Layout;
+use super::page::{NONE, Page, RETIRED, State};
 use super::{NIL, Slab};
 
 impl<T> Slab<T> {
     /// Panics if an invariant is broken.
     pub(crate) fn validate(&self) {
-        let live: usize = self.pages.iter().map(|page| usize::from(page.live)).sum();
+        let live: usize = self.pages.iter().map(|page| page.live as usize).sum();
         assert_eq!(live, self.len, "length against the pages' own counts");
         assert_eq!(self.room.len(), self.pages.len().div_ceil(64), "a word of `room` for every 64 pages");
         assert!(self.room.iter().take(self.room_hint).all(|&word| word == 0), "hint above a page with room");
@@ -21,7 +22,7 @@ impl<T> Slab<T> {
         }
         let mut empty = None;
         for (at, page) in self.pages.iter().enumerate() {
-            page.validate();
+            page.validate(Layout::<T>::entries(at as u32));
             let room = self.room[at / 64] & (1 << (at % 64)) != 0;
             assert_eq!(room, page.is_open() && page.has_room(), "room of page {at}");
             assert_eq!(
@@ -40,7 +41,7 @@ impl<T> Slab<T> {
 }
 
 impl<T> Page<T> {
-    fn validate(&self) {
+    fn validate(&self, capacity: u32) {
         assert!(self.floor <= self.ceiling && self.ceiling <= RETIRED);
         if !self.is_open() {
             assert_eq!(
@@ -50,12 +51,12 @@ impl<T> Page<T> {
             );
             return;
         }
-        assert_eq!(self.entries.capacity(), PAGE, "a page has been moved");
+        assert_eq!(self.entries.capacity(), capacity as usize, "room of a page");
         let mut free = vec![false; self.entries.len()];
         let mut at = self.free;
         while at != NONE {
-            assert!(!std::mem::replace(&mut free[usize::from(at)], true), "free entries run in a circle");
-            match self.entries[usize::from(at)].state {
+            assert!(!std::mem::replace(&mut free[at as usize], true), "free entries run in a circle");
+            match self.entries[at as usize].state {
                 State::Vacant { next } => at = next,
                 State::Occupied(_) => panic!("an occupied entry among the free"),
             }
