@@ -63,9 +63,9 @@ pub fn run_taped(setting: &Setting, plan: &[Item], keeps_trace: bool, keeps_tape
         server.keep_tape();
     }
     let network = Network::new(&world, &server, setting.seed, setting.delay_us);
-    let ledger = Ledger::new(&world, setting.tick_us);
+    let ledger = Ledger::new(&world, setting.tick_us, setting.lease_ms * 1_000);
     let policy = setting.policy;
-    let losses = Arc::clone(&ledger);
+    let (losses, lost) = (Arc::clone(&ledger), Arc::clone(&ledger));
     // A crash spares what is on the disk, a failover what is with the replica; FLUSHALL spares nothing.
     shadow.tell(Box::new(move |partition, event, why| {
         let spares = |level: Durability| match (why, level) {
@@ -80,6 +80,7 @@ pub fn run_taped(setting: &Setting, plan: &[Item], keeps_trace: bool, keeps_tape
         };
         losses.store_told(partition, event, &spares);
     }));
+    shadow.tell_of_any_loss(Box::new(move || lost.store_lost()));
     let app = App::new(setting.clone(), &world, &network, &shadow, &ledger);
     let is_over = Arc::new(AtomicBool::new(false));
     world.spawn_env(follow(Arc::clone(&app), plan.to_vec(), Arc::clone(&is_over)));

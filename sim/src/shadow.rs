@@ -48,6 +48,7 @@ pub(crate) struct Shadow {
     parts: Mutex<Vec<Part>>,
     told: Mutex<Option<LossTold>>,
     losses: AtomicU64,
+    any_loss: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
 }
 
 #[derive(Default)]
@@ -89,12 +90,18 @@ impl Shadow {
             parts,
             told: Mutex::new(None),
             losses: AtomicU64::new(0),
+            any_loss: Mutex::new(None),
         })
     }
 
     /// Has losses told.
     pub(crate) fn tell(&self, told: LossTold) {
         *self.told.lock() = Some(told);
+    }
+
+    /// Has every loss told, also where no record is lost.
+    pub(crate) fn tell_of_any_loss(&self, told: Box<dyn Fn() + Send + Sync>) {
+        *self.any_loss.lock() = Some(told);
     }
 
     /// A lease was given.
@@ -172,6 +179,9 @@ impl Shadow {
     /// The server has lost every change after number `keeps`, the first of which was made at `first_us`.
     pub(crate) fn lost(&self, keeps: u64, first_us: u64, why: Why) {
         self.losses.fetch_add(1, Relaxed);
+        if let Some(told) = &*self.any_loss.lock() {
+            told();
+        }
         let mut losers = Vec::new();
         for (partition, part) in (0u16..).zip(self.parts.lock().iter_mut()) {
             let before =

@@ -79,7 +79,7 @@ fn seeds_that_have_found_something() {
         // An owner that finds records of another took the store for broken, and went on firing.
         12_814, // A snapshot that a repair had made needless was reported as failing for ever.
         64, 11_083, 11_967, 12_587, // What the simulator judged wrongly.
-        150, 172, 777, 859, 860, 917, 1_540, 3_015,
+        150, 172, 777, 859, 860, 917, 1_540, 3_015, 10_991, 21_727, 28_659, 34_601, 40_200, 67_636, 69_230,
     ];
     all(seeds, |seed| assert_kept(seed, &outcome(seed)));
 }

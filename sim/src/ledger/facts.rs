@@ -23,7 +23,7 @@ impl Fact {
     /// It was acknowledged at this level. What is only in memory binds nobody else.
     pub(crate) fn acknowledge(&mut self, now_us: u64, level: Durability) {
         /// No answer is on its way for so long.
-        const ON_ITS_WAY_US: u64 = 1_000_000;
+        const ON_ITS_WAY_US: u64 = 4_000_000;
         if level >= Durability::Logged {
             if self.acknowledged_us.is_none() {
                 // What the server lost after it had answered: the answer was on its way.
@@ -47,10 +47,10 @@ impl Fact {
     }
 
     /// Whether it holds for a life that began at `begun_us`: not if it came to be elsewhere after that, and the server has
-    /// lost it.
-    pub(crate) fn binds_for(&self, life: u64, begun_us: u64) -> bool {
+    /// lost it, or may have lost that life's own lease, so that both of them rely on one.
+    pub(crate) fn binds_for(&self, life: u64, begun_us: u64, is_lease_lost: bool) -> bool {
         let is_unheard = self.life != life && self.acknowledged_us.is_some_and(|at_us| at_us > begun_us);
-        self.binds() && !(is_unheard && self.endangered_us.is_some())
+        self.binds() && !(is_unheard && (is_lease_lost || self.endangered_us.is_some()))
     }
 
     /// The server has lost what was changed since then, but for what is as safe as `spares` says.

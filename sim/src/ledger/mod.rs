@@ -82,12 +82,16 @@ struct State {
     tick_us: u64,
     /// Partitions of which the server has lost something that nobody has written again: since when.
     unmended: BTreeMap<u16, u64>,
+    /// When the server last lost anything, a lease that was proved among it.
+    lost_us: u64,
+    /// For how long an owner relies on a proof at most.
+    lease_us: u64,
 }
 
 impl Ledger {
     /// An empty ledger.
-    pub(crate) fn new(world: &Arc<World>, tick_us: u64) -> Arc<Self> {
-        let state = State { tick_us, ..State::default() };
+    pub(crate) fn new(world: &Arc<World>, tick_us: u64, lease_us: u64) -> Arc<Self> {
+        let state = State { tick_us, lease_us, ..State::default() };
         Arc::new(Ledger { world: Arc::clone(world), state: Mutex::new(state) })
     }
 
@@ -161,6 +165,11 @@ impl Ledger {
         }
     }
 
+    /// The server has lost something, of whatever kind.
+    pub(crate) fn store_lost(&self) {
+        self.state.lock().lost_us = self.world.now_us();
+    }
+
     /// The server has lost something, or a partition was written anew.
     pub(crate) fn store_told(&self, partition: u16, event: &Event, spares: &dyn Fn(Durability) -> bool) {
         let now_us = self.world.now_us();
@@ -222,7 +231,7 @@ impl Ledger {
             return self.world.broken("4 definite", format!("a job of nobody's has fired: {}", started.key));
         };
         let state = &mut *self.state.lock();
-        let State { jobs, lives, tick_us, .. } = state;
+        let State { jobs, lives, tick_us, lost_us, lease_us, .. } = state;
         let (Some(log), Some(life_of)) = (jobs.get_mut(nonce), lives.get_mut(&life)) else {
             return self.world.broken("4 definite", format!("a job of nobody's has fired: {}", started.key));
         };
@@ -233,7 +242,8 @@ impl Ledger {
             );
         };
         let begun_us = life_of.begun_us;
-        let binds = |fact: &Fact| fact.binds_for(life, begun_us);
+        let is_lease_lost = *lost_us > begun_us && self.world.now_us() < *lost_us + *lease_us;
+        let binds = |fact: &Fact| fact.binds_for(life, begun_us, is_lease_lost);
         match life_of.start(nonce) {
             Stand::Pending(pending) => {
                 if !pending.due.is_reached(now) {
@@ -267,8 +277,10 @@ impl Ledger {
         let now_us = self.world.now_us();
         let state = &mut *self.state.lock();
         let begun_us = state.lives.get(&life).map_or(0, |life| life.begun_us);
+        let is_lease_lost = state.lost_us > begun_us && now_us < state.lost_us + state.lease_us;
         let log = &mut state.jobs[nonce];
-        if log.delivery == Delivery::AtMostOnce && log.began.iter().any(|fact| fact.binds_for(life, begun_us))
+        if log.delivery == Delivery::AtMostOnce
+            && log.began.iter().any(|fact| fact.binds_for(life, begun_us, is_lease_lost))
         {
             self.world.broken("6 at most once", format!("job {nonce} ({}) has begun again", log.key));
         }
