@@ -1,13 +1,15 @@
 //! The records of a partition on their way to the store: a bounded buffer, and how far the store has come.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::task::{Context, Poll};
 
-use tokio::sync::watch;
+use parking_lot::Mutex;
 
 use super::error::CallError;
+use super::waiters::{GROUP, Ticket, Waiters};
 use crate::partition::{MonoTime, Record};
-use crate::rt;
 use crate::store::Durability;
 
 /// A batch is closed at so many bytes: what Redis takes well, and twice as much would not make it faster.
@@ -116,9 +118,19 @@ impl LogBuffer {
 
 /// How far the store has come with a partition's log; commits wait on it.
 #[derive(Debug)]
-pub(super) struct LogProgress(watch::Sender<Progress>);
+pub(super) struct LogProgress {
+    inner: Mutex<Inner>,
+    /// Whether [`Progress::ended`] is set: every call looks.
+    is_ended: AtomicBool,
+}
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
+struct Inner {
+    progress: Progress,
+    waiters: Waiters,
+}
+
+#[derive(Debug)]
 struct Progress {
     /// The store has every record below this sequence.
     durable: u64,
@@ -143,11 +155,16 @@ impl Progress {
             Durability::Replicated => self.replicated,
         }
     }
+
+    /// Whether the wait for records below `end` is over, and how.
+    fn reached(&self, end: u64, level: Durability) -> Option<Result<(), CallError>> {
+        if self.at(level) >= end { Some(Ok(())) } else { self.ended.clone().map(Err) }
+    }
 }
 
 impl LogProgress {
     pub(super) fn new(next_record: u64) -> Self {
-        LogProgress(watch::Sender::new(Progress {
+        let progress = Progress {
             durable: next_record,
             // What was loaded is in the store. Whether it is more than that nobody has asked yet.
             synced: 0,
@@ -155,102 +172,164 @@ impl LogProgress {
             expired: 0,
             rewrites: 0,
             ended: None,
-        }))
+        };
+        let inner = Mutex::new(Inner { progress, waiters: Waiters::default() });
+        LogProgress { inner, is_ended: AtomicBool::new(false) }
     }
 
     pub(super) fn durable(&self) -> u64 {
-        self.0.borrow().durable
+        self.at(Durability::Logged)
     }
 
     pub(super) fn at(&self, level: Durability) -> u64 {
-        self.0.borrow().at(level)
+        self.inner.lock().progress.at(level)
     }
 
     pub(super) fn advance(&self, level: Durability, end: u64) {
-        self.0.send_modify(|progress| {
-            let at = match level {
-                Durability::Memory => return,
-                Durability::Logged => &mut progress.durable,
-                Durability::Fsync => &mut progress.synced,
-                Durability::Replicated => &mut progress.replicated,
-            };
-            *at = end.max(*at);
-        });
+        self.change(
+            |progress| {
+                let at = match level {
+                    Durability::Memory => return,
+                    Durability::Logged => &mut progress.durable,
+                    Durability::Fsync => &mut progress.synced,
+                    Durability::Replicated => &mut progress.replicated,
+                };
+                *at = end.max(*at);
+            },
+            |waiters, group| waiters.take_below(level, end, group),
+        );
     }
 
     /// What waits for records below `end` has waited for too long.
     pub(super) fn expire(&self, end: u64) {
-        self.0.send_if_modified(|progress| {
-            let is_later = end > progress.expired;
-            progress.expired = progress.expired.max(end);
-            is_later
-        });
+        self.change(
+            |progress| progress.expired = end.max(progress.expired),
+            |waiters, group| waiters.take_all_below(end, group),
+        );
     }
 
     /// The store will take no more: what waits for it, and what will, gets `error`.
     pub(super) fn end(&self, error: CallError) {
-        self.0.send_modify(|progress| {
-            progress.ended.get_or_insert(error);
-        });
+        self.change(
+            |progress| {
+                progress.ended.get_or_insert(error);
+                self.is_ended.store(true, SeqCst);
+            },
+            |waiters, group| waiters.take_all_below(u64::MAX, group),
+        );
     }
 
     /// The log is about to be begun anew.
     pub(super) fn rewrite(&self) {
-        self.0.send_modify(|progress| progress.rewrites += 1);
+        self.change(
+            |progress| progress.rewrites += 1,
+            |waiters, group| waiters.take_all_below(u64::MAX, group),
+        );
     }
 
     pub(super) fn rewrites(&self) -> u64 {
-        self.0.borrow().rewrites
+        self.inner.lock().progress.rewrites
     }
 
     /// Resolves once the store has every record below `end`; `false` if the log was begun anew meanwhile, or ended.
     pub(super) async fn reached_unless_rewritten(&self, end: u64, rewrites: u64) -> bool {
-        let mut progress = self.0.subscribe();
-        let is_over = |at: &Progress| at.durable >= end || at.ended.is_some() || at.rewrites != rewrites;
-        progress.wait_for(is_over).await.is_ok_and(|at| at.durable >= end && at.rewrites == rewrites)
+        let is_over = |at: &Progress| {
+            let is_over = at.durable >= end || at.ended.is_some() || at.rewrites != rewrites;
+            is_over.then_some(at.durable >= end && at.rewrites == rewrites)
+        };
+        self.until(Ticket::new(end, Durability::Logged), is_over).await
     }
 
     pub(super) fn is_ended(&self) -> bool {
-        self.0.borrow().ended.is_some()
+        self.is_ended.load(SeqCst)
     }
 
     pub(super) async fn ended(&self) {
-        // It cannot be closed: the sender is right here.
-        let _ = self.0.subscribe().wait_for(|progress| progress.ended.is_some()).await;
+        let never = Ticket::new(u64::MAX, Durability::Logged);
+        self.until(never, |progress| progress.ended.is_some().then_some(())).await;
     }
 
-    /// Resolves once every record below `end` is as durable as `level`, or has waited for longer than a call is to wait.
-    pub(super) async fn reached(
+    /// Whether what waits for records below `end` has waited for too long by now.
+    pub(super) fn is_expired(&self, end: u64) -> bool {
+        self.inner.lock().progress.expired >= end
+    }
+
+    /// Ready once every record that `ticket` waits for is as durable as it wants, or has waited for longer than a call is
+    /// to wait; if it `is_patient`, however long that takes. Whoever stops asking has to [`leave`](Self::leave).
+    pub(super) fn poll_reached(
         &self,
-        end: u64,
-        level: Durability,
-        deadline: Duration,
-    ) -> Result<(), CallError> {
-        if self.0.borrow().expired < end {
-            return self.reached_or(end, level, |at| at.expired >= end).await;
+        ticket: &mut Ticket,
+        is_patient: bool,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), CallError>> {
+        let (end, level) = (ticket.end, ticket.level);
+        self.poll(ticket, context, |progress| {
+            let is_enough = !is_patient && progress.expired >= end;
+            progress.reached(end, level).or(is_enough.then_some(Err(CallError::Unconfirmed)))
+        })
+    }
+
+    /// Gives up the place of a wait that nobody asks for any more.
+    pub(super) fn leave(&self, ticket: &mut Ticket) {
+        if ticket.is_placed() {
+            self.inner.lock().waiters.leave(ticket);
         }
-        // The records are old, and nobody may have asked for this level until now: the time counts from here.
-        let reached = rt::timeout(deadline, self.reached_at_last(end, level)).await;
-        reached.unwrap_or(Err(CallError::Unconfirmed))
     }
 
     /// Resolves once every record below `end` is as durable as `level`, however long that takes.
     pub(super) async fn reached_at_last(&self, end: u64, level: Durability) -> Result<(), CallError> {
-        self.reached_or(end, level, |_| false).await
+        self.until(Ticket::new(end, level), |progress| progress.reached(end, level)).await
     }
 
-    async fn reached_or(
-        &self,
-        end: u64,
-        level: Durability,
-        is_enough: impl Fn(&Progress) -> bool,
-    ) -> Result<(), CallError> {
-        let mut progress = self.0.subscribe();
-        let is_over = |at: &Progress| at.at(level) >= end || at.ended.is_some() || is_enough(at);
-        let Ok(at) = progress.wait_for(is_over).await else { return Err(CallError::Interrupted) };
-        if at.at(level) >= end {
-            return Ok(());
+    /// Waits until `is_over` says so. It is asked when what the ticket says has been reached, and when anything else than
+    /// the store's progress has changed.
+    async fn until<T>(&self, ticket: Ticket, is_over: impl Fn(&Progress) -> Option<T>) -> T {
+        struct Waiting<'a>(&'a LogProgress, Ticket);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.leave(&mut self.1);
+            }
         }
-        Err(at.ended.clone().unwrap_or(CallError::Unconfirmed))
+        let mut waiting = Waiting(self, ticket);
+        poll_fn(|context| self.poll(&mut waiting.1, context, &is_over)).await
+    }
+
+    fn poll<T>(
+        &self,
+        ticket: &mut Ticket,
+        context: &mut Context<'_>,
+        is_over: impl FnOnce(&Progress) -> Option<T>,
+    ) -> Poll<T> {
+        let Inner { progress, waiters } = &mut *self.inner.lock();
+        match is_over(progress) {
+            Some(result) => {
+                waiters.leave(ticket);
+                Poll::Ready(result)
+            }
+            None => {
+                waiters.wait(ticket, context.waker());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Changes how far things have come, and wakes those whom that concerns, in groups.
+    fn change(
+        &self,
+        change: impl FnOnce(&mut Progress),
+        take: impl Fn(&mut Waiters, &mut Vec<std::task::Waker>) -> bool,
+    ) {
+        let mut group = Vec::with_capacity(GROUP);
+        let mut inner = self.inner.lock();
+        change(&mut inner.progress);
+        loop {
+            let is_last = take(&mut inner.waiters, &mut group);
+            drop(inner);
+            group.drain(..).for_each(std::task::Waker::wake);
+            if is_last {
+                return;
+            }
+            inner = self.inner.lock();
+        }
     }
 }

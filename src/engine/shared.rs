@@ -352,13 +352,6 @@ impl Shared {
         self.cells[at].progress.reached_at_last(end, level).await
     }
 
-    /// Resolves once the records of partition `at` below `end` are as durable as `level`, or have waited for too long.
-    pub(super) async fn reached(&self, at: usize, end: u64, level: Durability) -> Result<(), CallError> {
-        let cell = &self.cells[at];
-        cell.want(level, end);
-        cell.progress.reached(end, level, self.settings.commit_deadline).await
-    }
-
     /// Whether the engine stops, or a partition has something to do before `deadline`.
     pub(super) fn is_due_before(&self, deadline: MonoTime, now: Now) -> bool {
         self.is_stopping() || self.next_wake(now).is_some_and(|earliest| earliest < deadline)
