@@ -59,6 +59,14 @@ pub(super) struct Life {
     pub(super) stage: watch::Sender<Stage>,
 }
 
+/// What the store has taken of a log: up to which record, and how long that took.
+pub(super) struct Taken {
+    pub(super) end: u64,
+    pub(super) batches: usize,
+    pub(super) bytes: usize,
+    pub(super) delay_us: u64,
+}
+
 /// The end of an engine, in steps.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(super) enum Stage {
@@ -120,12 +128,12 @@ impl Shared {
         for (key, handle) in owned.partition.drain_forgotten() {
             self.keys.remove(key.as_str(), handle);
         }
-        let has_records = self.ownership.is_some() && self.keep_records(cell, &mut owned, now);
+        let is_to_be_sent = self.ownership.is_some() && self.keep_records(cell, &mut owned, now);
         let wake = owned.partition.next_wake();
         cell.publish(wake);
         let mut busier = self.publish_ready(at, &mut owned);
         drop(owned);
-        if has_records {
+        if is_to_be_sent {
             cell.flush.notify_one();
         }
         if wake != before
@@ -139,6 +147,8 @@ impl Shared {
         result
     }
 
+    /// Moves what was logged to the buffer. Returns whether the committer has to be told: it looks by itself whenever the
+    /// store has answered, and a word for every record would have it run as often.
     fn keep_records(&self, cell: &Cell, owned: &mut Owned, now: Now) -> bool {
         let Owned { partition, log, .. } = owned;
         if cell.progress.is_ended() {
@@ -148,11 +158,11 @@ impl Shared {
             return false;
         }
         let had = log.end();
-        log.extend(partition.drain_records(), now.mono);
+        let is_to_be_sent = log.extend(partition.drain_records(), now.mono);
         if log.end() > had && self.is_full(owned) {
             cell.is_log_full.store(true, SeqCst);
         }
-        owned.log.has_pending()
+        is_to_be_sent
     }
 
     fn is_full(&self, owned: &Owned) -> bool {
@@ -160,15 +170,14 @@ impl Shared {
             || owned.log.outstanding_bytes() >= self.settings.log_bytes_max
     }
 
-    /// Looks again whether the log of partition `at` is full, after some of it has gone: what the store has taken, up to
-    /// which record, how many bytes, and how long that took.
-    pub(super) fn unblock_log(self: &Arc<Self>, at: usize, taken: Option<(u64, usize, u64)>) {
+    /// Looks again whether the log of partition `at` is full, after some of it has gone.
+    pub(super) fn unblock_log(self: &Arc<Self>, at: usize, taken: Option<Taken>) {
         let cell = &self.cells[at];
         let has_room_again = {
             // Under the lock, so that whoever fills the buffer does not have its mark wiped off.
             let mut owned = cell.lock();
-            if let Some((end, bytes, delay_us)) = taken {
-                owned.log.acknowledge(end, bytes);
+            if let Some(Taken { end, batches, bytes, delay_us }) = taken {
+                owned.log.acknowledge(end, batches, bytes);
                 owned.commit_us.saturating_record(delay_us.clamp(1, HISTOGRAM_MAX_US));
             }
             let is_full = self.is_full(&owned) && !cell.progress.is_ended();
