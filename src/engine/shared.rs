@@ -8,7 +8,10 @@
 //! - No lock is held across an await, and no store is called under one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
 
 use tokio::sync::{Notify, watch};
 
@@ -265,36 +268,70 @@ impl Shared {
         let started = self.enter(at, None, |owned, now| {
             // Counted first, then looked whether it may: whoever stops the engine says so first, then looks at the count.
             self.life.running.fetch_add(1, SeqCst);
-            let may_start = self.may_start(queue) && self.may_fire(at, now);
-            let started = if may_start { owned.partition.start(queue.id, now) } else { None };
-            let Some(started) = started else {
+            let started = self.decide_start(at, queue, owned, now);
+            if started.is_some() {
+                queue.share(at).running.fetch_add(1, SeqCst);
+            } else {
                 self.ran_one();
-                return None;
-            };
-            let lateness_us = started.lateness_us.clamp(1, HISTOGRAM_MAX_US);
-            owned.lateness_us.saturating_record(lateness_us);
-            queue.running.fetch_add(1, SeqCst);
-            queue.counts.fired.fetch_add(1, SeqCst);
-            Some(started)
+            }
+            started
         })?;
-        queue.meters.fired.increment(1);
-        queue.meters.lateness_s.record(started.lateness_us as f64 / 1e6);
-        if let Some(probe) = &self.probe {
-            probe(&queue.name, &started);
-        }
+        self.tell_start(queue, &started);
         Some(started)
     }
 
-    /// Ends a job that [`start_next`](Self::start_next) gave out. Returns when that was.
-    pub(super) fn finish(self: &Arc<Self>, queue: &Queue, handle: Handle, end: End) -> MonoTime {
+    /// Decides under the lock of partition `at` whether a job of `queue` starts, and which. The caller is counted as running.
+    fn decide_start(&self, at: usize, queue: &Queue, owned: &mut Owned, now: Now) -> Option<Started> {
+        if !self.may_start(queue) || !self.may_fire(at, now) {
+            return None;
+        }
+        let started = owned.partition.start(queue.id, now)?;
+        let lateness_us = started.lateness_us.clamp(1, HISTOGRAM_MAX_US);
+        owned.lateness_us.saturating_record(lateness_us);
+        queue.share(at).fired.fetch_add(1, Relaxed);
+        Some(started)
+    }
+
+    fn tell_start(&self, queue: &Queue, started: &Started) {
+        queue.meters.fired.increment(1);
+        queue.meters.lateness_s.record(started.lateness_us as f64 / 1e6);
+        if let Some(probe) = &self.probe {
+            probe(&queue.name, started);
+        }
+    }
+
+    /// Ends a job that [`start_next`](Self::start_next) gave out.
+    pub(super) fn finish(self: &Arc<Self>, queue: &Queue, handle: Handle, end: End) {
+        self.finish_and_start(queue, handle, end, |_| false);
+    }
+
+    /// Ends a job and starts the next one of the same queue and partition, if the caller `goes_on` then, to run it now:
+    /// under one lock, and by one reading of the clocks. Returns when that was.
+    pub(super) fn finish_and_start(
+        self: &Arc<Self>,
+        queue: &Queue,
+        handle: Handle,
+        end: End,
+        goes_on: impl FnOnce(MonoTime) -> bool,
+    ) -> (MonoTime, Option<Started>) {
         let at = usize::from(handle.partition().0);
-        let now = self.clock.now();
-        let is_finished = self.enter(at, Some(now), |owned, now| owned.partition.finish(handle, end, now));
-        debug_assert!(is_finished, "a job that was started is running until it is finished");
-        queue.running.fetch_sub(1, SeqCst);
-        self.ran_one();
+        let (ended, started) = self.enter(at, None, |owned, now| {
+            let is_finished = owned.partition.finish(handle, end, now);
+            debug_assert!(is_finished, "a job that was started is running until it is finished");
+            let could_start = goes_on(now.mono) && self.could_start_in(at, queue);
+            let started = if could_start { self.decide_start(at, queue, owned, now) } else { None };
+            // The next takes over the counts of the one that has ended. They stood while it was decided.
+            if started.is_none() {
+                queue.share(at).running.fetch_sub(1, SeqCst);
+            }
+            (now.mono, started)
+        });
+        match &started {
+            Some(started) => self.tell_start(queue, started),
+            None => self.ran_one(),
+        }
         self.release_jobs(1);
-        now.mono
+        (ended, started)
     }
 
     fn ran_one(&self) {
