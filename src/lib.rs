@@ -48,6 +48,7 @@
 pub mod clock;
 mod engine;
 pub mod partition;
+mod prefetch;
 mod rt;
 #[cfg(feature = "sim")]
 #[doc(hidden)]

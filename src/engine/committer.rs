@@ -233,7 +233,8 @@ impl Committer {
                 let Some(sent) = self.window.pop_front() else { return };
                 let (cell, end) = (&self.shared.cells[self.at], sent.batch.end_record());
                 let delay_us = self.shared.clock.now().mono.micros_since(sent.since);
-                self.shared.unblock_log(self.at, Some(Taken { end, batches: 1, bytes: sent.bytes, delay_us }));
+                self.shared
+                    .unblock_log(self.at, Some(Taken { end, batches: 1, bytes: sent.bytes, delay_us }));
                 cell.progress.advance(Durability::Logged, end);
                 self.recovered();
             }

@@ -106,9 +106,7 @@ impl Job {
     pub fn epoch(&self) -> u64 {
         let at = usize::from(self.started.handle.partition().0);
         let ownership = self.seat.shared.ownership.as_ref();
-        ownership
-            .and_then(|ownership| ownership.grant(at))
-            .map_or(0, |grant| grant.epoch)
+        ownership.and_then(|ownership| ownership.grant(at)).map_or(0, |grant| grant.epoch)
     }
 
     /// The engine that fired it: a handler may schedule, move and cancel, its own key included.

@@ -92,7 +92,7 @@ impl Partition {
         job.payload.warm();
         // The one after it is fetched as a whole, so that its own key and payload can be next time.
         if let State::Ready(Links { next: Some(next), .. }) = job.state {
-            std::hint::black_box(self.jobs.at(next.number()).map(|job| (job.id, job.priority)));
+            self.jobs.prefetch(next.number());
         }
     }
 

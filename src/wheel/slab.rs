@@ -24,6 +24,8 @@ mod validate;
 
 use page::{PAGE, PAGE_BITS, Page};
 
+use crate::prefetch::prefetch;
+
 /// No page.
 const NIL: u32 = u32::MAX;
 
@@ -105,6 +107,17 @@ impl<T> Slab<T> {
     pub(crate) fn at(&self, slot: u32) -> Option<&T> {
         let (page, offset) = split(slot);
         self.pages.get(page)?.at(offset)
+    }
+
+    /// Has the processor fetch the value in `slot`.
+    #[inline]
+    pub(crate) fn prefetch(&self, slot: u32) {
+        let (page, offset) = split(slot);
+        if let Some(entry) = self.pages.get(page).and_then(|page| page.entries.get(offset)) {
+            let first = (&raw const *entry).cast::<u8>();
+            prefetch(first);
+            prefetch(first.wrapping_add(size_of_val(entry) - 1));
+        }
     }
 
     /// Like [`at`](Self::at), to change the value.
