@@ -56,6 +56,7 @@ pub mod clock;
 mod corpus;
 mod engine;
 pub mod partition;
+mod prefetch;
 mod rt;
 #[cfg(feature = "sim")]
 #[doc(hidden)]

@@ -2,22 +2,33 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is where clocks are read")]
 
-use std::time::SystemTime;
-
 use super::ORIGIN_US;
-use crate::partition::{MonoTime, Now};
+use crate::partition::{MonoTime, Now, Timestamp};
 
 pub(super) fn now() -> Now {
     // The monotonic clock first: should this thread lose the processor between the two, a deadline of the wall is taken to
     // be nearer than it is, and whoever waits for it wakes early and looks again, instead of late.
     let mono = mono();
-    // Truncated, not rounded up as a due time is: an instant counts as reached once it has passed in full.
-    let wall = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+    // Both truncated, not rounded up as a due time is: an instant counts as reached once it has passed in full.
+    Now { wall: wall(), mono }
+}
+
+#[cfg(target_os = "linux")]
+fn wall() -> Timestamp {
+    use rustix::time::{ClockId, clock_gettime};
+    let time = clock_gettime(ClockId::Realtime);
+    // A clock before 1970: no instant that anybody schedules has been reached.
+    let s = time.tv_sec.max(0);
+    Timestamp::from_micros(s.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1_000))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn wall() -> Timestamp {
+    let wall = match std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
-        // A clock before 1970: no instant that anybody schedules has been reached.
         Err(_) => 0,
     };
-    Now { wall: crate::partition::Timestamp::from_micros(wall), mono }
+    Timestamp::from_micros(wall)
 }
 
 #[cfg(target_os = "linux")]

@@ -14,9 +14,8 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use super::error::CallError;
-use super::handler::{BoxError, InlineFn, Job, Outcome};
-use super::queue::Queue;
-use crate::partition::{End, JobId, Key};
+use super::handler::{BoxError, InlineFn, Job, Outcome, Seat};
+use crate::partition::{End, Handle};
 
 /// Why an attempt failed, in words.
 pub(super) struct Failure {
@@ -89,14 +88,18 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
 }
 
 /// Logs and counts how an attempt ended.
-pub(super) fn report(queue: &Queue, key: &Key, id: JobId, end: Result<(), Failure>) -> End {
+pub(super) fn report(seat: &Seat, handle: Handle, end: Result<(), Failure>) -> End {
+    let at = usize::from(handle.partition().0);
+    let share = seat.queue.share(at);
     let Err(Failure { message, is_panic }) = end else {
-        queue.counts.succeeded.fetch_add(1, Ordering::Relaxed);
+        share.succeeded.fetch_add(1, Ordering::Relaxed);
         return End::Done;
     };
-    queue.counts.failed.fetch_add(1, Ordering::Relaxed);
-    queue.counts.panicked.fetch_add(u64::from(is_panic), Ordering::Relaxed);
-    queue.meters.failed.increment(1);
-    tracing::warn!(queue = %queue.name, %key, %id, error = message, "a job failed");
+    share.failed.fetch_add(1, Ordering::Relaxed);
+    share.panicked.fetch_add(u64::from(is_panic), Ordering::Relaxed);
+    seat.queue.meters.failed.increment(1);
+    // Looked up only here, so that no job carries its names for this.
+    let Some((id, key)) = seat.shared.cells[at].lock().partition.names(handle) else { return End::Failed };
+    tracing::warn!(queue = %seat.queue.name, %key, %id, error = message, "a job failed");
     End::Failed
 }

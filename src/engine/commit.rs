@@ -8,6 +8,8 @@ use std::task::{Context, Poll};
 
 use super::error::CallError;
 use super::shared::Shared;
+use super::waiters::Ticket;
+use crate::rt::{self, Boxed};
 use crate::store::Durability;
 
 /// What a call did, and a future that resolves when it will last.
@@ -38,7 +40,7 @@ enum Durable {
     Is,
     /// Nobody has asked yet: most who look at the outcome only never do.
     Will(Wait),
-    Waits(Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>),
+    Waits(Waiting),
 }
 
 /// What a commit waits for: that the records of a partition below `end` are as durable as `level`.
@@ -49,13 +51,48 @@ pub(super) struct Wait {
     pub(super) level: Durability,
 }
 
+/// A place among those who wait. Left when it is dropped.
+struct Waiting {
+    shared: Arc<Shared>,
+    partition: usize,
+    ticket: Ticket,
+    /// The records were old when somebody asked: the time that a commit may take counts from then.
+    deadline: Option<Boxed>,
+}
+
 impl Wait {
-    async fn over(self) -> Result<(), CallError> {
-        let max = self.shared.durability_max();
-        if self.level > max {
-            return Err(CallError::NoSuchDurability { asked: self.level, max });
+    /// Says what is wanted, and begins to wait for it.
+    fn begin(self) -> Result<Waiting, CallError> {
+        let Wait { shared, partition, end, level } = self;
+        let max = shared.durability_max();
+        if level > max {
+            return Err(CallError::NoSuchDurability { asked: level, max });
         }
-        self.shared.reached(self.partition, self.end, self.level).await
+        let cell = &shared.cells[partition];
+        cell.want(level, end);
+        let is_old = cell.progress.is_expired(end);
+        let deadline = is_old.then(|| Box::pin(rt::sleep(shared.settings.commit_deadline)) as Boxed);
+        Ok(Waiting { partition, ticket: Ticket::new(end, level), deadline, shared })
+    }
+}
+
+impl Waiting {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        let progress = &self.shared.cells[self.partition].progress;
+        let reached = progress.poll_reached(&mut self.ticket, self.deadline.is_some(), context);
+        if reached.is_pending()
+            && let Some(deadline) = &mut self.deadline
+            && deadline.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Err(CallError::Unconfirmed));
+        }
+        reached
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.shared.cells[self.partition].progress.leave(&mut self.ticket);
     }
 }
 
@@ -110,10 +147,13 @@ impl<T: Unpin, E: From<CallError> + Unpin> Future for Commit<T, E> {
         if let Durable::Will(_) = self.durable
             && let Durable::Will(wait) = std::mem::replace(&mut self.durable, Durable::Is)
         {
-            self.durable = Durable::Waits(Box::pin(wait.over()));
+            match wait.begin() {
+                Ok(waiting) => self.durable = Durable::Waits(waiting),
+                Err(error) => self.outcome = Some(Err(error.into())),
+            }
         }
         if let Durable::Waits(wait) = &mut self.durable {
-            let Poll::Ready(durable) = wait.as_mut().poll(context) else { return Poll::Pending };
+            let Poll::Ready(durable) = wait.poll(context) else { return Poll::Pending };
             self.durable = Durable::Is;
             if let Err(error) = durable {
                 self.outcome = Some(Err(error.into()));

@@ -24,7 +24,7 @@ use super::health::Speaker;
 use super::log::Pending;
 use super::ownership::Ownership;
 use super::repair;
-use super::shared::{Shared, Stage};
+use super::shared::{Shared, Stage, Taken};
 use crate::partition::MonoTime;
 use crate::rt::{self, Boxed};
 use crate::store::{Batch, Durability, StoreError, StoreErrorClass};
@@ -232,7 +232,8 @@ impl Committer {
                 let Some(sent) = self.window.pop_front() else { return };
                 let (cell, end) = (&self.shared.cells[self.at], sent.batch.end_record());
                 let delay_us = self.shared.clock.now().mono.micros_since(sent.since);
-                self.shared.unblock_log(self.at, Some((end, sent.bytes, delay_us)));
+                self.shared
+                    .unblock_log(self.at, Some(Taken { end, batches: 1, bytes: sent.bytes, delay_us }));
                 cell.progress.advance(Durability::Logged, end);
                 self.recovered();
             }
@@ -309,8 +310,9 @@ impl Committer {
 
     /// What is under way is of no use any more: it goes to a store that has lost what came before it.
     fn forget_sent(&mut self) {
+        let batches = self.window.len();
         let bytes = self.window.drain(..).map(|sent| sent.bytes).sum();
-        self.shared.cells[self.at].lock().log.acknowledge(0, bytes);
+        self.shared.cells[self.at].lock().log.acknowledge(0, batches, bytes);
         self.syncing = None;
     }
 }

@@ -4,11 +4,12 @@
 //! Each turn takes a slice of what is due from every partition that has something due, so that a burst in one does not
 //! hold up the others; then a slice of the inline jobs. It sleeps when a turn has left nothing undone.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::{Failure, report, run_inline};
-use super::handler::{InlineFn, Job};
+use super::handler::{InlineFn, Job, Seat};
 use super::queue::Queue;
 use super::shared::Shared;
 use crate::clock::{RECHECK, Waiter};
@@ -19,8 +20,9 @@ use crate::sync::thread::{self, JoinHandle};
 /// Work units of one stay in a partition: some tens to a few hundred microseconds.
 const PARTITION_BUDGET: usize = 2048;
 
-/// Inline jobs between two looks at what else is due.
+/// Inline jobs between two looks at what else is due, and those of one partition in a row.
 const INLINE_BUDGET: usize = 64;
+const INLINE_ROW: usize = 16;
 
 /// How far the wall clock may be off from what the monotonic clock makes of it before it counts as set.
 const CLOCK_STEP_US: u64 = 50_000;
@@ -65,16 +67,20 @@ impl Drop for Ending {
 
 struct Driver {
     shared: Arc<Shared>,
-    inline: Vec<InlineQueue>,
+    inline: Vec<(Arc<Seat>, Arc<InlineFn>)>,
     waiter: Waiter,
     /// The last time that was read, to notice a wall clock that is set.
     last: Now,
+    /// How many rows of inline jobs there have been.
+    row: Cell<usize>,
 }
 
 impl Driver {
     fn new(shared: Arc<Shared>, inline: Vec<InlineQueue>) -> Self {
         let waiter = Waiter::new(shared.clock.clone(), shared.settings.profile, Arc::clone(&shared.waker));
-        Driver { last: shared.clock.now(), shared, inline, waiter }
+        let seat = |queue| Arc::new(Seat { shared: Arc::clone(&shared), queue });
+        let inline = inline.into_iter().map(|(queue, handler)| (seat(queue), handler)).collect();
+        Driver { last: shared.clock.now(), shared, inline, waiter, row: Cell::new(0) }
     }
 
     fn run(mut self) {
@@ -111,30 +117,30 @@ impl Driver {
                 is_done &= self.shared.advance(at, PARTITION_BUDGET);
             }
         }
-        for (queue, handler) in &self.inline {
-            is_done &= self.run_inline(queue, handler);
+        for (seat, handler) in &self.inline {
+            is_done &= self.run_inline(seat, handler);
         }
         is_done
     }
 
-    fn run_inline(&self, queue: &Arc<Queue>, handler: &Arc<InlineFn>) -> bool {
-        for turn in 0..INLINE_BUDGET {
-            let mut partition = turn;
-            let Some(started) = self.shared.start_next(queue, &mut partition) else { return true };
+    fn run_inline(&self, seat: &Arc<Seat>, handler: &Arc<InlineFn>) -> bool {
+        let mut next = None;
+        for run in 1..=INLINE_BUDGET {
+            let started = next.take().or_else(|| {
+                // Each row begins with the next partition, so that each has its share.
+                let mut partition = self.row.replace(self.row.get().wrapping_add(1));
+                self.shared.start_next(&seat.queue, &mut partition)
+            });
+            let Some(started) = started else { return true };
             if started.delivery == Delivery::AtMostOnce && self.shared.ownership.is_some() {
                 // The store has to know of the start first, and the driver waits for nobody.
-                let later = run_once_logged(
-                    Arc::clone(&self.shared),
-                    Arc::clone(queue),
-                    Arc::clone(handler),
-                    started,
-                );
+                let later = run_once_logged(Arc::clone(seat), Arc::clone(handler), started);
                 self.shared.runtime.spawn(later);
                 continue;
             }
-            run_one(&self.shared, queue, &**handler, started);
+            next = run_one(seat, &**handler, started, !run.is_multiple_of(INLINE_ROW));
         }
-        !self.shared.could_start(queue)
+        !self.shared.could_start(&seat.queue)
     }
 
     fn wait(&mut self) {
@@ -163,19 +169,21 @@ impl Driver {
     }
 }
 
-fn run_one(shared: &Arc<Shared>, queue: &Arc<Queue>, handler: &InlineFn, started: Started) {
-    let job = Job::new(started, queue, shared);
+/// Runs a job. Returns the one that was started in its place, to be run now, if the caller `goes_on`.
+fn run_one(seat: &Arc<Seat>, handler: &InlineFn, started: Started, goes_on: bool) -> Option<Started> {
+    let job = Job::new(started, seat);
     let end = run_inline(handler, &job);
-    let end = report(queue, job.key(), job.id(), end);
-    shared.finish(queue, job.handle(), end);
+    let end = report(seat, job.handle(), end);
+    let (_, next) = seat.shared.finish_and_start(&seat.queue, job.handle(), end, |_| goes_on);
+    next
 }
 
 /// Runs a job that may run at most once: on the runtime, when the store has its start.
-async fn run_once_logged(shared: Arc<Shared>, queue: Arc<Queue>, handler: Arc<InlineFn>, started: Started) {
-    if let Err(error) = shared.log_flushed(started.handle.partition()).await {
-        let end = report(&queue, &started.key, started.id, Err(Failure::not_begun(&error)));
-        shared.finish(&queue, started.handle, end);
+async fn run_once_logged(seat: Arc<Seat>, handler: Arc<InlineFn>, started: Started) {
+    if let Err(error) = seat.shared.log_flushed(started.handle.partition()).await {
+        let end = report(&seat, started.handle, Err(Failure::not_begun(&error)));
+        seat.shared.finish(&seat.queue, started.handle, end);
         return;
     }
-    run_one(&shared, &queue, &*handler, started);
+    run_one(&seat, &*handler, started, false);
 }

@@ -23,13 +23,19 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// [`version`](Self::version) are then the same, and [`attempt`](Self::attempt) is higher.
 pub struct Job {
     started: Started,
-    queue: Arc<Queue>,
-    shared: Arc<Shared>,
+    seat: Arc<Seat>,
+}
+
+/// Whoever runs jobs of a queue: a worker, or the driver. Each has its own, so that jobs which run at the same time do not
+/// count their references in the same place.
+pub(super) struct Seat {
+    pub(super) shared: Arc<Shared>,
+    pub(super) queue: Arc<Queue>,
 }
 
 impl Job {
-    pub(super) fn new(started: Started, queue: &Arc<Queue>, shared: &Arc<Shared>) -> Self {
-        Job { started, queue: Arc::clone(queue), shared: Arc::clone(shared) }
+    pub(super) fn new(started: Started, seat: &Arc<Seat>) -> Self {
+        Job { started, seat: Arc::clone(seat) }
     }
 
     /// The caller's name for the job.
@@ -39,7 +45,7 @@ impl Job {
 
     /// The name of the queue that runs it.
     pub fn queue(&self) -> &str {
-        self.queue.name.as_str()
+        self.seat.queue.name.as_str()
     }
 
     /// Its number, never used twice.
@@ -99,16 +105,13 @@ impl Job {
     /// refuse what comes with a lower one, and so keep out an engine that was taken for dead. 0 without a store.
     pub fn epoch(&self) -> u64 {
         let at = usize::from(self.started.handle.partition().0);
-        self.shared
-            .ownership
-            .as_ref()
-            .and_then(|ownership| ownership.grant(at))
-            .map_or(0, |grant| grant.epoch)
+        let ownership = self.seat.shared.ownership.as_ref();
+        ownership.and_then(|ownership| ownership.grant(at)).map_or(0, |grant| grant.epoch)
     }
 
     /// The engine that fired it: a handler may schedule, move and cancel, its own key included.
     pub fn engine(&self) -> Engine {
-        Engine::borrowed(Arc::clone(&self.shared))
+        Engine::borrowed(Arc::clone(&self.seat.shared))
     }
 }
 

@@ -1,14 +1,16 @@
 //! The records of a partition on their way to the store: a bounded buffer, and how far the store has come.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 
-use tokio::sync::watch;
+use parking_lot::Mutex;
 
 use super::error::CallError;
+use super::waiters::{GROUP, Ticket, Waiters};
 use crate::partition::{MonoTime, Record};
-use crate::rt;
 use crate::store::Durability;
+use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 /// A batch is closed at so many bytes: what Redis takes well, and twice as much would not make it faster.
 pub(super) const BATCH_BYTES: usize = 64 * 1024;
@@ -25,6 +27,10 @@ pub(super) struct LogBuffer {
     /// What the records that it does not have take.
     bytes: usize,
     lost: u64,
+    /// Batches that were taken, and that the store does not have yet.
+    under_way: usize,
+    /// How many records the last full batch had: the next will have as many.
+    records_expected: usize,
 }
 
 /// A batch before it is sent.
@@ -39,7 +45,15 @@ pub(super) struct Pending {
 
 impl LogBuffer {
     pub(super) fn new(next_record: u64) -> Self {
-        LogBuffer { batches: VecDeque::new(), end: next_record, acknowledged: next_record, bytes: 0, lost: 0 }
+        LogBuffer {
+            batches: VecDeque::new(),
+            end: next_record,
+            acknowledged: next_record,
+            bytes: 0,
+            lost: 0,
+            under_way: 0,
+            records_expected: 0,
+        }
     }
 
     /// How many records the store does not have yet.
@@ -59,15 +73,19 @@ impl LogBuffer {
     }
 
     /// Whether there are records that nobody has taken yet.
+    #[cfg(feature = "sim")]
     pub(super) fn has_pending(&self) -> bool {
         !self.batches.is_empty()
     }
 
-    pub(super) fn extend(&mut self, records: impl Iterator<Item = Record>, now: MonoTime) {
+    /// Adds records. Returns whether there is something for the committer to do that there was not before: with nothing
+    /// under way anything is, and else a full batch.
+    pub(super) fn extend(&mut self, records: impl Iterator<Item = Record>, now: MonoTime) -> bool {
+        let batches_before = self.batches.len();
         for record in records {
             let bytes = record.weight();
             if self.batches.back().is_none_or(|batch| batch.bytes + bytes > BATCH_BYTES) {
-                let (first_record, records) = (self.end, Vec::new());
+                let (first_record, records) = (self.end, Vec::with_capacity(self.records_expected));
                 self.batches.push_back(Pending { first_record, records, bytes: 0, since: now });
             }
             if let Some(batch) = self.batches.back_mut() {
@@ -77,6 +95,7 @@ impl LogBuffer {
             self.end += 1;
             self.bytes += bytes;
         }
+        self.batches.len() > if self.under_way == 0 { batches_before } else { batches_before.max(1) }
     }
 
     /// The sequence after the last record: the store has all once it has come this far.
@@ -86,12 +105,18 @@ impl LogBuffer {
 
     /// Takes the first batch; one that may still grow only if `also_partial`.
     pub(super) fn cut(&mut self, also_partial: bool) -> Option<Pending> {
-        if self.batches.len() > 1 || also_partial { self.batches.pop_front() } else { None }
+        let cut = if self.batches.len() > 1 || also_partial { self.batches.pop_front() } else { None };
+        if let Some(batch) = &cut {
+            self.under_way += 1;
+            self.records_expected = batch.records.len();
+        }
+        cut
     }
 
-    /// The store has every record below `end`.
-    pub(super) fn acknowledge(&mut self, end: u64, bytes: usize) {
+    /// The store has every record below `end`: so many batches of so many bytes are no longer under way.
+    pub(super) fn acknowledge(&mut self, end: u64, batches: usize, bytes: usize) {
         self.acknowledged = self.acknowledged.max(end);
+        self.under_way = self.under_way.saturating_sub(batches);
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
@@ -116,9 +141,19 @@ impl LogBuffer {
 
 /// How far the store has come with a partition's log; commits wait on it.
 #[derive(Debug)]
-pub(super) struct LogProgress(watch::Sender<Progress>);
+pub(super) struct LogProgress {
+    inner: Mutex<Inner>,
+    /// Whether [`Progress::ended`] is set: every call looks.
+    is_ended: AtomicBool,
+}
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
+struct Inner {
+    progress: Progress,
+    waiters: Waiters,
+}
+
+#[derive(Debug)]
 struct Progress {
     /// The store has every record below this sequence.
     durable: u64,
@@ -143,6 +178,11 @@ impl Progress {
             Durability::Replicated => self.replicated,
         }
     }
+
+    /// Whether the wait for records below `end` is over, and how.
+    fn reached(&self, end: u64, level: Durability) -> Option<Result<(), CallError>> {
+        if self.at(level) >= end { Some(Ok(())) } else { self.ended.clone().map(Err) }
+    }
 }
 
 impl LogProgress {
@@ -156,102 +196,202 @@ impl LogProgress {
             rewrites: 0,
             ended: None,
         };
-        LogProgress(watch::channel(progress).0)
+        let inner = Mutex::new(Inner { progress, waiters: Waiters::default() });
+        LogProgress { inner, is_ended: AtomicBool::new(false) }
     }
 
     pub(super) fn durable(&self) -> u64 {
-        self.0.borrow().durable
+        self.at(Durability::Logged)
     }
 
     pub(super) fn at(&self, level: Durability) -> u64 {
-        self.0.borrow().at(level)
+        self.inner.lock().progress.at(level)
     }
 
     pub(super) fn advance(&self, level: Durability, end: u64) {
-        self.0.send_modify(|progress| {
-            let at = match level {
-                Durability::Memory => return,
-                Durability::Logged => &mut progress.durable,
-                Durability::Fsync => &mut progress.synced,
-                Durability::Replicated => &mut progress.replicated,
-            };
-            *at = end.max(*at);
-        });
+        self.change(
+            |progress| {
+                let at = match level {
+                    Durability::Memory => return,
+                    Durability::Logged => &mut progress.durable,
+                    Durability::Fsync => &mut progress.synced,
+                    Durability::Replicated => &mut progress.replicated,
+                };
+                *at = end.max(*at);
+            },
+            |waiters, group| waiters.take_below(level, end, group),
+        );
     }
 
     /// What waits for records below `end` has waited for too long.
     pub(super) fn expire(&self, end: u64) {
-        self.0.send_if_modified(|progress| {
-            let is_later = end > progress.expired;
-            progress.expired = progress.expired.max(end);
-            is_later
-        });
+        self.change(
+            |progress| progress.expired = end.max(progress.expired),
+            |waiters, group| waiters.take_all_below(end, group),
+        );
     }
 
     /// The store will take no more: what waits for it, and what will, gets `error`.
     pub(super) fn end(&self, error: CallError) {
-        self.0.send_modify(|progress| {
-            progress.ended.get_or_insert(error);
-        });
+        self.change(
+            |progress| {
+                progress.ended.get_or_insert(error);
+                self.is_ended.store(true, SeqCst);
+            },
+            |waiters, group| waiters.take_all_below(u64::MAX, group),
+        );
     }
 
     /// The log is about to be begun anew.
     pub(super) fn rewrite(&self) {
-        self.0.send_modify(|progress| progress.rewrites += 1);
+        self.change(
+            |progress| progress.rewrites += 1,
+            |waiters, group| waiters.take_all_below(u64::MAX, group),
+        );
     }
 
     pub(super) fn rewrites(&self) -> u64 {
-        self.0.borrow().rewrites
+        self.inner.lock().progress.rewrites
     }
 
     /// Resolves once the store has every record below `end`; `false` if the log was begun anew meanwhile, or ended.
     pub(super) async fn reached_unless_rewritten(&self, end: u64, rewrites: u64) -> bool {
-        let mut progress = self.0.subscribe();
-        let is_over = |at: &Progress| at.durable >= end || at.ended.is_some() || at.rewrites != rewrites;
-        progress.wait_for(is_over).await.is_ok_and(|at| at.durable >= end && at.rewrites == rewrites)
+        let is_over = |at: &Progress| {
+            let is_over = at.durable >= end || at.ended.is_some() || at.rewrites != rewrites;
+            is_over.then_some(at.durable >= end && at.rewrites == rewrites)
+        };
+        self.until(Ticket::new(end, Durability::Logged), is_over).await
     }
 
     pub(super) fn is_ended(&self) -> bool {
-        self.0.borrow().ended.is_some()
+        self.is_ended.load(SeqCst)
     }
 
     pub(super) async fn ended(&self) {
-        // It cannot be closed: the sender is right here.
-        let _ = self.0.subscribe().wait_for(|progress| progress.ended.is_some()).await;
+        let never = Ticket::new(u64::MAX, Durability::Logged);
+        self.until(never, |progress| progress.ended.is_some().then_some(())).await;
     }
 
-    /// Resolves once every record below `end` is as durable as `level`, or has waited for longer than a call is to wait.
-    pub(super) async fn reached(
+    /// Whether what waits for records below `end` has waited for too long by now.
+    pub(super) fn is_expired(&self, end: u64) -> bool {
+        self.inner.lock().progress.expired >= end
+    }
+
+    /// Ready once every record that `ticket` waits for is as durable as it wants, or has waited for longer than a call is
+    /// to wait; if it `is_patient`, however long that takes. Whoever stops asking has to [`leave`](Self::leave).
+    pub(super) fn poll_reached(
         &self,
-        end: u64,
-        level: Durability,
-        deadline: Duration,
-    ) -> Result<(), CallError> {
-        if self.0.borrow().expired < end {
-            return self.reached_or(end, level, |at| at.expired >= end).await;
+        ticket: &mut Ticket,
+        is_patient: bool,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), CallError>> {
+        let (end, level) = (ticket.end, ticket.level);
+        self.poll(ticket, context, |progress| {
+            let is_enough = !is_patient && progress.expired >= end;
+            progress.reached(end, level).or(is_enough.then_some(Err(CallError::Unconfirmed)))
+        })
+    }
+
+    /// Gives up the place of a wait that nobody asks for any more.
+    pub(super) fn leave(&self, ticket: &mut Ticket) {
+        if ticket.is_placed() {
+            self.inner.lock().waiters.leave(ticket);
         }
-        // The records are old, and nobody may have asked for this level until now: the time counts from here.
-        let reached = rt::timeout(deadline, self.reached_at_last(end, level)).await;
-        reached.unwrap_or(Err(CallError::Unconfirmed))
     }
 
     /// Resolves once every record below `end` is as durable as `level`, however long that takes.
     pub(super) async fn reached_at_last(&self, end: u64, level: Durability) -> Result<(), CallError> {
-        self.reached_or(end, level, |_| false).await
+        self.until(Ticket::new(end, level), |progress| progress.reached(end, level)).await
     }
 
-    async fn reached_or(
-        &self,
-        end: u64,
-        level: Durability,
-        is_enough: impl Fn(&Progress) -> bool,
-    ) -> Result<(), CallError> {
-        let mut progress = self.0.subscribe();
-        let is_over = |at: &Progress| at.at(level) >= end || at.ended.is_some() || is_enough(at);
-        let Ok(at) = progress.wait_for(is_over).await else { return Err(CallError::Interrupted) };
-        if at.at(level) >= end {
-            return Ok(());
+    /// Waits until `is_over` says so. It is asked when what the ticket says has been reached, and when anything else than
+    /// the store's progress has changed.
+    async fn until<T>(&self, ticket: Ticket, is_over: impl Fn(&Progress) -> Option<T>) -> T {
+        struct Waiting<'a>(&'a LogProgress, Ticket);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.leave(&mut self.1);
+            }
         }
-        Err(at.ended.clone().unwrap_or(CallError::Unconfirmed))
+        let mut waiting = Waiting(self, ticket);
+        poll_fn(|context| self.poll(&mut waiting.1, context, &is_over)).await
+    }
+
+    fn poll<T>(
+        &self,
+        ticket: &mut Ticket,
+        context: &mut Context<'_>,
+        is_over: impl FnOnce(&Progress) -> Option<T>,
+    ) -> Poll<T> {
+        let Inner { progress, waiters } = &mut *self.inner.lock();
+        match is_over(progress) {
+            Some(result) => {
+                waiters.leave(ticket);
+                Poll::Ready(result)
+            }
+            None => {
+                waiters.wait(ticket, context.waker());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Changes how far things have come, and wakes those whom that concerns, in groups.
+    fn change(
+        &self,
+        change: impl FnOnce(&mut Progress),
+        take: impl Fn(&mut Waiters, &mut Vec<std::task::Waker>) -> bool,
+    ) {
+        let mut group = Vec::with_capacity(GROUP);
+        let mut inner = self.inner.lock();
+        change(&mut inner.progress);
+        loop {
+            let is_last = take(&mut inner.waiters, &mut group);
+            drop(inner);
+            group.drain(..).for_each(std::task::Waker::wake);
+            if is_last {
+                return;
+            }
+            inner = self.inner.lock();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::{JobId, PartitionId};
+
+    fn record() -> Record {
+        Record::Cancelled { id: JobId::new(PartitionId(0), 1) }
+    }
+
+    /// As many records as fill a batch, and one more.
+    fn full() -> impl Iterator<Item = Record> {
+        std::iter::repeat_n(record(), BATCH_BYTES / record().weight() + 1)
+    }
+
+    fn log(buffer: &mut LogBuffer, records: impl Iterator<Item = Record>) -> bool {
+        buffer.extend(records, MonoTime::default())
+    }
+
+    #[test]
+    fn the_committer_is_told_when_there_is_more_for_it_to_do_and_only_then() {
+        let mut buffer = LogBuffer::new(7);
+        assert!(!log(&mut buffer, std::iter::empty()));
+        assert!(log(&mut buffer, std::iter::once(record())), "nothing is under way");
+        assert!(!log(&mut buffer, std::iter::once(record())), "it was told already");
+        let first = buffer.cut(true).expect("a batch");
+        assert_eq!((first.first_record, first.records.len()), (7, 2));
+        assert!(!log(&mut buffer, std::iter::once(record())), "it gathers behind the one under way");
+        assert!(log(&mut buffer, full()), "a full batch goes though another is under way");
+        assert!(!log(&mut buffer, std::iter::once(record())));
+        assert!(buffer.cut(false).is_some() && buffer.cut(false).is_none());
+        buffer.acknowledge(9, 2, first.bytes);
+        assert!(buffer.cut(true).is_some());
+        assert!(!log(&mut buffer, std::iter::once(record())));
+        buffer.discard();
+        buffer.acknowledge(buffer.end(), 1, 0);
+        assert!(log(&mut buffer, std::iter::once(record())), "nothing is under way again");
     }
 }

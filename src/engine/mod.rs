@@ -47,6 +47,7 @@ mod shared;
 mod snapshots;
 mod stats;
 mod target;
+mod waiters;
 mod worker;
 
 use std::fmt;

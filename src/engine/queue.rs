@@ -100,22 +100,28 @@ pub(super) struct Queue {
     /// What runs its jobs. Without it they wait.
     runner: OnceLock<Runner>,
     is_paused: AtomicBool,
-    /// Due jobs by partition, as the partition's holder last published.
-    ready: Box<[ReadyCount]>,
-    pub(super) running: AtomicUsize,
+    /// What there is of it in each partition.
+    shares: Box<[Share]>,
     workers: AtomicUsize,
     /// How many workers there have been.
     seats: AtomicUsize,
     idle_workers: AtomicUsize,
     work: Notify,
-    pub(super) counts: QueueCounts,
     pub(super) meters: Meters,
 }
 
-/// On a cache line of its own: workers write the counts of different partitions at the same time.
+/// A queue's part in one partition, on a cache line of its own: workers of different partitions write at the same time.
 #[repr(align(64))]
 #[derive(Default)]
-struct ReadyCount(AtomicUsize);
+pub(super) struct Share {
+    /// Due jobs, as the partition's holder last published.
+    ready: AtomicUsize,
+    pub(super) running: AtomicUsize,
+    pub(super) fired: AtomicU64,
+    pub(super) succeeded: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) panicked: AtomicU64,
+}
 
 /// Who runs a queue's jobs.
 pub(super) enum Runner {
@@ -126,14 +132,6 @@ pub(super) enum Runner {
 }
 
 pub(super) type SpawnFn = dyn Fn(&Arc<Queue>) + Send + Sync;
-
-#[derive(Default)]
-pub(super) struct QueueCounts {
-    pub(super) fired: AtomicU64,
-    pub(super) succeeded: AtomicU64,
-    pub(super) failed: AtomicU64,
-    pub(super) panicked: AtomicU64,
-}
 
 /// The queue's metrics, registered once.
 pub(super) struct Meters {
@@ -162,13 +160,11 @@ impl Queue {
             skip_after_us: OnceLock::new(),
             runner: OnceLock::new(),
             is_paused: AtomicBool::new(false),
-            ready: (0..partitions).map(|_| ReadyCount::default()).collect(),
-            running: AtomicUsize::new(0),
+            shares: (0..partitions).map(|_| Share::default()).collect(),
             workers: AtomicUsize::new(0),
             seats: AtomicUsize::new(0),
             idle_workers: AtomicUsize::new(0),
             work: Notify::new(),
-            counts: QueueCounts::default(),
             meters: Meters::new(name),
         }
     }
@@ -191,7 +187,7 @@ impl Queue {
     #[cfg(feature = "sim")]
     pub(super) fn has_room(&self) -> bool {
         let most = self.concurrency.get().copied().unwrap_or(0);
-        self.has_runner() && self.running.load(Ordering::SeqCst) < most
+        self.has_runner() && self.running() < most
     }
 
     /// Has its jobs run. Only the first call counts: a queue is claimed once.
@@ -211,15 +207,34 @@ impl Queue {
 
     /// Publishes how many jobs of a partition are due; the caller holds the partition. Returns how many were.
     pub(super) fn publish_ready(&self, partition: usize, jobs: usize) -> usize {
-        self.ready[partition].0.swap(jobs, Ordering::SeqCst)
+        self.shares[partition].ready.swap(jobs, Ordering::SeqCst)
     }
 
     pub(super) fn ready_in(&self, partition: usize) -> usize {
-        self.ready[partition].0.load(Ordering::SeqCst)
+        self.shares[partition].ready.load(Ordering::SeqCst)
     }
 
     pub(super) fn ready(&self) -> usize {
-        self.ready.iter().map(|jobs| jobs.0.load(Ordering::SeqCst)).sum()
+        self.shares.iter().map(|share| share.ready.load(Ordering::SeqCst)).sum()
+    }
+
+    pub(super) fn running(&self) -> usize {
+        self.shares.iter().map(|share| share.running.load(Ordering::SeqCst)).sum()
+    }
+
+    /// The sum of a count over all partitions.
+    pub(super) fn total(&self, count: impl Fn(&Share) -> &AtomicU64) -> u64 {
+        self.shares.iter().map(|share| count(share).load(Ordering::Relaxed)).sum()
+    }
+
+    pub(super) fn share(&self, partition: usize) -> &Share {
+        &self.shares[partition]
+    }
+
+    /// Whether a call would find a worker, idle or new. Of a busy queue it is the cheapest thing to know.
+    pub(super) fn has_workers_to_call(&self) -> bool {
+        let most = self.concurrency.get().copied().unwrap_or(0);
+        self.idle_workers.load(Ordering::SeqCst) > 0 || self.workers.load(Ordering::SeqCst) < most
     }
 
     /// Sees to it that `count` workers look for work: idle ones, or new ones below the limit. With all of them busy there

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::error::CallError;
 use super::health::Speaker;
 use super::ownership::Ownership;
-use super::shared::Shared;
+use super::shared::{Shared, Taken};
 use super::snapshots;
 use crate::partition::MonoTime;
 use crate::rt;
@@ -118,7 +118,7 @@ async fn write_all(shared: &Arc<Shared>, ownership: &Ownership, at: usize) -> Re
     };
     let complete = snapshots::write_slices(shared, at, &mut *writer).await?;
     let info = writer.publish(complete).await?;
-    shared.unblock_log(at, Some((begin.covered, 0, 0)));
+    shared.unblock_log(at, Some(Taken { end: begin.covered, batches: 0, bytes: 0, delay_us: 0 }));
     cell.progress.advance(Durability::Logged, begin.covered);
     cell.snapshotted(begin.covered, shared.clock.now().mono);
     tracing::warn!(

@@ -20,7 +20,10 @@ use crate::clock::{Clock, Waker};
 use crate::partition::{End, Handle, MonoTime, Now, PartitionId, QueueId, QueueName, Started};
 use crate::rt::Runtime;
 use crate::store::Durability;
-use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use crate::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 
 pub(super) struct Shared {
     pub(super) settings: Settings,
@@ -43,6 +46,14 @@ pub(super) struct Shared {
 
 pub(super) type Probe = Box<dyn Fn(&QueueName, &Started) + Send + Sync>;
 
+/// What the store has taken of a log: up to which record, and how long that took.
+pub(super) struct Taken {
+    pub(super) end: u64,
+    pub(super) batches: usize,
+    pub(super) bytes: usize,
+    pub(super) delay_us: u64,
+}
+
 impl Shared {
     /// Enters partition `at`, and publishes what `change` brought about.
     ///
@@ -63,12 +74,12 @@ impl Shared {
         for (key, handle) in owned.partition.drain_forgotten() {
             self.keys.remove(key.as_str(), handle);
         }
-        let has_records = self.ownership.is_some() && self.keep_records(cell, &mut owned, now);
+        let is_to_be_sent = self.ownership.is_some() && self.keep_records(cell, &mut owned, now);
         let wake = owned.partition.next_wake();
         cell.publish(wake);
         let mut busier = self.publish_ready(at, &mut owned);
         drop(owned);
-        if has_records {
+        if is_to_be_sent {
             cell.flush.notify_one();
         }
         if wake != before
@@ -82,6 +93,8 @@ impl Shared {
         result
     }
 
+    /// Moves what was logged to the buffer. Returns whether the committer has to be told: it looks by itself whenever the
+    /// store has answered, and a word for every record would have it run as often.
     fn keep_records(&self, cell: &Cell, owned: &mut Owned, now: Now) -> bool {
         let Owned { partition, log, .. } = owned;
         if cell.progress.is_ended() {
@@ -91,11 +104,11 @@ impl Shared {
             return false;
         }
         let had = log.end();
-        log.extend(partition.drain_records(), now.mono);
+        let is_to_be_sent = log.extend(partition.drain_records(), now.mono);
         if log.end() > had && self.is_full(owned) {
             cell.is_log_full.store(true, SeqCst);
         }
-        owned.log.has_pending()
+        is_to_be_sent
     }
 
     fn is_full(&self, owned: &Owned) -> bool {
@@ -103,15 +116,14 @@ impl Shared {
             || owned.log.outstanding_bytes() >= self.settings.log_bytes_max
     }
 
-    /// Looks again whether the log of partition `at` is full, after some of it has gone: what the store has taken, up to
-    /// which record, how many bytes, and how long that took.
-    pub(super) fn unblock_log(self: &Arc<Self>, at: usize, taken: Option<(u64, usize, u64)>) {
+    /// Looks again whether the log of partition `at` is full, after some of it has gone.
+    pub(super) fn unblock_log(self: &Arc<Self>, at: usize, taken: Option<Taken>) {
         let cell = &self.cells[at];
         let has_room_again = {
             // Under the lock, so that whoever fills the buffer does not have its mark wiped off.
             let mut owned = cell.lock();
-            if let Some((end, bytes, delay_us)) = taken {
-                owned.log.acknowledge(end, bytes);
+            if let Some(Taken { end, batches, bytes, delay_us }) = taken {
+                owned.log.acknowledge(end, batches, bytes);
                 owned.commit_us.saturating_record(delay_us.clamp(1, HISTOGRAM_MAX_US));
             }
             let is_full = self.is_full(&owned) && !cell.progress.is_ended();
@@ -197,37 +209,73 @@ impl Shared {
 
     fn start_in(self: &Arc<Self>, at: usize, queue: &Arc<Queue>) -> Option<Started> {
         let started = self.enter(at, None, |owned, now| {
-            let may_start = self.life.begin_one() && !queue.is_paused() && self.may_fire(at, now);
-            let started = if may_start { owned.partition.start(queue.id, now) } else { None };
-            let Some(started) = started else {
+            // Counted first, then looked whether it may: see `Life`.
+            let may_start = self.life.begin_one();
+            let started = if may_start { self.decide_start(at, queue, owned, now) } else { None };
+            if started.is_some() {
+                queue.share(at).running.fetch_add(1, SeqCst);
+            } else {
                 self.ran_one();
-                return None;
-            };
-            let lateness_us = started.lateness_us.clamp(1, HISTOGRAM_MAX_US);
-            owned.lateness_us.saturating_record(lateness_us);
-            queue.running.fetch_add(1, SeqCst);
-            queue.counts.fired.fetch_add(1, SeqCst);
-            Some(started)
+            }
+            started
         })?;
-        queue.meters.fired.increment(1);
-        queue.meters.lateness_s.record(started.lateness_us as f64 / 1e6);
-        if let Some(probe) = &self.probe {
-            probe(&queue.name, &started);
-        }
+        self.tell_start(queue, &started);
         Some(started)
     }
 
-    /// Ends a job that [`start_next`](Self::start_next) gave out. Returns when that was.
-    pub(super) fn finish(self: &Arc<Self>, queue: &Queue, handle: Handle, end: End) -> MonoTime {
+    /// Decides under the lock of partition `at` whether a job of `queue` starts, and which. The caller is counted as running.
+    fn decide_start(&self, at: usize, queue: &Queue, owned: &mut Owned, now: Now) -> Option<Started> {
+        if !self.may_start(queue) || !self.may_fire(at, now) {
+            return None;
+        }
+        let started = owned.partition.start(queue.id, now)?;
+        let lateness_us = started.lateness_us.clamp(1, HISTOGRAM_MAX_US);
+        owned.lateness_us.saturating_record(lateness_us);
+        queue.share(at).fired.fetch_add(1, Relaxed);
+        Some(started)
+    }
+
+    fn tell_start(&self, queue: &Queue, started: &Started) {
+        queue.meters.fired.increment(1);
+        queue.meters.lateness_s.record(started.lateness_us as f64 / 1e6);
+        if let Some(probe) = &self.probe {
+            probe(&queue.name, started);
+        }
+    }
+
+    /// Ends a job that [`start_next`](Self::start_next) gave out.
+    pub(super) fn finish(self: &Arc<Self>, queue: &Queue, handle: Handle, end: End) {
+        self.finish_and_start(queue, handle, end, |_| false);
+    }
+
+    /// Ends a job and starts the next one of the same queue and partition, if the caller `goes_on` then, to run it now:
+    /// under one lock, and by one reading of the clocks. Returns when that was.
+    pub(super) fn finish_and_start(
+        self: &Arc<Self>,
+        queue: &Queue,
+        handle: Handle,
+        end: End,
+        goes_on: impl FnOnce(MonoTime) -> bool,
+    ) -> (MonoTime, Option<Started>) {
         let at = usize::from(handle.partition().0);
-        let now = self.clock.now();
-        let is_finished = self.enter(at, Some(now), |owned, now| owned.partition.finish(handle, end, now));
-        debug_assert!(is_finished, "a job that was started is running until it is finished");
-        queue.running.fetch_sub(1, SeqCst);
+        let (ended, started) = self.enter(at, None, |owned, now| {
+            let is_finished = owned.partition.finish(handle, end, now);
+            debug_assert!(is_finished, "a job that was started is running until it is finished");
+            let could_start = goes_on(now.mono) && self.could_start_in(at, queue);
+            let started = if could_start { self.decide_start(at, queue, owned, now) } else { None };
+            // The next takes over the counts of the one that has ended. They stood while it was decided.
+            if started.is_none() {
+                queue.share(at).running.fetch_sub(1, SeqCst);
+            }
+            (now.mono, started)
+        });
         // Before it is off the count: a shutdown that sees none running tells how many are left.
         self.release_jobs(1);
-        self.ran_one();
-        now.mono
+        match &started {
+            Some(started) => self.tell_start(queue, started),
+            None => self.ran_one(),
+        }
+        (ended, started)
     }
 
     fn ran_one(&self) {
@@ -286,13 +334,6 @@ impl Shared {
         let level = self.durability().max(Durability::Logged);
         self.cells[at].want(level, end);
         self.cells[at].progress.reached_at_last(end, level).await
-    }
-
-    /// Resolves once the records of partition `at` below `end` are as durable as `level`, or have waited for too long.
-    pub(super) async fn reached(&self, at: usize, end: u64, level: Durability) -> Result<(), CallError> {
-        let cell = &self.cells[at];
-        cell.want(level, end);
-        cell.progress.reached(end, level, self.settings.commit_deadline).await
     }
 
     /// Whether the engine stops, or a partition has something to do before `deadline`.

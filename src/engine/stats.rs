@@ -148,11 +148,11 @@ impl Engine {
                 name: queue.name.as_str().to_owned(),
                 is_paused: queue.is_paused(),
                 ready: queue.ready(),
-                running: queue.running.load(Relaxed),
-                fired: queue.counts.fired.load(Relaxed),
-                succeeded: queue.counts.succeeded.load(Relaxed),
-                failed: queue.counts.failed.load(Relaxed),
-                panicked: queue.counts.panicked.load(Relaxed),
+                running: queue.running(),
+                fired: queue.total(|share| &share.fired),
+                succeeded: queue.total(|share| &share.succeeded),
+                failed: queue.total(|share| &share.failed),
+                panicked: queue.total(|share| &share.panicked),
             };
             stats.ready += queue.ready;
             stats.running += queue.running;

@@ -8,8 +8,8 @@ use std::future::Future;
 use std::sync::{Arc, Weak};
 
 use super::attempt::{Failure, report, run_async};
-use super::handler::{Job, Outcome};
-use super::queue::{Queue, Runner};
+use super::handler::{Job, Outcome, Seat};
+use super::queue::Runner;
 use super::shared::Shared;
 use crate::partition::{Delivery, MonoTime, Started};
 
@@ -29,8 +29,8 @@ where
 {
     Runner::Workers(Box::new(move |queue| match shared.upgrade() {
         Some(shared) => {
-            let worker = work(Arc::clone(&shared), Arc::clone(queue), Arc::clone(&handler));
-            shared.runtime.spawn(worker);
+            let seat = Seat { shared: Arc::clone(&shared), queue: Arc::clone(queue) };
+            shared.runtime.spawn(work(Arc::new(seat), Arc::clone(&handler)));
         }
         // The engine has gone, and there will be no more work.
         None => queue.worker_leaves(|_| false),
@@ -38,25 +38,27 @@ where
 }
 
 /// The life of a worker. Generic over the handler, so that a job's future lives in its worker and not in a box.
-async fn work<F, Fut>(shared: Arc<Shared>, queue: Arc<Queue>, handler: Arc<F>)
+async fn work<F, Fut>(seat: Arc<Seat>, handler: Arc<F>)
 where
     F: Fn(Job) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
     Fut::Output: Outcome,
 {
-    let (mut jobs_in_turn, mut turn_began) = (0, shared.clock.now().mono);
+    let (shared, queue) = (&seat.shared, &seat.queue);
+    let mut turn = Turn::begins(shared.clock.mono());
     // Begins anywhere, so that workers spread over the partitions; goes on with the next at every turn, so that each
     // partition has its share.
     let mut partition = queue.next_seat();
+    let mut next = None;
     loop {
-        if let Some(started) = shared.start_next(&queue, &mut partition) {
-            if shared.could_start(&queue) {
+        if let Some(started) = next.take().or_else(|| shared.start_next(queue, &mut partition)) {
+            if queue.has_workers_to_call() && shared.could_start(queue) {
                 queue.call_workers(1);
             }
-            let ended = run(&shared, &queue, &*handler, started).await;
-            jobs_in_turn += 1;
-            if jobs_in_turn >= JOBS_PER_TURN || ended.micros_since(turn_began) >= TURN_US {
-                (jobs_in_turn, turn_began) = (0, ended);
+            let ended;
+            (ended, next) = run(&seat, &*handler, started, &mut turn).await;
+            if next.is_none() && turn.is_over(ended) {
+                turn = Turn::begins(ended);
                 partition += 1;
                 tokio::task::yield_now().await;
             }
@@ -66,27 +68,54 @@ where
         if shared.is_stopping() || !called().await {
             break;
         }
-        (jobs_in_turn, turn_began) = (0, shared.clock.now().mono);
+        turn = Turn::begins(shared.clock.mono());
     }
     queue.worker_leaves(|queue| shared.could_start(queue));
 }
 
-/// Returns when the job ended.
-async fn run<F, Fut>(shared: &Arc<Shared>, queue: &Arc<Queue>, handler: &F, started: Started) -> MonoTime
+/// What a worker does before it lets others have a turn.
+struct Turn {
+    jobs: u32,
+    began: MonoTime,
+}
+
+impl Turn {
+    fn begins(began: MonoTime) -> Self {
+        Turn { jobs: 0, began }
+    }
+
+    fn is_over(&self, now: MonoTime) -> bool {
+        self.jobs >= JOBS_PER_TURN || now.micros_since(self.began) >= TURN_US
+    }
+}
+
+/// Returns when the job ended, and the one that was started in its place.
+async fn run<F, Fut>(
+    seat: &Arc<Seat>,
+    handler: &F,
+    started: Started,
+    turn: &mut Turn,
+) -> (MonoTime, Option<Started>)
 where
     F: Fn(Job) -> Fut,
     Fut: Future,
     Fut::Output: Outcome,
 {
-    let (handle, id, key) = (started.handle, started.id, started.key.clone());
-    if started.delivery == Delivery::AtMostOnce
-        && let Err(error) = shared.log_flushed(handle.partition()).await
-    {
-        // Not known to be started, so not begun: that is what at most once means.
-        let end = report(queue, &key, id, Err(Failure::not_begun(&error)));
-        return shared.finish(queue, handle, end);
+    let handle = started.handle;
+    let end = match begun(seat, &started).await {
+        Ok(()) => run_async(handler, Job::new(started, seat)).await,
+        Err(failure) => Err(failure),
+    };
+    let end = report(seat, handle, end);
+    turn.jobs += 1;
+    seat.shared.finish_and_start(&seat.queue, handle, end, |ended| !turn.is_over(ended))
+}
+
+/// Resolves when the handler may begin: at most once means not before the store knows that the job is started.
+async fn begun(seat: &Seat, started: &Started) -> Result<(), Failure> {
+    if started.delivery == Delivery::AtMostOnce {
+        let flushed = seat.shared.log_flushed(started.handle.partition()).await;
+        return flushed.map_err(|error| Failure::not_begun(&error));
     }
-    let end = run_async(handler, Job::new(started, queue, shared)).await;
-    let end = report(queue, &key, id, end);
-    shared.finish(queue, handle, end)
+    Ok(())
 }

@@ -110,7 +110,8 @@ impl Rig {
     /// Jobs that began. Takes no lock, so that nobody is waited for.
     fn begun(&self) -> u64 {
         let queue = self.engine.shared.queues.by_name("q").unwrap();
-        queue.counts.fired.load(std::sync::atomic::Ordering::SeqCst)
+        let partitions = 0..self.engine.shared.cells.len();
+        partitions.map(|at| queue.share(at).fired.load(std::sync::atomic::Ordering::SeqCst)).sum()
     }
 
     /// Stops the engine, with everything flushed.

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "memory with an alignment and a life of its own cannot be had otherwise")]
 
+use crate::prefetch::prefetch;
 use std::alloc::{self, Layout};
 use std::marker::PhantomData;
 use std::mem::needs_drop;
@@ -66,18 +67,13 @@ impl<E> Block<E> {
     /// Fetches the memory of an entry ahead of its use: all cache lines that it touches.
     #[inline]
     pub(super) fn prefetch(&self, at: usize) {
-        #[cfg(target_arch = "x86_64")]
+        const LINE: usize = 64;
         if let Some(entry) = self.get(at) {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            const LINE: usize = 64;
-            let first = ptr::from_ref(entry).cast::<i8>();
+            let first = ptr::from_ref(entry).cast::<u8>();
             for ahead in (0..size_of::<E>()).step_by(LINE) {
-                // SAFETY: a prefetch of any address is allowed; these are within the entry.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(ahead)) };
+                prefetch(first.wrapping_add(ahead));
             }
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = at;
     }
 }
 
