@@ -105,7 +105,7 @@ impl Caller {
         let queue = if wish.is_inline { "inline" } else { "work" };
         let mut schedule = self
             .engine
-            .schedule_raw(queue, format!("{nonce} {}", told(wish.behave)))
+            .schedule_raw(queue, format!("{nonce} {}", wish.behave.to_words()))
             .key(&wish.key)
             .priority(wish.priority)
             .on_conflict(wish.on_conflict)
@@ -123,14 +123,7 @@ impl Caller {
             Err(ScheduleError::Call(error)) if is_refusal(error) => Done::Nothing,
             Err(error) => return self.broken("4 definite", format!("schedule of {}: {error}", wish.key)),
         };
-        let waits = app.wait_begins(self.life);
-        let acknowledged = commit.await;
-        waits.ends();
-        match acknowledged {
-            Ok(_) => self.acknowledged(&done, level),
-            Err(ScheduleError::Call(error)) => self.refused(&done, &error),
-            Err(error) => self.broken("4 definite", format!("commit of {}: {error}", wish.key)),
-        }
+        self.waits(&wish.key, &done, level, commit).await;
     }
 
     fn scheduled(
@@ -224,14 +217,7 @@ impl Caller {
             Ok(Done::Moved { nonce, at: jobs[nonce].moves.len() - 1 })
         });
         let done = self.foretold(told);
-        let waits = self.app.wait_begins(self.life);
-        let acknowledged = commit.await;
-        waits.ends();
-        match acknowledged {
-            Ok(_) => self.acknowledged(&done, level),
-            Err(RescheduleError::Call(error)) => self.refused(&done, &error),
-            Err(error) => self.broken("4 definite", format!("commit of {key}: {error}")),
-        }
+        self.waits(key, &done, level, commit).await;
     }
 
     async fn cancel(self, key: &str, by: By) {
@@ -279,14 +265,7 @@ impl Caller {
             Ok(Done::TakenBack { nonce, at: jobs[nonce].taken_back.len() - 1 })
         });
         let done = self.foretold(told);
-        let waits = self.app.wait_begins(self.life);
-        let acknowledged = commit.await;
-        waits.ends();
-        match acknowledged {
-            Ok(_) => self.acknowledged(&done, level),
-            Err(CancelError::Call(error)) => self.refused(&done, &error),
-            Err(error) => self.broken("4 definite", format!("commit of {key}: {error}")),
-        }
+        self.waits(key, &done, level, commit).await;
     }
 
     fn lookup(&self, key: &str) {
@@ -315,6 +294,24 @@ impl Caller {
             Err(format!("lookup of {key} said {outcome:?}, and the job was {stand:?}"))
         });
         self.foretold(told);
+    }
+
+    /// Waits until a change is acknowledged, or that it will not be.
+    async fn waits<T, E: Refusal>(
+        &self,
+        key: &str,
+        done: &Done,
+        level: Durability,
+        commit: impl IntoFuture<Output = Result<T, E>>,
+    ) {
+        let waits = self.app.wait_begins(self.life);
+        let acknowledged = commit.await;
+        waits.ends();
+        match acknowledged.map_err(Refusal::of_call) {
+            Ok(_) => self.acknowledged(done, level),
+            Err(Ok(error)) => self.refused(done, &error),
+            Err(Err(error)) => self.broken("4 definite", format!("commit of {key}: {error}")),
+        }
     }
 
     /// What a call names: the target, the job in the ledger that this should be, and the version.
@@ -370,6 +367,27 @@ impl Caller {
     }
 }
 
+/// Why a change is not acknowledged.
+trait Refusal: std::fmt::Display + Sized {
+    /// As any call may be refused, or else in words.
+    fn of_call(self) -> Result<CallError, String>;
+}
+
+macro_rules! refusals {
+    ($($error:ident),*) => {
+        $(impl Refusal for $error {
+            fn of_call(self) -> Result<CallError, String> {
+                match self {
+                    $error::Call(error) => Ok(error),
+                    error => Err(error.to_string()),
+                }
+            }
+        })*
+    };
+}
+
+refusals!(ScheduleError, RescheduleError, CancelError);
+
 /// An answer that came too late to change anything.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Late {
@@ -408,31 +426,4 @@ fn word(outcome: &ScheduleOutcome) -> &'static str {
 /// Whether a call was refused for a reason for which it may be.
 fn is_refusal(error: &CallError) -> bool {
     matches!(error, CallError::ShuttingDown | CallError::LogFull { .. } | CallError::NotOwner(_))
-}
-
-fn told(behave: Behave) -> String {
-    match behave {
-        Behave::Quick => "quick".to_owned(),
-        Behave::Slow(us) => format!("slow {us}"),
-        Behave::Fail => "fail".to_owned(),
-        Behave::Panic => "panic".to_owned(),
-        Behave::Hang => "hang".to_owned(),
-        Behave::Repeat(us) => format!("repeat {us}"),
-    }
-}
-
-/// What a payload says that its handler does.
-pub(crate) fn behaviour(payload: &[u8]) -> Behave {
-    let text = String::from_utf8_lossy(payload).into_owned();
-    let mut words = text.split(' ').skip(1);
-    let word = words.next().unwrap_or_default().to_owned();
-    let us = words.next().and_then(|us| us.parse().ok()).unwrap_or(0);
-    match word.as_str() {
-        "slow" => Behave::Slow(us),
-        "fail" => Behave::Fail,
-        "panic" => Behave::Panic,
-        "hang" => Behave::Hang,
-        "repeat" => Behave::Repeat(us),
-        _ => Behave::Quick,
-    }
 }

@@ -28,7 +28,7 @@ mod trace;
 mod world;
 
 pub use plan::{Fault, Item, Setting, What, draw};
-pub use run::{Outcome, Tape, run, run_taped};
-pub use server::{Held, Mode, Taped};
+pub use run::{Outcome, run, run_beside};
+pub use server::{Asked, Held, Mode, Twin};
 pub use shrink::shrink;
 pub use world::{Violation, listen_to_panics};

@@ -89,6 +89,36 @@ pub enum Behave {
     Repeat(u64),
 }
 
+impl Behave {
+    /// As a payload says it.
+    pub(crate) fn to_words(self) -> String {
+        match self {
+            Behave::Quick => "quick".to_owned(),
+            Behave::Slow(us) => format!("slow {us}"),
+            Behave::Fail => "fail".to_owned(),
+            Behave::Panic => "panic".to_owned(),
+            Behave::Hang => "hang".to_owned(),
+            Behave::Repeat(us) => format!("repeat {us}"),
+        }
+    }
+
+    /// What a payload says: it begins with the number of its job.
+    pub(crate) fn of_payload(payload: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(payload);
+        let mut words = text.split(' ').skip(1);
+        let word = words.next().unwrap_or_default();
+        let us = words.next().and_then(|us| us.parse().ok()).unwrap_or(0);
+        match word {
+            "slow" => Behave::Slow(us),
+            "fail" => Behave::Fail,
+            "panic" => Behave::Panic,
+            "hang" => Behave::Hang,
+            "repeat" => Behave::Repeat(us),
+            _ => Behave::Quick,
+        }
+    }
+}
+
 /// A call of a user's.
 #[derive(Clone, Debug)]
 pub enum Call {

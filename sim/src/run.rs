@@ -1,6 +1,5 @@
 //! One run, from a setting and a plan to what came of it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -11,7 +10,7 @@ use crate::app::App;
 use crate::ledger::Ledger;
 use crate::network::Network;
 use crate::plan::{Fault, Item, Setting, What};
-use crate::server::{Fsync, Held, Server, Taped};
+use crate::server::{Fsync, Server, Twin};
 use crate::shadow::Shadow;
 use crate::trace::Trace;
 use crate::world::{Violation, World};
@@ -36,16 +35,19 @@ pub struct Outcome {
     pub starts: usize,
 }
 
-/// What the server was asked, and what it held in the end.
-pub type Tape = (Vec<Taped>, BTreeMap<Vec<u8>, Held>);
-
 /// Runs a plan.
 pub fn run(setting: &Setting, plan: &[Item], keeps_trace: bool) -> Outcome {
-    run_taped(setting, plan, keeps_trace, false).0
+    run_beside(setting, plan, keeps_trace, None)
 }
 
-/// Runs a plan, and tells what the server was asked, if that is to be kept.
-pub fn run_taped(setting: &Setting, plan: &[Item], keeps_trace: bool, keeps_tape: bool) -> (Outcome, Tape) {
+/// Runs a plan. If there is a twin of the server, the engines get its answers, and where they are not the server's own the
+/// run is broken.
+pub fn run_beside(
+    setting: &Setting,
+    plan: &[Item],
+    keeps_trace: bool,
+    twin: Option<Box<dyn Twin>>,
+) -> Outcome {
     let world = World::new(setting.seed, Trace::new(keeps_trace));
     world.note(|| format!("{setting:?}"));
     let config = Config {
@@ -59,8 +61,8 @@ pub fn run_taped(setting: &Setting, plan: &[Item], keeps_trace: bool, keeps_tape
     };
     let shadow = Shadow::new(&world, config, setting.partitions);
     let server = Server::new(&world, setting.policy, &shadow);
-    if keeps_tape {
-        server.keep_tape();
+    if let Some(twin) = twin {
+        server.join(twin);
     }
     let network = Network::new(&world, &server, setting.seed, setting.delay_us);
     let ledger = Ledger::new(&world, setting.tick_us, setting.lease_ms * 1_000);
@@ -85,6 +87,7 @@ pub fn run_taped(setting: &Setting, plan: &[Item], keeps_trace: bool, keeps_tape
     let is_over = Arc::new(AtomicBool::new(false));
     world.spawn_env(follow(Arc::clone(&app), plan.to_vec(), Arc::clone(&is_over)));
     world.run(|| is_over.load(Relaxed), || app.at_rest());
+    server.part();
     let (jobs, starts) = ledger.counts();
     let outcome = Outcome {
         violation: world.violation(),
@@ -97,7 +100,7 @@ pub fn run_taped(setting: &Setting, plan: &[Item], keeps_trace: bool, keeps_tape
         app.kill(slot);
     }
     world.end();
-    (outcome, server.tape())
+    outcome
 }
 
 /// Why the server has lost something.

@@ -85,6 +85,11 @@ impl Db {
         self.count - younger
     }
 
+    /// The number of the last group that can not be taken back any more.
+    pub(crate) fn cannot_lose(&self) -> u64 {
+        self.groups.front().map_or(self.count, |group| group.number - 1)
+    }
+
     /// Loses every group after `number`. Returns when the first of them was made, if there were any.
     pub(crate) fn lose_after(&mut self, number: u64) -> Option<u64> {
         let mut first_us = None;

@@ -3,6 +3,7 @@
 mod commands;
 mod db;
 mod lua;
+mod twin;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub use commands::Mode;
 pub(crate) use commands::Reply;
 pub(crate) use db::Db;
 pub use db::Held;
+pub use twin::{Asked, Twin};
 
 use crate::process::WALL_BEGIN_US;
 use crate::run::Why;
@@ -65,23 +67,8 @@ struct State {
     /// From when on which groups are known to be on the disk, and with the replica.
     on_disk: Vec<(u64, u64)>,
     on_replica: Vec<(u64, u64)>,
-    /// What it was asked and what it answered, if that is kept.
-    tape: Option<Vec<Taped>>,
-}
-
-/// A command as it was answered, to be held against another server.
-#[derive(Clone, Debug)]
-pub struct Taped {
-    /// The command.
-    pub args: Vec<Vec<u8>>,
-    /// The text of the script that it calls.
-    pub code: Option<String>,
-    /// What the server's clock showed.
-    pub clock_us: u64,
-    /// What stood in its way.
-    pub mode: Mode,
-    /// The answer.
-    pub answer: Value,
+    /// What goes through the same, if there is one.
+    twin: Option<Box<dyn Twin>>,
 }
 
 impl Server {
@@ -101,21 +88,25 @@ impl Server {
                 texts: BTreeMap::new(),
                 on_disk: Vec::new(),
                 on_replica: Vec::new(),
-                tape: None,
+                twin: None,
             }),
             shadow: Arc::clone(shadow),
         })
     }
 
-    /// Keeps what it is asked from here on.
-    pub(crate) fn keep_tape(&self) {
-        self.state.lock().tape = Some(Vec::new());
+    /// From here on `twin` goes through all that it goes through, and the engines get the twin's answers.
+    pub(crate) fn join(&self, twin: Box<dyn Twin>) {
+        self.state.lock().twin = Some(twin);
     }
 
-    /// What it was asked, and all keys that it holds now.
-    pub(crate) fn tape(&self) -> (Vec<Taped>, BTreeMap<Vec<u8>, Held>) {
+    /// Compares what is there with what its twin holds.
+    pub(crate) fn part(&self) {
         let mut state = self.state.lock();
-        (state.tape.take().unwrap_or_default(), state.db.all().clone())
+        if let Some(mut twin) = state.twin.take()
+            && let Some(differs) = twin.differs(state.db.all())
+        {
+            self.world.broken(twin::PROMISE, differs);
+        }
     }
 
     /// Whether it takes connections.
@@ -180,9 +171,9 @@ impl Server {
     pub(crate) fn flush(&self) {
         let mut state = self.state.lock();
         state.db.flush();
-        if let Some(tape) = &mut state.tape {
-            let args = vec![b"FLUSHALL".to_vec()];
-            tape.push(Taped { args, code: None, clock_us: 0, mode: Mode::Well, answer: Value::Okay });
+        let changes = state.db.count;
+        if let Some(twin) = &mut state.twin {
+            twin.flush(changes);
         }
         self.world.note(|| "redis: everything is gone".to_owned());
         self.shadow.lost(0, 0, Why::Flush);
@@ -192,8 +183,11 @@ impl Server {
         let mut state = self.state.lock();
         state.is_up = false;
         state.known_scripts.clear();
-        let keeps = keeps(&state);
+        let keeps = keeps(&state).max(state.db.cannot_lose());
         let lost = state.db.count - keeps.min(state.db.count);
+        if let Some(twin) = &mut state.twin {
+            twin.restart(keeps);
+        }
         if let Some(first_us) = state.db.lose_after(keeps) {
             self.shadow.lost(keeps, first_us, why);
         }
@@ -233,26 +227,21 @@ impl Server {
             };
             let (reply, took_us) = self.execute(state, &args);
             waits_us += took_us;
-            let value = to_value(reply);
-            if state.tape.is_some() {
-                self.put_on_tape(state, args, value.clone());
-            }
-            values.push(value);
+            values.push(self.twin_answer(state, args, to_value(reply)));
         }
         (Ok(values), waits_us)
     }
 
-    fn put_on_tape(&self, state: &mut State, args: Vec<Vec<u8>>, answer: Value) {
-        let sha = args.get(1).map(|sha| String::from_utf8_lossy(sha).into_owned()).unwrap_or_default();
-        let code = match args[0].to_ascii_uppercase().as_slice() {
-            b"EVAL" => Some(sha),
-            b"EVALSHA" => state.texts.get(&sha).cloned(),
-            _ => None,
-        };
-        let (clock_us, mode) = (self.clock_us(state), state.mode);
-        if let Some(tape) = &mut state.tape {
-            tape.push(Taped { args, code, clock_us, mode, answer });
+    /// What the twin says, if there is one and it is asked; it should be `answer`.
+    fn twin_answer(&self, state: &mut State, args: Vec<Vec<u8>>, answer: Value) -> Value {
+        let (clock_us, changes) = (self.clock_us(state), state.db.count);
+        let Some(twin) = &mut state.twin else { return answer };
+        let asked = Asked { args, clock_us, mode: state.mode, changes };
+        let (said, broken) = twin::ask(twin.as_mut(), &asked, &state.texts, answer);
+        if let Some(broken) = broken {
+            self.world.broken(twin::PROMISE, broken);
         }
+        said
     }
 
     fn execute(&self, state: &mut State, args: &[Vec<u8>]) -> (Reply, u64) {

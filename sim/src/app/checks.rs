@@ -1,0 +1,170 @@
+//! What is checked in a run: at rest, when a process has begun, and in the end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use reveille::sim::{Image, JobImage, Simulation as _, left_undone, state};
+use reveille::{Engine, PartitionId, StoreState};
+
+use super::{App, Slot};
+use crate::process::Process;
+use crate::shadow::{comparable, difference};
+
+/// A driver looks at its clocks this often, and a bit.
+const LOOK_US: u64 = 150_000;
+
+impl Slot {
+    /// An image without what no record says.
+    fn masked(&self, mut image: Image) -> Image {
+        let cut_short = |job: &&mut JobImage| self.cut_short.contains(&job.id);
+        image.jobs.iter_mut().filter(cut_short).for_each(|job| job.running_since = None);
+        image
+    }
+}
+
+impl App {
+    /// What nothing of an engine that can run should have left.
+    pub(crate) fn at_rest(&self) {
+        let rests = self.rests.fetch_add(1, Relaxed);
+        for its in self.slots.lock().iter() {
+            let (Some(process), Some((life, engine))) = (&its.process, &its.engine) else { continue };
+            if process.is_frozen() {
+                continue;
+            }
+            // A wall that was set is noticed at the next look, and wakes nobody.
+            let is_noticed = self.world.now_us() > its.stepped_us + LOOK_US;
+            if let Some(left) = left_undone(engine).filter(|_| is_noticed) {
+                self.world.broken("8 late, never dropped", format!("life {life}: {left}"));
+            }
+            if rests.is_multiple_of(64) {
+                self.compare(engine, its, *life, process);
+            }
+        }
+    }
+
+    /// Where the store has all of a partition, replaying it ends where the engine stands.
+    fn compare(&self, engine: &Engine, its: &Slot, life: u64, process: &Process) {
+        for partition in 0..self.setting.partitions {
+            let state = state(engine, PartitionId(partition));
+            let (head, end) = self.shadow.head(partition);
+            if head != its.owner || state.log_end != end || state.durable != end {
+                continue;
+            }
+            let replayed = match self.shadow.replay(partition, process.now()) {
+                Ok(replay) => its.masked(comparable(replay.image())),
+                Err(error) => return self.world.broken("7 replay = live", format!("life {life}: {error}")),
+            };
+            let live = its.masked(comparable(state.image));
+            if replayed != live {
+                let differs = difference(&replayed, &live);
+                let detail = format!("life {life}, partition {partition}: {differs}");
+                self.world.broken("7 replay = live", detail);
+            }
+        }
+    }
+
+    /// Whether everything that is due has been done, by an engine that is well; if not, what is missing.
+    pub(crate) fn unsettled(&self) -> Option<String> {
+        let slots = self.slots.lock();
+        let Some((life, engine)) = slots.iter().find_map(|its| its.engine.as_ref()) else {
+            return Some("nobody owns the jobs".to_owned());
+        };
+        let _ = engine.resume("work");
+        let stats = engine.stats();
+        let store = stats.store.as_ref();
+        if store.is_none_or(|store| store.state != StoreState::Healthy) {
+            return Some(format!("the store is not called healthy: {store:?}"));
+        }
+        if stats.ready > 0 || stats.running > 0 {
+            return Some(format!("{} jobs are due, {} run", stats.ready, stats.running));
+        }
+        if let Some(waiting) = self.waiting.lock().get(life).filter(|waiting| **waiting > 0) {
+            return Some(format!("{waiting} commits wait"));
+        }
+        for partition in 0..self.setting.partitions {
+            let state = state(engine, PartitionId(partition));
+            if state.is_due || state.durable != state.log_end {
+                return Some(format!(
+                    "partition {partition} is not done: {} of {}",
+                    state.durable, state.log_end
+                ));
+            }
+        }
+        None
+    }
+
+    /// The end: what was promised has been kept.
+    pub(crate) fn settle(&self) {
+        let slots = self.slots.lock();
+        for its in slots.iter() {
+            let (Some(process), Some((life, engine))) = (&its.process, &its.engine) else { continue };
+            self.compare(engine, its, *life, process);
+            let images: Vec<_> = self.images(engine);
+            // What is pending is still to come, by the clock that it follows.
+            let wall_us = process.now().wall.as_micros();
+            let late = images.iter().flat_map(|image| &image.jobs).find(|job| {
+                job.due.base == reveille::partition::TimeBase::Wall
+                    && job.due.wall.as_micros() + 1_000_000 < wall_us
+            });
+            if let Some(late) = late {
+                self.world
+                    .broken("8 late, never dropped", format!("life {life}: it is still pending: {late:?}"));
+            }
+            self.ledger.settle(&images);
+            return;
+        }
+    }
+
+    fn images(&self, engine: &Engine) -> Vec<Image> {
+        let partitions = 0..self.setting.partitions;
+        partitions.map(|partition| state(engine, PartitionId(partition)).image).collect()
+    }
+
+    /// An engine has begun: it stands where replaying what the store has from the beginning ends.
+    pub(super) fn restored(
+        &self,
+        life: u64,
+        process: &Arc<Process>,
+        engine: &Engine,
+        losses: u64,
+        begun_us: u64,
+    ) {
+        let now = process.now();
+        let (mut owner, mut cut_short) = (String::new(), BTreeSet::new());
+        for partition in 0..self.setting.partitions {
+            let state = state(engine, PartitionId(partition));
+            let (head, end) = self.shadow.head(partition);
+            owner = head;
+            if let Ok(replay) = self.shadow.replay(partition, now) {
+                let running = replay.image().jobs.into_iter().filter(|job| job.running_since.is_some());
+                cut_short.extend(running.map(|job| job.id));
+            }
+            if end != state.durable || losses != self.shadow.losses() {
+                continue;
+            }
+            let expected = match self.shadow.replay(partition, now) {
+                Ok(replay) => replay.finish(false, &Default::default(), now).partition.image(),
+                Err(error) => return self.world.broken("7 replay = live", format!("life {life}: {error}")),
+            };
+            let (expected, found) = (comparable(expected), comparable(state.image));
+            let fired = |image: &Image| {
+                let mut ids: Vec<_> = image.fired.iter().map(|fired| fired.id).collect();
+                ids.sort_unstable();
+                ids
+            };
+            if expected.jobs != found.jobs || fired(&expected) != fired(&found) {
+                let differs = difference(&expected, &found);
+                let detail = format!("life {life}, partition {partition} as restored: {differs}");
+                self.world.broken("7 replay = live", detail);
+            }
+        }
+        // Delays were turned into instants somewhere on the way, by a wall that was set meanwhile.
+        let is_told_exactly = self.slots.lock()[process.slot].stepped_us < begun_us;
+        self.ledger.restored(life, &owner, now, is_told_exactly, &self.images(engine));
+        let its = &mut self.slots.lock()[process.slot];
+        its.owner = owner;
+        its.cut_short = cut_short;
+        its.engine = Some((life, engine.clone()));
+    }
+}
