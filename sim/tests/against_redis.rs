@@ -23,7 +23,7 @@ use redis::{Parser, Value};
 use redis_server::RedisServer;
 use reveille_sim::{Asked, Fault, Held, Item, Mode, Twin, What, draw, listen_to_panics, run_beside};
 
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 250;
 
 /// Everything that was changed is in the file before it is answered; nothing but a test shortens the file.
 const OPTIONS: &[&str] = &[

@@ -24,6 +24,8 @@ use crate::shadow::{Append, Shadow};
 use crate::world::World;
 use commands::Run;
 
+const MASTERDOWN: &str = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+
 /// When what was written is on its disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fsync {
@@ -251,7 +253,9 @@ impl Server {
             (_, b"PING") | (_, b"INFO") | (_, b"CLIENT") | (_, b"CONFIG") | (_, b"COMMAND") => {}
             (Mode::Loading, _) => return error("LOADING Redis is loading the dataset in memory"),
             (Mode::Busy, _) => return error("BUSY Redis is busy running a script."),
-            (Mode::MasterDown, _) => return error("MASTERDOWN Link with MASTER is down"),
+            // Scripts may say that they run all the same, so they are looked at first.
+            (Mode::MasterDown, b"EVAL" | b"EVALSHA") => {}
+            (Mode::MasterDown, _) => return error(MASTERDOWN),
             (Mode::TryAgain, _) => return error("TRYAGAIN Multiple keys request during rehashing of slot"),
             _ => {}
         }
@@ -295,6 +299,9 @@ impl Server {
         let (Some(code), true) = (state.texts.get(&sha), state.known_scripts.contains(&sha)) else {
             return Reply::Error("NOSCRIPT No matching script. Please use EVAL.".into());
         };
+        if state.mode == Mode::MasterDown {
+            return Reply::Error(MASTERDOWN.into());
+        }
         let code = code.clone();
         let keys = std::str::from_utf8(count).ok().and_then(|count| count.parse().ok()).unwrap_or(0);
         let (keys, args) = rest.split_at(keys);
