@@ -156,6 +156,16 @@ impl Partition {
         self.job(handle).map(|job| &job.key)
     }
 
+    /// Whether there is a job in `slot`, and its key is `key`. For an index from keys to slots.
+    pub(crate) fn is_of_key(&self, slot: u32, key: &str) -> bool {
+        self.jobs.at(slot).is_some_and(|job| job.key.as_str() == key)
+    }
+
+    /// The handle of the job in `slot`.
+    pub(crate) fn handle_at(&self, slot: u32) -> Option<Handle> {
+        self.jobs.index_of(slot).map(|index| self.handle(index))
+    }
+
     fn standing(&self, handle: Handle, expected: Option<Version>) -> Standing {
         let Some(job) = self.job(handle) else { return Standing::Unknown };
         match job.state {
