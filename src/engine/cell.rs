@@ -44,6 +44,14 @@ impl Owned {
         let slot = self.keys.find(hash, |slot| self.partition.is_of_key(slot, key))?;
         self.partition.handle_at(slot)
     }
+
+    /// Has the processor fetch what calls about the jobs in these slots will touch, for all of them at once: each call by
+    /// itself waits for memory four times, one after the other. Changes nothing.
+    pub(super) fn warm(&self, slots: &[u32]) {
+        slots.iter().for_each(|&slot| self.partition.warm_job(slot));
+        slots.iter().for_each(|&slot| self.partition.warm_timer(slot));
+        slots.iter().for_each(|&slot| self.partition.warm_neighbours(slot));
+    }
 }
 
 impl Cell {

@@ -78,6 +78,12 @@ impl KeyIndex {
         found.map(|entry| entry.slot)
     }
 
+    /// The slot that [`find`](Self::find) would most probably give, told by the hash alone: nothing but the index is looked
+    /// at. For whoever has memory fetched ahead.
+    pub(super) fn guess(&self, hash: KeyHash) -> Option<u32> {
+        self.find(hash, |_| true)
+    }
+
     /// The place of a key, whether or not there is a job in it.
     pub(super) fn place(&mut self, hash: KeyHash, is_of_key: impl Fn(u32) -> bool) -> KeyPlace<'_> {
         let (low, table) = (hash.low(), self.table_of(hash));

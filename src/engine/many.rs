@@ -47,21 +47,26 @@ impl Shared {
         mut calls: Vec<Bound<C>>,
         refused: Vec<(usize, Result<T, E>)>,
         is_handler: bool,
+        guess: impl Fn(&Owned, &C) -> Option<u32>,
         make: impl Fn(&mut Owned, C, Now) -> Result<T, E>,
     ) -> Made<T, E> {
         let mut made = Made { outcomes: refused, ends: Vec::new() };
         // Stable: within a partition they keep their order.
         calls.sort_by_key(|call| call.partition);
         let mut calls = calls.into_iter().peekable();
+        let (mut stay, mut slots) = (Vec::with_capacity(STAY), Vec::with_capacity(STAY));
         while let Some(partition) = calls.peek().map(|call| call.partition) {
-            let stay = (0..STAY).map_while(|_| calls.next_if(|call| call.partition == partition));
+            stay.extend((0..STAY).map_while(|_| calls.next_if(|call| call.partition == partition)));
             if let Err(error) = self.check_open(partition, is_handler) {
-                made.outcomes.extend(stay.map(|call| (call.at, Err(error.clone().into()))));
+                made.outcomes.extend(stay.drain(..).map(|call| (call.at, Err(error.clone().into()))));
                 continue;
             }
             let now = self.clock.now();
             let end = self.enter(partition, Some(now), |owned, now| {
-                for Bound { at, call, .. } in stay {
+                slots.clear();
+                slots.extend(stay.iter().filter_map(|bound| guess(owned, &bound.call)));
+                owned.warm(&slots);
+                for Bound { at, call, .. } in stay.drain(..) {
                     let has_room = self.check_log_room(owned);
                     made.outcomes.push((at, has_room.map_err(E::from).and_then(|()| make(owned, call, now))));
                 }
@@ -152,9 +157,13 @@ impl Engine {
                 Err(error) => refused.push((at, Err(error))),
             }
         }
-        let made = shared.make_many(bound, refused, self.is_handler(), |owned, (draft, hash), now| {
-            shared.take_job(owned, draft, hash, now)
-        });
+        let made = shared.make_many(
+            bound,
+            refused,
+            self.is_handler(),
+            |owned, (_, hash)| owned.keys.guess(*hash),
+            |owned, (draft, hash), now| shared.take_job(owned, draft, hash, now),
+        );
         shared.commit_many(made, level)
     }
 
@@ -190,13 +199,15 @@ impl Engine {
                 Err(error) => refused.push((at, Err(error.into()))),
             }
         }
-        let made = shared.make_many(bound, refused, self.is_handler(), |owned, place: Place<'_>, now| {
+        let cancel = |owned: &mut Owned, place: Place<'_>, now| {
             let outcome = shared.take_back(owned, &place, None, now);
             if outcome == CancelOutcome::Cancelled {
                 shared.release_jobs(1);
             }
             Ok(outcome)
-        });
+        };
+        let made =
+            shared.make_many(bound, refused, self.is_handler(), |owned, place| place.guess(owned), cancel);
         shared.commit_many(made, shared.durability())
     }
 }

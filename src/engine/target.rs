@@ -66,6 +66,14 @@ impl Place<'_> {
             Placed::Handle(handle) => Some(handle),
         }
     }
+
+    /// The slot of the job that is probably meant, without a look at the job.
+    pub(super) fn guess(&self, owned: &Owned) -> Option<u32> {
+        match self.job {
+            Placed::Key(_, hash) => owned.keys.guess(hash),
+            Placed::Handle(handle) => Some(handle.slot()),
+        }
+    }
 }
 
 impl Shared {
