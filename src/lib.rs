@@ -68,9 +68,9 @@ pub mod wheel;
 
 pub use clock::{Clock, Profile};
 pub use engine::{
-    BoxError, Builder, CallError, CancelError, Commit, Engine, Job, Lateness, Misfire, Outcome, QUEUES_MAX,
-    QueueConfig, QueueError, QueueStats, RescheduleError, RestoreProgress, Schedule, ScheduleError,
-    ShutdownReport, StartError, Stats, StoreState, StoreStats, Target, Task,
+    BoxError, Builder, CallError, CancelError, Commit, Engine, Job, Lateness, Misfire, Outcome, Planned,
+    QUEUES_MAX, QueueConfig, QueueError, QueueStats, RescheduleError, RestoreProgress, Schedule,
+    ScheduleError, ShutdownReport, StartError, Stats, StoreState, StoreStats, Target, Task,
 };
 pub use partition::{
     CancelOutcome, Due, Handle, InvalidKey, JobId, JobView, KEY_BYTES_MAX, Key, LookupOutcome, OnConflict,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::driver::InlineQueue;
 use super::error::StartError;
 use super::handler::{BoxError, InlineFn, Job, Outcome, Task, run_task};
-use super::keys::KeyMap;
+use super::keys::KeyHasher;
 use super::queue::{Queue, QueueConfig, Queues, Runner};
 use super::restore::{Base, RestoreTold};
 use super::settings::Settings;
@@ -167,7 +167,7 @@ impl Builder {
         for (config, handler) in configs {
             handlers.push((queues.claim(config)?, handler));
         }
-        let base = Arc::new(Base { settings, clock, queues, keys: KeyMap::new() });
+        let base = Arc::new(Base { settings, clock, queues, hasher: KeyHasher::default() });
         let (built, owned) = match store {
             Some(store) => {
                 let (built, ownership, keeper) = restore::from(store, &base, &runtime, told).await?;
@@ -176,7 +176,8 @@ impl Builder {
             None => (restore::nothing(&base)?, None),
         };
         // Whoever had a part in building has ended.
-        let Base { settings, clock, queues, keys } = Arc::into_inner(base).ok_or(StartError::Interrupted)?;
+        let Base { settings, clock, queues, hasher } =
+            Arc::into_inner(base).ok_or(StartError::Interrupted)?;
         let jobs = built.iter().map(|built| built.jobs).sum();
         let shared = Arc::new(Shared {
             settings,
@@ -185,7 +186,7 @@ impl Builder {
             runtime,
             ownership: owned.as_ref().map(|(ownership, _)| Arc::clone(ownership)),
             cells: built.into_iter().map(|built| built.cell).collect(),
-            keys,
+            hasher,
             queues,
             waker: Arc::default(),
             life: Life::new(jobs),

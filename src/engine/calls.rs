@@ -6,19 +6,20 @@ use super::Engine;
 use super::cell::Owned;
 use super::commit::{Commit, Wait};
 use super::error::{CallError, CancelError, RescheduleError, ScheduleError};
+use super::keys::KeyHash;
 use super::schedule::Schedule;
 use super::shared::Shared;
 use super::target::{Place, Target};
 use crate::partition::{
-    CancelOutcome, Draft, Due, Handle, InvalidKey, LookupOutcome, Payload, RescheduleOutcome,
-    ScheduleOutcome, Version,
+    CancelOutcome, Draft, Due, InvalidKey, LookupOutcome, Now, Payload, RescheduleOutcome, ScheduleOutcome,
+    Version,
 };
 use crate::store::Durability;
 
 impl Shared {
     /// Whether calls are taken. A handler's are until the grace period is over: one that repeats itself would end its
     /// chain at every shutdown otherwise.
-    fn check_open(&self, partition: usize, is_handler: bool) -> Result<(), CallError> {
+    pub(super) fn check_open(&self, partition: usize, is_handler: bool) -> Result<(), CallError> {
         if self.is_stopping() {
             if let Some(error) = self.ownership.as_ref().and_then(|ownership| ownership.lost()) {
                 return Err(CallError::NotOwner(error));
@@ -34,11 +35,11 @@ impl Shared {
     }
 
     /// Where a call about `target` has to go, if it is taken at all.
-    fn open_place<E: From<InvalidKey> + From<CallError>>(
+    fn open_place<'a, E: From<InvalidKey> + From<CallError>>(
         &self,
-        target: &Target<'_>,
+        target: &'a Target<'_>,
         is_handler: bool,
-    ) -> Result<Place, E> {
+    ) -> Result<Place<'a>, E> {
         let place = self.place(target)?;
         self.check_open(place.partition, is_handler)?;
         Ok(place)
@@ -51,31 +52,15 @@ impl Shared {
         is_handler: bool,
     ) -> Commit<ScheduleOutcome, ScheduleError> {
         let partition = self.partition_of(draft.key.as_str());
-        let max = self.durability_max();
-        // Without a store the level makes no difference.
-        if durability > max && self.ownership.is_some() {
-            return Commit::now(Err(CallError::NoSuchDurability { asked: durability, max }.into()));
-        }
-        if let Err(error) = self.check_open(partition, is_handler) {
+        let is_possible =
+            self.check_durability(durability).and_then(|()| self.check_open(partition, is_handler));
+        if let Err(error) = is_possible {
             return Commit::now(Err(error.into()));
         }
+        let hash = self.hasher.hash(draft.key.as_str());
         let read_at = self.clock.now();
         let result = self.enter(partition, Some(read_at), |owned, now| {
-            let current = self.keys.find(draft.key.as_str());
-            // A pending job of the same key gives its place, or the new one is not taken: either needs no more room.
-            let is_new = !current.is_some_and(|handle| owned.partition.is_pending(handle));
-            if is_new && !self.reserve_job() {
-                return Err(ScheduleError::Full { max: self.settings.jobs_max });
-            }
-            let key = draft.key.clone();
-            let scheduled = owned.partition.schedule(current, draft, now);
-            if is_new && scheduled.is_err() {
-                self.release_jobs(1);
-            }
-            let outcome = scheduled?;
-            if outcome.is_taken() {
-                self.keys.insert(key, outcome.handle());
-            }
+            let outcome = self.take_job(owned, draft, hash, now)?;
             Ok((outcome, owned.log_end()))
         });
         match result {
@@ -97,15 +82,10 @@ impl Shared {
         };
         let now = self.clock.now();
         let result = self.enter(place.partition, Some(now), |owned, now| {
-            let call = |owned: &mut Owned, handle| owned.partition.reschedule(handle, due, expected, now);
-            let mut outcome = match place.handle {
-                Some(handle) => call(owned, handle)?,
+            let outcome = match place.find(owned) {
+                Some(handle) => owned.partition.reschedule(handle, due, expected, now)?,
                 None => RescheduleOutcome::NotFound,
             };
-            let is_moved = matches!(outcome, RescheduleOutcome::Rescheduled { .. });
-            if !is_moved && let Some(handle) = self.newer(&target, place.handle) {
-                outcome = call(owned, handle)?;
-            }
             Ok((outcome, owned.log_end()))
         });
         match result {
@@ -126,23 +106,7 @@ impl Shared {
         };
         let now = self.clock.now();
         let (outcome, log_end) = self.enter(place.partition, Some(now), |owned, now| {
-            let call = |owned: &mut Owned, handle| {
-                // The index drops a cancelled job by its key, which goes with the job.
-                let key = owned.partition.key(handle).cloned();
-                let outcome = owned.partition.cancel(handle, expected, now);
-                if outcome == CancelOutcome::Cancelled
-                    && let Some(key) = key
-                {
-                    self.keys.remove(key.as_str(), handle);
-                }
-                outcome
-            };
-            let mut outcome = place.handle.map_or(CancelOutcome::NotFound, |handle| call(owned, handle));
-            if outcome != CancelOutcome::Cancelled
-                && let Some(handle) = self.newer(&target, place.handle)
-            {
-                outcome = call(owned, handle);
-            }
+            let outcome = self.take_back(owned, &place, expected, now);
             (outcome, owned.log_end())
         });
         if outcome == CancelOutcome::Cancelled {
@@ -156,14 +120,66 @@ impl Shared {
         let now = self.clock.now();
         // Changes nothing, so there is nothing to publish.
         let owned = self.cells[place.partition].lock();
-        let look = |handle: Option<Handle>| match handle {
+        match place.find(&owned) {
             Some(handle) => owned.partition.lookup(handle, now),
             None => LookupOutcome::NotFound,
-        };
-        match look(place.handle) {
-            found @ (LookupOutcome::Scheduled(_) | LookupOutcome::Running(_)) => found,
-            gone => self.newer(&target, place.handle).map_or(gone, |handle| look(Some(handle))),
         }
+    }
+
+    /// Has the partition take a job, and the index its key.
+    pub(super) fn take_job(
+        &self,
+        owned: &mut Owned,
+        draft: Draft,
+        hash: KeyHash,
+        now: Now,
+    ) -> Result<ScheduleOutcome, ScheduleError> {
+        let Owned { partition, keys, .. } = owned;
+        let place = keys.place(hash, |slot| partition.is_of_key(slot, draft.key.as_str()));
+        let current = place.slot().and_then(|slot| partition.handle_at(slot));
+        // A pending job of the same key gives its place, or the new one is not taken: either needs no more room.
+        let is_new = !current.is_some_and(|handle| partition.is_pending(handle));
+        if is_new && !self.reserve_job() {
+            return Err(ScheduleError::Full { max: self.settings.jobs_max });
+        }
+        let scheduled = partition.schedule(current, draft, now);
+        if is_new && scheduled.is_err() {
+            self.release_jobs(1);
+        }
+        let outcome = scheduled?;
+        if outcome.is_taken() {
+            place.set(outcome.handle().slot());
+        }
+        Ok(outcome)
+    }
+
+    /// Has the partition cancel a job, and the index forget it. The job is then to be released.
+    pub(super) fn take_back(
+        &self,
+        owned: &mut Owned,
+        place: &Place<'_>,
+        expected: Option<Version>,
+        now: Now,
+    ) -> CancelOutcome {
+        let Some(handle) = place.find(owned) else { return CancelOutcome::NotFound };
+        // The key goes with the job.
+        let hash = owned.partition.key(handle).map(|key| self.hasher.hash(key.as_str()));
+        let outcome = owned.partition.cancel(handle, expected, now);
+        if outcome == CancelOutcome::Cancelled
+            && let Some(hash) = hash
+        {
+            owned.keys.remove(hash, handle.slot());
+        }
+        outcome
+    }
+
+    /// Whether a call can be acknowledged at this level. Without a store it makes no difference.
+    pub(super) fn check_durability(&self, asked: Durability) -> Result<(), CallError> {
+        let max = self.durability_max();
+        if asked > max && self.ownership.is_some() {
+            return Err(CallError::NoSuchDurability { asked, max });
+        }
+        Ok(())
     }
 
     /// The highest durability that there is.
@@ -181,13 +197,13 @@ impl Shared {
         if self.ownership.is_none() {
             return Commit::now(Ok(outcome));
         }
-        Commit::after(outcome, Wait { shared: Arc::clone(self), partition, end, level })
+        Commit::after(outcome, Wait { shared: Arc::clone(self), partition, end, more: Box::default(), level })
     }
 }
 
 impl Owned {
     /// The sequence after every record formed so far, those not yet moved to the buffer included.
-    fn log_end(&self) -> u64 {
+    pub(super) fn log_end(&self) -> u64 {
         self.log.end() + self.partition.records_pending() as u64
     }
 }

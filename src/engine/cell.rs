@@ -5,9 +5,10 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::hint::WakeHint;
+use super::keys::{KeyHash, KeyIndex};
 use super::log::{LogBuffer, LogProgress};
 use super::snapshots::LastSnapshot;
-use crate::partition::{MonoTime, Partition, Wake};
+use crate::partition::{Handle, MonoTime, Partition, Wake};
 use crate::store::Durability;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
@@ -30,20 +31,43 @@ pub(super) struct Cell {
 /// What a partition's lock guards.
 pub(super) struct Owned {
     pub(super) partition: Partition,
+    pub(super) keys: KeyIndex,
     pub(super) log: LogBuffer,
     pub(super) lateness_us: Histogram<u64>,
     /// From a record to the store's word for it.
     pub(super) commit_us: Histogram<u64>,
 }
 
+impl Owned {
+    /// The newest job of a key.
+    pub(super) fn find(&self, key: &str, hash: KeyHash) -> Option<Handle> {
+        let slot = self.keys.find(hash, |slot| self.partition.is_of_key(slot, key))?;
+        self.partition.handle_at(slot)
+    }
+
+    /// Has the processor fetch what calls about the jobs in these slots will touch, for all of them at once: each call by
+    /// itself waits for memory four times, one after the other. Changes nothing.
+    pub(super) fn warm(&self, slots: &[u32]) {
+        slots.iter().for_each(|&slot| self.partition.warm_job(slot));
+        slots.iter().for_each(|&slot| self.partition.warm_timer(slot));
+        slots.iter().for_each(|&slot| self.partition.warm_neighbours(slot));
+    }
+}
+
 impl Cell {
-    pub(super) fn new(mut partition: Partition, next_record: u64, last_snapshot: LastSnapshot) -> Self {
+    pub(super) fn new(
+        mut partition: Partition,
+        keys: KeyIndex,
+        next_record: u64,
+        last_snapshot: LastSnapshot,
+    ) -> Self {
         let mut log = LogBuffer::new(next_record);
         // What the restore itself has changed. A record is in the buffer whenever the lock is free.
         log.extend(partition.drain_records(), last_snapshot.at);
         Cell {
             owned: Mutex::new(Owned {
                 partition,
+                keys,
                 log,
                 lateness_us: new_histogram(),
                 commit_us: new_histogram(),

@@ -43,11 +43,13 @@ enum Durable {
     Waits(Waiting),
 }
 
-/// What a commit waits for: that the records of a partition below `end` are as durable as `level`.
+/// What a commit waits for: that the records of a partition below `end` are as durable as `level`, and those of `more`
+/// partitions with the ends of theirs.
 pub(super) struct Wait {
     pub(super) shared: Arc<Shared>,
     pub(super) partition: usize,
     pub(super) end: u64,
+    pub(super) more: Box<[(usize, u64)]>,
     pub(super) level: Durability,
 }
 
@@ -58,35 +60,59 @@ struct Waiting {
     ticket: Ticket,
     /// The records were old when somebody asked: the time that a commit may take counts from then.
     deadline: Option<Boxed>,
+    level: Durability,
+    /// What is still to be waited for then, the next one last.
+    more: Vec<(usize, u64)>,
 }
 
 impl Wait {
     /// Says what is wanted, and begins to wait for it.
     fn begin(self) -> Result<Waiting, CallError> {
-        let Wait { shared, partition, end, level } = self;
+        let Wait { shared, partition, end, more, level } = self;
         let max = shared.durability_max();
         if level > max {
             return Err(CallError::NoSuchDurability { asked: level, max });
         }
-        let cell = &shared.cells[partition];
-        cell.want(level, end);
-        let is_old = cell.progress.is_expired(end);
-        let deadline = is_old.then(|| Box::pin(rt::sleep(shared.settings.commit_deadline)) as Boxed);
-        Ok(Waiting { partition, ticket: Ticket::new(end, level), deadline, shared })
+        // All are asked for before the first is waited for.
+        for &(partition, end) in &more {
+            shared.cells[partition].want(level, end);
+        }
+        let mut more = more.into_vec();
+        more.reverse();
+        Ok(Waiting::new(shared, level, partition, end, more))
     }
 }
 
 impl Waiting {
+    fn new(
+        shared: Arc<Shared>,
+        level: Durability,
+        partition: usize,
+        end: u64,
+        more: Vec<(usize, u64)>,
+    ) -> Self {
+        let cell = &shared.cells[partition];
+        cell.want(level, end);
+        let is_old = cell.progress.is_expired(end);
+        let deadline = is_old.then(|| Box::pin(rt::sleep(shared.settings.commit_deadline)) as Boxed);
+        Waiting { partition, ticket: Ticket::new(end, level), deadline, level, more, shared }
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CallError>> {
-        let progress = &self.shared.cells[self.partition].progress;
-        let reached = progress.poll_reached(&mut self.ticket, self.deadline.is_some(), context);
-        if reached.is_pending()
-            && let Some(deadline) = &mut self.deadline
-            && deadline.as_mut().poll(context).is_ready()
-        {
-            return Poll::Ready(Err(CallError::Unconfirmed));
+        loop {
+            let progress = &self.shared.cells[self.partition].progress;
+            let reached = progress.poll_reached(&mut self.ticket, self.deadline.is_some(), context);
+            if reached.is_pending()
+                && let Some(deadline) = &mut self.deadline
+                && deadline.as_mut().poll(context).is_ready()
+            {
+                return Poll::Ready(Err(CallError::Unconfirmed));
+            }
+            let Poll::Ready(Ok(())) = reached else { return reached };
+            let Some((partition, end)) = self.more.pop() else { return reached };
+            let more = std::mem::take(&mut self.more);
+            *self = Waiting::new(Arc::clone(&self.shared), self.level, partition, end, more);
         }
-        reached
     }
 }
 

@@ -14,8 +14,7 @@ use crate::sync::Notify;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 pub(super) struct Life {
-    /// Jobs pending or with a handler, over all partitions.
-    jobs: AtomicUsize,
+    jobs: JobCount,
     running: AtomicUsize,
     is_stopping: AtomicBool,
     /// Whether none was running once, after a stop.
@@ -27,6 +26,11 @@ pub(super) struct Life {
     /// How far the engine has come with stopping.
     stage: watch::Sender<Stage>,
 }
+
+/// Jobs pending or with a handler, over all partitions. Apart from its neighbours: all who schedule and cancel write it,
+/// and every call reads those.
+#[repr(align(128))]
+struct JobCount(AtomicUsize);
 
 /// The end of an engine, in steps.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -45,7 +49,7 @@ pub(super) enum Stage {
 impl Life {
     pub(super) fn new(jobs: usize) -> Self {
         Life {
-            jobs: AtomicUsize::new(jobs),
+            jobs: JobCount(AtomicUsize::new(jobs)),
             running: AtomicUsize::new(0),
             is_stopping: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
@@ -115,16 +119,16 @@ impl Life {
     }
 
     pub(super) fn jobs(&self) -> usize {
-        self.jobs.load(SeqCst)
+        self.jobs.0.load(SeqCst)
     }
 
     /// Makes room for one more job; `false` when there are `max`.
     pub(super) fn reserve_job(&self, max: usize) -> bool {
-        self.jobs.fetch_update(SeqCst, SeqCst, |jobs| (jobs < max).then_some(jobs + 1)).is_ok()
+        self.jobs.0.fetch_update(SeqCst, SeqCst, |jobs| (jobs < max).then_some(jobs + 1)).is_ok()
     }
 
     pub(super) fn release_jobs(&self, jobs: usize) {
-        if self.jobs.fetch_sub(jobs, SeqCst) == jobs {
+        if self.jobs.0.fetch_sub(jobs, SeqCst) == jobs {
             self.changed.notify_waiters();
         }
     }

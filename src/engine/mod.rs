@@ -32,6 +32,7 @@ mod keeper;
 mod keys;
 mod life;
 mod log;
+mod many;
 #[cfg(all(test, any(reveille_loom, reveille_shuttle)))]
 mod models;
 #[cfg(feature = "sim")]
@@ -64,7 +65,7 @@ pub use handler::{BoxError, Job, Outcome, Task};
 pub use health::StoreState;
 pub use queue::{Misfire, QUEUES_MAX, QueueConfig};
 pub use restore::RestoreProgress;
-pub use schedule::Schedule;
+pub use schedule::{Planned, Schedule};
 pub use stats::{Lateness, QueueStats, Stats, StoreStats};
 pub use target::Target;
 

@@ -1,12 +1,12 @@
 //! Queues: a handler, a concurrency limit, pause and resume; and the table of all queues of an engine.
 
-use std::collections::HashMap;
 use std::fmt;
+use std::hash::BuildHasher;
 use std::pin::pin;
 use std::sync::{self, Arc};
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 
 use super::error::QueueError;
 use crate::partition::{self, QueueId, QueueName};
@@ -311,10 +311,15 @@ impl fmt::Debug for Queue {
     }
 }
 
-/// All queues of an engine. Looked up by number without a lock.
+/// All queues of an engine. Looked up by number and by name without a lock: whoever schedules does, and the word of a lock
+/// would go from core to core with every call.
 pub(super) struct Queues {
     by_id: Box<[sync::OnceLock<Arc<Queue>>]>,
-    by_name: RwLock<HashMap<QueueName, QueueId, foldhash::fast::RandomState>>,
+    /// The numbers, from the place that the name's hash gives on to the first that is free. No queue ever goes.
+    by_name: Box<[sync::OnceLock<QueueId>]>,
+    hasher: foldhash::fast::RandomState,
+    /// How many there are. Held while one is made.
+    count: Mutex<usize>,
     partitions: usize,
 }
 
@@ -322,7 +327,9 @@ impl Queues {
     pub(super) fn new(partitions: usize) -> Self {
         Queues {
             by_id: (0..QUEUES_MAX).map(|_| sync::OnceLock::new()).collect(),
-            by_name: RwLock::default(),
+            by_name: (0..2 * QUEUES_MAX).map(|_| sync::OnceLock::new()).collect(),
+            hasher: foldhash::fast::RandomState::default(),
+            count: Mutex::new(0),
             partitions,
         }
     }
@@ -332,8 +339,14 @@ impl Queues {
     }
 
     pub(super) fn by_name(&self, name: &str) -> Option<&Arc<Queue>> {
-        let id = *self.by_name.read().get(name)?;
-        self.by_id(id)
+        let known = self.places(name).map_while(sync::OnceLock::get);
+        known.filter_map(|&id| self.by_id(id)).find(|queue| queue.name.as_str() == name)
+    }
+
+    /// The places in which a name may be, in order. Half of all are always free.
+    fn places(&self, name: &str) -> impl Iterator<Item = &sync::OnceLock<QueueId>> {
+        let (before, from) = self.by_name.split_at(self.hasher.hash_one(name) as usize % self.by_name.len());
+        from.iter().chain(before)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Queue>> {
@@ -342,16 +355,20 @@ impl Queues {
 
     /// The queue of this name; made without a handler if there is none.
     pub(super) fn know(&self, name: &QueueName) -> Result<&Arc<Queue>, QueueError> {
-        let mut by_name = self.by_name.write();
-        let next = by_name.len();
-        let id = match by_name.get(name) {
-            Some(&id) => id,
-            None if next >= QUEUES_MAX => return Err(QueueError::TooMany { max: QUEUES_MAX }),
-            None => QueueId(next as u16),
-        };
-        let make = || Arc::new(Queue::new(id, name, self.partitions));
-        let queue = self.by_id[usize::from(id.0)].get_or_init(make);
-        by_name.entry(name.clone()).or_insert(id);
+        let mut count = self.count.lock();
+        if let Some(queue) = self.by_name(name.as_str()) {
+            return Ok(queue);
+        }
+        if *count == QUEUES_MAX {
+            return Err(QueueError::TooMany { max: QUEUES_MAX });
+        }
+        let id = QueueId(*count as u16);
+        // The queue before its number, so that whoever finds the one finds the other.
+        let queue =
+            self.by_id[usize::from(id.0)].get_or_init(|| Arc::new(Queue::new(id, name, self.partitions)));
+        let is_placed = self.places(name.as_str()).any(|place| place.set(id).is_ok());
+        debug_assert!(is_placed, "there are more places than queues");
+        *count += 1;
         Ok(queue)
     }
 

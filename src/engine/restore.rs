@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::cell::Cell;
 use super::error::StartError;
 use super::keeper::{self, Keeper};
-use super::keys::KeyMap;
+use super::keys::{KeyHasher, KeyIndex};
 use super::ownership::{self, Ownership};
 use super::queue::Queues;
 use super::settings::Settings;
@@ -56,7 +56,7 @@ pub(super) struct Base {
     pub(super) settings: Settings,
     pub(super) clock: Clock,
     pub(super) queues: Queues,
-    pub(super) keys: KeyMap,
+    pub(super) hasher: KeyHasher,
 }
 
 /// A partition ready to go on.
@@ -269,7 +269,7 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
         let message = format!("partition {partition} is at record {next_record}, which no log gets to");
         return Err(StoreError::fatal(message).into());
     }
-    let Base { settings, clock, queues, keys } = base;
+    let Base { settings, clock, queues, hasher } = base;
     let Loaded { mut image, covered, complete, records } = loaded;
     let mut numbers = Numbers { queues, last: None };
     for job in &mut image.jobs {
@@ -290,8 +290,10 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
     let skip_after_us = |queue| queues.by_id(queue).and_then(|queue| queue.skip_after_us());
     let catch_up = CatchUp { per_second_max: per_partition(settings), skip_after_us: &skip_after_us };
     let restored = replay.finish(is_logged, &catch_up, clock.now());
+    let mut keys = KeyIndex::new(usize::from(settings.partitions));
     for (key, handle) in restored.keys {
-        keys.insert(key, handle);
+        let is_of_key = |slot| restored.partition.is_of_key(slot, key.as_str());
+        keys.place(hasher.hash(key.as_str()), is_of_key).set(handle.slot());
     }
     if restored.superseded > 0 {
         tracing::warn!(
@@ -302,7 +304,7 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
     }
     let jobs = restored.partition.live();
     let last = LastSnapshot { covered, at: now.mono, is_cut_off: next_record < complete };
-    let cell = Cell::new(restored.partition, next_record, last);
+    let cell = Cell::new(restored.partition, keys, next_record, last);
     Ok(Built { cell, jobs, overdue: restored.overdue, skipped: restored.skipped })
 }
 

@@ -1,6 +1,5 @@
 //! A job about to be scheduled: what a caller says of it, until it is handed to a partition.
 
-use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use super::Engine;
 use super::commit::Commit;
 use super::error::ScheduleError;
 use super::queue::Queue;
+use super::shared::Shared;
 use crate::partition::{
     Delivery, Draft, Due, Key, Now, OnConflict, Payload, Priority, ScheduleOutcome, Timestamp,
 };
@@ -20,7 +20,7 @@ use crate::store::Durability;
 pub struct Schedule<'a> {
     engine: &'a Engine,
     /// The first thing that is wrong with it, reported when it is scheduled.
-    parts: Result<Parts, ScheduleError>,
+    parts: Result<Parts<'a>, ScheduleError>,
     priority: Priority,
     delivery: Delivery,
     on_conflict: OnConflict,
@@ -28,8 +28,8 @@ pub struct Schedule<'a> {
 }
 
 #[derive(Debug)]
-struct Parts {
-    queue: Arc<Queue>,
+struct Parts<'a> {
+    queue: &'a Queue,
     payload: Payload,
     key: Option<Key>,
 }
@@ -40,8 +40,7 @@ impl<'a> Schedule<'a> {
         let queue = found.ok_or_else(|| ScheduleError::UnknownQueue { name: queue.to_owned() });
         Schedule {
             engine,
-            parts: queue
-                .and_then(|queue| Ok(Parts { queue: Arc::clone(queue), payload: payload?, key: None })),
+            parts: queue.and_then(|queue| Ok(Parts { queue, payload: payload?, key: None })),
             priority: Priority::NORMAL,
             delivery: Delivery::AtLeastOnce,
             on_conflict: OnConflict::Reject,
@@ -102,21 +101,57 @@ impl<'a> Schedule<'a> {
     /// # Errors
     /// As [`at`](Self::at).
     pub fn due(self, due: impl Into<Due>) -> Commit<ScheduleOutcome, ScheduleError> {
-        let Parts { queue, payload, key } = match self.parts {
-            Ok(parts) => parts,
-            Err(error) => return Commit::now(Err(error)),
-        };
+        let (engine, durability) = (self.engine, self.durability);
+        match self.into_draft(due.into()) {
+            Ok(draft) => engine.shared.schedule(draft, durability, engine.is_handler()),
+            Err(error) => Commit::now(Err(error)),
+        }
+    }
+
+    /// Says when it is due, for a call that schedules many: [`Engine::schedule_many`]. Nothing is scheduled yet.
+    pub fn planned(self, due: impl Into<Due>) -> Planned<'a> {
+        Planned { due: due.into(), job: self }
+    }
+
+    fn into_draft(self, due: Due) -> Result<Draft, ScheduleError> {
+        let Parts { queue, payload, key } = self.parts?;
         let key = key.unwrap_or_else(|| unused_key(self.engine.shared.clock.now()));
-        let draft = Draft {
+        Ok(Draft {
             key,
             queue: queue.as_recorded(),
             payload,
-            due: due.into(),
+            due,
             priority: self.priority,
             delivery: self.delivery,
             on_conflict: self.on_conflict,
-        };
-        self.engine.shared.schedule(draft, self.durability, self.engine.is_handler())
+        })
+    }
+}
+
+/// One of many jobs about to be scheduled. See [`Schedule::planned`].
+#[must_use = "nothing is scheduled until it is given to `Engine::schedule_many`"]
+#[derive(Debug)]
+pub struct Planned<'a> {
+    job: Schedule<'a>,
+    due: Due,
+}
+
+impl Planned<'_> {
+    pub(super) fn durability(&self) -> Durability {
+        self.job.durability
+    }
+
+    /// The job, for the engine of `shared`.
+    pub(super) fn into_draft(self, shared: &Shared) -> Result<Draft, ScheduleError> {
+        let is_of_another = !std::ptr::eq(&*self.job.engine.shared, shared);
+        let mut draft = self.job.into_draft(self.due)?;
+        if is_of_another {
+            // Queues have other numbers there.
+            let queue = shared.queues.by_name(draft.queue.name.as_str());
+            let unknown = || ScheduleError::UnknownQueue { name: draft.queue.name.as_str().to_owned() };
+            draft.queue = queue.ok_or_else(unknown)?.as_recorded();
+        }
+        Ok(draft)
     }
 }
 

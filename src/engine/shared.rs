@@ -3,15 +3,15 @@
 //! # Rules
 //! - A partition is entered through [`Shared::enter`] only. It runs a few hundred nanoseconds of state machine under the
 //!   partition's lock, then publishes what others read without the lock: the wake hints, the queues' backlogs, the
-//!   handle map's removals, the log.
-//! - Lock order: a partition, then a shard of the handle map inside [`KeyMap`]. Never two partitions at a time.
+//!   log.
+//! - Never two partitions at a time.
 //! - No lock is held across an await, and no store is called under one.
 
 use std::sync::Arc;
 
 use super::cell::{Cell, HISTOGRAM_MAX_US, Owned};
 use super::error::CallError;
-use super::keys::KeyMap;
+use super::keys::KeyHasher;
 pub(super) use super::life::{Life, Stage};
 use super::ownership::Ownership;
 use super::queue::{Queue, Queues};
@@ -33,7 +33,7 @@ pub(super) struct Shared {
     /// The store, and the right to write to it; `None` without a store.
     pub(super) ownership: Option<Arc<Ownership>>,
     pub(super) cells: Box<[Cell]>,
-    pub(super) keys: KeyMap,
+    pub(super) hasher: KeyHasher,
     pub(super) queues: Queues,
     /// Wakes the driver.
     pub(super) waker: Arc<Waker>,
@@ -71,8 +71,9 @@ impl Shared {
         let now = read_at.unwrap_or_else(|| self.clock.now());
         let before = cell.wake();
         let result = change(&mut owned, now);
-        for (key, handle) in owned.partition.drain_forgotten() {
-            self.keys.remove(key.as_str(), handle);
+        let Owned { partition, keys, .. } = &mut *owned;
+        for (key, handle) in partition.drain_forgotten() {
+            keys.remove(self.hasher.hash(key.as_str()), handle.slot());
         }
         let is_to_be_sent = self.ownership.is_some() && self.keep_records(cell, &mut owned, now);
         let wake = owned.partition.next_wake();

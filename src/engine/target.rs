@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::cell::Owned;
+use super::keys::KeyHash;
 use super::shared::Shared;
 use crate::partition::{Handle, InvalidKey, Key};
 
@@ -46,10 +48,32 @@ impl From<String> for Target<'_> {
 }
 
 /// Where a call has to go.
-pub(super) struct Place {
+pub(super) struct Place<'a> {
     pub(super) partition: usize,
-    /// What the handle map says of the key.
-    pub(super) handle: Option<Handle>,
+    job: Placed<'a>,
+}
+
+enum Placed<'a> {
+    Key(&'a str, KeyHash),
+    Handle(Handle),
+}
+
+impl Place<'_> {
+    /// The job that is meant: of a key the newest one.
+    pub(super) fn find(&self, owned: &Owned) -> Option<Handle> {
+        match self.job {
+            Placed::Key(key, hash) => owned.find(key, hash),
+            Placed::Handle(handle) => Some(handle),
+        }
+    }
+
+    /// The slot of the job that is probably meant, without a look at the job.
+    pub(super) fn guess(&self, owned: &Owned) -> Option<u32> {
+        match self.job {
+            Placed::Key(_, hash) => owned.keys.guess(hash),
+            Placed::Handle(handle) => Some(handle.slot()),
+        }
+    }
 }
 
 impl Shared {
@@ -60,24 +84,18 @@ impl Shared {
     }
 
     /// Where `target` is, as far as can be told without entering a partition.
-    pub(super) fn place(&self, target: &Target<'_>) -> Result<Place, InvalidKey> {
+    pub(super) fn place<'a>(&self, target: &'a Target<'_>) -> Result<Place<'a>, InvalidKey> {
         match &target.0 {
             // A handle of another engine may name a partition that this one does not have.
             Named::Handle(handle) => {
                 let partition = usize::from(handle.partition().0).min(self.cells.len() - 1);
-                Ok(Place { partition, handle: Some(*handle) })
+                Ok(Place { partition, job: Placed::Handle(*handle) })
             }
             Named::Key(key) => {
                 Key::check(key)?;
-                Ok(Place { partition: self.partition_of(key), handle: self.keys.find(key) })
+                let hash = self.hasher.hash(key);
+                Ok(Place { partition: self.partition_of(key), job: Placed::Key(key, hash) })
             }
         }
-    }
-
-    /// Looks a key up again, under its partition's lock, where the answer is exact: between the first look and the lock
-    /// the key may have got another job.
-    pub(super) fn newer(&self, target: &Target<'_>, seen: Option<Handle>) -> Option<Handle> {
-        let Named::Key(key) = &target.0 else { return None };
-        self.keys.find(key).filter(|handle| Some(*handle) != seen)
     }
 }

@@ -7,6 +7,7 @@ use super::{
     Partition, Payload, Priority, Queue, Record, RecordedDue, Refusal, RescheduleOutcome, ScheduleOutcome,
     ScheduledRecord, TimeBase, Timestamp, Version,
 };
+use crate::wheel::Wheel;
 use crate::wheel::slab::Slab;
 
 /// A job that a caller wants to be taken.
@@ -154,6 +155,44 @@ impl Partition {
     /// The key of the job that `handle` names.
     pub fn key(&self, handle: Handle) -> Option<&Key> {
         self.job(handle).map(|job| &job.key)
+    }
+
+    /// Whether there is a job in `slot`, and its key is `key`. For an index from keys to slots.
+    pub(crate) fn is_of_key(&self, slot: u32, key: &str) -> bool {
+        self.jobs.at(slot).is_some_and(|job| job.key.as_str() == key)
+    }
+
+    /// The handle of the job in `slot`.
+    pub(crate) fn handle_at(&self, slot: u32) -> Option<Handle> {
+        self.jobs.index_of(slot).map(|index| self.handle(index))
+    }
+
+    /// Has the processor fetch the job in `slot`. Changes nothing, as the next two.
+    pub(crate) fn warm_job(&self, slot: u32) {
+        self.jobs.prefetch(slot);
+    }
+
+    /// Has it fetch what the job in `slot`, which is there by now, points to: its timer and its payload.
+    pub(crate) fn warm_timer(&self, slot: u32) {
+        let Some(job) = self.jobs.at(slot) else { return };
+        job.payload.warm();
+        if let State::Waiting(timer) = job.state {
+            self.wheel_of(job.due.base).warm(timer);
+        }
+    }
+
+    /// Has it fetch the timers next to that of the job in `slot`.
+    pub(crate) fn warm_neighbours(&self, slot: u32) {
+        if let Some(&Job { state: State::Waiting(timer), due, .. }) = self.jobs.at(slot) {
+            self.wheel_of(due.base).warm_neighbours(timer);
+        }
+    }
+
+    fn wheel_of(&self, base: TimeBase) -> &Wheel<u32> {
+        match base {
+            TimeBase::Wall => &self.wall,
+            TimeBase::Mono => &self.mono,
+        }
     }
 
     fn standing(&self, handle: Handle, expected: Option<Version>) -> Standing {

@@ -5,12 +5,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::prefetch::prefetch;
 
-/// The caller's own name for a job, unique in a namespace: 1 to 512 bytes of UTF-8. Cloning shares the text.
+/// The caller's own name for a job, unique in a namespace: 1 to 512 bytes of UTF-8.
+///
+/// One of up to 23 bytes lies where the job is and takes no memory beside it; clones of a longer one share the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(Arc<str>);
+pub struct Key(SmolStr);
 
 /// The longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 512;
@@ -23,7 +26,7 @@ impl Key {
     pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidKey> {
         let text = text.as_ref();
         Self::check(text)?;
-        Ok(Key(text.into()))
+        Ok(Key(SmolStr::new(text)))
     }
 
     /// Whether `text` could be a key. Allocates nothing.
@@ -37,7 +40,7 @@ impl Key {
 
     /// The key's text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 
     /// Has the processor fetch what a clone will write.
@@ -150,7 +153,7 @@ fn warm_counts(bytes: *const u8) {
 
 /// The name of a queue. Cloning shares the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct QueueName(Arc<str>);
+pub struct QueueName(SmolStr);
 
 /// The longest queue name, in bytes.
 pub const QUEUE_NAME_BYTES_MAX: usize = 128;
@@ -159,12 +162,12 @@ impl QueueName {
     /// Takes `text` as the name of a queue; `None` when it is empty or longer than [`QUEUE_NAME_BYTES_MAX`] bytes.
     pub fn new(text: impl AsRef<str>) -> Option<Self> {
         let text = text.as_ref();
-        (1..=QUEUE_NAME_BYTES_MAX).contains(&text.len()).then(|| QueueName(text.into()))
+        (1..=QUEUE_NAME_BYTES_MAX).contains(&text.len()).then(|| QueueName(SmolStr::new(text)))
     }
 
     /// The name's text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 

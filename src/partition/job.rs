@@ -23,6 +23,11 @@ impl Handle {
     pub fn partition(&self) -> PartitionId {
         self.partition
     }
+
+    /// Where the job lies in its partition's table, for as long as the partition knows of it.
+    pub(crate) fn slot(&self) -> u32 {
+        self.index.slot
+    }
 }
 
 #[derive(Debug)]
@@ -40,7 +45,10 @@ pub(super) struct Job {
 }
 
 /// Both readings of a due time; the base says which one the job obeys, the other is an estimate.
+///
+/// Packed, so that the base takes one byte of a job and not eight.
 #[derive(Clone, Copy, Debug)]
+#[repr(Rust, packed(4))]
 pub(super) struct JobDue {
     pub(super) wall: Timestamp,
     pub(super) mono: MonoTime,
@@ -49,9 +57,10 @@ pub(super) struct JobDue {
 
 impl JobDue {
     pub(super) fn is_reached(&self, now: Now) -> bool {
-        match self.base {
-            TimeBase::Wall => self.wall <= now.wall,
-            TimeBase::Mono => self.mono <= now.mono,
+        let JobDue { wall, mono, base } = *self;
+        match base {
+            TimeBase::Wall => wall <= now.wall,
+            TimeBase::Mono => mono <= now.mono,
         }
     }
 
@@ -61,9 +70,10 @@ impl JobDue {
         if !self.is_reached(now) {
             return None;
         }
-        let (tick, current) = match self.base {
-            TimeBase::Wall => (self.wall.ticks_ceil(tick_us), now.wall.ticks_floor(tick_us)),
-            TimeBase::Mono => (self.mono.as_micros().div_ceil(tick_us), now.mono.as_micros() / tick_us),
+        let JobDue { wall, mono, base } = *self;
+        let (tick, current) = match base {
+            TimeBase::Wall => (wall.ticks_ceil(tick_us), now.wall.ticks_floor(tick_us)),
+            TimeBase::Mono => (mono.as_micros().div_ceil(tick_us), now.mono.as_micros() / tick_us),
         };
         current.checked_sub(tick)
     }

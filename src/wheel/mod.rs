@@ -243,6 +243,16 @@ impl<T> Wheel<T> {
         }
     }
 
+    /// Has the processor fetch a timer that will be moved or cancelled soon.
+    pub(crate) fn warm(&self, handle: Handle) {
+        self.slots.warm(handle.0);
+    }
+
+    /// Has it fetch what the same will touch beside the timer, which is there by now.
+    pub(crate) fn warm_neighbours(&self, handle: Handle) {
+        self.slots.warm_neighbours(handle.0);
+    }
+
     /// Drops all timers and gives their memory back; their handles are stale. Time stays. O(timers).
     pub fn clear(&mut self) {
         self.cascading = 0;

@@ -100,7 +100,6 @@ impl<T> Slab<T> {
 
     /// The value in a slot, whatever its generation: for links between values, which cannot be stale.
     #[inline]
-    #[allow(dead_code, reason = "so far only checks look without changing")]
     pub(crate) fn at(&self, slot: u32) -> Option<&T> {
         let (page, offset) = Layout::<T>::split(slot);
         self.pages.get(page)?.at(offset)

@@ -178,6 +178,19 @@ impl<T> Slots<T> {
         moved
     }
 
+    /// Has the processor fetch a timer.
+    pub(super) fn warm(&self, index: Index) {
+        self.nodes.prefetch(index.slot);
+    }
+
+    /// Has it fetch the neighbours of a timer.
+    pub(super) fn warm_neighbours(&self, index: Index) {
+        if let Some(node) = self.nodes.at(index.slot) {
+            self.nodes.prefetch(node.prev);
+            self.nodes.prefetch(node.next);
+        }
+    }
+
     /// Drops every timer and gives the memory back.
     pub(super) fn clear(&mut self) {
         self.lists.fill(List::EMPTY);

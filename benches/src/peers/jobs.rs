@@ -13,10 +13,12 @@ use crate::report::{Group, Report, Unit};
 use crate::spread::DAY;
 
 /// The operations, and what they are called on one thread and on two.
-const OPERATIONS: [(Operation, [&str; 2]); 5] = [
+const OPERATIONS: [(Operation, [&str; 2]); 7] = [
     (Operation::Schedule, ["schedule", "schedule, two threads"]),
     (Operation::Reschedule, ["reschedule", "reschedule, two threads"]),
     (Operation::Cancel, ["cancel", "cancel, two threads"]),
+    (Operation::ScheduleMany, ["schedule many", "schedule many, two threads"]),
+    (Operation::CancelMany, ["cancel many", "cancel many, two threads"]),
     (Operation::Lookup, ["look up", "look up, two threads"]),
     (Operation::LookupByHandle, ["look up by handle", "look up by handle, two threads"]),
 ];
@@ -26,9 +28,21 @@ enum Operation {
     Schedule,
     Reschedule,
     Cancel,
+    ScheduleMany,
+    CancelMany,
     Lookup,
     LookupByHandle,
 }
+
+impl Operation {
+    /// Whether it takes new jobs.
+    fn schedules(self) -> bool {
+        matches!(self, Operation::Schedule | Operation::ScheduleMany)
+    }
+}
+
+/// Jobs in one call about many.
+const MANY: usize = 1_000;
 
 pub(crate) fn measure(args: &Args, report: &mut Report, size: Size) {
     let title = format!("{size} jobs by key");
@@ -144,7 +158,7 @@ impl<K: Keyed> Steady<K> {
         let calls = (self.cursor..self.cursor + count).map(|at| {
             let number = self.order[thread * part + at % part];
             // What is scheduled is new: it has numbers after all others.
-            let is_new = operation == Operation::Schedule;
+            let is_new = operation.schedules();
             let key_number = u64::from(number) + if is_new { self.order.len() as u64 } else { 0 };
             Call {
                 number,
@@ -195,8 +209,8 @@ impl<K: Keyed> Steady<K> {
         jobs.with_thread(|| {
             for call in calls.iter().flatten() {
                 match operation {
-                    Operation::Schedule => jobs.cancel(call.key()),
-                    Operation::Cancel => {
+                    Operation::Schedule | Operation::ScheduleMany => jobs.cancel(call.key()),
+                    Operation::Cancel | Operation::CancelMany => {
                         handles[call.number as usize] =
                             jobs.schedule(call.key(), &[call.number as u8; 64], call.due);
                     }
@@ -215,6 +229,14 @@ fn make<K: Keyed>(jobs: &K, operation: Operation, calls: &[Call<K::Handle>]) {
         }),
         Operation::Reschedule => calls.iter().for_each(|call| jobs.reschedule(call.key(), call.due)),
         Operation::Cancel => calls.iter().for_each(|call| jobs.cancel(call.key())),
+        Operation::ScheduleMany => calls.chunks(MANY).for_each(|calls| {
+            let payloads: Vec<_> = calls.iter().map(|call| [call.number as u8; 64]).collect();
+            let drafts = calls.iter().zip(&payloads).map(|(call, payload)| (call.key(), payload, call.due));
+            jobs.schedule_many(drafts);
+        }),
+        Operation::CancelMany => {
+            calls.chunks(MANY).for_each(|calls| jobs.cancel_many(calls.iter().map(Call::key)));
+        }
         Operation::Lookup => calls.iter().for_each(|call| {
             black_box(jobs.lookup(call.key()));
         }),

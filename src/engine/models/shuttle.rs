@@ -102,6 +102,12 @@ impl Rig {
         Rig { engine, clock, fired }
     }
 
+    /// What the handle map says.
+    fn find(&self, key: &str) -> Option<Handle> {
+        let shared = &self.engine.shared;
+        shared.cells[0].lock().find(key, shared.hasher.hash(key))
+    }
+
     fn schedule(&self, key: &str, after: Duration) -> Handle {
         let outcome = self.engine.schedule_raw("q", "").key(key).after(after).into_outcome();
         outcome.unwrap().handle()

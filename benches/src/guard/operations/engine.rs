@@ -20,7 +20,7 @@ use crate::random::Random;
 
 const QUEUE: &str = "expire_order";
 
-/// Fewer than elsewhere. The 1,024 shards of the handle map have room for 112 keys each: with 100,000 the hashes' seeds
+/// Fewer than elsewhere. The 1,024 tables of the handle map have room for 112 keys each: with 100,000 the hashes' seeds
 /// would decide how many have to grow while calls are counted.
 const PENDING: usize = 80_000;
 

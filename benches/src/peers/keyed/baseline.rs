@@ -33,7 +33,33 @@ struct Job {
     payload: Box<[u8]>,
 }
 
+/// What is allocated before the lock is taken.
+struct Made {
+    key: String,
+    job: Job,
+    due: Instant,
+}
+
+impl Jobs {
+    fn schedule(&mut self, made: Made) -> Key {
+        let at = self.queue.insert_at(made.job, made.due);
+        let before = self.by_key.insert(made.key, at);
+        assert!(before.is_none(), "the key is free");
+        at
+    }
+
+    fn cancel(&mut self, key: &str) -> Job {
+        let at = self.by_key.remove(key).expect("the job is pending");
+        self.queue.remove(&at).into_inner()
+    }
+}
+
 impl Baseline {
+    fn make(&self, key: &str, payload: &Payload, due: u64) -> Made {
+        let job = Job { key: key.to_owned(), payload: payload.as_slice().into() };
+        Made { key: key.to_owned(), job, due: self.due(due) }
+    }
+
     fn due(&self, due: u64) -> Instant {
         self.first_due + Duration::from_millis(due)
     }
@@ -61,14 +87,8 @@ impl Keyed for Baseline {
     }
 
     fn schedule(&self, key: &str, payload: &Payload, due: u64) -> Key {
-        let job = Job { key: key.to_owned(), payload: payload.as_slice().into() };
-        let key = key.to_owned();
-        let due = self.due(due);
-        let mut jobs = self.lock();
-        let at = jobs.queue.insert_at(job, due);
-        let before = jobs.by_key.insert(key, at);
-        assert!(before.is_none(), "the key is free");
-        at
+        let made = self.make(key, payload, due);
+        self.lock().schedule(made)
     }
 
     fn reschedule(&self, key: &str, due: u64) {
@@ -79,11 +99,24 @@ impl Keyed for Baseline {
     }
 
     fn cancel(&self, key: &str) {
-        let mut jobs = self.lock();
-        let at = jobs.by_key.remove(key).expect("the job is pending");
-        let job = jobs.queue.remove(&at).into_inner();
-        drop(jobs);
+        let job = self.lock().cancel(key);
         assert!(job.key == key && !job.payload.is_empty());
+    }
+
+    /// All under one lock.
+    fn schedule_many<'a>(&self, jobs: impl Iterator<Item = (&'a str, &'a Payload, u64)>) {
+        let made: Vec<_> = jobs.map(|(key, payload, due)| self.make(key, payload, due)).collect();
+        let mut jobs = self.lock();
+        made.into_iter().for_each(|made| {
+            jobs.schedule(made);
+        });
+    }
+
+    fn cancel_many<'a>(&self, keys: impl Iterator<Item = &'a str>) {
+        let mut jobs = self.lock();
+        let cancelled: Vec<_> = keys.map(|key| jobs.cancel(key)).collect();
+        drop(jobs);
+        assert!(cancelled.iter().all(|job| !job.payload.is_empty()));
     }
 
     fn lookup(&self, key: &str) -> u64 {

@@ -74,6 +74,22 @@ impl Keyed for Reveille {
         assert!(matches!(outcome, Ok(CancelOutcome::Cancelled)), "{outcome:?}");
     }
 
+    fn schedule_many<'a>(&self, jobs: impl Iterator<Item = (&'a str, &'a Payload, u64)>) {
+        let plan = |(key, payload, due)| {
+            let schedule = self.engine.schedule_raw(QUEUE, payload as &Payload);
+            schedule.key(key as &str).planned(self.due(due))
+        };
+        let outcomes = self.engine.schedule_many(jobs.map(plan)).into_outcome();
+        let outcomes = outcomes.expect("each job has an outcome of its own");
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(ScheduleOutcome::Scheduled { .. }))));
+    }
+
+    fn cancel_many<'a>(&self, keys: impl Iterator<Item = &'a str>) {
+        let outcomes = self.engine.cancel_many(keys).into_outcome();
+        let outcomes = outcomes.expect("each job has an outcome of its own");
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(CancelOutcome::Cancelled))));
+    }
+
     fn lookup(&self, key: &str) -> u64 {
         digest(self.engine.lookup(key))
     }

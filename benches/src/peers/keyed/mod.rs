@@ -41,6 +41,12 @@ pub(crate) trait Keyed: Sync + Sized {
     /// Takes a pending job back.
     fn cancel(&self, key: &str);
 
+    /// As `schedule`, of many.
+    fn schedule_many<'a>(&self, jobs: impl Iterator<Item = (&'a str, &'a Payload, u64)>);
+
+    /// As `cancel`, of many.
+    fn cancel_many<'a>(&self, keys: impl Iterator<Item = &'a str>);
+
     /// What a pending job carries and when it is due, as far as the caller cares: a number that depends on both.
     fn lookup(&self, key: &str) -> u64;
 

@@ -59,7 +59,7 @@ fn cancel_against_fire_has_one_winner() {
             assert_eq!(rig.fired.of(job), fires, "{outcome:?}");
         }
         for key in ["by key", "by handle"] {
-            assert_eq!(rig.engine.shared.keys.find(key), None, "the handle map keeps {key}");
+            assert_eq!(rig.find(key), None, "the handle map keeps {key}");
         }
         rig.end().await;
     });
@@ -93,7 +93,7 @@ fn a_job_that_is_moved_as_it_fires_fires_once() {
             })
             .collect();
         assert!(versions.len() < 2 || versions[0] != versions[1], "two moves made one version");
-        assert_eq!(rig.engine.shared.keys.find("k"), None);
+        assert_eq!(rig.find("k"), None);
         rig.end().await;
     });
 }
@@ -126,7 +126,7 @@ fn the_handle_map_is_exact_when_all_is_quiet() {
             outcomes.iter().filter(|outcome| matches!(outcome, ScheduleOutcome::Replaced { .. })).count();
         let pending = rig.engine.jobs();
         assert!(pending <= 1);
-        match rig.engine.shared.keys.find("k") {
+        match rig.find("k") {
             Some(handle) => assert!(rig.engine.shared.cells[0].lock().partition.is_pending(handle)),
             None => assert_eq!(pending, 0),
         }
@@ -134,7 +134,7 @@ fn the_handle_map_is_exact_when_all_is_quiet() {
         rig.engine.idle().await;
         assert_eq!(rig.fired.total(), taken - replaced, "of {outcomes:?}");
         assert!(rig.fired.of(first) <= 1);
-        assert_eq!(rig.engine.shared.keys.find("k"), None);
+        assert_eq!(rig.find("k"), None);
         rig.end().await;
     });
 }

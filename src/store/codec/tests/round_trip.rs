@@ -40,6 +40,16 @@ fn queues_share_one_text_over_a_whole_load() {
     let mut names = QueueNames::new();
     let mut records = Vec::new();
     let mut image = Image::default();
+    // A short name lies where it is used.
+    let name = QueueName::new("q".repeat(64)).unwrap();
+    let scheduled = |sequence| ScheduledRecord {
+        queue: Queue { name: name.clone(), ..scheduled(sequence).queue },
+        ..scheduled(sequence)
+    };
+    let pending = |sequence| JobImage {
+        queue: Queue { name: name.clone(), ..pending(sequence).queue },
+        ..pending(sequence)
+    };
     for first in [1, 10] {
         let batch = encoded(&[Record::Scheduled(scheduled(first)), Record::Scheduled(scheduled(first + 1))]);
         decode_batch(&batch, &mut names, &mut records).unwrap();
