@@ -27,6 +27,9 @@ use crate::sync::OnceLock;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst, fence};
 use crate::sync::thread::{self, Thread};
 
+/// With less than this to the deadline there is no time for anything else.
+const MEANWHILE_US: u64 = 8;
+
 /// The sleeping side. It belongs to the thread that made it.
 #[derive(Debug)]
 pub(crate) struct Waiter {
@@ -105,11 +108,14 @@ impl Waiter {
     /// Waits until `deadline` (for ever, if there is none), until woken, or for `at_most`; whichever comes first.
     /// `is_due_before` looks at what is published, and says whether any of it is due before the deadline that it is
     /// given. May return early for no reason.
+    ///
+    /// A sleeper that has woken early, to spin to the deadline, does `meanwhile` first: a few microseconds of work at most.
     pub(crate) fn wait(
         &mut self,
         deadline: Option<MonoTime>,
         at_most: Option<Duration>,
         is_due_before: impl Fn(MonoTime) -> bool,
+        meanwhile: impl FnOnce(),
     ) {
         let deadline = deadline.unwrap_or(MonoTime::MAX);
         self.waker.armed.store(deadline.as_micros(), SeqCst);
@@ -118,7 +124,7 @@ impl Waiter {
                 // Only a move of the clock, which wakes, can make the deadline come.
                 Clock::Manual(_) if deadline <= self.clock.mono() => {}
                 Clock::Manual(_) => thread::park(),
-                Clock::System => self.sleep(deadline, at_most),
+                Clock::System => self.sleep(deadline, at_most, meanwhile),
                 #[cfg(feature = "sim")]
                 Clock::Simulated(_) => {}
             }
@@ -151,7 +157,7 @@ impl Waiter {
         self.waker.is_woken.store(false, SeqCst);
     }
 
-    fn sleep(&mut self, deadline: MonoTime, at_most: Option<Duration>) {
+    fn sleep(&mut self, deadline: MonoTime, at_most: Option<Duration>, meanwhile: impl FnOnce()) {
         let begun = system::mono();
         let limit_us = at_most.map_or(u64::MAX, |limit| u64::try_from(limit.as_micros()).unwrap_or(u64::MAX));
         let end = deadline.min(begun.saturating_add_micros(limit_us));
@@ -178,6 +184,9 @@ impl Waiter {
             }
         }
         if early_us > 0 {
+            if system::mono().saturating_add_micros(MEANWHILE_US) < end {
+                meanwhile();
+            }
             while !self.waker.is_woken.load(SeqCst) && system::mono() < end {
                 std::hint::spin_loop();
             }
@@ -204,7 +213,7 @@ mod tests {
                     let deadline = system::mono().saturating_add_micros(delay_us);
                     // A park may return for no reason: the driver loops, and so does this.
                     while system::mono() < deadline {
-                        waiter.wait(Some(deadline), None, |_| false);
+                        waiter.wait(Some(deadline), None, |_| false, || {});
                     }
                 }
             });
@@ -222,7 +231,7 @@ mod tests {
                 let mut waiter = Waiter::new(Clock::System, Profile::Eco, waker);
                 let start = system::mono();
                 armed.send(start).expect("the test listens");
-                waiter.wait(Some(start.saturating_add_micros(30_000_000)), None, |_| false);
+                waiter.wait(Some(start.saturating_add_micros(30_000_000)), None, |_| false, || {});
                 us_after(start)
             })
         };
@@ -254,7 +263,7 @@ mod tests {
                         break;
                     }
                     // Far away, so that a lost wake-up hangs the test.
-                    waiter.wait(None, None, |_| published.load(SeqCst) > known);
+                    waiter.wait(None, None, |_| published.load(SeqCst) > known, || {});
                 }
             })
         };
@@ -276,7 +285,7 @@ mod tests {
         let waker = Arc::new(Waker::default());
         let mut waiter = Waiter::new(Clock::System, Profile::Precise, waker);
         let start = system::mono();
-        waiter.wait(None, Some(Duration::from_millis(2)), |_| false);
+        waiter.wait(None, Some(Duration::from_millis(2)), |_| false, || {});
         assert!(us_after(start) < 10_000_000);
     }
 }

@@ -346,6 +346,12 @@ impl Shared {
     pub(super) fn next_wake(&self, now: Now) -> Option<MonoTime> {
         self.cells.iter().filter_map(|cell| cell.wake().as_mono(now)).min()
     }
+
+    /// The partition that has something to do at that instant.
+    pub(super) fn next_partition(&self, now: Now) -> Option<usize> {
+        let wakes = self.cells.iter().map(|cell| cell.wake().as_mono(now)).zip(0..);
+        wakes.filter_map(|(wake, at)| Some((wake?, at))).min().map(|(_, at)| at)
+    }
 }
 
 /// The queues whose backlog grew, and by how many jobs, until the lock is released. One at most, as a rule, and that takes

@@ -55,6 +55,14 @@ pub(super) struct JobDue {
     pub(super) base: TimeBase,
 }
 
+impl Job {
+    /// Has the processor fetch what clones of key and payload will write.
+    pub(super) fn warm_counts(&self) {
+        self.key.warm();
+        self.payload.warm();
+    }
+}
+
 impl JobDue {
     pub(super) fn is_reached(&self, now: Now) -> bool {
         let JobDue { wall, mono, base } = *self;

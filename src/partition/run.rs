@@ -88,8 +88,7 @@ impl Partition {
     fn warm_first(&self, queue: QueueId) {
         let first = self.ready_queue(queue).and_then(ReadyQueue::first).and_then(|slot| self.jobs.at(slot));
         let Some(job) = first else { return };
-        job.key.warm();
-        job.payload.warm();
+        job.warm_counts();
         // The one after it is fetched as a whole, so that its own key and payload can be next time.
         if let State::Ready(Links { next: Some(next), .. }) = job.state {
             self.jobs.prefetch(next.number());

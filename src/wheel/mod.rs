@@ -243,6 +243,11 @@ impl<T> Wheel<T> {
         }
     }
 
+    /// What was put in with the timer that comes first, if the lowest level tells; one that comes early, otherwise. O(levels).
+    pub(crate) fn next_value(&self) -> Option<&T> {
+        self.slots.head(self.slots.first()?)
+    }
+
     /// Has the processor fetch a timer that will be moved or cancelled soon.
     pub(crate) fn warm(&self, handle: Handle) {
         self.slots.warm(handle.0);

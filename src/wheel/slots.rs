@@ -178,6 +178,11 @@ impl<T> Slots<T> {
         moved
     }
 
+    /// The value of the timer that a place hands out first.
+    pub(super) fn head(&self, place: Place) -> Option<&T> {
+        Some(&self.nodes.at(self.lists[place.index()].head)?.value)
+    }
+
     /// Has the processor fetch a timer.
     pub(super) fn warm(&self, index: Index) {
         self.nodes.prefetch(index.slot);

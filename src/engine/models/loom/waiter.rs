@@ -43,7 +43,7 @@ fn driver(clock: Clock, waker: &Arc<Waker>, hints: &[Arc<WakeHint>], last: u64) 
             if deadline == Some(MonoTime::from_micros(last)) {
                 return;
             }
-            waiter.wait(deadline, None, |armed| next_wake().is_some_and(|earliest| earliest < armed));
+            waiter.wait(deadline, None, |armed| next_wake().is_some_and(|earliest| earliest < armed), || {});
         }
     })
 }
@@ -103,7 +103,7 @@ fn a_stop_is_not_slept_through() {
             thread::spawn(move || {
                 let mut waiter = Waiter::new(Clock::System, Profile::Eco, waker);
                 while !life.is_stopping() {
-                    waiter.wait(None, None, |_| life.is_stopping());
+                    waiter.wait(None, None, |_| life.is_stopping(), || {});
                 }
                 life.driver_ends();
             })
