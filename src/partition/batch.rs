@@ -10,6 +10,9 @@ use std::collections::{BinaryHeap, VecDeque};
 use super::{JobId, Priority, Timestamp, Version};
 use crate::wheel::slab::Index;
 
+/// Entries of a buffer that is kept from one tick to the next.
+const KEPT: usize = 1024;
+
 /// A job of the tick, by what orders it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Entry {
@@ -26,6 +29,8 @@ pub(super) struct TickBatch {
     /// What the present slice has gathered, in the wheel's order.
     slice: Vec<Entry>,
     runs: Vec<VecDeque<Entry>>,
+    /// A run's memory, kept for the next tick: most ticks have a job or two, and allocating would cost more than they do.
+    spare: VecDeque<Entry>,
     /// The first entry of each run that has one, with the run's number. Built when the first entry is taken.
     heads: BinaryHeap<Reverse<(Entry, usize)>>,
 }
@@ -48,6 +53,11 @@ impl TickBatch {
         let Some(&first) = self.slice.first() else { return };
         match self.runs.last_mut() {
             Some(run) if run.back().is_some_and(|last| *last <= first) => run.extend(self.slice.drain(..)),
+            _ if self.slice.len() <= KEPT => {
+                let mut run = std::mem::take(&mut self.spare);
+                run.extend(self.slice.drain(..));
+                self.runs.push(run);
+            }
             _ => self.runs.push(std::mem::take(&mut self.slice).into()),
         }
     }
@@ -78,9 +88,16 @@ impl TickBatch {
 
     /// Keeps a small buffer for the next tick, and lets a large one go.
     fn give_back(&mut self) {
-        const KEPT: usize = 1024;
-        self.runs = Vec::new();
-        self.heads = BinaryHeap::new();
+        if let Some(run) = self.runs.pop().filter(|run| run.capacity() <= KEPT) {
+            self.spare = run;
+        }
+        if self.runs.capacity() > KEPT {
+            self.runs = Vec::new();
+        }
+        self.runs.clear();
+        if self.heads.capacity() > KEPT {
+            self.heads = BinaryHeap::new();
+        }
         if self.slice.capacity() > KEPT {
             self.slice = Vec::new();
         }
@@ -116,6 +133,27 @@ mod tests {
         assert_eq!(batch.runs.len(), 1);
         assert_eq!(drain(&mut batch), (0..100).map(|n| entry(0, n)).collect::<Vec<_>>());
         assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn small_ticks_use_the_same_memory_and_large_ones_give_theirs_back() {
+        let mut batch = TickBatch::default();
+        for n in 0..3 {
+            batch.gather(entry(0, n));
+            batch.end_slice();
+            drain(&mut batch);
+            assert!(batch.is_empty() && (1..=KEPT).contains(&batch.spare.capacity()));
+        }
+        for n in 0..10 * KEPT as u64 {
+            batch.gather(entry((n % 3) as u8, n));
+            if n % 500 == 0 {
+                batch.end_slice();
+            }
+        }
+        batch.end_slice();
+        assert_eq!(drain(&mut batch).len(), 10 * KEPT);
+        let kept = [batch.slice.capacity(), batch.spare.capacity(), batch.runs.capacity()];
+        assert!(kept.iter().all(|&capacity| capacity <= KEPT), "{kept:?}");
     }
 
     #[test]
