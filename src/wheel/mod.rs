@@ -315,6 +315,13 @@ fn place(now: u64, cascading: u32, deadline: u64) -> Place {
     Place::new(level_of(now, effective).max(cascading), effective)
 }
 
+/// Bytes of this process that are mapped for large tables, beside what the allocator knows of.
+#[doc(hidden)]
+#[cfg(feature = "internal-codec")]
+pub fn mapped_bytes() -> usize {
+    slab::mapped_bytes()
+}
+
 #[cold]
 fn full() -> ! {
     panic!("a wheel holds no more than 2^32 timers")

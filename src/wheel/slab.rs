@@ -24,6 +24,8 @@ mod page;
 #[cfg(any(test, fuzzing))]
 mod validate;
 
+#[cfg(feature = "internal-codec")]
+pub(crate) use block::mapped_bytes;
 use layout::Layout;
 use page::Page;
 

@@ -1,4 +1,5 @@
-//! An allocator that counts while it is asked to, so that "bytes a timer" is measured and not computed.
+//! An allocator that counts while it is asked to, so that "bytes a timer" is measured and not computed. What the library maps
+//! past the allocator counts too.
 //!
 //! It counts what is asked for, and leaves out the allocator's own overhead and rounding, which would add to
 //! structures that allocate each timer by itself.
@@ -17,11 +18,12 @@ static BYTES: AtomicIsize = AtomicIsize::new(0);
 
 /// Runs `build`. Returns how many bytes more are allocated after it, in all threads.
 pub(crate) fn bytes_kept<T>(build: impl FnOnce() -> T) -> (T, usize) {
-    let before = BYTES.load(Relaxed);
+    let (before, mapped_before) = (BYTES.load(Relaxed), reveille::wheel::mapped_bytes() as isize);
     IS_COUNTING.store(true, Relaxed);
     let built = build();
     IS_COUNTING.store(false, Relaxed);
-    let bytes = usize::try_from(BYTES.load(Relaxed) - before);
+    let mapped = reveille::wheel::mapped_bytes() as isize - mapped_before;
+    let bytes = usize::try_from(BYTES.load(Relaxed) - before + mapped);
     (built, bytes.expect("no other thread frees what was there before"))
 }
 

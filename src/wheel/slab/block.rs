@@ -139,6 +139,15 @@ fn allocate(layout: Layout) -> NonNull<u8> {
     NonNull::new(unsafe { alloc::alloc(layout) }).unwrap_or_else(|| alloc::handle_alloc_error(layout))
 }
 
+/// Bytes that are mapped for blocks of this process, beside what its allocator knows of.
+#[cfg(feature = "internal-codec")]
+pub(crate) fn mapped_bytes() -> usize {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    return mapped::BYTES.load(std::sync::atomic::Ordering::Relaxed);
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    0
+}
+
 /// # Safety
 /// `start` must be from [`allocate`] with the same layout, and not be used again.
 unsafe fn free(start: NonNull<u8>, layout: Layout) {
@@ -154,10 +163,14 @@ unsafe fn free(start: NonNull<u8>, layout: Layout) {
 #[cfg(all(target_os = "linux", not(miri)))]
 mod mapped {
     use std::ptr::{self, NonNull};
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
     use super::HUGE;
+
+    /// Bytes mapped at present, in the whole process: no allocator knows of them.
+    pub(super) static BYTES: AtomicUsize = AtomicUsize::new(0);
 
     /// [`HUGE`] bytes, at a boundary of as many.
     pub(super) fn allocate() -> Option<NonNull<u8>> {
@@ -179,6 +192,7 @@ mod mapped {
         // SAFETY: the range is mapped, and the advice changes nothing that a program could see. Where it is not
         // followed, there are small pages.
         let _ = unsafe { madvise(start.cast(), HUGE, Advice::LinuxHugepage) };
+        BYTES.fetch_add(HUGE, Relaxed);
         NonNull::new(start)
     }
 
@@ -188,6 +202,7 @@ mod mapped {
         // SAFETY: as promised by the caller. It can only fail for want of memory for the system's own bookkeeping; then
         // the block stays mapped.
         let _ = unsafe { munmap(start.as_ptr().cast(), HUGE) };
+        BYTES.fetch_sub(HUGE, Relaxed);
     }
 }
 
