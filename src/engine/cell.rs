@@ -45,13 +45,30 @@ impl Owned {
         self.partition.handle_at(slot)
     }
 
-    /// Has the processor fetch what calls about the jobs in these slots will touch, for all of them at once: each call by
-    /// itself waits for memory four times, one after the other. Changes nothing.
-    pub(super) fn warm(&self, slots: &[u32]) {
+    /// Has the processor fetch what calls about these jobs will touch, for all of them at once: each call by itself waits for
+    /// memory four times, one after the other. Changes nothing but `slots`, which is scratch.
+    pub(super) fn warm(&self, aims: impl Iterator<Item = Aim> + Clone, slots: &mut Vec<u32>) {
+        for aim in aims.clone() {
+            if let Aim::Key(hash) = aim {
+                self.keys.warm(hash);
+            }
+        }
+        slots.clear();
+        slots.extend(aims.filter_map(|aim| match aim {
+            Aim::Key(hash) => self.keys.guess(hash),
+            Aim::Slot(slot) => Some(slot),
+        }));
         slots.iter().for_each(|&slot| self.partition.warm_job(slot));
         slots.iter().for_each(|&slot| self.partition.warm_timer(slot));
         slots.iter().for_each(|&slot| self.partition.warm_neighbours(slot));
     }
+}
+
+/// What a call knows of the job that it is about, before it looks.
+#[derive(Clone, Copy)]
+pub(super) enum Aim {
+    Key(KeyHash),
+    Slot(u32),
 }
 
 impl Cell {

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use super::Engine;
-use super::cell::Owned;
+use super::cell::{Aim, Owned};
 use super::commit::{Commit, Wait};
 use super::error::{CallError, CancelError, ScheduleError};
 use super::keys::KeyHash;
@@ -47,7 +47,7 @@ impl Shared {
         mut calls: Vec<Bound<C>>,
         refused: Vec<(usize, Result<T, E>)>,
         is_handler: bool,
-        guess: impl Fn(&Owned, &C) -> Option<u32>,
+        aim: impl Fn(&C) -> Aim,
         make: impl Fn(&mut Owned, C, Now) -> Result<T, E>,
     ) -> Made<T, E> {
         let mut made = Made { outcomes: refused, ends: Vec::new() };
@@ -63,9 +63,7 @@ impl Shared {
             }
             let now = self.clock.now();
             let end = self.enter(partition, Some(now), |owned, now| {
-                slots.clear();
-                slots.extend(stay.iter().filter_map(|bound| guess(owned, &bound.call)));
-                owned.warm(&slots);
+                owned.warm(stay.iter().map(|bound| aim(&bound.call)), &mut slots);
                 for Bound { at, call, .. } in stay.drain(..) {
                     let has_room = self.check_log_room(owned);
                     made.outcomes.push((at, has_room.map_err(E::from).and_then(|()| make(owned, call, now))));
@@ -161,7 +159,7 @@ impl Engine {
             bound,
             refused,
             self.is_handler(),
-            |owned, (_, hash)| owned.keys.guess(*hash),
+            |(_, hash)| Aim::Key(*hash),
             |owned, (draft, hash), now| shared.take_job(owned, draft, hash, now),
         );
         shared.commit_many(made, level)
@@ -206,8 +204,7 @@ impl Engine {
             }
             Ok(outcome)
         };
-        let made =
-            shared.make_many(bound, refused, self.is_handler(), |owned, place| place.guess(owned), cancel);
+        let made = shared.make_many(bound, refused, self.is_handler(), Place::aim, cancel);
         shared.commit_many(made, shared.durability())
     }
 }

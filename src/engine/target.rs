@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::cell::Owned;
+use super::cell::{Aim, Owned};
 use super::keys::KeyHash;
 use super::shared::Shared;
 use crate::partition::{Handle, InvalidKey, Key};
@@ -67,11 +67,11 @@ impl Place<'_> {
         }
     }
 
-    /// The slot of the job that is probably meant, without a look at the job.
-    pub(super) fn guess(&self, owned: &Owned) -> Option<u32> {
+    /// What is known of the job that is meant.
+    pub(super) fn aim(&self) -> Aim {
         match self.job {
-            Placed::Key(_, hash) => owned.keys.guess(hash),
-            Placed::Handle(handle) => Some(handle.slot()),
+            Placed::Key(_, hash) => Aim::Key(hash),
+            Placed::Handle(handle) => Aim::Slot(handle.slot()),
         }
     }
 }
