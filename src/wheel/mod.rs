@@ -17,7 +17,7 @@
 //! # How it works
 //! There are eleven levels of 64 slots. The level of a timer is the highest base-64 digit in which its deadline and
 //! `now` differ, so eleven levels reach every `u64`. When time enters a slot above level 0, the timers in it are
-//! *cascaded*: moved down to the levels that they now belong to. One `u64` a level says which slots are occupied,
+//! *cascaded*: moved down to the levels that they now belong to, all at once if that is one slot. One `u64` a level says which slots are occupied,
 //! so the next slot is found in O(levels) and time steps over what is empty, however long it is.
 //!
 //! Invariants, checked by `validate`:
@@ -96,7 +96,7 @@ pub struct Fired<T> {
 pub struct Progress {
     /// Timers fired.
     pub fired: usize,
-    /// Timers moved to a lower level.
+    /// Moves to a lower level: of a timer, or of a slot's timers together.
     pub moved: usize,
     /// Whether time has reached the tick that was asked for and nothing due is left. If not, the budget ran out.
     pub done: bool,
@@ -204,7 +204,8 @@ impl<T> Wheel<T> {
     ///
     /// If `now` is before the wheel's own time, the latter is meant: time stays, and what is due fires.
     ///
-    /// Each timer fired and each timer moved to a lower level takes one from `budget`. When it is spent, the call ends
+    /// Each timer fired and each timer moved to a lower level takes one from `budget`; of a slot whose timers all move to one
+    /// place, as those of one deadline do, they all together take one. When it is spent, the call ends
     /// with `done == false`, half-way through a slot if it must: time then stands between the old and `now`, and a
     /// later call goes on from there. A timer is moved at most ten times before it fires. A budget of 0 does neither;
     /// it moves time if nothing lies in between, and says so. Stepping over what is empty takes O(levels) and none
