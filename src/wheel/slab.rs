@@ -183,7 +183,8 @@ impl<T> Slab<T> {
     }
 
     /// Takes the value in a slot out, whatever its generation; O(1).
-    #[inline]
+    // Where it is not inlined, the value goes by way of memory: a burst fires at half the pace then.
+    #[inline(always)]
     pub(crate) fn take(&mut self, slot: u32) -> Option<(Index, T)> {
         let (at, offset) = Layout::<T>::split(slot);
         let page = self.pages.get_mut(at)?;

@@ -175,7 +175,12 @@ impl<T> Slots<T> {
         while popped < limit {
             let Some((index, node)) = rest.slots.nodes.take(rest.head) else { break };
             // The ways from memory begin before the caller gets to work on this one.
-            rest.slots.fetch_ahead(is_scouted, rest.head, node.next, place);
+            if is_scouted {
+                rest.slots.scouts.follow(&rest.slots.nodes, &mut rest.slots.marks[place.index()]);
+            } else if node.next != rest.head.wrapping_add(1) {
+                // A list that lies in memory in its own order is fetched ahead by the machine.
+                rest.slots.nodes.prefetch(node.next);
+            }
             rest.head = node.next;
             popped += 1;
             each(Taken { index, deadline: node.deadline, value: node.value });
@@ -198,16 +203,6 @@ impl<T> Slots<T> {
             self.walk::<false>(from, limit, time)
         } else {
             self.walk::<true>(from, limit, time)
-        }
-    }
-
-    #[inline]
-    fn fetch_ahead(&mut self, is_scouted: bool, slot: u32, next: u32, place: Place) {
-        if is_scouted {
-            self.scouts.follow(&self.nodes, &mut self.marks[place.index()]);
-        } else if next != slot + 1 {
-            // A list that lies in memory in its own order is fetched ahead by the machine.
-            self.nodes.prefetch(next);
         }
     }
 
