@@ -158,7 +158,7 @@ impl<T> Slab<T> {
     /// Puts a value in; O(1). Gives it back if the table is full: see [`CAPACITY_MAX`](Self::CAPACITY_MAX).
     #[inline]
     pub(crate) fn insert(&mut self, value: T) -> Result<Index, T> {
-        let Some(at) = self.first_with_room().or_else(|| self.open()) else { return Err(value) };
+        let Some(at) = self.page_with_room() else { return Err(value) };
         let page = &mut self.pages[at as usize];
         let (offset, generation) = page.insert(value);
         if !page.has_room() {
@@ -218,15 +218,24 @@ impl<T> Slab<T> {
         }
     }
 
+    /// The lowest page with room, or one that is opened for it.
     #[inline]
-    fn first_with_room(&mut self) -> Option<u32> {
+    fn page_with_room(&mut self) -> Option<u32> {
+        match self.room.get(self.room_hint) {
+            Some(&word) if word != 0 => Some(self.room_hint as u32 * 64 + word.trailing_zeros()),
+            _ => self.next_page_with_room(),
+        }
+    }
+
+    #[cold]
+    fn next_page_with_room(&mut self) -> Option<u32> {
         while let Some(&word) = self.room.get(self.room_hint) {
             if word != 0 {
                 return Some(self.room_hint as u32 * 64 + word.trailing_zeros());
             }
             self.room_hint += 1;
         }
-        None
+        self.open()
     }
 
     #[inline]
