@@ -120,6 +120,22 @@ fn a_million_timers_cascading_at_one_boundary_are_bounded_by_the_budget() {
 }
 
 #[test]
+fn what_goes_one_way_moves_as_one() {
+    let due = (1 << 20) + 77;
+    let mut wheel = Wheel::new(0);
+    let handles: Vec<_> = (0..1_000).map(|value| wheel.insert(due, value)).collect();
+    let (progress, _) = advance(&mut wheel, due - 1, 2);
+    // From the fourth level to the second and from there to the first.
+    assert_eq!(progress, Progress { fired: 0, moved: 2, done: true });
+    wheel.validate();
+    for end in [0, 999] {
+        assert_eq!(wheel.cancel(handles[end]), Some(end));
+    }
+    assert!(wheel.reschedule(handles[1], due));
+    assert_eq!(fire(&mut wheel, due), (2..999).chain([1]).collect::<Vec<_>>());
+}
+
+#[test]
 fn nothing_due_among_many_costs_nothing() {
     let mut wheel = Wheel::new(0);
     for i in 0..100_000_u64 {
