@@ -12,8 +12,6 @@
 //!
 //! Everything here is pure. No sum is formed, only masks and shifts, so nothing can overflow near `u64::MAX`.
 
-use std::num::NonZeroU16;
-
 /// Bits of a digit.
 const DIGIT_BITS: u32 = 6;
 
@@ -33,9 +31,50 @@ pub(super) fn level_of(now: u64, at: u64) -> u32 {
     ((now ^ at) | 1).ilog2() / DIGIT_BITS
 }
 
-/// A slot of a level. Non-zero, so that a node of the slot store has a niche and costs nothing to make optional.
+/// The wheel's time, on which it depends where a deadline belongs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Place(NonZeroU16);
+pub(super) struct Time {
+    pub(super) now: u64,
+    /// Level of the slot that is half cascaded, which is the one that contains `now`; 0 if none is.
+    pub(super) cascading: u32,
+}
+
+impl Time {
+    /// Where a deadline goes that is put in now.
+    #[inline]
+    pub(super) fn place(self, deadline: u64) -> Place {
+        // A half cascaded slot contains `now`, so whatever would go to a level below it is within its range.
+        self.at_least(self.cascading, deadline)
+    }
+
+    /// Where a deadline belongs that does not wait in a half cascaded slot.
+    #[inline]
+    pub(super) fn usual_place(self, deadline: u64) -> Place {
+        self.at_least(0, deadline)
+    }
+
+    /// The slot that is half cascaded.
+    #[inline]
+    pub(super) fn half_cascaded(self) -> Option<Place> {
+        (self.cascading != 0).then(|| Place::new(self.cascading, self.now))
+    }
+
+    /// Whether a deadline is in the range of the slot that is half cascaded.
+    #[inline]
+    pub(super) fn is_cascading(self, deadline: u64) -> bool {
+        (deadline ^ self.now) >> (self.cascading * DIGIT_BITS) == 0
+    }
+
+    #[inline]
+    fn at_least(self, level: u32, deadline: u64) -> Place {
+        let effective = deadline.max(self.now);
+        Place::new(level_of(self.now, effective).max(level), effective)
+    }
+}
+
+/// A slot of a level.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place(u16);
 
 impl Place {
     /// The slot of `level` that `at` belongs to.
@@ -47,14 +86,14 @@ impl Place {
 
     #[inline]
     fn from_parts(level: u32, slot: u32) -> Place {
-        // `PLACES` is far below `u16::MAX`, so neither the cast nor the sum loses anything.
-        Place(NonZeroU16::MIN.saturating_add((level * SLOTS + slot) as u16))
+        // `PLACES` is far below `u16::MAX`, so the cast loses nothing.
+        Place((level * SLOTS + slot) as u16)
     }
 
     /// Counts the places from 0, below [`PLACES`].
     #[inline]
     pub(super) fn index(self) -> usize {
-        usize::from(self.0.get() - 1)
+        usize::from(self.0)
     }
 
     #[inline]
@@ -65,6 +104,12 @@ impl Place {
     #[inline]
     fn slot(self) -> u32 {
         self.index() as u32 % SLOTS
+    }
+
+    /// Whether deadlines that differ in these bits only, the lowest 32 of them, are all here if one is.
+    #[inline]
+    pub(super) fn contains_all(self, differing: u32) -> bool {
+        differing.checked_shr(self.level() * DIGIT_BITS) == Some(0)
     }
 
     /// The first tick of this slot, in the turn of its level that `now` is in.

@@ -17,8 +17,8 @@
 //! # How it works
 //! There are eleven levels of 64 slots. The level of a timer is the highest base-64 digit in which its deadline and
 //! `now` differ, so eleven levels reach every `u64`. When time enters a slot above level 0, the timers in it are
-//! *cascaded*: moved down to the levels that they now belong to. One `u64` a level says which slots are occupied,
-//! so the next slot is found in O(levels) and time steps over what is empty, however long it is.
+//! *cascaded*: moved down to the levels that they now belong to, all at once if that is one slot. One `u64` a level says
+//! which slots are occupied, so the next slot is found in O(levels) and time steps over what is empty, however long it is.
 //!
 //! Invariants, checked by `validate`:
 //! - each timer is in the slot that `place` names for its deadline now. So timers of one tick share a slot, which
@@ -39,7 +39,7 @@ mod tests;
 
 use std::fmt;
 
-use level::{Place, level_of};
+use level::{Place, Time};
 use slab::Index;
 use slots::{Slots, Taken};
 
@@ -69,9 +69,7 @@ use slots::{Slots, Taken};
 /// assert_eq!(wheel.get(tea), None);
 /// ```
 pub struct Wheel<T> {
-    now: u64,
-    /// Level of the slot that is half cascaded, which is the one that contains `now`; 0 if none is.
-    cascading: u32,
+    time: Time,
     slots: Slots<T>,
 }
 
@@ -98,7 +96,7 @@ pub struct Fired<T> {
 pub struct Progress {
     /// Timers fired.
     pub fired: usize,
-    /// Timers moved to a lower level.
+    /// Moves to a lower level: of a timer, or of a slot's timers together.
     pub moved: usize,
     /// Whether time has reached the tick that was asked for and nothing due is left. If not, the budget ran out.
     pub done: bool,
@@ -111,14 +109,14 @@ impl<T> Wheel<T> {
     /// An empty wheel whose time is `now`.
     #[must_use]
     pub fn new(now: u64) -> Wheel<T> {
-        Wheel { now, cascading: 0, slots: Slots::new() }
+        Wheel { time: Time { now, cascading: 0 }, slots: Slots::new() }
     }
 
     /// The time, in ticks: as far as [`advance`](Self::advance) has come.
     #[inline]
     #[must_use]
     pub fn now(&self) -> u64 {
-        self.now
+        self.time.now
     }
 
     /// Timers pending.
@@ -165,10 +163,10 @@ impl<T> Wheel<T> {
     #[inline]
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        if self.cascading != 0 {
-            return Some(self.now);
+        if self.time.cascading != 0 {
+            return Some(self.time.now);
         }
-        Some(self.slots.first()?.start(self.now))
+        Some(self.slots.first()?.start(self.time.now))
     }
 
     /// Puts a timer in, to fire when time reaches `deadline`. If it has, the timer fires in the next
@@ -179,7 +177,7 @@ impl<T> Wheel<T> {
     /// long before.
     #[inline]
     pub fn insert(&mut self, deadline: u64, value: T) -> Handle {
-        match self.slots.insert(self.place(deadline), deadline, value) {
+        match self.slots.insert(self.time.place(deadline), deadline, value) {
             Ok(index) => Handle(index),
             Err(_) => full(),
         }
@@ -188,7 +186,7 @@ impl<T> Wheel<T> {
     /// Takes a timer out before it fires. `None` if it has fired or has been cancelled already. O(1).
     #[inline]
     pub fn cancel(&mut self, handle: Handle) -> Option<T> {
-        let value = self.slots.remove(handle.0)?;
+        let value = self.slots.remove(handle.0, self.time)?;
         self.settle();
         Some(value)
     }
@@ -197,7 +195,7 @@ impl<T> Wheel<T> {
     /// if it has fired or has been cancelled. O(1).
     #[inline]
     pub fn reschedule(&mut self, handle: Handle, deadline: u64) -> bool {
-        let moved = self.slots.relink(handle.0, self.place(deadline), deadline);
+        let moved = self.slots.relink(handle.0, deadline, self.time);
         self.settle();
         moved
     }
@@ -206,7 +204,8 @@ impl<T> Wheel<T> {
     ///
     /// If `now` is before the wheel's own time, the latter is meant: time stays, and what is due fires.
     ///
-    /// Each timer fired and each timer moved to a lower level takes one from `budget`. When it is spent, the call ends
+    /// Each timer fired and each timer moved to a lower level takes one from `budget`; of a slot whose timers all move to one
+    /// place, as those of one deadline do, they all together take one. When it is spent, the call ends
     /// with `done == false`, half-way through a slot if it must: time then stands between the old and `now`, and a
     /// later call goes on from there. A timer is moved at most ten times before it fires. A budget of 0 does neither;
     /// it moves time if nothing lies in between, and says so. Stepping over what is empty takes O(levels) and none
@@ -214,32 +213,31 @@ impl<T> Wheel<T> {
     ///
     /// Should `fire` panic, the timer that it was given is gone and everything else is in order.
     pub fn advance(&mut self, now: u64, budget: usize, mut fire: impl FnMut(Fired<T>)) -> Progress {
-        let target = now.max(self.now);
+        let target = now.max(self.time.now);
         let mut progress = Progress { fired: 0, moved: 0, done: false };
         loop {
-            if self.cascading != 0 {
-                progress.moved += self.cascade(budget - progress.fired - progress.moved);
-                if self.cascading != 0 {
+            if self.time.cascading != 0 {
+                progress.moved += self.slots.cascade(budget - progress.fired - progress.moved, self.time);
+                self.settle();
+                if self.time.cascading != 0 {
                     return progress;
                 }
             }
             // Nothing is half cascaded: so what is due is on level 0, and what is not yet is in a later slot.
-            let due = Place::new(0, self.now);
-            while progress.fired + progress.moved < budget {
-                let Some(Taken { index, deadline, value }) = self.slots.pop(due) else { break };
-                progress.fired += 1;
+            let fired = self.slots.pop(budget - progress.fired - progress.moved, self.time, |taken| {
+                let Taken { index, deadline, value } = taken;
                 fire(Fired { deadline, value, handle: Handle(index) });
-            }
+            });
+            progress.fired += fired;
             let Some((place, start)) = self.next_slot().filter(|&(_, start)| start <= target) else {
-                self.now = target;
+                self.time.now = target;
                 progress.done = true;
                 return progress;
             };
             if progress.fired + progress.moved == budget {
                 return progress;
             }
-            self.now = start;
-            self.cascading = place.level();
+            self.time = Time { now: start, cascading: place.level() };
         }
     }
 
@@ -260,59 +258,36 @@ impl<T> Wheel<T> {
 
     /// Drops all timers and gives their memory back; their handles are stale. Time stays. O(timers).
     pub fn clear(&mut self) {
-        self.cascading = 0;
+        self.time.cascading = 0;
         self.slots.clear();
-    }
-
-    /// Where a timer belongs.
-    #[inline]
-    fn place(&self, deadline: u64) -> Place {
-        // A half cascaded slot contains `now`, so whatever would go to a level below it is within its range.
-        place(self.now, self.cascading, deadline)
     }
 
     /// The earliest slot that is occupied, and its first tick. Nothing may be half cascaded.
     #[inline]
     fn next_slot(&self) -> Option<(Place, u64)> {
-        debug_assert_eq!(self.cascading, 0);
+        debug_assert_eq!(self.time.cascading, 0);
         let place = self.slots.first()?;
-        Some((place, place.start(self.now)))
-    }
-
-    /// Moves timers down from the half cascaded slot, at most `limit`. Returns how many.
-    fn cascade(&mut self, limit: usize) -> usize {
-        let now = self.now;
-        let from = Place::new(self.cascading, now);
-        let moved = self.slots.cascade(from, limit, |deadline| place(now, 0, deadline));
-        self.settle();
-        moved
+        Some((place, place.start(self.time.now)))
     }
 
     /// Ends a cascade that has nothing left to move: all has been moved, or the rest has been cancelled.
     #[inline]
     fn settle(&mut self) {
-        if self.cascading != 0 && !self.slots.is_occupied(Place::new(self.cascading, self.now)) {
-            self.cascading = 0;
+        if self.time.half_cascaded().is_some_and(|half| !self.slots.is_occupied(half)) {
+            self.time.cascading = 0;
         }
     }
 
     /// Panics if an invariant is broken. O(timers).
     #[cfg(any(test, fuzzing))]
     pub fn validate(&self) {
-        let half = (self.cascading != 0).then(|| Place::new(self.cascading, self.now));
+        let half = self.time.half_cascaded();
         assert!(half.is_none_or(|half| self.slots.is_occupied(half)), "a cascade with nothing left to move");
         self.slots.validate(|at, deadline| {
-            let usual = place(self.now, 0, deadline);
-            at == usual || (half == Some(at) && usual.level() < self.cascading)
+            let usual = self.time.usual_place(deadline);
+            at == usual || (half == Some(at) && usual.level() < at.level())
         });
     }
-}
-
-/// Where a timer belongs at `now`, while the slot of level `cascading` that contains `now` is half cascaded.
-#[inline]
-fn place(now: u64, cascading: u32, deadline: u64) -> Place {
-    let effective = deadline.max(now);
-    Place::new(level_of(now, effective).max(cascading), effective)
 }
 
 /// Bytes of this process that are mapped for large tables, beside what the allocator knows of.
@@ -330,7 +305,7 @@ fn full() -> ! {
 impl<T> fmt::Debug for Wheel<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wheel")
-            .field("now", &self.now)
+            .field("now", &self.now())
             .field("len", &self.len())
             .field("next_deadline", &self.next_deadline())
             .finish_non_exhaustive()

@@ -1,28 +1,46 @@
-//! What makes a cascade of linked lists fast: fetching ahead at several places of a list at once.
+//! What makes it fast to go through a linked list: fetching ahead at several places of it at once.
 //!
 //! To walk a list is to wait for memory at every node: where the next one is, only the last one says. So each slot
-//! notes one in sixteen of the nodes that are put into it: these are its *marks*. While a cascade goes through the
-//! list, a few *scouts* go ahead, each from another mark on, a node at a time in turn, and have the next node fetched.
-//! When the cascade gets there, it is there.
+//! notes one in sixteen of the nodes that are put into it: these are its *marks*. While somebody goes through the list, to
+//! cascade or to fire it, a few *scouts* go ahead, each from a mark to the next, a node at a time in turn, and have the
+//! next node fetched. When it is come to, it is there. At first they make haste: they must be through with their parts by
+//! then, and what nobody has gone through yet is counted, their *lead*.
 //!
-//! Marks and scouts are hints. They are not kept up when a timer leaves: a node that is no longer in the slot ends
-//! the walk of whoever comes upon it, and no result depends on them. A slot has a few thousand at most: then every
+//! A list that lies in memory in its own order needs none of this, as the machine fetches that ahead by itself; nor does a
+//! wheel that fits into the nearer caches, nor what was in a short list a moment ago. So a node that follows its
+//! predecessor in memory does not count, nor does one that comes from a short list, and no mark is made while timers are
+//! few. Of a list that was begun then, the scouts leave out the beginning, which is short.
+//!
+//! Marks and scouts are hints, and no result depends on them. A node knows that it is a mark until it is moved; the slot is
+//! not told, and a scout who finds something else goes to the next mark. A slot has some ten thousand at most: then every
 //! other one is dropped, and from then on half as many are made. They go when the slot runs empty.
 
 use std::collections::VecDeque;
 
-use super::{NIL, Node};
-use crate::wheel::level::Place;
+use super::{Mark, NIL, Node};
+use crate::wheel::level::Time;
 use crate::wheel::slab::Slab;
 
 /// Nodes from one mark to the next, at first.
 pub(super) const STRIDE: u32 = if cfg!(any(test, fuzzing)) { 2 } else { 16 };
 
-/// Marks of a slot: 16 KiB.
-const MARKS_MAX: usize = if cfg!(any(test, fuzzing)) { 8 } else { 4096 };
+/// Marks of a slot: 256 KiB.
+const MARKS_MAX: usize = if cfg!(any(test, fuzzing)) { 8 } else { 65_536 };
+
+/// Timers in a wheel that fits into the nearer caches.
+const FEW: usize = if cfg!(any(test, fuzzing)) { 16 } else { 32_768 };
+
+/// Nodes in a list that is long: more than stay in the nearer caches until they are gone through again.
+const FAR: u64 = if cfg!(any(test, fuzzing)) { 64 } else { 8_192 };
 
 /// As many as memory can be asked for at once, more or less.
-const SCOUTS: usize = 8;
+const SCOUTS: usize = 16;
+
+/// Strides to the next mark at most, or whoever goes there gives up.
+const PART: u32 = 4;
+
+/// Steps more for each node gone through, until the scouts are as far ahead as they should be.
+const HURRY: u32 = 3;
 
 /// Some nodes of a slot, in the order of its list.
 #[derive(Clone, Debug)]
@@ -34,13 +52,22 @@ pub(super) struct Marks {
 impl Marks {
     pub(super) const NONE: Marks = Marks { nodes: VecDeque::new(), stride: STRIDE };
 
-    /// Adds the last node of the list. Returns after how many more the next mark is to be made.
+    /// Adds the last node of the list, unless timers are few. Returns after how many more the next is to be added.
     #[cold]
-    pub(super) fn add(&mut self, slot: u32) -> u32 {
+    pub(super) fn add<T>(&mut self, slot: u32, nodes: &mut Slab<Node<T>>) -> u32 {
+        if nodes.len() <= FEW {
+            return self.stride;
+        }
+        if let Some(node) = nodes.at_mut(slot) {
+            node.mark = Mark::Yes;
+        }
         if self.nodes.len() == MARKS_MAX {
             let mut is_kept = false;
-            self.nodes.retain(|_| {
+            self.nodes.retain(|&slot| {
                 is_kept = !is_kept;
+                if let Some(node) = nodes.at_mut(slot).filter(|_| !is_kept) {
+                    node.mark = Mark::No;
+                }
                 is_kept
             });
             self.stride = self.stride.saturating_mul(2);
@@ -49,46 +76,104 @@ impl Marks {
         self.stride
     }
 
+    /// Whether none is left.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Whether none was ever made.
+    #[inline]
+    pub(super) fn is_none(&self) -> bool {
+        self.nodes.capacity() == 0
+    }
+
     pub(super) fn allocated_bytes(&self) -> usize {
         self.nodes.capacity() * size_of::<u32>()
     }
 }
 
-/// Who goes ahead of the one cascade there is.
+/// Who goes ahead of whoever goes through a list.
 #[derive(Debug)]
 pub(super) struct Scouts {
     scouts: [Scout; SCOUTS],
     /// Whose turn it is.
     turn: usize,
+    /// Nodes that they have gone through and whom they go ahead of has not.
+    lead: i64,
+    /// When, and at which level, they set out.
+    time: Time,
+    /// Whether the list was long then.
+    is_far: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Scout {
     /// The node that is being fetched.
     at: u32,
-    /// How many more to fetch before the next scout's part begins.
+    /// How many more to go through at most, should the next mark be gone.
     left: u32,
+    /// Whether the mark is behind him.
+    has_begun: bool,
 }
 
 impl Scouts {
-    pub(super) const HOME: Scouts = Scouts { scouts: [Scout { at: NIL, left: 0 }; SCOUTS], turn: 0 };
+    pub(super) const HOME: Scouts = Scouts {
+        scouts: [Scout { at: NIL, left: 0, has_begun: false }; SCOUTS],
+        turn: 0,
+        lead: 0,
+        time: Time { now: 0, cascading: 0 },
+        is_far: false,
+    };
 
-    /// Has each of them fetch something, in the list that is cascaded from now on or from here on.
-    pub(super) fn set_out<T>(&mut self, nodes: &Slab<Node<T>>, place: Place, marks: &mut Marks) {
+    /// Whether the list that they have set out for was long.
+    pub(super) fn is_far(&self) -> bool {
+        self.is_far
+    }
+
+    /// Has each of them fetch something, in the list that is gone through from now on or from here on.
+    pub(super) fn set_out<T>(&mut self, nodes: &Slab<Node<T>>, time: Time, marks: &mut Marks) {
+        if self.time != time {
+            let is_far = marks.nodes.len() as u64 * u64::from(marks.stride) > FAR;
+            *self = Scouts { time, is_far, ..Scouts::HOME };
+        }
         for _ in 0..SCOUTS {
-            self.step(nodes, place, marks);
+            self.step(nodes, marks);
+        }
+    }
+
+    /// Has them keep ahead of someone who goes a node further.
+    #[inline]
+    pub(super) fn follow<T>(&mut self, nodes: &Slab<Node<T>>, marks: &mut Marks) {
+        self.lead -= 1;
+        self.step(nodes, marks);
+        // They must be through with their parts when he comes to the first, or he will overtake them.
+        if self.lead < SCOUTS as i64 * i64::from(marks.stride) && !marks.is_empty() {
+            for _ in 0..HURRY {
+                self.step(nodes, marks);
+            }
         }
     }
 
     /// Has one of them go a node further.
     #[inline]
-    pub(super) fn step<T>(&mut self, nodes: &Slab<Node<T>>, place: Place, marks: &mut Marks) {
+    fn step<T>(&mut self, nodes: &Slab<Node<T>>, marks: &mut Marks) {
         let scout = &mut self.scouts[self.turn % SCOUTS];
         self.turn += 1;
-        let node = nodes.at(scout.at).filter(|node| scout.left > 0 && node.place == place);
+        // A mark may have left the list since, or have gone to another part of it. The next one is another scout's.
+        let expected = if scout.has_begun { Mark::No } else { Mark::Yes };
+        let node = nodes
+            .at(scout.at)
+            .filter(|node| scout.left > 0 && node.mark == expected && self.time.is_cascading(node.deadline));
         *scout = match node {
-            Some(node) => Scout { at: node.next, left: scout.left - 1 },
-            None => Scout { at: marks.nodes.pop_front().unwrap_or(NIL), left: marks.stride },
+            Some(node) => {
+                self.lead += 1;
+                Scout { at: node.next, left: scout.left - 1, has_begun: true }
+            }
+            None => {
+                let at = marks.nodes.pop_front().unwrap_or(NIL);
+                Scout { at, left: marks.stride.saturating_mul(PART), has_begun: false }
+            }
         };
         nodes.prefetch(scout.at);
     }
@@ -100,11 +185,16 @@ mod tests {
 
     #[test]
     fn marks_are_few_however_long_the_list() {
+        let mut nodes = Slab::new();
+        for deadline in 0..=FEW as u64 {
+            let node = Node { deadline, prev: NIL, next: NIL, value: (), mark: Mark::No };
+            assert!(nodes.insert(node).is_ok());
+        }
         let mut marks = Marks::NONE;
         let (mut next, mut made) = (0, Vec::new());
         for slot in 0..100_000 {
             if slot == next {
-                next = slot + marks.add(slot);
+                next = slot + marks.add(slot, &mut nodes);
                 made.push(slot);
             }
             assert!(marks.nodes.len() <= MARKS_MAX);

@@ -66,6 +66,8 @@ fn a_budget_of_zero_does_nothing_and_says_so_truly() {
 fn an_insert_does_not_overtake_what_waits_in_a_half_cascaded_slot() {
     let mut wheel = Wheel::new(0);
     let handles: Vec<_> = (0..6).map(|value| wheel.insert(100, value)).collect();
+    // What goes one way moves as one; this one does not.
+    let other = wheel.insert(101, 8);
     let (progress, _) = advance(&mut wheel, 64, 3);
     assert_eq!(progress, Progress { fired: 0, moved: 3, done: false });
     assert_eq!((wheel.now(), wheel.next_deadline()), (64, Some(64)));
@@ -75,12 +77,13 @@ fn an_insert_does_not_overtake_what_waits_in_a_half_cascaded_slot() {
     assert!(wheel.reschedule(handles[4], 100)); // has not
     assert_eq!(fire(&mut wheel, 64), [7]);
     assert_eq!(fire(&mut wheel, 100), [0, 2, 3, 5, 6, 1, 4]);
+    assert_eq!(wheel.cancel(other), Some(8));
 }
 
 #[test]
 fn a_cascade_whose_rest_is_cancelled_is_over() {
     let mut wheel = Wheel::new(0);
-    let handles: Vec<_> = (0..4).map(|value| wheel.insert(100, value)).collect();
+    let handles: Vec<_> = (0..4).map(|value| wheel.insert(100 + value / 3, value)).collect();
     assert!(!advance(&mut wheel, 64, 2).0.done);
     assert_eq!(wheel.cancel(handles[2]), Some(2));
     assert_eq!(wheel.next_deadline(), Some(64));
@@ -114,6 +117,22 @@ fn a_million_timers_cascading_at_one_boundary_are_bounded_by_the_budget() {
     // Each is moved once here; what shares the first tick, or the first 64, fires or waits.
     assert_eq!(moved, COUNT);
     assert_eq!(slices, (COUNT + COUNT / 4096 + 1).div_ceil(BUDGET));
+}
+
+#[test]
+fn what_goes_one_way_moves_as_one() {
+    let due = (1 << 20) + 77;
+    let mut wheel = Wheel::new(0);
+    let handles: Vec<_> = (0..1_000).map(|value| wheel.insert(due, value)).collect();
+    let (progress, _) = advance(&mut wheel, due - 1, 2);
+    // From the fourth level to the second and from there to the first.
+    assert_eq!(progress, Progress { fired: 0, moved: 2, done: true });
+    wheel.validate();
+    for end in [0, 999] {
+        assert_eq!(wheel.cancel(handles[end]), Some(end));
+    }
+    assert!(wheel.reschedule(handles[1], due));
+    assert_eq!(fire(&mut wheel, due), (2..999).chain([1]).collect::<Vec<_>>());
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn handles_are_stale_after_clear() {
 fn clear_in_the_middle_of_a_cascade() {
     let mut wheel = Wheel::new(0);
     for value in 0..10 {
-        wheel.insert(100, value);
+        wheel.insert(100 + value, value);
     }
     assert!(!wheel.advance(100, 3, drop).done);
     wheel.clear();
