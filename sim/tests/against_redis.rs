@@ -253,5 +253,5 @@ fn a_real_redis_gives_the_same_answers() {
         "{starts} starts, {answers} answers, {refused} refused, {restarts} restarts, {lost} changes lost"
     );
     // With nothing asked it would be easy to agree.
-    assert!(answers > 100 * SEEDS && refused > 10 && restarts > SEEDS / 2 && lost > 10);
+    assert!(answers > 100 * SEEDS && refused > 10 && restarts > SEEDS / 4 && lost > 10);
 }
