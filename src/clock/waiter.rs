@@ -27,8 +27,9 @@ use crate::sync::OnceLock;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst, fence};
 use crate::sync::thread::{self, Thread};
 
-/// With less than this to the deadline there is no time for anything else.
-const MEANWHILE_US: u64 = 8;
+/// So much earlier does a sleeper wake that has something to do before it spins. With less than half of it to the deadline
+/// there is no time for anything else.
+const MEANWHILE_US: u64 = 20;
 
 /// The sleeping side. It belongs to the thread that made it.
 #[derive(Debug)]
@@ -165,7 +166,7 @@ impl Waiter {
             // A limit is not an instant to be met: spin only for the deadline itself.
             _ if end < deadline => 0,
             Profile::Eco => 0,
-            Profile::Precise => self.margin.us(),
+            Profile::Precise => self.margin.us() + MEANWHILE_US,
             Profile::Dedicated { spin, .. } => u64::try_from(spin.as_micros()).unwrap_or(u64::MAX),
         };
         if end == MonoTime::MAX {
@@ -184,7 +185,7 @@ impl Waiter {
             }
         }
         if early_us > 0 {
-            if system::mono().saturating_add_micros(MEANWHILE_US) < end {
+            if system::mono().saturating_add_micros(MEANWHILE_US / 2) < end {
                 meanwhile();
             }
             while !self.waker.is_woken.load(SeqCst) && system::mono() < end {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::attempt::{Failure, report, run_inline};
 use super::handler::{InlineFn, Job, Seat};
 use super::queue::Queue;
+use super::rehearsal::Rehearsal;
 use super::shared::Shared;
 use crate::clock::{RECHECK, Waiter};
 use crate::partition::{Delivery, MonoTime, Now, Started};
@@ -23,9 +24,6 @@ const PARTITION_BUDGET: usize = 2048;
 /// Inline jobs between two looks at what else is due, and those of one partition in a row.
 const INLINE_BUDGET: usize = 64;
 const INLINE_ROW: usize = 16;
-
-/// Inline queues that are rehearsed.
-const REHEARSED_MAX: usize = 2;
 
 /// How far the wall clock may be off from what the monotonic clock makes of it before it counts as set.
 const CLOCK_STEP_US: u64 = 50_000;
@@ -72,6 +70,7 @@ struct Driver {
     shared: Arc<Shared>,
     inline: Vec<(Arc<Seat>, Arc<InlineFn>)>,
     waiter: Waiter,
+    rehearsal: Rehearsal,
     /// The last time that was read, to notice a wall clock that is set.
     last: Now,
     /// How many rows of inline jobs there have been.
@@ -83,7 +82,8 @@ impl Driver {
         let waiter = Waiter::new(shared.clock.clone(), shared.settings.profile, Arc::clone(&shared.waker));
         let seat = |queue| Arc::new(Seat { shared: Arc::clone(&shared), queue });
         let inline = inline.into_iter().map(|(queue, handler)| (seat(queue), handler)).collect();
-        Driver { last: shared.clock.now(), shared, inline, waiter, row: Cell::new(0) }
+        let rehearsal = Rehearsal::new();
+        Driver { last: shared.clock.now(), shared, inline, waiter, rehearsal, row: Cell::new(0) }
     }
 
     fn run(mut self) {
@@ -108,7 +108,7 @@ impl Driver {
             let (now, deadline, at_most) = self.next_wait();
             let is_due_before = |deadline| self.shared.is_due_before(deadline, now);
             // It may come before any deadline, and must change nothing.
-            rehearse(&self.shared, &self.inline, now);
+            self.rehearsal.run(&self.shared, self.inline.iter().map(|(seat, _)| seat), now);
             self.waiter.wait_simulated(deadline, at_most, is_due_before).await;
             self.shared.driver_wakes.fetch_add(1, Ordering::Relaxed);
         }
@@ -150,9 +150,10 @@ impl Driver {
 
     fn wait(&mut self) {
         let (now, deadline, at_most) = self.next_wait();
-        let Driver { shared, inline, waiter, .. } = self;
+        let Driver { shared, inline, waiter, rehearsal, .. } = self;
         let is_due_before = |deadline| shared.is_due_before(deadline, now);
-        waiter.wait(deadline, at_most, is_due_before, || rehearse(shared, inline, now));
+        let rehearse = || rehearsal.run(shared, inline.iter().map(|(seat, _)| seat), now);
+        waiter.wait(deadline, at_most, is_due_before, rehearse);
         shared.driver_wakes.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -172,25 +173,6 @@ impl Driver {
             self.shared.clock_steps.fetch_add(1, Ordering::Relaxed);
         }
         self.last = now;
-    }
-}
-
-/// Goes the way on which a job will be fired in a few microseconds, with nothing due on it: afterwards the code and the memory
-/// are in the processor's caches, which a sleep has emptied. It was a third of the lateness of a driver that spins.
-fn rehearse(shared: &Arc<Shared>, inline: &[(Arc<Seat>, Arc<InlineFn>)], now: Now) {
-    let Some(at) = shared.next_partition(now) else { return };
-    shared.enter(at, None, |owned, now| {
-        // No budget: what is due all the same stays where it is.
-        owned.partition.advance(now, 0);
-        owned.partition.warm_next();
-    });
-    for (seat, _) in inline.iter().take(REHEARSED_MAX) {
-        shared.enter(at, None, |owned, now| {
-            if owned.partition.ready(seat.queue.id) == 0 {
-                let none = owned.partition.start(seat.queue.id, now);
-                debug_assert!(none.is_none(), "nothing is ready");
-            }
-        });
     }
 }
 

@@ -39,6 +39,7 @@ mod models;
 mod observed;
 mod ownership;
 mod queue;
+mod rehearsal;
 mod repair;
 mod restore;
 mod schedule;
