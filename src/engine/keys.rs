@@ -209,9 +209,10 @@ impl Table {
         self.give_back();
     }
 
-    /// Shrinks if most of it is idle: after a burst, memory comes back.
+    /// Shrinks if most of it is idle: after a burst, memory comes back. A line is kept, or a key that comes and goes alone
+    /// would allocate each time.
     fn give_back(&mut self) {
-        if self.len == 0 {
+        if self.len == 0 && self.entries.len() > Self::PLACES_MIN {
             self.entries = Box::default();
         } else if self.entries.len() > 8 * Self::PLACES_MIN && self.len < self.entries.len() / 8 {
             self.resize(self.entries.len() / 4);
@@ -294,7 +295,7 @@ mod tests {
             index.remove(jobs.hasher.hash(key), slot);
             assert_eq!(jobs.find(&index, key), None);
         }
-        assert_eq!(capacity(&index), 0);
+        assert!(capacity(&index) <= Table::PLACES_MIN * TABLES, "{}", capacity(&index));
     }
 
     #[test]
