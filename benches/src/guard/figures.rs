@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::counts::Count;
 
 /// How much dearer an operation may get before it counts as dearer.
-pub(crate) const TOLERANCE_PERCENT: f64 = 3.0;
+pub(crate) const TOLERANCE_PERCENT: f64 = 5.0;
 
 /// Instructions by operation, and whose they are. This is what is in `guard.json`.
 #[derive(Debug, Serialize, Deserialize)]

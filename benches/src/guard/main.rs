@@ -10,8 +10,9 @@
 //!   says nothing of cache misses either; for those there is `cargo bench --bench peers`.
 //! - The counts belong to a compiler and a processor architecture, which `guard.json` names. By any others it is shown
 //!   what differs, and nothing is judged.
-//! - Hashes are seeded anew in every process, and the engine has other threads. Neither moves a figure by as much as the
-//!   tolerance; `tolerance_percent` in `guard.json` says how much that is.
+//! - Hashes are seeded anew in every process, the engine has other threads, and where the sources lie decides how the compiler
+//!   cuts the code into units, and so what it inlines: that moved one figure by 3.2 %. None of it moves a figure by as much
+//!   as the tolerance; `tolerance_percent` in `guard.json` says how much that is.
 //!
 //! Valgrind does the counting in a process of its own: this program, started again with `--operations`. It has callgrind
 //! collect nothing but what happens within one function, [`operations`]' `reveille_guard_measured`, and write the count
