@@ -23,11 +23,11 @@ pub(super) struct Args {
     pub(super) common: Common,
 
     /// How many callers schedule at the same time, each waiting for its acknowledgement
-    #[arg(long, value_name = "N", default_value_t = 4096)]
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     callers: u64,
 
     /// For how long they do
-    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
 }
 

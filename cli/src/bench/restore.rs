@@ -27,7 +27,7 @@ pub(super) struct Args {
     pub(super) common: Common,
 
     /// How many jobs there are
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=50_000_000))]
     jobs: u64,
 }
 

@@ -25,11 +25,11 @@ pub(super) struct Args {
     pub(super) common: Common,
 
     /// How many jobs are pending, far away
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=50_000_000))]
     jobs: u64,
 
     /// How many fire, a millisecond apart, with snapshots and without
-    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     firing: u32,
 }
 
