@@ -191,20 +191,9 @@ impl Caller {
                     version.is_none_or(|version| version == now.version) && next.0 == now.version.0 + 1
                 }
                 (Stand::Pending(now), RescheduleOutcome::Changed { version: told }) => {
-                    version.is_some_and(|version| version != now.version) && told == now.version
+                    is_changed(version, now, told)
                 }
-                (stand, outcome) => is_late(
-                    stand,
-                    is_once(nonce, jobs),
-                    key,
-                    life,
-                    match outcome {
-                        RescheduleOutcome::Running => Late::Running,
-                        RescheduleOutcome::AlreadyFired { .. } => Late::Fired,
-                        RescheduleOutcome::NotFound => Late::NotFound,
-                        _ => Late::Never,
-                    },
-                ),
+                (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, outcome.into()),
             };
             if !is_foretold {
                 return Err(format!("reschedule of {key} said {outcome:?}, and the job was {stand:?}"));
@@ -241,20 +230,9 @@ impl Caller {
                     version.is_none_or(|version| version == now.version)
                 }
                 (Stand::Pending(now), CancelOutcome::Changed { version: told }) => {
-                    version.is_some_and(|version| version != now.version) && told == now.version
+                    is_changed(version, now, told)
                 }
-                (stand, outcome) => is_late(
-                    stand,
-                    is_once(nonce, jobs),
-                    key,
-                    life,
-                    match outcome {
-                        CancelOutcome::Running => Late::Running,
-                        CancelOutcome::AlreadyFired { .. } => Late::Fired,
-                        CancelOutcome::NotFound => Late::NotFound,
-                        _ => Late::Never,
-                    },
-                ),
+                (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, outcome.into()),
             };
             if !is_foretold {
                 return Err(format!("cancel of {key} said {outcome:?}, and the job was {stand:?}"));
@@ -396,6 +374,28 @@ enum Late {
     NotFound,
     /// No such answer.
     Never,
+}
+
+macro_rules! late {
+    ($($outcome:ident),*) => {
+        $(impl From<$outcome> for Late {
+            fn from(outcome: $outcome) -> Self {
+                match outcome {
+                    $outcome::Running => Late::Running,
+                    $outcome::AlreadyFired { .. } => Late::Fired,
+                    $outcome::NotFound => Late::NotFound,
+                    _ => Late::Never,
+                }
+            }
+        })*
+    };
+}
+
+late!(RescheduleOutcome, CancelOutcome);
+
+/// Whether a call that names `version` is rightly told that the job is at another.
+fn is_changed(version: Option<Version>, now: Pending, told: Version) -> bool {
+    version.is_some_and(|version| version != now.version) && told == now.version
 }
 
 fn is_late(stand: Stand, is_once: bool, key: &str, life: &crate::ledger::Life, late: Late) -> bool {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::{Keys, ms, nothing, real_now};
 use reveille::store::{Store, StoreErrorClass};
-use reveille::{Builder, CallError, Durability, Engine, OnConflict, ScheduleError};
+use reveille::{Builder, CallError, Commit, Durability, Engine, OnConflict, ScheduleError, ScheduleOutcome};
 
 use scripted::{Does, Scripted};
 
@@ -57,9 +57,8 @@ async fn a_store_that_goes_back_while_a_snapshot_waits_for_its_log_is_mended() {
     let _ = soon("the snapshot", taking).await;
 }
 
-/// Seed 3248 of the simulator: everything had been acknowledged before the store lost it, so there was nothing to flush.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shutdown_does_not_call_flushed_what_the_store_has_lost() {
+/// An engine that knows that its store has lost what it had acknowledged, and cannot write it anew; and a call that waits.
+async fn with_a_loss_found_out() -> (Arc<Scripted>, Engine, Commit<ScheduleOutcome, ScheduleError>) {
     let store = Arc::new(Scripted::new(false));
     let engine = builder(store.clone()).start().await.unwrap();
     engine.schedule_raw("q", "x").key("k").after(HOUR).await.unwrap();
@@ -67,18 +66,19 @@ async fn a_shutdown_does_not_call_flushed_what_the_store_has_lost() {
     store.append.send_replace(Does::Fails(StoreErrorClass::Behind));
     let commit = engine.schedule_raw("q", "x").key("l").after(HOUR);
     eventually("the engine has found out", || engine.stats().store.unwrap().incidents > 0).await;
+    (store, engine, commit)
+}
+
+/// Seed 3248 of the simulator: everything had been acknowledged before the store lost it, so there was nothing to flush.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_does_not_call_flushed_what_the_store_has_lost() {
+    let (_store, engine, commit) = with_a_loss_found_out().await;
     let report = engine.shutdown(ms(300)).await;
     assert!(!report.is_flushed, "the store has nothing: {report:?}");
     drop(commit);
 
     // Once it is written anew, it is.
-    let store = Arc::new(Scripted::new(false));
-    let engine = builder(store.clone()).start().await.unwrap();
-    engine.schedule_raw("q", "x").key("k").after(HOUR).await.unwrap();
-    store.acquire.send_replace(Does::Stands);
-    store.append.send_replace(Does::Fails(StoreErrorClass::Behind));
-    let commit = engine.schedule_raw("q", "x").key("l").after(HOUR);
-    eventually("the engine has found out", || engine.stats().store.unwrap().incidents > 0).await;
+    let (store, engine, commit) = with_a_loss_found_out().await;
     let shutting_down = tokio::spawn({
         let engine = engine.clone();
         async move { engine.shutdown(PATIENCE).await }
