@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Engine;
-use super::cell::Owned;
+use super::cell::{Aim, Owned};
 use super::commit::{Commit, Wait};
 use super::error::{CallError, CancelError, RescheduleError, ScheduleError};
 use super::keys::KeyHash;
@@ -162,8 +162,11 @@ impl Shared {
         now: Now,
     ) -> CancelOutcome {
         let Some(handle) = place.find(owned) else { return CancelOutcome::NotFound };
-        // The key goes with the job.
-        let hash = owned.partition.key(handle).map(|key| self.hasher.hash(key.as_str()));
+        let hash = match place.aim() {
+            Aim::Key(hash) => Some(hash),
+            // The key goes with the job.
+            Aim::Slot(_) => owned.partition.key(handle).map(|key| self.hasher.hash(key.as_str())),
+        };
         let outcome = owned.partition.cancel(handle, expected, now);
         if outcome == CancelOutcome::Cancelled
             && let Some(hash) = hash
