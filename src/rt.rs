@@ -1,11 +1,15 @@
-//! The runtime that tasks run on, and the time by which they wait: tokio's. With the feature `sim` it may be a simulator's
-//! instead, which decides what runs next and how time passes, so that a run can be repeated exactly.
+//! The runtimes that tasks run on, and the time by which they wait: tokio's. With the feature `sim` they may be a
+//! simulator's instead, which decides what runs next and how time passes, so that a run can be repeated exactly.
 //!
 //! # Rules
 //! - Library code spawns and waits through this module, and never by `tokio::spawn` or `tokio::time`.
+//! - Handlers run on the user's [`Runtime`], and nothing else does: it may be busy, have no timer, or end. All I/O and all
+//!   waiting for a time is on an engine's own, [`Io`]. What a user polls by any executor waits by [`Io::timeout`].
 //! - Which task runs next may matter to nobody: a simulator takes any that can run.
 
+use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,6 +17,7 @@ use std::time::Duration;
 #[cfg(feature = "sim")]
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 #[cfg(feature = "sim")]
@@ -26,7 +31,15 @@ pub(crate) type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) enum Runtime {
     Tokio(tokio::runtime::Handle),
     #[cfg(feature = "sim")]
-    Simulated(Arc<dyn Simulation>),
+    Simulated(Arc<dyn Simulation>, Crew),
+}
+
+/// Which tasks of a simulated process these are: its handlers can be blocked while the others go on.
+#[cfg(feature = "sim")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Crew {
+    Handlers,
+    Engine,
 }
 
 /// A wait has taken longer than it might.
@@ -38,9 +51,23 @@ impl Runtime {
     pub(crate) fn current() -> Option<Self> {
         #[cfg(feature = "sim")]
         if let Some(simulation) = current() {
-            return Some(Runtime::Simulated(simulation));
+            return Some(Runtime::Simulated(simulation, Crew::Engine));
         }
         tokio::runtime::Handle::try_current().ok().map(Runtime::Tokio)
+    }
+
+    /// The same one, for handlers.
+    pub(crate) fn for_handlers(self) -> Self {
+        match self {
+            #[cfg(feature = "sim")]
+            Runtime::Simulated(simulation, _) => Runtime::Simulated(simulation, Crew::Handlers),
+            tokio => tokio,
+        }
+    }
+
+    /// Whether it is one that may end before the engine, and that can be asked whether it polls.
+    pub(crate) fn is_real(&self) -> bool {
+        !cfg!(reveille_shuttle) && matches!(self, Runtime::Tokio(_))
     }
 
     /// How many threads run its tasks.
@@ -49,7 +76,7 @@ impl Runtime {
             // None, says the runtime of a checker.
             Runtime::Tokio(handle) => handle.metrics().num_workers().max(1),
             #[cfg(feature = "sim")]
-            Runtime::Simulated(_) => 2,
+            Runtime::Simulated(..) => 2,
         }
     }
 
@@ -57,8 +84,8 @@ impl Runtime {
         match self {
             Runtime::Tokio(handle) => drop(handle.spawn(task)),
             #[cfg(feature = "sim")]
-            Runtime::Simulated(simulation) => {
-                simulation.spawn(Box::pin(task));
+            Runtime::Simulated(simulation, crew) => {
+                spawn_simulated(simulation, *crew, Box::pin(task));
             }
         }
     }
@@ -71,12 +98,12 @@ impl Runtime {
         match self {
             Runtime::Tokio(handle) => Scoped(Task::Tokio(handle.spawn(task))),
             #[cfg(feature = "sim")]
-            Runtime::Simulated(simulation) => {
+            Runtime::Simulated(simulation, crew) => {
                 let (done, result) = tokio::sync::oneshot::channel();
                 let task = Box::pin(async move {
                     let _ = done.send(task.await);
                 });
-                let id = simulation.spawn(task);
+                let id = spawn_simulated(simulation, *crew, task);
                 Scoped(Task::Simulated { simulation: Arc::clone(simulation), id, result })
             }
         }
@@ -90,9 +117,89 @@ impl Runtime {
         match self {
             Runtime::Tokio(handle) => handle.spawn_blocking(work).await.ok(),
             #[cfg(feature = "sim")]
-            Runtime::Simulated(_) => Some(work()),
+            Runtime::Simulated(..) => Some(work()),
         }
     }
+}
+
+#[cfg(feature = "sim")]
+fn spawn_simulated(simulation: &Arc<dyn Simulation>, crew: Crew, task: Boxed) -> u64 {
+    match crew {
+        Crew::Handlers => simulation.spawn_handler(task),
+        Crew::Engine => simulation.spawn(task),
+    }
+}
+
+/// A thread of an engine's own with a runtime of its own, for all that is not a handler: what runs here goes on whatever
+/// handlers do to theirs. Clones are the same one. It ends with the last of them, and so do the tasks on it: one that is to
+/// outlive its engine holds a clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Io {
+    runtime: Runtime,
+    /// Nothing is ever sent: the thread waits for all senders to be gone.
+    _held: Option<mpsc::Sender<Infallible>>,
+}
+
+impl Io {
+    /// Starts the thread. In a simulation it is the simulator's, and under a checker that one's.
+    ///
+    /// # Errors
+    /// When the system has no thread or no descriptor left.
+    pub(crate) fn start() -> io::Result<Self> {
+        #[cfg(feature = "sim")]
+        if let Some(simulation) = current() {
+            return Ok(Io { runtime: Runtime::Simulated(simulation, Crew::Engine), _held: None });
+        }
+        start_thread()
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// A wait that any executor may poll, for as long as the thread is held.
+    pub(crate) fn sleep(&self, time: Duration) -> Boxed {
+        match &self.runtime {
+            Runtime::Tokio(handle) => {
+                let _timer = handle.enter();
+                Box::pin(tokio::time::sleep(time))
+            }
+            #[cfg(feature = "sim")]
+            Runtime::Simulated(simulation, _) => simulation.sleep(time),
+        }
+    }
+
+    /// Waits for `future`, on whatever executor this is polled, but for no longer than `time`.
+    pub(crate) async fn timeout<F: Future>(&self, time: Duration, future: F) -> Result<F::Output, Elapsed> {
+        #[cfg(reveille_shuttle)]
+        return timeout(time, future).await;
+        #[cfg(not(reveille_shuttle))]
+        tokio::select! {
+            biased;
+            output = future => Ok(output),
+            () = self.sleep(time) => Err(Elapsed),
+        }
+    }
+}
+
+#[cfg(not(reveille_shuttle))]
+fn start_thread() -> io::Result<Io> {
+    let name = "reveille-io";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_name(name).build()?;
+    let handle = runtime.handle().clone();
+    let (held, mut is_held) = mpsc::channel(1);
+    std::thread::Builder::new().name(name.into()).spawn(move || {
+        runtime.block_on(is_held.recv());
+        // Nobody waits for what may still run beside it.
+        runtime.shutdown_background();
+    })?;
+    Ok(Io { runtime: Runtime::Tokio(handle), _held: Some(held) })
+}
+
+#[cfg(reveille_shuttle)]
+fn start_thread() -> io::Result<Io> {
+    let runtime = Runtime::current().ok_or_else(|| io::Error::other("no runtime"))?;
+    Ok(Io { runtime, _held: None })
 }
 
 /// Spawns a task on the runtime that the caller runs on; nothing happens if there is none.

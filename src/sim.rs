@@ -28,6 +28,9 @@ pub trait Simulation: Debug + Send + Sync {
     /// Spawns a task. Returns its number.
     fn spawn(&self, task: Boxed<()>) -> u64;
 
+    /// Spawns a task that runs handlers: these may be blocked while the others go on. Returns its number.
+    fn spawn_handler(&self, task: Boxed<()>) -> u64;
+
     /// Drops a task, unless it has ended.
     fn abort(&self, task: u64);
 
@@ -88,9 +91,15 @@ pub fn state(engine: &Engine, partition: PartitionId) -> PartitionState {
     engine.partition_state(partition)
 }
 
-/// What an engine that has come to rest should have done and has not, if there is any such thing.
-pub fn left_undone(engine: &Engine) -> Option<String> {
-    engine.left_undone()
+/// What an engine that has come to rest should have done and has not, if there is any such thing. Its handlers are let off if
+/// they cannot run.
+pub fn left_undone(engine: &Engine, can_handlers_run: bool) -> Option<String> {
+    engine.left_undone(can_handlers_run)
+}
+
+/// For how much longer an engine can prove all of its leases; `None` if it has come to its end.
+pub fn lease_left(engine: &Engine) -> Option<Duration> {
+    engine.lease_left()
 }
 
 /// The name of the script with this text, if it is one of the library's.

@@ -192,6 +192,8 @@ pub enum Fault {
     Shutdown(usize, u64, u64),
     /// A process stands still.
     Freeze(usize, u64),
+    /// A process's handlers stand still, while all else of it goes on.
+    Block(usize, u64),
     /// A process's wall is set.
     Wall(usize, i64),
     /// The server's wall is set back.
@@ -238,8 +240,20 @@ pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
         let at_us = rng.u64(SECOND..setting.active_us);
         plan.push(Item { at_us, what: What::Fault(draw_fault(&mut rng, &setting)) });
     }
+    draw_blocks(&setting, &mut plan);
     plan.sort_by_key(|item| item.at_us);
     (setting, plan)
+}
+
+/// Blocks handlers, in one run of three. From a stream of its own, so that all else of a seed is as it was without.
+fn draw_blocks(setting: &Setting, plan: &mut Vec<Item>) {
+    let mut rng = fastrand::Rng::with_seed(setting.seed ^ 0xb10c_b10c_b10c_b10c);
+    let blocks = if rng.u8(..3) == 0 { rng.usize(1..4) } else { 0 };
+    for _ in 0..blocks {
+        let at_us = rng.u64(SECOND..setting.active_us);
+        let us = rng.u64(10 * MS..setting.lease_ms * MS * 3);
+        plan.push(Item { at_us, what: What::Fault(Fault::Block(rng.usize(..setting.slots), us)) });
+    }
 }
 
 fn draw_setting(seed: u64, rng: &mut fastrand::Rng) -> Setting {

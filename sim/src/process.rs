@@ -33,6 +33,8 @@ pub(crate) struct Process {
     /// How much its wall is off, in microseconds. Steps change it.
     wall_off_us: Arc<AtomicI64>,
     is_frozen: AtomicBool,
+    /// Whether its handlers' runtime polls nothing.
+    is_blocked: AtomicBool,
     is_killed: AtomicBool,
     /// How many engines it has had.
     engines: AtomicU64,
@@ -56,6 +58,7 @@ impl Process {
             rate_ppm,
             wall_off_us: Arc::clone(wall_off_us),
             is_frozen: AtomicBool::new(false),
+            is_blocked: AtomicBool::new(false),
             is_killed: AtomicBool::new(false),
             engines: AtomicU64::new(0),
         })
@@ -79,6 +82,22 @@ impl Process {
     /// Lets it go on.
     pub(crate) fn thaw(self: &Arc<Self>) {
         self.is_frozen.store(false, Relaxed);
+        self.world.thaw(self);
+    }
+
+    /// Whether its handlers run nothing for now.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.is_blocked.load(Relaxed)
+    }
+
+    /// Has its handlers stand still while all else goes on: one of them blocks their runtime.
+    pub(crate) fn block(&self) {
+        self.is_blocked.store(true, Relaxed);
+    }
+
+    /// Lets its handlers go on.
+    pub(crate) fn unblock(self: &Arc<Self>) {
+        self.is_blocked.store(false, Relaxed);
         self.world.thaw(self);
     }
 
@@ -128,6 +147,13 @@ impl Simulation for Process {
     fn spawn(&self, task: Boxed<()>) -> u64 {
         match self.me.upgrade() {
             Some(me) => self.world.spawn(Some(me), task),
+            None => 0,
+        }
+    }
+
+    fn spawn_handler(&self, task: Boxed<()>) -> u64 {
+        match self.me.upgrade() {
+            Some(me) => self.world.spawn_handler(me, task),
             None => 0,
         }
     }

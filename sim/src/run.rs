@@ -150,6 +150,7 @@ type Later = Box<dyn FnOnce(&Arc<App>) + Send>;
 fn bring_about(app: &Arc<App>, fault: Fault) {
     let world = Arc::clone(&app.world);
     world.note(|| format!("fault: {fault:?}"));
+    app.trouble(&fault);
     let later = |us: u64, act: Later| {
         let (world, app) = (Arc::clone(&world), Arc::clone(app));
         app.world.clone().spawn_env(async move {
@@ -168,6 +169,11 @@ fn bring_about(app: &Arc<App>, fault: Fault) {
             let Some(process) = app.process(slot) else { return };
             process.freeze();
             later(us, Box::new(move |_| process.thaw()));
+        }
+        Fault::Block(slot, us) => {
+            let Some(process) = app.process(slot) else { return };
+            process.block();
+            later(us, Box::new(move |_| process.unblock()));
         }
         Fault::Wall(slot, us) => app.set_wall(slot, us),
         Fault::ServerBack(us) => server.set_back(us),

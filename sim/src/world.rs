@@ -4,7 +4,7 @@
 //! - One thread. A task runs from one await to the next; which of those that can run goes next is drawn, from a set in
 //!   order of their numbers. So the order in which wake-ups came to be does not matter, and nothing but the seed does.
 //! - Time passes while nothing can run, by jumps to the next timer; and a little, drawn, with every step that is run.
-//! - A frozen process runs nothing while its clocks go on. A killed one never runs again; what it has sent is on its way.
+//! - A frozen process runs nothing while its clocks go on; one whose handlers are blocked runs all but those. A killed one never runs again; what it has sent is on its way.
 //! - What does not belong to a process (network, server, plan) is the environment's, and is never frozen.
 
 use std::cell::Cell;
@@ -83,8 +83,18 @@ struct Core {
 
 struct Task {
     process: Option<Arc<Process>>,
+    /// Whether it is one of those that run handlers.
+    is_handler: bool,
     /// Taken while it runs.
     future: Option<Boxed<()>>,
+}
+
+impl Task {
+    /// Whether it may not run for now.
+    fn is_held(&self) -> bool {
+        let is_held = |process: &Arc<Process>| process.is_frozen() || (self.is_handler && process.is_blocked());
+        self.process.as_ref().is_some_and(is_held)
+    }
 }
 
 struct TaskWaker {
@@ -103,8 +113,7 @@ impl Wake for TaskWaker {
 impl Core {
     fn wake(&mut self, id: u64) {
         let Some(task) = self.tasks.get(&id) else { return };
-        let is_frozen = task.process.as_ref().is_some_and(|process| process.is_frozen());
-        if is_frozen {
+        if task.is_held() {
             self.frozen.insert(id)
         } else {
             self.ready.insert(id)
@@ -161,12 +170,21 @@ impl World {
 
     /// Spawns a task of a process, or of the environment. Returns its number.
     pub(crate) fn spawn(&self, process: Option<Arc<Process>>, future: Boxed<()>) -> u64 {
+        self.spawn_task(process, false, future)
+    }
+
+    /// Spawns a task of a process that runs handlers.
+    pub(crate) fn spawn_handler(&self, process: Arc<Process>, future: Boxed<()>) -> u64 {
+        self.spawn_task(Some(process), true, future)
+    }
+
+    fn spawn_task(&self, process: Option<Arc<Process>>, is_handler: bool, future: Boxed<()>) -> u64 {
         if process.as_ref().is_some_and(|process| process.is_killed()) {
             return 0;
         }
         let mut core = self.core.lock();
         let id = core.fresh();
-        core.tasks.insert(id, Task { process, future: Some(future) });
+        core.tasks.insert(id, Task { process, is_handler, future: Some(future) });
         core.wake(id);
         id
     }
@@ -199,13 +217,14 @@ impl World {
         within(&simulation, || ids.into_iter().for_each(|id| self.abort(id)));
     }
 
-    /// Lets a process go on that was frozen.
+    /// Lets what may run of a process go on, after it was frozen or its handlers were blocked.
     pub(crate) fn thaw(&self, process: &Arc<Process>) {
         let mut core = self.core.lock();
         let Core { tasks, frozen, ready, .. } = &mut *core;
         let is_its = |id: &u64| {
-            let owner = tasks.get(id).and_then(|task| task.process.as_ref());
-            owner.is_some_and(|its| Arc::ptr_eq(its, process))
+            tasks.get(id).is_some_and(|task| {
+                !task.is_held() && task.process.as_ref().is_some_and(|its| Arc::ptr_eq(its, process))
+            })
         };
         let its: Vec<u64> = frozen.iter().copied().filter(|id| is_its(id)).collect();
         for id in its {
@@ -276,7 +295,7 @@ impl World {
         let took = if core.rng.u32(..SLOW_ONE_IN) == 0 { SLOW_US } else { STEP_US };
         core.now_us += core.rng.u64(..=took);
         let task = core.tasks.get_mut(&id)?;
-        let taken = Task { process: task.process.clone(), future: task.future.take() };
+        let taken = Task { future: task.future.take(), process: task.process.clone(), ..*task };
         Some((id, taken))
     }
 

@@ -8,14 +8,16 @@ use std::time::Duration;
 use super::driver::InlineQueue;
 use super::error::StartError;
 use super::handler::{BoxError, InlineFn, Job, Outcome, Task, run_task};
+use super::keeper::Keeper;
 use super::keys::KeyHasher;
 use super::queue::{Queue, QueueConfig, Queues, Runner};
-use super::restore::{Base, RestoreTold};
+use super::restore::{Base, Built, Claimed, RestoreTold};
+use super::runtime::Handlers;
 use super::settings::Settings;
 use super::shared::{Life, Probe, Shared};
 use super::{Engine, committer, deadline, driver, keeper, restore, snapshots, worker};
 use crate::clock::{Clock, Profile};
-use crate::rt::Runtime;
+use crate::rt::{Io, Runtime};
 use crate::store::{Durability, Store};
 use crate::sync::atomic::AtomicU64;
 
@@ -43,6 +45,13 @@ impl Builder {
     ///
     /// The handler gets the [`Job`] and ends with `()` or with a `Result` of any error. An error or a panic is a failed
     /// attempt: logged, counted, and never the end of the worker.
+    ///
+    /// A handler that blocks its thread, or computes for long between two awaits, holds up what else is on the runtime: other
+    /// handlers, on a `current_thread` runtime all of them, and your own tasks, those that await a [`Commit`](crate::Commit)
+    /// included. It does not hold up the engine: due jobs, commits, leases and snapshots are on threads of its own. A runtime that
+    /// polls nothing for a second is complained about in the log and in [`Stats::runtime_pause`](crate::Stats::runtime_pause).
+    /// What blocks belongs on a [`blocking_queue`](Self::blocking_queue), or in `tokio::task::spawn_blocking` within the
+    /// handler.
     pub fn queue<F, Fut>(mut self, config: impl Into<QueueConfig>, handler: F) -> Self
     where
         F: Fn(Job) -> Fut + Send + Sync + 'static,
@@ -51,6 +60,39 @@ impl Builder {
     {
         let handler = Arc::new(handler);
         let runner = Handler::Async(Box::new(|shared| worker::runner(shared, handler)));
+        self.queues.push((config.into(), runner));
+        self
+    }
+
+    /// Adds a queue for handlers that block or compute: each job is on one of the runtime's threads for blocking work
+    /// (`spawn_blocking`), as many at a time as the queue's concurrency says, and holds up nobody else.
+    ///
+    /// The runtime has 512 such threads unless it was built with another number, for all that uses them. An error or a panic is
+    /// a failed attempt, as for async handlers. A handler cannot be interrupted: a shutdown waits for it as long as its grace
+    /// period lasts, and so does the end of the runtime.
+    ///
+    /// ```
+    /// # use reveille::{Engine, Job, QueueConfig};
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let engine = Engine::builder()
+    ///     .blocking_queue(QueueConfig::new("thumbnails").concurrency(4), |job: &Job| {
+    ///         std::thread::sleep(Duration::from_millis(1)); // or half a second of computing
+    ///         println!("{} is done", job.key());
+    ///     })
+    ///     .start()
+    ///     .await?;
+    /// engine.schedule_raw("thumbnails", "").key("photo:42").after(Duration::ZERO).await?;
+    /// engine.idle().await;
+    /// # Ok(()) }
+    /// ```
+    pub fn blocking_queue<F, O>(mut self, config: impl Into<QueueConfig>, handler: F) -> Self
+    where
+        F: Fn(&Job) -> O + Send + Sync + 'static,
+        O: Outcome,
+    {
+        let handler = inline(handler);
+        let runner = Handler::Async(Box::new(|shared| worker::blocking_runner(shared, handler)));
         self.queues.push((config.into(), runner));
         self
     }
@@ -64,8 +106,7 @@ impl Builder {
         F: Fn(&Job) -> O + Send + Sync + 'static,
         O: Outcome,
     {
-        let handler = move |job: &Job| -> Result<(), BoxError> { handler(job).into_result() };
-        self.queues.push((config.into(), Handler::Inline(Arc::new(handler))));
+        self.queues.push((config.into(), Handler::Inline(inline(handler))));
         self
     }
 
@@ -130,8 +171,12 @@ impl Builder {
         self
     }
 
-    /// The runtime that handlers run on: the one that [`start`](Self::start) is called in, if this is not called. With a
-    /// store its timer must be enabled.
+    /// The runtime that handlers run on: the one that [`start`](Self::start) is called in, if this is not called. It needs
+    /// neither a timer nor I/O for the engine's sake: the engine has a thread of its own for what it does itself.
+    ///
+    /// It has to live as long as the engine. When it ends, the engine stops: what was with a handler is interrupted, the leases
+    /// are given back, and calls are refused with [`CallError::RuntimeEnded`](crate::CallError::RuntimeEnded). An engine
+    /// in a `static` that several tests share must therefore not be built on the runtime of one of them.
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
         self.runtime = Some(Runtime::Tokio(runtime));
         self
@@ -148,8 +193,8 @@ impl Builder {
     /// end it starts nothing, and what leases it had run out by themselves.
     ///
     /// # Errors
-    /// When a setting is out of range, a queue is invalid, there is no runtime, or the store fails, cannot give the
-    /// durability, or holds what does not fit together: then nothing was changed in it.
+    /// When a setting is out of range, a queue is invalid, there is no runtime or it has ended, or the store fails, cannot
+    /// give the durability, or holds what does not fit together: then nothing was changed in it.
     pub async fn start(self) -> Result<Engine, StartError> {
         let Builder { mut settings, queues: configs, clock, store, runtime, probe, told } = self;
         settings.check()?;
@@ -158,33 +203,32 @@ impl Builder {
             return Err(StartError::NoStore);
         }
         settings.durability = Some(durability);
-        let runtime = match runtime {
-            Some(runtime) => runtime,
-            None => Runtime::current().ok_or(StartError::NoRuntime)?,
-        };
+        let runtime = runtime.or_else(Runtime::current).ok_or(StartError::NoRuntime)?;
+        let on_runtime = Handlers::on(runtime.for_handlers())?;
         let queues = Queues::new(usize::from(settings.partitions));
         let mut handlers = Vec::with_capacity(configs.len());
         for (config, handler) in configs {
             handlers.push((queues.claim(config)?, handler));
         }
         let base = Arc::new(Base { settings, clock, queues, hasher: KeyHasher::default() });
-        let (built, owned) = match store {
+        let (built, claimed, keeper) = match store {
             Some(store) => {
-                let (built, ownership, keeper) = restore::from(store, &base, &runtime, told).await?;
-                (built, Some((ownership, keeper)))
+                let (built, claimed, keeper) = restore(store, &base, told).await?;
+                (built, Some(claimed), Some(keeper))
             }
-            None => (restore::nothing(&base)?, None),
+            None => (restore::nothing(&base)?, None, None),
         };
+        on_runtime.check()?;
         // Whoever had a part in building has ended.
         let Base { settings, clock, queues, hasher } =
             Arc::into_inner(base).ok_or(StartError::Interrupted)?;
         let jobs = built.iter().map(|built| built.jobs).sum();
+        let ownership = claimed.as_ref().map(|claimed| claimed.ownership());
         let shared = Arc::new(Shared {
             settings,
             clock,
-            runtime_threads: runtime.threads(),
-            runtime,
-            ownership: owned.as_ref().map(|(ownership, _)| Arc::clone(ownership)),
+            handlers: on_runtime,
+            ownership,
             cells: built.into_iter().map(|built| built.cell).collect(),
             hasher,
             queues,
@@ -196,17 +240,34 @@ impl Builder {
         });
         let inline = run_queues(&shared, handlers);
         let driver = driver::start(&shared, inline).map_err(StartError::Thread)?;
-        if let Some((ownership, keeper)) = owned {
+        if let Some(ownership) = claimed.map(Claimed::keep) {
             ownership.serves(Arc::downgrade(&shared));
             committer::start(&shared, &ownership);
             keeper::start_for(&shared, &ownership);
             drop(keeper);
             snapshots::start(&shared, &ownership);
-            deadline::start(&shared);
+            deadline::start(&shared, &ownership.io);
         }
+        shared.handlers.serve(&shared);
         tracing::info!(partitions = shared.cells.len(), jobs, "the engine has started");
         Ok(Engine::owning(shared, driver))
     }
+}
+
+fn inline<O: Outcome>(handler: impl Fn(&Job) -> O + Send + Sync + 'static) -> Arc<InlineFn> {
+    Arc::new(move |job: &Job| -> Result<(), BoxError> { handler(job).into_result() })
+}
+
+/// Restores what the store holds, on a thread that is the engine's from then on.
+async fn restore(
+    store: Arc<dyn Store>,
+    base: &Arc<Base>,
+    told: Option<RestoreTold>,
+) -> Result<(Vec<Built>, Claimed, Keeper), StartError> {
+    let io = Io::start().map_err(StartError::Thread)?;
+    let (base, its) = (Arc::clone(base), io.clone());
+    let restoring = io.runtime().spawn_scoped(async move { restore::from(store, &base, its, told).await });
+    restoring.await.ok_or(StartError::Interrupted)?
 }
 
 /// Has the jobs of every queue run by its handler. Returns the queues that the driver has to run.

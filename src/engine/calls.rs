@@ -25,7 +25,8 @@ impl Shared {
                 return Err(CallError::NotOwner(error));
             }
             if !is_handler || self.life.is_abandoned() {
-                return Err(CallError::ShuttingDown);
+                let has_ended = self.handlers.has_ended();
+                return Err(if has_ended { CallError::RuntimeEnded } else { CallError::ShuttingDown });
             }
         }
         if self.is_log_full(partition) {

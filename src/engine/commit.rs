@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use super::error::CallError;
 use super::shared::Shared;
 use super::waiters::Ticket;
-use crate::rt::{self, Boxed};
+use crate::rt::Boxed;
 use crate::store::Durability;
 
 /// What a call did, and a future that resolves when it will last.
@@ -94,7 +94,8 @@ impl Waiting {
         let cell = &shared.cells[partition];
         cell.want(level, end);
         let is_old = cell.progress.is_expired(end);
-        let deadline = is_old.then(|| Box::pin(rt::sleep(shared.settings.commit_deadline)) as Boxed);
+        let io = shared.ownership.as_ref().filter(|_| is_old).map(|ownership| &ownership.io);
+        let deadline = io.map(|io| io.sleep(shared.settings.commit_deadline));
         Waiting { partition, ticket: Ticket::new(end, level), deadline, level, more, shared }
     }
 

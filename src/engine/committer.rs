@@ -46,8 +46,9 @@ pub(super) fn start(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
     for at in 0..shared.cells.len() {
         // Made here, so that it is dropped, and speaks, even if the runtime does not take the task.
         let ending = Ending { shared: Arc::clone(shared), at };
+        let runtime = ownership.io.runtime();
         let ownership = Arc::clone(ownership);
-        shared.runtime.spawn(async move {
+        runtime.spawn(async move {
             let shared = Arc::clone(&ending.shared);
             Committer::new(shared, ownership, at).run().await;
         });

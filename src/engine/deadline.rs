@@ -8,15 +8,14 @@ use std::sync::Arc;
 
 use super::shared::{Shared, Stage};
 use crate::partition::MonoTime;
-use crate::rt;
+use crate::rt::{self, Io};
 
 /// Looks in the time of a deadline.
 const LOOKS: u32 = 16;
 
-pub(super) fn start(shared: &Arc<Shared>) {
+pub(super) fn start(shared: &Arc<Shared>, io: &Io) {
     let shared = Arc::clone(shared);
-    let runtime = shared.runtime.clone();
-    runtime.spawn(async move {
+    io.runtime().spawn(async move {
         tokio::select! {
             biased;
             () = shared.life.reached(Stage::Abandoned) => {}

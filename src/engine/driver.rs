@@ -8,13 +8,15 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::{Failure, report, run_inline};
+use super::attempt::{report, run_inline};
 use super::handler::{InlineFn, Job, Seat};
 use super::queue::Queue;
 use super::rehearsal::Rehearsal;
+use super::runtime::{ASK_EVERY, Asking};
 use super::shared::Shared;
+use super::worker::{Running, begun};
 use crate::clock::{RECHECK, Waiter};
-use crate::partition::{Delivery, MonoTime, Now, Started};
+use crate::partition::{MonoTime, Now, Started};
 use crate::sync::atomic::Ordering;
 use crate::sync::thread::{self, JoinHandle};
 
@@ -38,8 +40,7 @@ pub(super) fn start(
 ) -> std::io::Result<Option<JoinHandle<()>>> {
     let shared = Arc::clone(shared);
     #[cfg(feature = "sim")]
-    if let crate::rt::Runtime::Simulated(_) = &shared.runtime {
-        let runtime = shared.runtime.clone();
+    if let Some(runtime @ crate::rt::Runtime::Simulated(..)) = crate::rt::Runtime::current() {
         runtime.spawn(async move {
             let _ending = Ending(Arc::clone(&shared));
             Driver::new(shared, inline).run_simulated().await;
@@ -75,6 +76,8 @@ struct Driver {
     last: Now,
     /// How many rows of inline jobs there have been.
     row: Cell<usize>,
+    /// Whether the handlers' runtime polls; `None` where that cannot be asked.
+    asking: Option<Asking>,
 }
 
 impl Driver {
@@ -83,7 +86,8 @@ impl Driver {
         let seat = |queue| Arc::new(Seat { shared: Arc::clone(&shared), queue });
         let inline = inline.into_iter().map(|(queue, handler)| (seat(queue), handler)).collect();
         let rehearsal = Rehearsal::new();
-        Driver { last: shared.clock.now(), shared, inline, waiter, rehearsal, row: Cell::new(0) }
+        let asking = shared.handlers.can_be_asked(&shared.clock).then(Asking::default);
+        Driver { last: shared.clock.now(), shared, inline, waiter, rehearsal, row: Cell::new(0), asking }
     }
 
     fn run(mut self) {
@@ -137,10 +141,10 @@ impl Driver {
                 self.shared.start_next(&seat.queue, &mut partition)
             });
             let Some(started) = started else { return true };
-            if started.delivery == Delivery::AtMostOnce && self.shared.ownership.is_some() {
+            if started.waits_for_its_record() && self.shared.ownership.is_some() {
                 // The store has to know of the start first, and the driver waits for nobody.
-                let later = run_once_logged(Arc::clone(seat), Arc::clone(handler), started);
-                self.shared.runtime.spawn(later);
+                let running = Running::new(Arc::clone(seat), started.handle);
+                self.shared.handlers.runtime().spawn(run_later(running, Arc::clone(handler), started));
                 continue;
             }
             next = run_one(seat, &**handler, started, !run.is_multiple_of(INLINE_ROW));
@@ -149,8 +153,11 @@ impl Driver {
     }
 
     fn wait(&mut self) {
-        let (now, deadline, at_most) = self.next_wait();
-        let Driver { shared, inline, waiter, rehearsal, .. } = self;
+        let (now, deadline, mut at_most) = self.next_wait();
+        let Driver { shared, inline, waiter, rehearsal, asking, .. } = self;
+        if asking.as_mut().is_some_and(|asking| asking.go_on(shared, now.mono)) {
+            at_most = at_most.or(Some(ASK_EVERY));
+        }
         let is_due_before = |deadline| shared.is_due_before(deadline, now);
         let rehearse = || rehearsal.run(shared, inline.iter().map(|(seat, _)| seat), now);
         waiter.wait(deadline, at_most, is_due_before, rehearse);
@@ -185,12 +192,16 @@ fn run_one(seat: &Arc<Seat>, handler: &InlineFn, started: Started, goes_on: bool
     next
 }
 
-/// Runs a job that may run at most once: on the runtime, when the store has its start.
-async fn run_once_logged(seat: Arc<Seat>, handler: Arc<InlineFn>, started: Started) {
-    if let Err(error) = seat.shared.log_flushed(started.handle.partition()).await {
-        let end = report(&seat, started.handle, Err(Failure::not_begun(&error)));
-        seat.shared.finish(&seat.queue, started.handle, end);
-        return;
+/// Runs a job whose start the store has to know of first: on the runtime.
+async fn run_later(running: Running<Arc<Seat>>, handler: Arc<InlineFn>, started: Started) {
+    let seat = Arc::clone(running.seat());
+    let begun = begun(&seat, &started).await;
+    running.ends();
+    match begun {
+        Ok(()) => drop(run_one(&seat, &*handler, started, false)),
+        Err(failure) => {
+            let end = report(&seat, started.handle, Err(failure));
+            seat.shared.finish(&seat.queue, started.handle, end);
+        }
     }
-    run_one(&seat, &*handler, started, false);
 }

@@ -96,7 +96,8 @@ impl Builder {
         self
     }
 
-    /// Is told how far the restore has come, while [`start`](Self::start) is at it.
+    /// Is told how far the restore has come, while [`start`](Self::start) is at it. On the thread that the leases are proved
+    /// on: it must not block.
     pub fn on_restore(mut self, told: impl Fn(RestoreProgress) + Send + Sync + 'static) -> Self {
         self.told = Some(Arc::new(told));
         self

@@ -72,6 +72,11 @@ pub enum CallError {
     /// The engine is shutting down. Nothing was changed.
     #[error("the engine is shutting down; nothing was changed")]
     ShuttingDown,
+    /// The runtime that handlers run on has ended, and the engine with it. Nothing was changed.
+    #[error(
+        "the tokio runtime that the handlers run on has ended; nothing was changed; build the engine on one that lives as long, see `Builder::runtime`"
+    )]
+    RuntimeEnded,
     /// More waits for the store than may. Nothing was changed.
     #[error(
         "{max} records wait for the store, as many as may; nothing was changed, try again when it has caught up"
@@ -113,6 +118,11 @@ pub enum StartError {
     /// There is no tokio runtime to run handlers on.
     #[error("there is no tokio runtime; call `start` inside one, or name one with `Builder::runtime`")]
     NoRuntime,
+    /// The runtime to run handlers on has ended.
+    #[error(
+        "the tokio runtime that the handlers are to run on has ended; build the engine on one that lives as long, see `Builder::runtime`"
+    )]
+    RuntimeEnded,
     /// A setting is out of its range.
     #[error("{setting} is {value}, and must be {must_be}")]
     InvalidSetting {
@@ -153,11 +163,11 @@ pub enum StartError {
         /// What does not fit.
         error: crate::partition::ReplayError,
     },
-    /// The runtime ended while the engine was being restored.
-    #[error("the runtime ended while the engine was being restored")]
+    /// The store panicked while the engine was being restored.
+    #[error("the store panicked while the engine was being restored")]
     Interrupted,
-    /// The driver's thread could not be started.
-    #[error("the driver's thread cannot be started: {0}")]
+    /// A thread of the engine's own could not be started.
+    #[error("a thread of the engine cannot be started: {0}")]
     Thread(#[source] std::io::Error),
 }
 
@@ -189,6 +199,11 @@ pub enum QueueError {
         /// How many there may be.
         max: usize,
     },
+    /// The runtime that handlers run on has ended.
+    #[error(
+        "the tokio runtime that the handlers run on has ended; build the engine on one that lives as long, see `Builder::runtime`"
+    )]
+    RuntimeEnded,
     /// No queue of this name exists.
     #[error("there is no queue named {:?}", shown(name))]
     Unknown {

@@ -40,6 +40,9 @@ pub enum StoreState {
     Refusing,
     /// It takes nothing from this engine any more: see [`Engine::lost`](crate::Engine::lost).
     Lost,
+    /// The runtime that handlers run on has ended, and the engine with it: it takes nothing any more from this engine, which
+    /// has given its jobs back.
+    Ended,
 }
 
 impl Health {

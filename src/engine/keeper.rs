@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::health::Speaker;
 use super::ownership::Ownership;
 use super::shared::{Shared, Stage};
-use crate::rt::{self, Runtime, Scoped};
+use crate::rt::{self, Scoped};
 use crate::store::{Grant, StoreError, StoreErrorClass};
 
 /// Proofs that are asked for in a term. Two may fail, and the third is still in time.
@@ -20,15 +20,16 @@ const PER_TERM: u32 = 4;
 pub(super) struct Keeper(#[allow(dead_code, reason = "held, not used")] Scoped<()>);
 
 /// Starts to keep what leases there are and will be.
-pub(super) fn start(ownership: &Arc<Ownership>, runtime: &Runtime) -> Keeper {
+pub(super) fn start(ownership: &Arc<Ownership>) -> Keeper {
+    let runtime = ownership.io.runtime().clone();
     let ownership = Arc::clone(ownership);
     Keeper(runtime.spawn_scoped(async move { keep(&ownership, || None).await }))
 }
 
 /// Goes on keeping them for an engine, until its committers have ended.
 pub(super) fn start_for(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
+    let runtime = ownership.io.runtime();
     let (shared, ownership) = (Arc::clone(shared), Arc::clone(ownership));
-    let runtime = shared.runtime.clone();
     runtime.spawn(async move {
         let _ending = Ending(&shared, &ownership);
         let durable = || Some(shared.cells.iter().map(|cell| cell.progress.durable()).collect());

@@ -42,6 +42,7 @@ mod queue;
 mod rehearsal;
 mod repair;
 mod restore;
+mod runtime;
 mod schedule;
 mod settings;
 mod settled;
@@ -70,7 +71,7 @@ pub use schedule::{Planned, Schedule};
 pub use stats::{Lateness, QueueStats, Stats, StoreStats};
 pub use target::Target;
 
-use crate::rt;
+use crate::rt::Io;
 use crate::store::StoreError;
 use crate::sync::thread::JoinHandle;
 use shared::{Shared, Stage};
@@ -144,6 +145,9 @@ impl Engine {
         Fut: Future + Send + 'static,
         Fut::Output: Outcome,
     {
+        if self.shared.handlers.has_ended() {
+            return Err(QueueError::RuntimeEnded);
+        }
         let queue = self.shared.queues.claim(config.into())?;
         queue.run_by(worker::runner(Arc::downgrade(&self.shared), Arc::new(handler)));
         self.call_workers(&queue);
@@ -178,7 +182,7 @@ impl Engine {
 
     fn call_workers(&self, queue: &Arc<queue::Queue>) {
         if self.shared.could_start(queue) {
-            queue.call_workers(self.shared.runtime_threads);
+            queue.call_workers(self.shared.handlers.threads());
         }
     }
 
@@ -191,7 +195,8 @@ impl Engine {
         self.shared.life.jobs()
     }
 
-    /// Waits until no job is pending and none is with a handler, or the engine stops. A job of a paused queue is pending.
+    /// Waits until no job is pending and none is with a handler, or the engine stops, as it does when the runtime that
+    /// handlers run on ends. A job of a paused queue is pending. Any executor may poll it.
     pub async fn idle(&self) {
         let life = &self.shared.life;
         life.until(|| life.jobs() == 0 || life.is_stopping()).await;
@@ -201,16 +206,27 @@ impl Engine {
     /// handlers that are still running), handlers have `grace` to end, and the store gets everything that was logged,
     /// within the same time.
     ///
-    /// A handler that calls it waits for itself, until the grace period is over. The runtime must have its timer enabled.
+    /// A handler that calls it waits for itself, until the grace period is over. Any executor may poll it.
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
         self.shared.stop();
         let life = &self.shared.life;
-        let is_flushed = rt::timeout(grace, self.ended()).await.unwrap_or(false);
-        life.reach(Stage::Abandoned);
-        if self.shared.ownership.is_some() {
-            // The committers have nothing left to wait for. A store that does not answer is not waited for.
-            let _ = rt::timeout(RELEASE_PATIENCE.min(grace), life.reached(Stage::Released)).await;
-        }
+        let is_flushed = match self.timer() {
+            Ok(timer) => {
+                let is_flushed = timer.timeout(grace, self.ended()).await.unwrap_or(false);
+                life.reach(Stage::Abandoned);
+                if self.shared.ownership.is_some() {
+                    // The committers have nothing left to wait for. A store that does not answer is not waited for.
+                    let released = life.reached(Stage::Released);
+                    let _ = timer.timeout(RELEASE_PATIENCE.min(grace), released).await;
+                }
+                is_flushed
+            }
+            Err(error) => {
+                tracing::error!(%error, "there is no thread to wait on: the grace period is cut short");
+                life.reach(Stage::Abandoned);
+                false
+            }
+        };
         // Only if it has come to its end, and so has next to nothing left to do: an inline handler that goes on and on must
         // not hold up more than it has to.
         let has_ended = life.has_driver_ended();
@@ -223,6 +239,14 @@ impl Engine {
             ShutdownReport { still_running, pending: jobs.saturating_sub(still_running), is_flushed };
         tracing::info!(?report, "the engine has stopped");
         report
+    }
+
+    /// What waits for a time, whoever polls. An engine without a store has a thread for it only while it needs one.
+    fn timer(&self) -> std::io::Result<Io> {
+        match &self.shared.ownership {
+            Some(ownership) => Ok(ownership.io.clone()),
+            None => Io::start(),
+        }
     }
 
     /// Resolves when no handler is running, the driver has ended, and the committers have: says whether they got all of it
@@ -241,7 +265,7 @@ impl Engine {
 
     /// Resolves when another engine owns the jobs: this one fires and writes nothing from then on, and calls are refused with
     /// [`CallError::NotOwner`]. The error says who. It never resolves otherwise; a service whose engine is lost should
-    /// end or build another.
+    /// end or build another. Any executor may poll it.
     pub async fn lost(&self) -> StoreError {
         match &self.shared.ownership {
             Some(ownership) => ownership.until_lost().await,

@@ -1,6 +1,9 @@
 //! What a simulator sees of an engine from outside, between two steps.
 
+use std::time::Duration;
+
 use super::Engine;
+use super::queue::Queue;
 use crate::partition::PartitionId;
 use crate::sim::PartitionState;
 
@@ -16,8 +19,15 @@ impl Engine {
         }
     }
 
+    pub(crate) fn lease_left(&self) -> Option<Duration> {
+        let ownership = self.shared.ownership.as_ref().filter(|_| !self.shared.is_stopping())?;
+        let now = self.shared.clock.now().mono;
+        let until = (0..self.shared.cells.len()).filter_map(|at| ownership.proved_until(at));
+        until.min().map(|until| Duration::from_micros(until.micros_since(now)))
+    }
+
     /// What should have been done by now if nothing of the engine can run: a wake-up was lost.
-    pub(crate) fn left_undone(&self) -> Option<String> {
+    pub(crate) fn left_undone(&self, can_handlers_run: bool) -> Option<String> {
         let shared = &self.shared;
         if shared.is_stopping() {
             return None;
@@ -35,7 +45,11 @@ impl Engine {
                 return Some(format!("partition {at} has records to write, none is under way"));
             }
         }
-        let idle = shared.queues.iter().find(|queue| queue.has_room() && shared.could_start(queue));
+        let could_run = |queue: &Queue| can_handlers_run || !queue.is_by_workers();
+        let idle = shared
+            .queues
+            .iter()
+            .find(|queue| could_run(queue) && queue.has_room() && shared.could_start(queue));
         idle.map(|queue| format!("queue {} has jobs ready and workers to spare", queue.name.as_str()))
     }
 }

@@ -19,11 +19,14 @@ use super::health::Health;
 use super::shared::Shared;
 use crate::clock::Clock;
 use crate::partition::{MonoTime, PartitionId};
+use crate::rt::Io;
 use crate::store::{Claim, Durability, Grant, Lease, Opened, Owner, Store, StoreError};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 pub(super) struct Ownership {
     pub(super) store: Arc<dyn Store>,
+    /// What the store is called on, and all that waits for it by a time.
+    pub(super) io: Io,
     pub(super) clock: Clock,
     pub(super) claim: Claim,
     pub(super) health: Health,
@@ -53,6 +56,7 @@ struct LeaseState {
 impl Ownership {
     pub(super) fn new(
         store: Arc<dyn Store>,
+        io: Io,
         clock: Clock,
         claim: Claim,
         opened: Opened,
@@ -67,6 +71,7 @@ impl Ownership {
         };
         Ownership {
             store,
+            io,
             clock,
             leases: (0..claim.partitions).map(|_| lease()).collect(),
             claim,

@@ -183,6 +183,11 @@ impl Queue {
         self.runner.get().is_some()
     }
 
+    /// Whether workers run its jobs, on the handlers' runtime.
+    pub(super) fn is_by_workers(&self) -> bool {
+        matches!(self.runner.get(), Some(Runner::Workers(_)))
+    }
+
     /// Whether a worker could take another job.
     #[cfg(feature = "sim")]
     pub(super) fn has_room(&self) -> bool {

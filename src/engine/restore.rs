@@ -2,7 +2,7 @@
 //!
 //! Leases are taken in the order of the partitions, so of two engines that start at the same moment one gets the first
 //! and, in time, all. Loading overlaps with building: the store reads one partition while another is built, on a thread
-//! where that holds up nobody.
+//! where that holds up nobody: the leases go on being proved.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::settings::Settings;
 use super::snapshots::LastSnapshot;
 use crate::clock::Clock;
 use crate::partition::{CatchUp, PartitionId, QueueId, QueueName, Record, Replay};
-use crate::rt::{self, Runtime, Tasks};
+use crate::rt::{self, Io, Tasks};
 use crate::store::{Claim, LoadProgress, Loaded, Needs, Store, StoreError, StoreErrorClass};
 
 /// Partitions that are loaded or built at a time: what a small machine has cores for, and no more memory than they take.
@@ -109,9 +109,9 @@ where
 pub(super) async fn from(
     store: Arc<dyn Store>,
     base: &Arc<Base>,
-    runtime: &Runtime,
+    io: Io,
     told: Option<RestoreTold>,
-) -> Result<(Vec<Built>, Arc<Ownership>, Keeper), StartError> {
+) -> Result<(Vec<Built>, Claimed, Keeper), StartError> {
     let settings = &base.settings;
     let durability = settings.durability.unwrap_or_default();
     let needs = Needs { partitions: settings.partitions, durability };
@@ -126,34 +126,38 @@ pub(super) async fn from(
         epoch_after: 0,
         by_force: settings.takes_over,
     };
-    let ownership = Ownership::new(store, base.clock.clone(), claim, opened, settings.is_single_owner);
+    let ownership = Ownership::new(store, io, base.clock.clone(), claim, opened, settings.is_single_owner);
     let ownership = Arc::new(ownership);
-    let keeper = keeper::start(&ownership, runtime);
+    let keeper = keeper::start(&ownership);
     let restoring = async {
         acquire(&ownership, settings.is_standby, settings.start_patience).await?;
-        load(base, &ownership, runtime, told).await
+        load(base, &ownership, told).await
     };
-    let claimed = Claimed { ownership: Arc::clone(&ownership), runtime: runtime.clone(), is_kept: false };
+    let claimed = Claimed { ownership: Arc::clone(&ownership), is_kept: false };
     let built = tokio::select! {
         biased;
         built = restoring => built?,
         error = ownership.until_lost() => return Err(StartError::Store(error)),
     };
-    claimed.keep();
-    Ok((built, ownership, keeper))
+    Ok((built, claimed, keeper))
 }
 
 /// Gives the leases back unless they are kept: after an error, or a start that was given up, whoever comes next need not
 /// wait for their end.
-struct Claimed {
+pub(super) struct Claimed {
     ownership: Arc<Ownership>,
-    runtime: Runtime,
     is_kept: bool,
 }
 
 impl Claimed {
-    fn keep(mut self) {
+    pub(super) fn ownership(&self) -> Arc<Ownership> {
+        Arc::clone(&self.ownership)
+    }
+
+    /// There is an engine that keeps them.
+    pub(super) fn keep(mut self) -> Arc<Ownership> {
         self.is_kept = true;
+        self.ownership()
     }
 }
 
@@ -163,7 +167,7 @@ impl Drop for Claimed {
             return;
         }
         let ownership = Arc::clone(&self.ownership);
-        self.runtime.spawn(async move {
+        self.ownership.io.runtime().spawn(async move {
             let grants = ownership.grants();
             let released = ownership.store.release(&grants);
             let _ = rt::timeout(ownership.claim.term, released).await;
@@ -217,9 +221,9 @@ fn is_passing(error: &StoreError, is_waiting: bool) -> bool {
 async fn load(
     base: &Arc<Base>,
     ownership: &Arc<Ownership>,
-    runtime: &Runtime,
     told: Option<RestoreTold>,
 ) -> Result<Vec<Built>, StartError> {
+    let runtime = ownership.io.runtime();
     let partitions = base.settings.partitions;
     let progress = Arc::new(Telling::new(partitions, told));
     let permits = Arc::new(Semaphore::new(AT_A_TIME));

@@ -8,28 +8,31 @@
 //! - No lock is held across an await, and no store is called under one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::cell::{Cell, HISTOGRAM_MAX_US, Owned};
 use super::error::CallError;
+use super::health::StoreState;
 use super::keys::KeyHasher;
 pub(super) use super::life::{Life, Stage};
 use super::ownership::Ownership;
 use super::queue::{Queue, Queues};
+use super::runtime::Handlers;
 use super::settings::Settings;
 use crate::clock::{Clock, Waker};
 use crate::partition::{End, Handle, MonoTime, Now, PartitionId, QueueId, QueueName, Started};
-use crate::rt::Runtime;
 use crate::store::Durability;
 use crate::sync::atomic::{
     AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
+use crate::sync::thread;
 
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) clock: Clock,
-    pub(super) runtime: Runtime,
-    pub(super) runtime_threads: usize,
+    /// The runtime that handlers run on, and nothing else.
+    pub(super) handlers: Handlers,
     /// The store, and the right to write to it; `None` without a store.
     pub(super) ownership: Option<Arc<Ownership>>,
     pub(super) cells: Box<[Cell]>,
@@ -43,6 +46,9 @@ pub(super) struct Shared {
     /// Told of every job that starts; for tests.
     pub(super) probe: Option<Probe>,
 }
+
+/// How long a job that a restart found overdue waits for the store to have its start.
+const START_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) type Probe = Box<dyn Fn(&QueueName, &Started) + Send + Sync>;
 
@@ -89,7 +95,7 @@ impl Shared {
             self.waker.wake_before(deadline);
         }
         while let Some((queue, jobs)) = busier.next(self) {
-            queue.call_workers(jobs.min(self.runtime_threads));
+            queue.call_workers(jobs.min(self.handlers.threads()));
         }
         result
     }
@@ -146,7 +152,7 @@ impl Shared {
     pub(super) fn call_all(self: &Arc<Self>) {
         self.waker.wake();
         for queue in self.queues.iter().filter(|queue| self.could_start(queue)) {
-            queue.call_workers(self.runtime_threads);
+            queue.call_workers(self.handlers.threads());
         }
     }
 
@@ -279,6 +285,16 @@ impl Shared {
         (ended, started)
     }
 
+    /// A job that was started will not end: the runtime that its handler was on has. It counts as running no more, and
+    /// stays what it is for the store.
+    pub(super) fn interrupt(&self, queue: &Queue, handle: Handle) {
+        if !thread::panicking() {
+            self.runtime_ends();
+        }
+        queue.share(usize::from(handle.partition().0)).running.fetch_sub(1, SeqCst);
+        self.ran_one();
+    }
+
     fn ran_one(&self) {
         if self.life.end_one() {
             // The committers end with the last running job.
@@ -335,6 +351,19 @@ impl Shared {
         let level = self.durability().max(Durability::Logged);
         self.cells[at].want(level, end);
         self.cells[at].progress.reached_at_last(end, level).await
+    }
+
+    /// Resolves once the store has every record of `partition` so far, or does not take them soon: it is failing, or lets
+    /// [`START_PATIENCE`] pass.
+    pub(super) async fn log_sent(&self, partition: PartitionId) {
+        let Some(ownership) = &self.ownership else { return };
+        if ownership.health.state() != StoreState::Healthy {
+            return;
+        }
+        let at = usize::from(partition.0);
+        let end = self.cells[at].lock().log.end();
+        let sent = self.cells[at].progress.reached_at_last(end, Durability::Logged);
+        let _ = ownership.io.timeout(START_PATIENCE, sent).await;
     }
 
     /// Whether the engine stops, or a partition has something to do before `deadline`.

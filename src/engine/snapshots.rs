@@ -43,8 +43,8 @@ impl Default for SnapshotPolicy {
 
 /// Starts to take snapshots where they are due.
 pub(super) fn start(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
+    let runtime = ownership.io.runtime();
     let (shared, ownership) = (Arc::clone(shared), Arc::clone(ownership));
-    let runtime = shared.runtime.clone();
     runtime.spawn(async move {
         let stopping = shared.life.reached(Stage::Stopping);
         tokio::select! {
@@ -143,7 +143,7 @@ pub(super) async fn write_slices(
             Some(next) => from = next,
             None => return Ok(end),
         }
-        // Others of the runtime have a turn, the handlers above all.
+        // Others have a turn: commits, and the leases.
         tokio::task::yield_now().await;
     }
 }
@@ -159,17 +159,24 @@ impl Engine {
     /// # Errors
     /// When the store did not take it. The one before it stays in force.
     pub async fn snapshot(&self) -> Result<SnapshotInfo, StoreError> {
-        let mut all = SnapshotInfo::default();
-        let Some(ownership) = &self.shared.ownership else { return Ok(all) };
-        for at in 0..self.shared.cells.len() {
-            let info = take(&self.shared, ownership, at).await?.unwrap_or_default();
-            all.jobs += info.jobs;
-            all.fired += info.fired;
-            all.chunks += info.chunks;
-            all.bytes += info.bytes;
-        }
-        Ok(all)
+        let Some(ownership) = &self.shared.ownership else { return Ok(SnapshotInfo::default()) };
+        let (shared, its) = (Arc::clone(&self.shared), Arc::clone(ownership));
+        let taking = ownership.io.runtime().spawn_scoped(async move { take_all(&shared, &its).await });
+        let taken = taking.await;
+        taken.unwrap_or_else(|| Err(StoreError::fatal("the store panicked while a snapshot was taken")))
     }
+}
+
+async fn take_all(shared: &Arc<Shared>, ownership: &Ownership) -> Result<SnapshotInfo, StoreError> {
+    let mut all = SnapshotInfo::default();
+    for at in 0..shared.cells.len() {
+        let info = take(shared, ownership, at).await?.unwrap_or_default();
+        all.jobs += info.jobs;
+        all.fired += info.fired;
+        all.chunks += info.chunks;
+        all.bytes += info.bytes;
+    }
+    Ok(all)
 }
 
 /// The log up to where the last snapshot covers it, and when that was.

@@ -51,6 +51,13 @@ pub struct Stats {
     pub clock_steps: u64,
     /// How often the driver woke.
     pub driver_wakes: u64,
+    /// For how long the runtime that handlers run on has polled nothing by now, though jobs ran or waited: a handler blocks it.
+    /// Zero while that is less than a second.
+    pub runtime_pause: Duration,
+    /// The longest that it has been so.
+    pub runtime_pause_max: Duration,
+    /// Whether the runtime that handlers run on has ended: nothing fires any more, and calls are refused.
+    pub has_runtime_ended: bool,
 }
 
 /// How an engine's store does.
@@ -163,6 +170,8 @@ impl Engine {
         }
         stats.clock_steps = shared.clock_steps.load(Relaxed);
         stats.driver_wakes = shared.driver_wakes.load(Relaxed);
+        (stats.runtime_pause, stats.runtime_pause_max) = shared.handlers.pauses();
+        stats.has_runtime_ended = shared.handlers.has_ended();
         stats
     }
 }
@@ -181,6 +190,16 @@ impl Lateness {
 }
 
 impl Ownership {
+    fn state(&self, shared: &Shared) -> StoreState {
+        if self.lost().is_some() {
+            return StoreState::Lost;
+        }
+        match self.health.state() {
+            StoreState::Healthy if shared.handlers.has_ended() => StoreState::Ended,
+            state => state,
+        }
+    }
+
     fn stats(&self, shared: &Shared, commit_us: &Histogram<u64>) -> StoreStats {
         let now = shared.clock.now().mono;
         let left = (0..shared.cells.len()).filter_map(|at| self.proved_until(at));
@@ -188,7 +207,7 @@ impl Ownership {
         let log_records =
             |cell: &super::cell::Cell| cell.progress.durable().saturating_sub(cell.last_snapshot().covered);
         StoreStats {
-            state: if self.lost().is_some() { StoreState::Lost } else { self.health.state() },
+            state: self.state(shared),
             last_error: self.health.last_error(),
             owner: self.claim.owner.to_string(),
             lease_left: left.min().map(|until| Duration::from_micros(until.micros_since(now))),

@@ -5,13 +5,14 @@
 //! then it can still be cancelled, and none waits behind a handler that takes its time.
 
 use std::future::Future;
+use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
-use super::attempt::{Failure, report, run_async};
-use super::handler::{Job, Outcome, Seat};
+use super::attempt::{Failure, report, run_async, run_inline};
+use super::handler::{InlineFn, Job, Outcome, Seat};
 use super::queue::Runner;
 use super::shared::Shared;
-use crate::partition::{Delivery, MonoTime, Started};
+use crate::partition::{Delivery, Handle, MonoTime, Started};
 
 /// Idle workers that a queue keeps.
 const IDLE_MAX: usize = 8;
@@ -27,10 +28,19 @@ where
     Fut: Future + Send + 'static,
     Fut::Output: Outcome,
 {
+    runner_of(shared, Arc::new(InTask(handler)))
+}
+
+/// The same with a handler that may block: each job is with the runtime's threads for that.
+pub(super) fn blocking_runner(shared: Weak<Shared>, handler: Arc<InlineFn>) -> Runner {
+    runner_of(shared, Arc::new(OnThread(handler)))
+}
+
+fn runner_of(shared: Weak<Shared>, handler: Arc<impl RunJob>) -> Runner {
     Runner::Workers(Box::new(move |queue| match shared.upgrade() {
         Some(shared) => {
             let seat = Seat { shared: Arc::clone(&shared), queue: Arc::clone(queue) };
-            shared.runtime.spawn(work(Arc::new(seat), Arc::clone(&handler)));
+            shared.handlers.runtime().spawn(work(Arc::new(seat), Arc::clone(&handler)));
         }
         // The engine has gone, and there will be no more work.
         None => queue.worker_leaves(|_| false),
@@ -38,12 +48,7 @@ where
 }
 
 /// The life of a worker. Generic over the handler, so that a job's future lives in its worker and not in a box.
-async fn work<F, Fut>(seat: Arc<Seat>, handler: Arc<F>)
-where
-    F: Fn(Job) -> Fut + Send + Sync + 'static,
-    Fut: Future + Send + 'static,
-    Fut::Output: Outcome,
-{
+async fn work(seat: Arc<Seat>, handler: Arc<impl RunJob>) {
     let (shared, queue) = (&seat.shared, &seat.queue);
     let mut turn = Turn::begins(shared.clock.mono());
     // Begins anywhere, so that workers spread over the partitions; goes on with the next at every turn, so that each
@@ -56,7 +61,7 @@ where
                 queue.call_workers(1);
             }
             let ended;
-            (ended, next) = run(&seat, &*handler, started, &mut turn).await;
+            (ended, next) = handler.run(&seat, started, &mut turn).await;
             if next.is_none() && turn.is_over(ended) {
                 turn = Turn::begins(ended);
                 partition += 1;
@@ -74,7 +79,7 @@ where
 }
 
 /// What a worker does before it lets others have a turn.
-struct Turn {
+pub(super) struct Turn {
     jobs: u32,
     began: MonoTime,
 }
@@ -89,33 +94,111 @@ impl Turn {
     }
 }
 
-/// Returns when the job ended, and the one that was started in its place.
-async fn run<F, Fut>(
-    seat: &Arc<Seat>,
-    handler: &F,
-    started: Started,
-    turn: &mut Turn,
-) -> (MonoTime, Option<Started>)
-where
-    F: Fn(Job) -> Fut,
-    Fut: Future,
-    Fut::Output: Outcome,
-{
-    let handle = started.handle;
-    let end = match begun(seat, &started).await {
-        Ok(()) => run_async(handler, Job::new(started, seat)).await,
-        Err(failure) => Err(failure),
-    };
-    let end = report(seat, handle, end);
-    turn.jobs += 1;
-    seat.shared.finish_and_start(&seat.queue, handle, end, |ended| !turn.is_over(ended))
+/// How a worker runs a job.
+trait RunJob: Send + Sync + 'static {
+    /// Returns when the job ended, and the one that was started in its place.
+    fn run(
+        &self,
+        seat: &Arc<Seat>,
+        started: Started,
+        turn: &mut Turn,
+    ) -> impl Future<Output = (MonoTime, Option<Started>)> + Send;
 }
 
-/// Resolves when the handler may begin: at most once means not before the store knows that the job is started.
-async fn begun(seat: &Seat, started: &Started) -> Result<(), Failure> {
+/// In the worker's own task.
+struct InTask<F>(Arc<F>);
+
+impl<F, Fut> RunJob for InTask<F>
+where
+    F: Fn(Job) -> Fut + Send + Sync + 'static,
+    Fut: Future + Send + 'static,
+    Fut::Output: Outcome,
+{
+    async fn run(&self, seat: &Arc<Seat>, started: Started, turn: &mut Turn) -> (MonoTime, Option<Started>) {
+        let handle = started.handle;
+        let running = Running::new(&**seat, handle);
+        let end = match begun(seat, &started).await {
+            Ok(()) => run_async(&*self.0, Job::new(started, seat)).await,
+            Err(failure) => Err(failure),
+        };
+        running.ends();
+        let end = report(seat, handle, end);
+        turn.jobs += 1;
+        seat.shared.finish_and_start(&seat.queue, handle, end, |ended| !turn.is_over(ended))
+    }
+}
+
+/// On a thread of the runtime's that may be blocked.
+struct OnThread(Arc<InlineFn>);
+
+impl RunJob for OnThread {
+    async fn run(&self, seat: &Arc<Seat>, started: Started, _: &mut Turn) -> (MonoTime, Option<Started>) {
+        let handle = started.handle;
+        let running = Running::new(Arc::clone(seat), handle);
+        if let Err(failure) = begun(seat, &started).await {
+            running.ends();
+            let end = report(seat, handle, Err(failure));
+            return seat.shared.finish_and_start(&seat.queue, handle, end, |_| false);
+        }
+        let handler = Arc::clone(&self.0);
+        // To its end on that thread: the runtime may drop this task meanwhile, and not the handler.
+        let on_thread = move || {
+            let seat = Arc::clone(running.seat());
+            let job = Job::new(started, &seat);
+            let end = run_inline(&*handler, &job);
+            running.ends();
+            let end = report(&seat, handle, end);
+            seat.shared.finish_and_start(&seat.queue, handle, end, |_| false)
+        };
+        let ran = seat.shared.handlers.runtime().run_blocking(on_thread).await;
+        ran.unwrap_or_else(|| (seat.shared.clock.mono(), None))
+    }
+}
+
+/// A job that is counted as running. Dropped before it [`ends`](Self::ends), as it is when the runtime ends in the middle of
+/// its handler, it counts no more, and has not ended: whoever restores the jobs runs it again.
+pub(super) struct Running<S: Deref<Target = Seat>> {
+    seat: S,
+    handle: Handle,
+    has_ended: bool,
+}
+
+impl<S: Deref<Target = Seat>> Running<S> {
+    pub(super) fn new(seat: S, handle: Handle) -> Self {
+        Running { seat, handle, has_ended: false }
+    }
+
+    pub(super) fn seat(&self) -> &S {
+        &self.seat
+    }
+
+    /// Its handler has: whoever calls this says so to the partition.
+    pub(super) fn ends(mut self) {
+        self.has_ended = true;
+    }
+}
+
+impl<S: Deref<Target = Seat>> Drop for Running<S> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.seat.shared.interrupt(&self.seat.queue, self.handle);
+        }
+    }
+}
+
+/// Resolves when the handler may begin.
+///
+/// At most once means not before the store knows that the job is started. A job that a restart found overdue may be what ended
+/// the process before this one, so that its start is to be known too, if the store takes it soon: how often it has begun
+/// is only counted by what was written.
+pub(super) async fn begun(seat: &Seat, started: &Started) -> Result<(), Failure> {
+    let partition = started.handle.partition();
     if started.delivery == Delivery::AtMostOnce {
-        let flushed = seat.shared.log_flushed(started.handle.partition()).await;
+        let flushed = seat.shared.log_flushed(partition).await;
         return flushed.map_err(|error| Failure::not_begun(&error));
+    }
+    if started.was_overdue {
+        seat.shared.log_sent(partition).await;
     }
     Ok(())
 }

@@ -55,7 +55,7 @@ use std::collections::BTreeMap;
 use batch::TickBatch;
 use fired::FiredMemory;
 use job::{Job, State};
-use overdue::Overdue;
+use overdue::{Overdue, Restart};
 use ready::ReadyQueue;
 
 pub use change::Draft;
@@ -109,6 +109,7 @@ pub struct Partition {
     held: BTreeMap<(Timestamp, JobId), u32>,
     /// Jobs that were due before a restart and wait for the pace of the catch-up. `None` once there are none.
     overdue: Option<Box<Overdue>>,
+    restart: Restart,
     /// The tick that is being collected or released.
     batch: TickBatch,
     /// Since when the batch grows, if it still does. No job of it is released before it is whole.
@@ -157,6 +158,7 @@ impl Partition {
             mono,
             held: BTreeMap::new(),
             overdue: None,
+            restart: Restart::default(),
             batch: TickBatch::default(),
             collecting_since: None,
             queues: Vec::new(),

@@ -18,7 +18,7 @@ use std::vec;
 
 #[cfg(any(test, fuzzing))]
 use super::job::Job;
-use super::job::State;
+use super::job::{JobDue, State};
 use super::pace::Pace;
 use super::{JobId, MonoTime, Now, Partition, Priority, Timestamp};
 use crate::wheel::slab::Index;
@@ -45,6 +45,25 @@ pub(super) struct Overdue {
     /// Jobs that are here: entries, less those left behind. Never zero.
     waiting: usize,
     pace: Pace,
+}
+
+/// The restart that a partition came from: which jobs it had, and when that was.
+#[derive(Debug, Default)]
+pub(super) struct Restart {
+    /// The sequence after the last job that it had; 0 where there was no restart.
+    next_sequence: u64,
+    at: Now,
+}
+
+impl Restart {
+    pub(super) fn new(next_sequence: u64, at: Now) -> Self {
+        Restart { next_sequence, at }
+    }
+
+    /// Whether it found this job overdue. A job that was moved since is judged by where it was moved to.
+    pub(super) fn was_overdue(&self, id: JobId, due: JobDue) -> bool {
+        id.sequence() < self.next_sequence && due.is_reached(self.at)
+    }
 }
 
 impl Overdue {

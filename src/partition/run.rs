@@ -34,6 +34,15 @@ pub struct Started {
     pub priority: Priority,
     /// What a crash in the middle of its handler means.
     pub delivery: Delivery,
+    /// Whether the last restart found it overdue: it may be what ended the process before.
+    pub was_overdue: bool,
+}
+
+impl Started {
+    /// Whether its handler is not to begin before there is a record of it.
+    pub(crate) fn waits_for_its_record(&self) -> bool {
+        self.was_overdue || self.delivery == Delivery::AtMostOnce
+    }
 }
 
 /// How a handler ended.
@@ -62,6 +71,7 @@ impl Partition {
                 continue;
             }
             let (id, due) = (job.id, job.due);
+            let was_overdue = self.restart.was_overdue(id, due);
             self.commit(Record::Started { id, at: now.wall }, Some(index), now);
             self.warm_first(queue);
             let job = self.jobs.get(index)?;
@@ -78,6 +88,7 @@ impl Partition {
                 attempt: job.attempt,
                 priority: job.priority,
                 delivery: job.delivery,
+                was_overdue,
             });
         }
         None

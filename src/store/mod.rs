@@ -54,6 +54,9 @@ use crate::partition::{Image, PartitionId, Record};
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Keeps what an engine must not forget.
+///
+/// An engine calls it on a tokio runtime of its own, with one thread, timers and I/O. Commits and leases wait for that thread, so
+/// nothing may block it.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Called first: reaches the store, and checks that it can do what is asked of it. Changes nothing.
     ///

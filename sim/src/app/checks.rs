@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
-use reveille::sim::{Image, JobImage, Simulation as _, left_undone, state};
+use reveille::sim::{Image, JobImage, Simulation as _, lease_left, left_undone, state};
 use reveille::{Engine, PartitionId, StoreState};
 
 use super::{App, Slot};
@@ -34,12 +35,20 @@ impl App {
             }
             // A wall that was set is noticed at the next look, and wakes nobody.
             let is_noticed = self.world.now_us() > its.stepped_us + LOOK_US;
-            if let Some(left) = left_undone(engine).filter(|_| is_noticed) {
+            if let Some(left) = left_undone(engine, !process.is_blocked()).filter(|_| is_noticed) {
                 self.world.broken("8 late, never dropped", format!("life {life}: {left}"));
             }
+            self.check_lease(engine, *life);
             if rests.is_multiple_of(64) {
                 self.compare(engine, its, *life, process);
             }
+        }
+    }
+
+    /// Whatever its handlers do, an owner with whom nothing is wrong can prove that it is one.
+    fn check_lease(&self, engine: &Engine, life: u64) {
+        if self.is_untroubled() && lease_left(engine) == Some(Duration::ZERO) {
+            self.world.broken("5 one owner", format!("life {life}: it is well, and cannot prove its lease"));
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, watch};
 use crate::calls::Caller;
 use crate::ledger::Ledger;
 use crate::network::Network;
-use crate::plan::{Call, Setting};
+use crate::plan::{Call, Fault, Setting};
 use crate::process::Process;
 use crate::shadow::Shadow;
 use crate::world::World;
@@ -59,6 +59,8 @@ pub(crate) struct App {
     /// How many commits wait, by life.
     waiting: Mutex<BTreeMap<u64, usize>>,
     rests: AtomicU64,
+    /// Until when something goes wrong with leases, or may have.
+    troubled_until_us: AtomicU64,
 }
 
 /// A commit that waits.
@@ -104,6 +106,7 @@ impl App {
             is_healed: watch::Sender::new(false),
             waiting: Mutex::default(),
             rests: AtomicU64::new(0),
+            troubled_until_us: AtomicU64::new(0),
         })
     }
 
@@ -189,9 +192,39 @@ impl App {
             }
             if let Some(process) = self.process(slot) {
                 process.thaw();
+                process.unblock();
             }
             self.begin(slot);
         }
+    }
+
+    /// Something goes wrong. Handlers that stand still are no trouble for anything else.
+    pub(crate) fn trouble(&self, fault: &Fault) {
+        let lasts_us = match *fault {
+            Fault::Block(..) => return,
+            // Until all is well again.
+            Fault::Slow(_) => u64::MAX,
+            Fault::Kill(_, us)
+            | Fault::Freeze(_, us)
+            | Fault::Deaf(_, us)
+            | Fault::Pause(us)
+            | Fault::Crash(us, _)
+            | Fault::FailOver(us)
+            | Fault::ServerBack(us)
+            | Fault::Mode(_, us) => us,
+            Fault::Shutdown(_, grace_us, down_us) => grace_us + down_us,
+            Fault::Cut(_, arrives_us) => arrives_us.unwrap_or(0),
+            Fault::Wall(..) | Fault::Flush | Fault::ForgetScripts => 0,
+        };
+        // A server needs a while to come up, and whoever waits for a lease to get it.
+        let after_us = 10_000_000 + 4_000 * self.setting.lease_ms;
+        let until_us = self.world.now_us().saturating_add(lasts_us).saturating_add(after_us);
+        self.troubled_until_us.fetch_max(until_us, Relaxed);
+    }
+
+    /// Whether nothing has gone wrong for long that could cost a lease.
+    pub(crate) fn is_untroubled(&self) -> bool {
+        self.world.now_us() > self.troubled_until_us.load(Relaxed)
     }
 
     /// A commit of a life begins to wait.
@@ -245,6 +278,9 @@ async fn until_its_end(app: &Arc<App>, process: &Arc<Process>, life: u64, engine
     let down_us = match lost {
         Some(error) => {
             app.world.note(|| format!("life {life}: it is no longer the owner: {error}"));
+            if app.is_untroubled() {
+                app.world.broken("5 one owner", format!("life {life}: it was the owner and well: {error}"));
+            }
             app.ledger.over(life);
             300_000
         }

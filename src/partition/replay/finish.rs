@@ -11,6 +11,7 @@ use std::num::NonZeroU32;
 
 use super::{FixedState, Replay};
 use crate::partition::job::State;
+use crate::partition::overdue::Restart;
 use crate::partition::{Delivery, End, Handle, JobId, Key, Now, Partition, QueueId, Record};
 use crate::wheel::slab::Index;
 
@@ -63,6 +64,7 @@ impl Replay {
         self.partition.settle_fired();
         let superseded = self.cancel_superseded(now);
         self.partition.end_cut_short(now);
+        self.partition.restart = Restart::new(self.partition.next_sequence, now);
         let (overdue, skipped) = self.partition.catch_up(catch_up, now);
         self.partition.forgotten.clear();
         let keys = self.partition.keys();

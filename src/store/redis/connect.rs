@@ -5,11 +5,13 @@ use std::fmt;
 use std::time::Duration;
 
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, Value};
+use tokio::sync::oneshot;
 
 use super::config::{Credentials, RedisConfig};
 use super::errors::{Doing, classify, harmless};
 use super::facts::{Facts, Settings, Version, is_command_known, setting};
 use super::wire::Wire;
+use crate::rt;
 use crate::store::{StoreError, StoreErrorClass};
 
 /// The oldest Redis that has all that the scripts use: XTRIM MINID came last.
@@ -22,6 +24,15 @@ const VERSION_WAITAOF: Version = Version(7, 2, 0);
 pub(super) struct Connection {
     pub(super) wire: Wire,
     pub(super) facts: Facts,
+    /// Closed with the runtime that drives it.
+    runtime: oneshot::Sender<()>,
+}
+
+impl Connection {
+    /// Whether there is nobody to drive it any more: the engine on whose thread it was made has ended.
+    pub(super) fn is_left(&self) -> bool {
+        self.runtime.is_closed()
+    }
 }
 
 /// Connects. `name` is how an operator finds the connection in CLIENT LIST.
@@ -44,7 +55,11 @@ pub(super) async fn connect(
     let facts = introduce(&wire, config, name, doing).await?;
     admit(&facts, doing)?;
     tracing::debug!(address, name, version = %facts.version, "connected to Redis");
-    Ok(Connection { wire, facts })
+    let (runtime, ended) = oneshot::channel();
+    rt::spawn(async move {
+        let _ = ended.await;
+    });
+    Ok(Connection { wire, facts, runtime })
 }
 
 /// Hears whether this is Redis, and whether it takes connections. Alone, so that what answers something else than RESP is

@@ -3,6 +3,8 @@
 //! # Rules
 //! - A request is sent once. What becomes of it after its connection is lost is not known, so whoever sent it decides
 //!   whether it is sent again; all of ours may be.
+//! - A connection lives on the runtime on which it was made, and is made anew by who finds that it has ended: a store may be
+//!   used by one engine after another.
 //! - A connection on which an answer did not come in time is given up: the next request would wait behind the one that
 //!   did not come.
 //! - All who want a connection share one attempt to make it, and its failure. The next attempt waits a little, longer
@@ -60,8 +62,9 @@ impl Link {
     pub(super) async fn connection(&self) -> Result<Arc<Connection>, StoreError> {
         let mut attempt = {
             let mut state = self.state.lock();
-            if let Some(connection) = &state.current {
-                return Ok(Arc::clone(connection));
+            match &state.current {
+                Some(connection) if !connection.is_left() => return Ok(Arc::clone(connection)),
+                _ => state.current = None,
             }
             // One whose runtime has gone will never end.
             let is_alive = |attempt: &watch::Receiver<_>| attempt.has_changed().is_ok();
