@@ -15,7 +15,7 @@ impl RedisServer {
 
     /// Runs a command on a server with a password.
     pub fn run_as(&self, password: &str, words: &[&str]) -> redis::Value {
-        let url = self.url().replace("redis://", &format!("redis://:{password}@"));
+        let url = self.url().replace("redis://", &format!("redis://:{}@", password.replace('@', "%40")));
         let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);

@@ -10,7 +10,7 @@ const NEEDS: Needs = Needs { partitions: 4, durability: Durability::Logged };
 #[tokio::test]
 async fn a_database_and_a_namespace_of_its_own() {
     let server = RedisServer::start(&[]);
-    for (at, namespace) in [("/0", "one"), ("/3", "one"), ("/3", "two")] {
+    for (at, namespace) in [("/0", "one"), ("/3", "one"), ("?db=3", "two")] {
         let config = RedisConfig::new(format!("{}{at}", server.url())).unwrap().namespace(namespace).unwrap();
         let store = RedisStore::new(config);
         store.open(&NEEDS).await.unwrap();
@@ -22,7 +22,54 @@ async fn a_database_and_a_namespace_of_its_own() {
     let keyspace: String = server.ask(&["INFO", "keyspace"]);
     assert!(keyspace.contains("db3:keys=4"), "{keyspace}");
     let past = RedisStore::new(config(&format!("{}/99", server.url())));
-    assert_refused(past.open(&NEEDS).await, StoreErrorClass::Refused, &["out of range"]);
+    assert_refused(
+        past.open(&NEEDS).await,
+        StoreErrorClass::Refused,
+        &["SELECT 99: the server has no database", "out of range"],
+    );
+}
+
+/// What is dropped in silence leads to another's jobs.
+#[tokio::test]
+async fn an_address_is_one_place_however_it_is_written() {
+    let server = RedisServer::start(&["--requirepass", "p+@ss"]);
+    server.run_as("p+@ss", &["ACL", "SETUSER", "bob", "on", ">a b/c", "~*", "+@all"]);
+    let port = server.port();
+    for (url, database) in [
+        (format!("REDIS://:p+%40ss@127.0.0.1:{port}/2/"), 2),
+        (format!("redis://:p+@ss@127.0.0.1:{port}?db=2"), 2),
+        (format!("redis://127.0.0.1:{port}/?pass=p+@ss&db=2"), 2),
+        (format!("redis://bob:a%20b%2Fc@127.0.0.1:{port}/1"), 1),
+        (format!("redis://127.0.0.1:{port}?username=bob&password=a%20b/c&db=1"), 1),
+    ] {
+        let store = RedisStore::new(config(&url));
+        store.open(&NEEDS).await.unwrap();
+        let lease = acquire(&store, "me").await;
+        append(&store, &lease.grant, lease.tail..lease.tail + 1).await.unwrap();
+        let counted = server.run_as("p+@ss", &["INFO", "keyspace"]);
+        let keyspace: String = redis::from_redis_value(counted).unwrap();
+        assert!(
+            keyspace.contains(&format!("db{database}:keys=2")) && !keyspace.contains("db0"),
+            "{keyspace}"
+        );
+    }
+    let refused =
+        RedisStore::new(config(&format!("redis://bob:hunter2@127.0.0.1:{port}"))).open(&NEEDS).await;
+    assert_refused(refused, StoreErrorClass::Refused, &["AUTH: ", "WRONGPASS"]);
+}
+
+/// Where this machine has IPv6.
+#[tokio::test]
+async fn an_ipv6_address_may_have_a_zone() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        println!("skipped: there is no IPv6");
+        return;
+    }
+    let server = RedisServer::start(&["--bind", "127.0.0.1", "::1"]);
+    for host in ["[::1]", "[::1%251]", "[::1%1]"] {
+        let store = RedisStore::new(config(&format!("redis://{host}:{}", server.port())));
+        store.open(&NEEDS).await.unwrap_or_else(|error| panic!("{host}: {error}"));
+    }
 }
 
 #[cfg(unix)]

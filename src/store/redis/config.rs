@@ -9,7 +9,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
+
+use super::address::{Address, bad};
 
 /// The longest namespace, in characters.
 pub const NAMESPACE_CHARS_MAX: usize = 64;
@@ -75,33 +77,30 @@ pub enum RedisConfigError {
 
 impl RedisConfig {
     /// Takes an address: `redis://[user:password@]host[:port][/database]`, `rediss://…` for TLS (needs the cargo feature
-    /// `redis-tls`), `unix:///path/to/socket[?db=database&user=…&pass=…]` or the same with `redis+unix:`.
+    /// `redis-tls`), `unix:///path/to/socket[?db=database]` or the same with `redis+unix:`. An IPv6 address stands in
+    /// brackets, with its zone if it has one (`[fe80::1%25eth0]`).
+    ///
+    /// Database, user and password may be parameters too, of any of them: `?db=2&user=bob&pass=secret` (or `username`,
+    /// `password`). What is not a letter or a digit can be written as `%` and two hexadecimal digits; a `+` is a plus.
     ///
     /// # Errors
-    /// When it is none of these.
+    /// When it is none of these, or has a part or a parameter that is not known, given twice, or out of its range. Nothing
+    /// in an address is ignored.
     pub fn new(address: impl AsRef<str>) -> Result<Self, RedisConfigError> {
-        let address = address.as_ref().trim();
-        check_scheme(address)?;
-        let info = address.into_connection_info().map_err(|error| bad(reason(&error)))?;
-        let told = info.redis_settings();
-        let user = told.username().map(str::to_owned);
-        let password = told.password().map(str::to_owned);
+        let Address { server, user, password, database } = Address::parse(address.as_ref())?;
         let credentials = match (user, password) {
             (None, None) => None,
             // One who needs no password may give any.
             (user, password) => Some(Credentials { user, password: password.unwrap_or_default() }),
         };
-        let database = told.db();
-        if database < 0 {
-            return Err(bad("the database is negative"));
-        }
+        let server = server.into_connection_info().map_err(|_| bad("it did not parse"))?;
         let settings =
             RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name();
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        let tcp = server.tcp_settings().clone().set_nodelay(true);
         Ok(RedisConfig {
-            server: info.set_redis_settings(settings).set_tcp_settings(tcp),
+            server: server.set_redis_settings(settings).set_tcp_settings(tcp),
             credentials,
-            database,
+            database: database.into(),
             namespace: NAMESPACE_DEFAULT.into(),
             replicas: None,
             response_timeout: RESPONSE_TIMEOUT_DEFAULT,
@@ -161,7 +160,14 @@ impl RedisConfig {
 
     /// Host and port, or the path of the socket.
     pub(super) fn address(&self) -> String {
-        self.server.addr().to_string()
+        match self.server.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }
+                if host.contains(':') =>
+            {
+                format!("[{host}]:{port}")
+            }
+            address => address.to_string(),
+        }
     }
 }
 
@@ -181,33 +187,10 @@ impl fmt::Debug for RedisConfig {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+        // A user alone may be a password that lacks its colon.
+        let user = self.user.as_ref().filter(|_| !self.password.is_empty());
+        f.debug_struct("Credentials").field("user", &user).finish_non_exhaustive()
     }
-}
-
-fn bad(reason: impl Into<String>) -> RedisConfigError {
-    RedisConfigError::Address { reason: reason.into() }
-}
-
-/// Before the crate looks at it: what it would say of TLS depends on how it was built.
-fn check_scheme(address: &str) -> Result<(), RedisConfigError> {
-    let Some((scheme, rest)) = address.split_once(':') else {
-        return Err(bad("it does not begin with redis://, rediss:// or unix:"));
-    };
-    match scheme.to_ascii_lowercase().as_str() {
-        "rediss" | "valkeys" if !cfg!(feature = "redis-tls") => Err(RedisConfigError::NoTls),
-        "rediss" | "valkeys" if rest.ends_with("#insecure") => Err(RedisConfigError::InsecureTls),
-        _ if rest.contains('#') => Err(bad("it has a #, which ends a URL (in a password, write %23)")),
-        "redis" | "rediss" | "valkey" | "valkeys" | "unix" | "redis+unix" | "valkey+unix" => Ok(()),
-        _ => Err(bad("it does not begin with redis://, rediss:// or unix:")),
-    }
-}
-
-/// What the crate has against it, without the part of the address that it may quote: that could be the password.
-fn reason(error: &redis::RedisError) -> String {
-    let words = error.to_string();
-    let fixed = words.split(" - ").next().filter(|_| error.kind() == redis::ErrorKind::InvalidClientConfig);
-    fixed.unwrap_or("it did not parse").to_owned()
 }
 
 #[cfg(test)]

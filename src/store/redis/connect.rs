@@ -67,7 +67,7 @@ pub(super) async fn connect(
 async fn greet(wire: &Wire, doing: Doing<'_>) -> Result<(), StoreError> {
     let answer = wire.send(&redis::cmd("PING")).await;
     let Err(error) = answer.and_then(Value::extract_error) else { return Ok(()) };
-    let failure = classify(&error, doing);
+    let failure = classify(&error, doing.by("PING"));
     // Whoever has to log in first is told so, and a disk that is full speaks of that even here.
     if failure.drops_connection && error.code() != Some("NOAUTH") { Err(failure.error) } else { Ok(()) }
 }
@@ -97,13 +97,13 @@ async fn introduce(
     let mut answers = answers.map_err(|error| classify(&error, doing).error)?.into_iter();
     let mut next = || answers.next().unwrap_or(Value::Nil);
     if config.credentials.is_some() {
-        check_login(next(), doing)?;
+        check_login(next(), doing.by("AUTH"))?;
     }
     if config.database != 0 {
-        checked(next(), doing)?;
+        checked(next(), doing.by(&format!("SELECT {}", config.database)))?;
     }
     let _name = next();
-    let mut facts = match checked(next(), doing)? {
+    let mut facts = match checked(next(), doing.by("INFO"))? {
         Value::BulkString(info) => Facts::from_info(&String::from_utf8_lossy(&info)),
         _ => return Err(StoreError::retry(format!("{doing}: what answers is not Redis"))),
     };

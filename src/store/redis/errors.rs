@@ -39,6 +39,7 @@ pub(super) struct Failure {
 pub(super) struct Doing<'a> {
     what: &'static str,
     key: &'a str,
+    command: &'a str,
 }
 
 /// What is done about an error, and what is said of it.
@@ -51,21 +52,27 @@ struct Verdict {
 impl<'a> Doing<'a> {
     /// Something with a key.
     pub(super) fn with(what: &'static str, key: &'a str) -> Self {
-        Doing { what, key }
+        Doing { what, key, command: "" }
     }
 
     /// Something with more than one.
     pub(super) fn plain(what: &'static str) -> Self {
-        Doing { what, key: "" }
+        Doing { what, key: "", command: "" }
+    }
+
+    /// By this command, where there are several. It names no argument that is not for everybody.
+    pub(super) fn by(self, command: &'a str) -> Self {
+        Doing { command, ..self }
     }
 }
 
 impl fmt::Display for Doing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.key {
-            "" => f.write_str(self.what),
-            key => write!(f, "{} `{key}`", self.what),
+        f.write_str(self.what)?;
+        if !self.key.is_empty() {
+            write!(f, " `{}`", self.key)?;
         }
+        if self.command.is_empty() { Ok(()) } else { write!(f, ": {}", self.command) }
     }
 }
 
@@ -152,6 +159,13 @@ fn by_words(detail: &str) -> Verdict {
     use StoreErrorClass::{Refused, Retry};
     if detail.starts_with("max number of clients") {
         drop(Retry, "Redis has all the connections that it takes: raise its `maxclients`")
+    } else if detail.starts_with("DB index is out of range") || detail.starts_with("invalid DB index") {
+        keep(Refused, "the server has no database of this number: name another, or raise its `databases`")
+    } else if detail.starts_with("SELECT is not allowed in cluster mode") {
+        keep(
+            Refused,
+            "this Redis is a node of a cluster, which Reveille does not speak to yet: use a single server",
+        )
     } else if detail.starts_with("unknown command") || detail.starts_with("Unknown Redis command") {
         keep(Refused, "this Redis, or a proxy in front of it, lacks a command that Reveille needs")
     } else {
@@ -211,6 +225,7 @@ mod tests {
             ("MOVED 3999 127.0.0.1:6381", Refused, true),
             ("ASK 3999 127.0.0.1:6381", Refused, true),
             ("CROSSSLOT Keys in request don't hash to the same slot", Refused, true),
+            ("ERR DB index is out of range", Refused, false),
             ("ERR something new", Refused, false),
             ("NEWCODE something new", Refused, false),
             ("ERR unknown command 'EVALSHA', with args beginning with: 'secret' ", Refused, false),

@@ -39,6 +39,7 @@
 //! `EVALSHA EVAL HMGET HGET HSET HDEL EXISTS TYPE TIME XADD XRANGE XTRIM XLEN GET SET UNLINK INFO` on `{rv:<namespace>:*`; if
 //! possible also `CONFIG|GET COMMAND|INFO CLIENT|SETNAME MEMORY|USAGE`; `WAIT` and `WAITAOF` for what they are for.
 
+mod address;
 mod answer;
 mod append;
 mod assembly;
