@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use parking_lot::Mutex;
 
 use super::error::CallError;
-use super::waiters::{GROUP, Ticket, Waiters};
+use super::waiters::{self, GROUP, Ticket, Waiters};
 use crate::partition::{MonoTime, Record};
 use crate::store::Durability;
 use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -295,7 +295,7 @@ impl LogProgress {
     /// Gives up the place of a wait that nobody asks for any more.
     pub(super) fn leave(&self, ticket: &mut Ticket) {
         if ticket.is_placed() {
-            self.inner.lock().waiters.leave(ticket);
+            let _dropped_unlocked = self.inner.lock().waiters.leave(ticket);
         }
     }
 
@@ -323,14 +323,16 @@ impl LogProgress {
         context: &mut Context<'_>,
         is_over: impl FnOnce(&Progress) -> Option<T>,
     ) -> Poll<T> {
+        // Before the lock, so that it is dropped after it.
+        let _dropped_unlocked;
         let Inner { progress, waiters } = &mut *self.inner.lock();
         match is_over(progress) {
             Some(result) => {
-                waiters.leave(ticket);
+                _dropped_unlocked = waiters.leave(ticket);
                 Poll::Ready(result)
             }
             None => {
-                waiters.wait(ticket, context.waker());
+                _dropped_unlocked = waiters.wait(ticket, context.waker());
                 Poll::Pending
             }
         }
@@ -348,7 +350,7 @@ impl LogProgress {
         loop {
             let is_last = take(&mut inner.waiters, &mut group);
             drop(inner);
-            group.drain(..).for_each(std::task::Waker::wake);
+            waiters::wake(&mut group);
             if is_last {
                 return;
             }
@@ -359,6 +361,9 @@ impl LogProgress {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
     use crate::partition::{JobId, PartitionId};
 
@@ -373,6 +378,83 @@ mod tests {
 
     fn log(buffer: &mut LogBuffer, records: impl Iterator<Item = Record>) -> bool {
         buffer.extend(records, MonoTime::default())
+    }
+
+    /// A task's waker that counts its calls, panics if it is told to, and looks whether the lock is free when it goes.
+    struct Task {
+        progress: std::sync::Weak<LogProgress>,
+        woken: AtomicUsize,
+        panics: bool,
+        dropped_unlocked: Arc<AtomicUsize>,
+    }
+
+    impl std::task::Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.woken.fetch_add(1, SeqCst);
+            if self.panics {
+                std::panic::resume_unwind(Box::new("a waker"));
+            }
+        }
+    }
+
+    impl Drop for Task {
+        fn drop(&mut self) {
+            let Some(progress) = self.progress.upgrade() else { return };
+            let is_free = progress.inner.try_lock().is_some();
+            self.dropped_unlocked.fetch_add(usize::from(is_free), SeqCst);
+        }
+    }
+
+    /// A dropped task may drop commits of its own, which take the lock to leave.
+    #[test]
+    fn no_waker_is_dropped_under_the_lock() {
+        let (progress, dropped) = (Arc::new(LogProgress::new(0)), Arc::<AtomicUsize>::default());
+        let task = || Task {
+            progress: Arc::downgrade(&progress),
+            woken: AtomicUsize::new(0),
+            panics: false,
+            dropped_unlocked: Arc::clone(&dropped),
+        };
+        let mut tickets: Vec<_> = (1..=3).map(|end| Ticket::new(end, Durability::Logged)).collect();
+        let poll = |ticket: &mut Ticket| {
+            // The only reference but that of the row.
+            let waker = Arc::new(task()).into();
+            progress.poll_reached(ticket, false, &mut Context::from_waker(&waker))
+        };
+        for ticket in &mut tickets {
+            assert!(poll(ticket).is_pending());
+        }
+        assert!(poll(&mut tickets[0]).is_pending());
+        assert_eq!(dropped.load(SeqCst), 1, "the one before it is gone");
+        progress.leave(&mut tickets[1]);
+        assert_eq!(dropped.load(SeqCst), 2);
+        progress.inner.lock().progress.durable = 3;
+        assert!(poll(&mut tickets[2]).is_ready());
+        assert_eq!(dropped.load(SeqCst), 4, "that of the row, and that of the call");
+        progress.advance(Durability::Logged, 3);
+        assert_eq!(dropped.load(SeqCst), 5);
+    }
+
+    #[test]
+    fn a_waker_that_panics_robs_no_other_of_its_call() {
+        let progress = LogProgress::new(0);
+        let tasks: Vec<Arc<Task>> = (0..3 * GROUP)
+            .map(|n| Task {
+                progress: std::sync::Weak::new(),
+                woken: AtomicUsize::new(0),
+                panics: n % 50 == 3,
+                dropped_unlocked: Arc::default(),
+            })
+            .map(Arc::new)
+            .collect();
+        for task in &tasks {
+            let waker = Arc::clone(task).into();
+            let mut ticket = Ticket::new(1, Durability::Logged);
+            let polled = progress.poll_reached(&mut ticket, false, &mut Context::from_waker(&waker));
+            assert!(polled.is_pending());
+        }
+        progress.advance(Durability::Logged, 1);
+        assert!(tasks.iter().all(|task| task.woken.load(SeqCst) == 1));
     }
 
     #[test]

@@ -5,8 +5,13 @@
 //! over the list is never held while a long row of tasks is scheduled.
 //!
 //! Whoever no longer waits leaves by the place that it was given: what is dropped leaves nothing behind.
+//!
+//! A waker is code of the user's. To wake it may panic, and to drop it may drop a task with commits of its own, which come
+//! here to leave. So neither happens under the lock: what leaves the rows is given out.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 use crate::store::Durability;
@@ -47,21 +52,30 @@ impl Ticket {
 }
 
 impl Waiters {
-    /// Has `waker` woken when the wait of `ticket` is over.
-    pub(super) fn wait(&mut self, ticket: &mut Ticket, waker: &Waker) {
+    /// Has `waker` woken when the wait of `ticket` is over. Returns the one that was to be woken in its stead.
+    #[must_use = "it is dropped when the lock is released"]
+    pub(super) fn wait(&mut self, ticket: &mut Ticket, waker: &Waker) -> Option<Waker> {
         let number = *ticket.number.get_or_insert_with(|| {
             self.next += 1;
             self.next
         });
         let place = Place { end: ticket.end, number };
         let row = &mut self.levels[row_of(ticket.level)];
-        row.entry(place).and_modify(|old| old.clone_from(waker)).or_insert_with(|| waker.clone());
+        match row.entry(place) {
+            Entry::Vacant(place) => {
+                place.insert(waker.clone());
+                None
+            }
+            Entry::Occupied(place) if place.get().will_wake(waker) => None,
+            Entry::Occupied(mut place) => Some(place.insert(waker.clone())),
+        }
     }
 
-    pub(super) fn leave(&mut self, ticket: &mut Ticket) {
-        if let Some(number) = ticket.number.take() {
-            self.levels[row_of(ticket.level)].remove(&Place { end: ticket.end, number });
-        }
+    /// Returns the waker of the place that is left.
+    #[must_use = "it is dropped when the lock is released"]
+    pub(super) fn leave(&mut self, ticket: &mut Ticket) -> Option<Waker> {
+        let number = ticket.number.take()?;
+        self.levels[row_of(ticket.level)].remove(&Place { end: ticket.end, number })
     }
 
     /// Takes a group of those who wait at `level` for records below `end`, or for fewer. Returns whether it was the last.
@@ -72,6 +86,19 @@ impl Waiters {
     /// Takes all of all levels at once: some may go on waiting, and must not be taken again and again.
     pub(super) fn take_all_below(&mut self, end: u64, group: &mut Vec<Waker>) -> bool {
         self.levels.iter_mut().all(|row| take(row, end, usize::MAX, group))
+    }
+}
+
+/// Wakes a group, all of it: a waker that panics robs no other of its call.
+pub(super) fn wake(group: &mut Vec<Waker>) {
+    for waker in group.drain(..) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+            // Some type of the user's, whose drop may panic in its turn.
+            std::mem::forget(panic);
+            tracing::error!(
+                "the waker of a task that waits for a commit panicked; that task may wait for ever"
+            );
+        }
     }
 }
 
@@ -119,15 +146,15 @@ mod tests {
         let mut tickets: Vec<_> = (0..1_000).rev().map(|end| Ticket::new(end / 2, LOGGED)).collect();
         let mut strict = Ticket::new(3, Durability::Fsync);
         for ticket in tickets.iter_mut().chain([&mut strict]) {
-            waiters.wait(ticket, Waker::noop());
+            assert!(waiters.wait(ticket, Waker::noop()).is_none());
             // Polled for no reason: still one place.
-            waiters.wait(ticket, Waker::noop());
+            assert!(waiters.wait(ticket, Waker::noop()).is_none());
         }
         assert_eq!(woken(&mut waiters, LOGGED, 99), 200);
         assert_eq!(woken(&mut waiters, LOGGED, 99), 0);
         assert_eq!(woken(&mut waiters, Durability::Fsync, 3), 1);
         for ticket in &mut tickets {
-            waiters.leave(ticket);
+            drop(waiters.leave(ticket));
         }
         assert!(waiters.levels.iter().all(BTreeMap::is_empty));
     }
@@ -136,7 +163,7 @@ mod tests {
     fn a_row_is_woken_in_groups() {
         let mut waiters = Waiters::default();
         for end in 0..100 {
-            waiters.wait(&mut Ticket::new(end, LOGGED), Waker::noop());
+            assert!(waiters.wait(&mut Ticket::new(end, LOGGED), Waker::noop()).is_none());
         }
         let mut group = Vec::new();
         assert!(!waiters.take_below(LOGGED, 98, &mut group));

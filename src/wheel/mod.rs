@@ -257,6 +257,8 @@ impl<T> Wheel<T> {
     }
 
     /// Drops all timers and gives their memory back; their handles are stale. Time stays. O(timers).
+    ///
+    /// Should a value panic in its drop, the wheel is empty all the same, and the other values are dropped.
     pub fn clear(&mut self) {
         self.time.cascading = 0;
         self.slots.clear();

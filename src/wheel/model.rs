@@ -6,7 +6,10 @@
 //! The model knows deadlines and the order of insertion and nothing of levels. Where a budget lets time stop is the
 //! wheel's to choose; the model checks that the choice is allowed and goes on from it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
 
 use super::{Fired, Handle, Wheel};
 
@@ -28,7 +31,9 @@ const MOVES_MAX: usize = 10;
 
 /// A wheel and its model. A timer's value is its place in `timers`.
 struct Pair {
-    wheel: Wheel<usize>,
+    wheel: Wheel<Value>,
+    /// Which value panics when it is dropped.
+    armed: Rc<Cell<Option<usize>>>,
     now: u64,
     /// What is pending, in the order in which it must fire: by effective tick, then by insertion.
     queue: BTreeMap<(u64, u64), usize>,
@@ -45,10 +50,33 @@ struct Timer {
     key: Option<(u64, u64)>,
 }
 
+struct Value {
+    id: usize,
+    armed: Rc<Cell<Option<usize>>>,
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        if self.armed.get() == Some(self.id) {
+            self.armed.set(None);
+            unwind();
+        }
+    }
+}
+
+/// As a panic, but for the hook: that of a fuzzer would end the process.
+fn unwind() -> ! {
+    resume_unwind(Box::new("on purpose"))
+}
+
+fn unwinds(run: impl FnOnce()) -> bool {
+    catch_unwind(AssertUnwindSafe(run)).is_err_and(|panic| panic.is::<&str>())
+}
+
 impl Pair {
     fn new(now: u64) -> Pair {
-        let (queue, timers) = (BTreeMap::new(), Vec::new());
-        Pair { wheel: Wheel::new(now), now, queue, timers, sequence: 0, moves_left: 0 }
+        let (wheel, armed, queue, timers) = (Wheel::new(now), Rc::default(), BTreeMap::new(), Vec::new());
+        Pair { wheel, armed, now, queue, timers, sequence: 0, moves_left: 0 }
     }
 
     fn step(&mut self, op: u8, bytes: &mut Bytes<'_>) {
@@ -105,12 +133,20 @@ impl Pair {
                 }
             }
             _ => match bytes.byte() {
-                0..16 => self.clear(),
+                0..8 => self.clear(),
+                8..16 => {
+                    self.armed.set(self.pick(bytes).filter(|&id| self.timers[id].key.is_some()));
+                    self.clear();
+                }
                 16..64 => {
                     // Leave gaps: every third stays.
                     for id in (0..self.timers.len()).filter(|id| id % 3 != 0) {
                         self.cancel(id);
                     }
+                }
+                64..128 => {
+                    let deadline = self.deadline(bytes);
+                    self.advance_and_unwind(deadline);
                 }
                 _ => {
                     if let Some(id) = self.pick(bytes) {
@@ -123,7 +159,8 @@ impl Pair {
     }
 
     fn insert(&mut self, deadline: u64) {
-        let handle = self.wheel.insert(deadline, self.timers.len());
+        let value = Value { id: self.timers.len(), armed: Rc::clone(&self.armed) };
+        let handle = self.wheel.insert(deadline, value);
         self.timers.push(Timer { handle, deadline, key: None });
         self.enqueue(self.timers.len() - 1, deadline);
     }
@@ -140,7 +177,7 @@ impl Pair {
     fn cancel(&mut self, id: usize) {
         let timer = &mut self.timers[id];
         let pending = timer.key.take().and_then(|key| self.queue.remove(&key));
-        assert_eq!(self.wheel.cancel(timer.handle), pending, "cancel");
+        assert_eq!(self.wheel.cancel(timer.handle).map(|value| value.id), pending, "cancel");
     }
 
     fn reschedule(&mut self, id: usize, deadline: u64) {
@@ -153,7 +190,8 @@ impl Pair {
     }
 
     fn clear(&mut self) {
-        self.wheel.clear();
+        let is_armed = self.armed.get().is_some();
+        assert_eq!(unwinds(|| self.wheel.clear()), is_armed, "an armed value is dropped");
         self.queue.clear();
         for timer in &mut self.timers {
             timer.key = None;
@@ -178,7 +216,7 @@ impl Pair {
         let (mut fired, mut effective) = (0, self.now);
         let progress = self.wheel.advance(to, budget, |Fired { deadline, value, handle }| {
             let Some((key, id)) = self.queue.pop_first() else { panic!("nothing is left to fire") };
-            assert_eq!(value, id, "order");
+            assert_eq!(value.id, id, "order");
             let timer = &mut self.timers[id];
             assert_eq!((deadline, handle), (timer.deadline, timer.handle));
             assert_eq!(timer.key.take(), Some(key));
@@ -206,6 +244,25 @@ impl Pair {
         self.moves_left -= progress.moved;
         self.now = now;
         work
+    }
+
+    /// Fires the first timer, if it is due by `to`, in a callback that panics.
+    fn advance_and_unwind(&mut self, to: u64) {
+        let Some((&(effective, sequence), &id)) = self.queue.first_key_value() else { return };
+        if effective > to.max(self.now) {
+            return;
+        }
+        let advance = || {
+            let _ = self.wheel.advance(to, usize::MAX, |timer| {
+                assert_eq!(timer.value.id, id, "order");
+                unwind();
+            });
+        };
+        assert!(unwinds(advance), "the first timer was due");
+        self.queue.remove(&(effective, sequence));
+        self.timers[id].key = None;
+        self.now = self.wheel.now();
+        assert_eq!(self.now, effective, "time stands where the timer fired");
     }
 
     /// What must hold between any two calls.
@@ -236,7 +293,7 @@ impl Pair {
 
     fn check_timer(&self, timer: &Timer) {
         let id = timer.key.map(|key| &self.queue[&key]);
-        assert_eq!(self.wheel.get(timer.handle), id);
+        assert_eq!(self.wheel.get(timer.handle).map(|value| &value.id), id);
         assert_eq!(self.wheel.deadline(timer.handle), id.map(|_| timer.deadline));
     }
 
@@ -253,6 +310,7 @@ impl Pair {
         for timer in &self.timers {
             self.check_timer(timer);
         }
+        assert_eq!(Rc::strong_count(&self.armed), 1, "every value was dropped, and once");
     }
 
     /// A timer, pending or gone; more often than not one of the newest.

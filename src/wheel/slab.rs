@@ -12,6 +12,9 @@
 //!   behind, above every generation it has used. A slot whose generations are used up is retired, and so is, once it
 //!   is empty, a page with such a slot: the table gets a little smaller, a stale index is never honoured.
 //!
+//! A value's own drop is the only code of others that runs in here, and it may panic. So values are taken out first and dropped
+//! last, by the caller or by [`Slab::clear`], when all invariants hold again.
+//!
 //! Invariants, checked by `validate`:
 //! - an entry is occupied, or on its page's free list, or retired; never two of these;
 //! - `page.ceiling` is above the generation of every index ever handed out for the page;
@@ -24,10 +27,11 @@ mod page;
 #[cfg(any(test, fuzzing))]
 mod validate;
 
+use block::Block;
 #[cfg(feature = "internal-codec")]
 pub(crate) use block::mapped_bytes;
 use layout::Layout;
-use page::Page;
+use page::{Entry, Page};
 
 /// No page.
 const NIL: u32 = u32::MAX;
@@ -196,13 +200,15 @@ impl<T> Slab<T> {
     }
 
     /// Drops every value and gives the memory back, but for the directory: about 40 bytes a page, which hold the
-    /// floors that keep stale indices out. O(pages), and the drops.
+    /// floors that keep stale indices out. O(pages), and the drops. Should a drop panic, the table is empty all the same.
     pub(crate) fn clear(&mut self) {
         self.len = 0;
         self.spare = NIL;
+        // Dropped at the end, when no page holds anything any more.
+        let mut blocks = Vec::with_capacity(self.pages.len());
         for at in 0..self.pages.len() as u32 {
             if self.pages[at as usize].is_open() {
-                self.close(at);
+                blocks.push(self.close(at));
             }
         }
     }
@@ -273,7 +279,8 @@ impl<T> Slab<T> {
     fn emptied(&mut self, at: u32) {
         if !self.pages[at as usize].has_room() {
             // Every slot of it is retired: it would be kept for nothing.
-            return self.close(at);
+            self.close(at);
+            return;
         }
         self.mark_room(at);
         if self.spare == NIL {
@@ -285,11 +292,14 @@ impl<T> Slab<T> {
         }
     }
 
-    fn close(&mut self, at: u32) {
+    /// Takes the memory of a page, for the caller to drop when the table is in order.
+    fn close(&mut self, at: u32) -> Block<Entry<T>> {
         self.room[at as usize / 64] &= !(1 << (at % 64));
-        if self.pages[at as usize].close(self.closed) {
+        let (block, may_reopen) = self.pages[at as usize].close(self.closed);
+        if may_reopen {
             self.closed = at;
         }
+        block
     }
 }
 

@@ -192,15 +192,15 @@ impl<T> Page<T> {
         }
     }
 
-    /// Gives the memory back, with whatever is in it. True if the page may be opened again, and has then been linked
-    /// before `next_closed`; false if it is retired.
-    pub(super) fn close(&mut self, next_closed: u32) -> bool {
+    /// Gives the memory up, with whatever is in it: the caller drops it once all else is in order, since a value's own drop
+    /// may panic. True if the page may be opened again, and has then been linked before `next_closed`; false if it is
+    /// retired.
+    pub(super) fn close(&mut self, next_closed: u32) -> (Block<Entry<T>>, bool) {
         self.live = 0;
         self.free = NONE;
         self.floor = self.ceiling;
         self.next_closed = next_closed;
-        self.entries = Block::EMPTY;
-        self.floor != RETIRED
+        (mem::replace(&mut self.entries, Block::EMPTY), self.floor != RETIRED)
     }
 
     /// Takes memory again. Returns the closed page that was linked after this one.

@@ -7,6 +7,7 @@ mod model;
 mod order;
 mod slab;
 mod ticks;
+mod unwind;
 
 use super::{Handle, Progress, Wheel};
 
