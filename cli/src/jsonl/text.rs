@@ -10,10 +10,20 @@ impl Brief {
     const CHARS_MAX: usize = 64;
 
     pub(crate) fn new(text: &str) -> Self {
-        let mut chars = text.chars();
-        let shown: String = chars.by_ref().take(Self::CHARS_MAX).collect();
-        let more = if chars.next().is_some() { "..." } else { "" };
+        let (shown, more) = Self::cut(text);
         Brief(format!("{shown:?}{more}"))
+    }
+
+    /// A number, or another word without what would have to be escaped: not quoted.
+    pub(super) fn number(text: &str) -> Self {
+        let (shown, more) = Self::cut(text);
+        Brief(format!("{}{more}", escaped(&shown)))
+    }
+
+    fn cut(text: &str) -> (String, &'static str) {
+        let mut chars = text.chars();
+        let shown = chars.by_ref().take(Self::CHARS_MAX).collect();
+        (shown, if chars.next().is_some() { "..." } else { "" })
     }
 }
 

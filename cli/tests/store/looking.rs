@@ -126,6 +126,7 @@ fn without_a_store_its_options_mean_nothing() {
         (&["--durability", "soon"][..], "invalid value 'soon'"),
         (&["--replicas", "0"], "0 is not in 1.."),
         (&["--lease", "soon"], "is not a delay"),
+        (&["--lease", "10"], "write \"10s\" for seconds"),
     ] {
         let ended = Run::start(&[&["--store", "redis://host"], args].concat()).ended();
         assert_eq!(ended.status.code(), Some(2), "{args:?}");
