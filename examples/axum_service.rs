@@ -110,7 +110,7 @@ async fn show(State(engine): State<Engine>, Path(order): Path<String>) -> Result
             Ok(Json(json!({ "order": job.key.as_str(), "expires_at": rfc3339(job.due)? })))
         }
         LookupOutcome::Running(_) => Err(Problem::expiring()),
-        LookupOutcome::AlreadyFired { at } => Err(Problem::expired(at)),
+        LookupOutcome::AlreadyFired { at, .. } => Err(Problem::expired(at)),
         LookupOutcome::NotFound => Err(Problem::unknown()),
     }
 }

@@ -73,7 +73,8 @@ pub use engine::{
     ScheduleError, ShutdownReport, StartError, Stats, StoreState, StoreStats, Target, Task,
 };
 pub use partition::{
-    CancelOutcome, Due, Handle, InvalidKey, JobId, JobView, KEY_BYTES_MAX, Key, LookupOutcome, OnConflict,
-    PartitionId, Payload, Priority, Refusal, RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
+    CancelOutcome, Due, End, Handle, InvalidKey, JobId, JobView, KEY_BYTES_MAX, Key, LookupOutcome,
+    OnConflict, PartitionId, Payload, Priority, Refusal, RescheduleOutcome, ScheduleOutcome, Timestamp,
+    Version,
 };
 pub use store::Durability;

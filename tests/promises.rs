@@ -10,8 +10,8 @@ use std::time::Duration;
 use common::{Keys, TEN_O_CLOCK, at_ms, ms, nothing, real_now, until_idle};
 use reveille::testing::TestEngine;
 use reveille::{
-    CancelOutcome, Engine, Job, LookupOutcome, OnConflict, Priority, Profile, QueueConfig, RescheduleOutcome,
-    ScheduleOutcome, Version,
+    CancelOutcome, End, Engine, Job, LookupOutcome, OnConflict, Priority, Profile, QueueConfig,
+    RescheduleOutcome, ScheduleOutcome, Version,
 };
 
 /// Both clocks, due times on and off the tick, all profiles, in real time, against a clock read by the handler itself.
@@ -148,7 +148,7 @@ async fn promise_4_outcomes_are_definite_by_key_and_by_handle() {
     hold.add_permits(1);
     engine.advance(ms(5)).await;
     let at = at_ms(40);
-    assert_eq!(engine.lookup("k"), LookupOutcome::AlreadyFired { at });
+    assert_eq!(engine.lookup("k"), LookupOutcome::AlreadyFired { at, end: End::Done });
     assert_eq!(engine.cancel(second).await.unwrap(), CancelOutcome::AlreadyFired { at });
     // A reschedule never brings a fired job back.
     assert_eq!(engine.reschedule("k", at_ms(500)).await.unwrap(), RescheduleOutcome::AlreadyFired { at });

@@ -9,7 +9,7 @@ use common::{TEN_O_CLOCK, at_ms, ms, nothing};
 use reveille::store::MemoryStore;
 use reveille::testing::TestEngine;
 use reveille::{
-    CancelOutcome, Engine, Job, LookupOutcome, OnConflict, QueueConfig, RescheduleOutcome, StartError,
+    CancelOutcome, End, Engine, Job, LookupOutcome, OnConflict, QueueConfig, RescheduleOutcome, StartError,
     Timestamp,
 };
 
@@ -44,7 +44,7 @@ async fn promise_2_nothing_acknowledged_is_lost_by_a_restart() {
 
     let engine = TestEngine::start(builder(&store), at_ms(1_100)).await.unwrap();
     assert_eq!(engine.jobs(), 400 - 59);
-    assert_eq!(engine.lookup("k3"), LookupOutcome::AlreadyFired { at: at_ms(1_003) });
+    assert_eq!(engine.lookup("k3"), LookupOutcome::AlreadyFired { at: at_ms(1_003), end: End::Done });
     assert_eq!(engine.lookup("k1"), LookupOutcome::NotFound);
     assert_eq!(
         engine.reschedule("k3", at_ms(9_999)).await.unwrap(),
@@ -76,7 +76,7 @@ async fn promise_6_a_crash_repeats_at_least_once_and_not_at_most_once() {
     let fired = engine.settle().await;
     assert_eq!(fired.len(), 1, "{fired:?}");
     assert_eq!((fired[0].key.as_str(), fired[0].attempt, fired[0].lateness), ("again", 2, ms(40)));
-    assert_eq!(engine.lookup("once"), LookupOutcome::AlreadyFired { at: at_ms(10) });
+    assert_eq!(engine.lookup("once"), LookupOutcome::AlreadyFired { at: at_ms(10), end: End::Failed });
 }
 
 /// What was due while nobody was there fires at once, in order.

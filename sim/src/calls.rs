@@ -253,6 +253,7 @@ impl Caller {
             let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
             let is_foretold = match (stand, &outcome) {
                 (Stand::Pending(now), LookupOutcome::Scheduled(view)) => view.version == now.version,
+                (Stand::Ended(ended), LookupOutcome::AlreadyFired { end, .. }) => ended == *end,
                 (stand, outcome) => is_late(
                     stand,
                     is_once(nonce, jobs),
@@ -404,7 +405,7 @@ fn is_late(stand: Stand, is_once: bool, key: &str, life: &crate::ledger::Life, l
         // One that may begin once only can end without having begun.
         Stand::Running => late == Late::Running || (is_once && late != Late::Never),
         // The memory of fired jobs has an end.
-        Stand::Ended => matches!(late, Late::Fired | Late::NotFound),
+        Stand::Ended(_) => matches!(late, Late::Fired | Late::NotFound),
         Stand::Gone => late == Late::NotFound || (late == Late::Fired && life.may_remember(key)),
     }
 }

@@ -2,7 +2,7 @@
 //! places where jobs wait.
 
 use super::job::{Job, JobDue, State};
-use super::{Now, Partition, Record, RecordedDue, ScheduledRecord, TimeBase, Version};
+use super::{End, Now, Partition, Record, RecordedDue, ScheduledRecord, TimeBase, Version};
 use crate::wheel::Wheel;
 use crate::wheel::slab::Index;
 
@@ -55,7 +55,7 @@ impl Partition {
                 target
             }
             Record::Finished { at, ok, .. } => {
-                self.entomb(target?, at);
+                self.entomb(target?, at, if ok { End::Done } else { End::Failed });
                 if ok {
                     self.counts.succeeded += 1;
                 } else {
@@ -173,7 +173,7 @@ impl Partition {
             }
             State::Running(_) => self.running -= 1,
             // The batch passes over an entry whose job has gone or is no longer Collected.
-            State::Collected | State::Fired(_) => {}
+            State::Collected | State::Fired(..) => {}
         }
     }
 }

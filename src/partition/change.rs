@@ -138,7 +138,7 @@ impl Partition {
         match self.job(handle) {
             None => LookupOutcome::NotFound,
             Some(job) => match job.state {
-                State::Fired(at) => LookupOutcome::AlreadyFired { at },
+                State::Fired(at, end) => LookupOutcome::AlreadyFired { at, end },
                 State::Running(_) => {
                     self.view(handle, job, now).map_or(LookupOutcome::NotFound, LookupOutcome::Running)
                 }
@@ -199,7 +199,7 @@ impl Partition {
         let Some(job) = self.job(handle) else { return Standing::Unknown };
         match job.state {
             State::Running(_) => Standing::Running,
-            State::Fired(at) => Standing::Fired(at),
+            State::Fired(at, _) => Standing::Fired(at),
             _ if expected.is_some_and(|version| version != job.version) => Standing::Changed(job.version),
             _ => Standing::Pending,
         }

@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 
 use super::job::{Job, JobDue, State};
-use super::{FiredImage, Now, Partition, Payload, Timestamp};
+use super::{End, FiredImage, Now, Partition, Payload, Timestamp};
 use crate::wheel::slab::Index;
 
 /// How many fired jobs are forgotten for one that comes. A burst of them grows old all at once, and no call may take
@@ -84,8 +84,8 @@ impl Partition {
         self.fired.newest().map_or(now.wall, |newest| now.wall.max(newest.saturating_add_micros(1)))
     }
 
-    /// Turns the job at `index` into a tombstone at `at`, and forgets those whose time has come.
-    pub(super) fn entomb(&mut self, index: Index, at: Timestamp) {
+    /// Turns the job at `index`, whose handler has ended so, into a tombstone at `at`, and forgets those whose time has come.
+    pub(super) fn entomb(&mut self, index: Index, at: Timestamp, end: End) {
         let Some(job) = self.jobs.get(index) else { return };
         let fired_at = match job.state {
             State::Running(since) => since,
@@ -93,7 +93,7 @@ impl Partition {
         };
         self.unplace(index);
         if let Some(job) = self.jobs.get_mut(index) {
-            job.state = State::Fired(fired_at);
+            job.state = State::Fired(fired_at, end);
             job.due = JobDue::ended(at);
             job.payload = Payload::default();
         }
@@ -128,7 +128,7 @@ impl Partition {
 impl Job {
     /// What an image says of a tombstone; `None` if it is none.
     pub(super) fn fired_image(&self) -> Option<FiredImage> {
-        let State::Fired(fired_at) = self.state else { return None };
-        Some(FiredImage { id: self.id, key: self.key.clone(), fired_at, ended_at: self.due.wall })
+        let State::Fired(fired_at, end) = self.state else { return None };
+        Some(FiredImage { id: self.id, key: self.key.clone(), fired_at, ended_at: self.due.wall, end })
     }
 }

@@ -1,7 +1,7 @@
 //! A job in the job table, and where it stands.
 
 use super::{
-    Delivery, JobId, Key, MonoTime, Now, PartitionId, Payload, Priority, QueueId, TimeBase, Timestamp,
+    Delivery, End, JobId, Key, MonoTime, Now, PartitionId, Payload, Priority, QueueId, TimeBase, Timestamp,
     Version,
 };
 use crate::wheel;
@@ -123,14 +123,14 @@ pub(super) enum State {
     /// With its handler since this instant.
     Running(Timestamp),
     /// Its handler, begun at this instant, has ended, at the instant that [`JobDue::ended`] has put in place of the due
-    /// time. Kept for a while so that it can be told from an unknown key.
-    Fired(Timestamp),
+    /// time, and so. Kept for a while so that it can be told from an unknown key.
+    Fired(Timestamp, End),
 }
 
 impl State {
     /// Whether the job can still be moved and cancelled: its handler has not begun.
     pub(super) fn is_pending(self) -> bool {
-        !matches!(self, State::Running(_) | State::Fired(_))
+        !matches!(self, State::Running(_) | State::Fired(..))
     }
 }
 

@@ -297,7 +297,7 @@ impl Partition {
                 State::Collected => assert!(!self.batch.is_empty(), "{job:?} is in the batch"),
                 State::Ready(_) => ready += 1,
                 State::Running(_) => running += 1,
-                State::Fired(_) => fired += 1,
+                State::Fired(..) => fired += 1,
             }
         }
         assert_eq!(overdue, self.overdue.as_ref().map_or(0, |overdue| overdue.validate(&self.jobs)));

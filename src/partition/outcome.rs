@@ -1,6 +1,6 @@
 //! What calls answer. Every answer is definite: it says what happened, not that something may have.
 
-use super::{Delivery, Handle, JobId, Key, Payload, Priority, QueueName, Timestamp, Version};
+use super::{Delivery, End, Handle, JobId, Key, Payload, Priority, QueueName, Timestamp, Version};
 
 /// What to do when the key of a new job is that of a pending one.
 ///
@@ -118,6 +118,8 @@ pub enum LookupOutcome {
     AlreadyFired {
         /// When its handler began.
         at: Timestamp,
+        /// How its handler ended.
+        end: End,
     },
     /// No such job is pending, nor is it among the fired ones that are still remembered.
     NotFound,

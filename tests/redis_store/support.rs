@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use reveille::partition::{
-    Delivery, FiredImage, Image, JobImage, Queue, QueueId, QueueName, Record, RecordedDue, ScheduledRecord,
-    TimeBase,
+    Delivery, End, FiredImage, Image, JobImage, Queue, QueueId, QueueName, Record, RecordedDue,
+    ScheduledRecord, TimeBase,
 };
 use reveille::store::{
     Batch, Claim, Grant, Lease, Loaded, Owner, RedisConfig, RedisStore, SnapshotBegin, SnapshotInfo,
@@ -89,6 +89,7 @@ pub fn fired(partition: PartitionId, sequence: u64) -> FiredImage {
         key: Key::new(format!("fired:{sequence}")).unwrap(),
         fired_at: Timestamp::from_micros(1_000),
         ended_at: Timestamp::from_micros(2_000),
+        end: if sequence.is_multiple_of(2) { End::Done } else { End::Failed },
     }
 }
 

@@ -8,8 +8,8 @@ use std::fmt::Display;
 
 use reveille::partition::Delivery;
 use reveille::{
-    CancelError, CancelOutcome, Commit, Engine, Job, Key, LookupOutcome, OnConflict, QueueConfig, QueueError,
-    RescheduleError, RescheduleOutcome, ScheduleError, ScheduleOutcome,
+    CancelError, CancelOutcome, Commit, End, Engine, Job, Key, LookupOutcome, OnConflict, QueueConfig,
+    QueueError, RescheduleError, RescheduleOutcome, ScheduleError, ScheduleOutcome,
 };
 
 use super::output::{Ack, Answer, Mistake, Output};
@@ -184,7 +184,9 @@ fn found(outcome: LookupOutcome) -> Answer {
     let (name, job) = match outcome {
         LookupOutcome::Scheduled(job) => ("scheduled", job),
         LookupOutcome::Running(job) => ("running", job),
-        LookupOutcome::AlreadyFired { at } => return already_fired(at),
+        LookupOutcome::AlreadyFired { at, end } => {
+            return Answer { failed: (end == End::Failed).then_some(true), ..already_fired(at) };
+        }
         LookupOutcome::NotFound => return outcome_only("not_found"),
     };
     Answer {

@@ -47,6 +47,9 @@ pub(super) struct Answer {
     pub(super) was: Option<Rfc3339>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fired_at: Option<Rfc3339>,
+    /// Its handler failed, as far as a lookup tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) failed: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) due: Option<Rfc3339>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "queue_as_text")]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reveille::Job;
 use reveille::sim::Simulation;
+use reveille::{End, Job};
 
 use super::App;
 use crate::calls::{Caller, Wish};
@@ -34,7 +34,7 @@ impl Handlers {
             Behave::Repeat(us) => self.repeat(&job, us),
             Behave::Quick | Behave::Fail | Behave::Panic => {}
         }
-        self.app.ledger.ended(self.life, nonce);
+        self.app.ledger.ended(self.life, nonce, end_of(&behave));
         self.app.world.note(|| format!("life {}: end of {nonce}", self.life));
         match behave {
             Behave::Fail => Err("it was told to".to_owned()),
@@ -50,7 +50,7 @@ impl Handlers {
         if let Behave::Repeat(us) = behave {
             self.repeat(job, us);
         }
-        self.app.ledger.ended(self.life, nonce);
+        self.app.ledger.ended(self.life, nonce, end_of(&behave));
         match behave {
             Behave::Fail => Err("it was told to".to_owned()),
             Behave::Panic => panic!("it was told to"),
@@ -76,5 +76,13 @@ impl Handlers {
             behave: Behave::Quick,
         };
         self.process.spawn_task(caller.schedule(wish));
+    }
+}
+
+/// How a handler ends that behaves so.
+fn end_of(behave: &Behave) -> End {
+    match behave {
+        Behave::Fail | Behave::Panic => End::Failed,
+        _ => End::Done,
     }
 }

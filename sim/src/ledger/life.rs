@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reveille::sim::{Now, Started};
-use reveille::{Priority, Version};
+use reveille::{End, Priority, Version};
 
 use super::DueAt;
 
@@ -14,8 +14,8 @@ pub(crate) enum Stand {
     Pending(Pending),
     /// It was given to its handler.
     Running,
-    /// Its handler has ended.
-    Ended,
+    /// Its handler has ended, so.
+    Ended(End),
     /// There is no such job.
     Gone,
 }
@@ -118,8 +118,8 @@ impl Life {
     }
 
     /// A handler ends.
-    pub(crate) fn end(&mut self, nonce: usize) {
-        self.jobs.insert(nonce, Stand::Ended);
+    pub(crate) fn end(&mut self, nonce: usize, end: End) {
+        self.jobs.insert(nonce, Stand::Ended(end));
         if let Some((key, _)) = self.newest.iter().find(|(_, newest)| **newest == nonce) {
             self.fired.insert(key.clone());
         }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use reveille::partition::{Delivery, TimeBase};
 use reveille::sim::{Image, Now, Started};
-use reveille::{Durability, Handle};
+use reveille::{Durability, End, Handle};
 
 pub(crate) use facts::{Fact, JobLog};
 pub(crate) use life::{Life, Pending, Stand};
@@ -256,7 +256,7 @@ impl Ledger {
                     broken("7 order", &format!("it comes after {after}"));
                 }
             }
-            Stand::Running | Stand::Ended => broken("6 once in a life", "it was started before"),
+            Stand::Running | Stand::Ended(_) => broken("6 once in a life", "it was started before"),
             Stand::Gone => broken("3 cancel means cancel", "it had been taken back, or was never there"),
         }
         if log.taken_back.iter().any(binds) {
@@ -293,9 +293,9 @@ impl Ledger {
         log.began.push(fact);
     }
 
-    /// A handler is about to end.
-    pub(crate) fn ended(&self, life: u64, nonce: usize) {
-        let _ = self.with(life, |life, _| life.end(nonce));
+    /// A handler is about to end, so.
+    pub(crate) fn ended(&self, life: u64, nonce: usize, end: End) {
+        let _ = self.with(life, |life, _| life.end(nonce, end));
     }
 
     /// At the end, with nothing wrong any more: whatever was acknowledged has fired, was taken back, or is pending.

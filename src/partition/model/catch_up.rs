@@ -6,7 +6,7 @@ use super::input::Bytes;
 use super::oracle::{Life, MJob};
 use super::world::World;
 use crate::partition::job::State;
-use crate::partition::{CatchUp, Config, Delivery, Image, MonoTime, QueueId, Restored};
+use crate::partition::{CatchUp, Config, Delivery, End, Image, MonoTime, QueueId, Restored};
 
 /// Where the monotonic clock of a new process stands: anywhere, but far enough from zero for what is long overdue.
 const MONO_US: u64 = 3_600_000_000_000_000_000;
@@ -66,7 +66,7 @@ impl World {
             match self.oracle.jobs[job].delivery {
                 Delivery::AtLeastOnce => self.oracle.jobs[job].life = Life::Pending,
                 Delivery::AtMostOnce => {
-                    self.oracle.end(job, began, self.now.wall);
+                    self.oracle.end(job, began, End::Failed, self.now.wall);
                 }
             }
         }

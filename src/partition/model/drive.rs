@@ -88,7 +88,7 @@ impl World {
         };
         assert!(self.partition.finish(self.oracle.jobs[job].handle, end, self.now));
         self.note();
-        let gone = self.oracle.end(job, began, self.now.wall).into_iter();
+        let gone = self.oracle.end(job, began, end, self.now.wall).into_iter();
         let gone: Vec<_> =
             gone.map(|job| (name(self.oracle.jobs[job].key), self.oracle.jobs[job].handle)).collect();
         assert_eq!(self.partition.drain_forgotten().collect::<Vec<_>>(), gone);

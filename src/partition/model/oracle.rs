@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::partition::{
-    Delivery, Due, Handle, JobId, Now, OnConflict, Priority, QueueId, Refusal, TimeBase, Timestamp, Version,
+    Delivery, Due, End, Handle, JobId, Now, OnConflict, Priority, QueueId, Refusal, TimeBase, Timestamp,
+    Version,
 };
 
 pub(super) const TICK_US: i128 = 1_000;
@@ -26,7 +27,7 @@ pub(super) struct MDue {
 pub(super) enum Life {
     Pending,
     Running(Timestamp),
-    Fired(Timestamp),
+    Fired(Timestamp, End),
     Gone,
 }
 
@@ -104,8 +105,8 @@ impl Oracle {
     }
 
     /// Ends a job, and returns those that are forgotten for it.
-    pub(super) fn end(&mut self, job: usize, began: Timestamp, now: Timestamp) -> Vec<usize> {
-        self.jobs[job].life = Life::Fired(began);
+    pub(super) fn end(&mut self, job: usize, began: Timestamp, end: End, now: Timestamp) -> Vec<usize> {
+        self.jobs[job].life = Life::Fired(began, end);
         let newest = self.fired.back().map(|&(_, newest)| newest);
         let ended = newest.map_or(now, |newest| now.max(newest.saturating_add_micros(1)));
         self.fired.push_back((job, ended));

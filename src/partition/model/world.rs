@@ -35,7 +35,7 @@ pub(super) struct World {
 #[derive(Debug)]
 enum Late {
     Running,
-    Fired(Timestamp),
+    Fired(Timestamp, End),
     Changed(Version),
     Unknown,
 }
@@ -191,7 +191,7 @@ impl World {
         };
         let expected = match self.standing(job, expected) {
             Err(Late::Running) => RescheduleOutcome::Running,
-            Err(Late::Fired(at)) => RescheduleOutcome::AlreadyFired { at },
+            Err(Late::Fired(at, _)) => RescheduleOutcome::AlreadyFired { at },
             Err(Late::Changed(version)) => RescheduleOutcome::Changed { version },
             Err(Late::Unknown) => RescheduleOutcome::NotFound,
             Ok(job) => {
@@ -211,7 +211,7 @@ impl World {
         self.note();
         let expected = match self.standing(job, expected) {
             Err(Late::Running) => CancelOutcome::Running,
-            Err(Late::Fired(at)) => CancelOutcome::AlreadyFired { at },
+            Err(Late::Fired(at, _)) => CancelOutcome::AlreadyFired { at },
             Err(Late::Changed(version)) => CancelOutcome::Changed { version },
             Err(Late::Unknown) => CancelOutcome::NotFound,
             Ok(job) => {
@@ -227,7 +227,9 @@ impl World {
         let outcome = self.partition.lookup(handle, self.now);
         match (outcome, self.standing(job, None)) {
             (LookupOutcome::NotFound, Err(Late::Unknown)) => {}
-            (LookupOutcome::AlreadyFired { at }, Err(Late::Fired(began))) => assert_eq!(at, began),
+            (LookupOutcome::AlreadyFired { at, end }, Err(Late::Fired(began, ended))) => {
+                assert_eq!((at, end), (began, ended));
+            }
             (LookupOutcome::Running(view), Err(Late::Running)) => {
                 assert_eq!((view.handle, view.is_ready), (handle, false));
             }
@@ -272,7 +274,7 @@ impl World {
         let MJob { life, version, .. } = self.oracle.jobs[job];
         match life {
             Life::Running(_) => Err(Late::Running),
-            Life::Fired(at) => Err(Late::Fired(at)),
+            Life::Fired(at, end) => Err(Late::Fired(at, end)),
             Life::Gone => Err(Late::Unknown),
             Life::Pending if expected.is_some_and(|expected| expected != version) => {
                 Err(Late::Changed(version))

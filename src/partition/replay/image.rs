@@ -12,8 +12,8 @@
 
 use crate::partition::job::{Job, JobDue, State};
 use crate::partition::{
-    Delivery, Handle, JobId, Key, Partition, Payload, Priority, Queue, QueueId, RecordedDue, ScheduledRecord,
-    Timestamp, Version,
+    Delivery, End, Handle, JobId, Key, Partition, Payload, Priority, Queue, QueueId, RecordedDue,
+    ScheduledRecord, Timestamp, Version,
 };
 
 /// A partition's state: jobs by id and fired jobs in the order in which they will be forgotten where it is whole, both
@@ -64,6 +64,8 @@ pub struct FiredImage {
     pub fired_at: Timestamp,
     /// When its handler ended, as recorded: later than the end before it, so the order of these is that of the ends.
     pub ended_at: Timestamp,
+    /// How its handler ended.
+    pub end: End,
 }
 
 /// What one call of [`Partition::scan`] has found.
@@ -98,7 +100,7 @@ impl Partition {
 
     /// The state, complete. O(n log n): for tests, and for stores that keep images.
     pub fn image(&self) -> Image {
-        let live = self.jobs.iter().filter(|(_, job)| !matches!(job.state, State::Fired(_)));
+        let live = self.jobs.iter().filter(|(_, job)| !matches!(job.state, State::Fired(..)));
         let mut jobs: Vec<JobImage> = live.filter_map(|(_, job)| self.job_image(job)).collect();
         jobs.sort_unstable_by_key(|job| job.id);
         let fired = self.fired.iter().filter_map(|(index, _)| self.jobs.get(index)?.fired_image());
@@ -158,7 +160,7 @@ impl FiredImage {
             payload: Payload::default(),
             id: self.id,
             due: JobDue::ended(self.ended_at),
-            state: State::Fired(self.fired_at),
+            state: State::Fired(self.fired_at, self.end),
             version: Version::FIRST,
             attempt: 1,
             queue: QueueId(0),

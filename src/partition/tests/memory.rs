@@ -68,7 +68,7 @@ fn promise_4_fired_jobs_are_remembered_up_to_a_count() {
     let at = rig.now.wall;
     assert_eq!(rig.fire().len(), 5);
     let known: Vec<_> = jobs.iter().map(|&job| rig.partition.lookup(job, rig.now)).collect();
-    let fired = LookupOutcome::AlreadyFired { at };
+    let fired = LookupOutcome::AlreadyFired { at, end: End::Done };
     assert_eq!(
         known,
         [LookupOutcome::NotFound, LookupOutcome::NotFound, fired.clone(), fired.clone(), fired]

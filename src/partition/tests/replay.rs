@@ -142,6 +142,26 @@ fn promise_6_a_job_cut_short_runs_again_with_its_attempts_counted() {
 }
 
 #[test]
+fn promise_4_a_lookup_tells_what_failed_from_what_was_done() {
+    let mut rig = logged();
+    let jobs = ["done", "failed"].map(|key| rig.at(key, 0));
+    rig.settle();
+    for end in [End::Done, End::Failed] {
+        let handle = rig.start().unwrap().handle;
+        rig.partition.finish(handle, end, rig.now);
+    }
+    let at = rig.now.wall;
+    let told = jobs.map(|job| rig.partition.lookup(job, rig.now));
+    assert_eq!(told, [End::Done, End::Failed].map(|end| LookupOutcome::AlreadyFired { at, end }));
+    // And so it says after a crash, from the records and from an image.
+    let records = records(&mut rig);
+    assert_eq!(replayed(&records, rig.now).image(), rig.partition.image());
+    let mut replay = Replay::new(rig.partition.id(), config(), rig.now);
+    replay.load(rig.partition.image(), rig.now).unwrap();
+    assert_eq!(replay.image(), rig.partition.image());
+}
+
+#[test]
 fn promise_6_a_job_delivered_at_most_once_does_not_run_again() {
     let mut rig = logged();
     let due = rig.wall_ms(0);
@@ -153,7 +173,10 @@ fn promise_6_a_job_delivered_at_most_once_does_not_run_again() {
     rig.pass_ms(50);
     let restored = replayed(&before, rig.now).finish(true, &CatchUp::default(), rig.now);
     let (mut partition, handle) = (restored.partition, restored.keys[0].1);
-    assert_eq!(partition.lookup(handle, rig.now), LookupOutcome::AlreadyFired { at: began });
+    assert_eq!(
+        partition.lookup(handle, rig.now),
+        LookupOutcome::AlreadyFired { at: began, end: End::Failed }
+    );
     assert_eq!((partition.live(), partition.counts().failed), (0, 1));
     let after: Vec<Record> = partition.drain_records().collect();
     assert_eq!(after, [Record::Finished { id: started.id, at: rig.now.wall, ok: false }]);

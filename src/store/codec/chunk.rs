@@ -5,7 +5,7 @@ use super::frame::{self, FrameKind, HEADER_BYTES};
 use super::job::{Ids, read_key};
 use super::names::{QueueNames, QueueTable};
 use super::wire::{self, Body};
-use crate::partition::{FiredImage, Image, JobImage, PartitionId, ScheduledRecord, Timestamp, Version};
+use crate::partition::{End, FiredImage, Image, JobImage, PartitionId, ScheduledRecord, Timestamp, Version};
 
 /// Which snapshot a chunk is of. The same in all of its chunks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,7 +84,10 @@ impl ChunkEncoder {
     pub(crate) fn push_fired(&mut self, fired: &FiredImage) -> Result<(), CodecError> {
         let (fired_at, ended_at) = (fired.fired_at.as_micros(), fired.ended_at.as_micros());
         let (id, key) = (self.ids().write(fired.id)?, fired.key.as_str());
-        self.fired.push(&wire::FiredImage::Fired { id, key, fired_at, ended_at })
+        self.fired.push(&match fired.end {
+            End::Done => wire::FiredImage::Succeeded { id, key, fired_at, ended_at },
+            End::Failed => wire::FiredImage::Failed { id, key, fired_at, ended_at },
+        })
     }
 
     /// The chunk, as it is to be stored. The next one begins empty.
@@ -231,11 +234,19 @@ fn read_job(image: wire::JobImage<'_>, ids: Ids, names: &QueueNames) -> Result<J
 }
 
 fn read_fired(image: wire::FiredImage<'_>, ids: Ids) -> Result<FiredImage, CodecError> {
-    let wire::FiredImage::Fired { id, key, fired_at, ended_at } = image;
+    let (id, key, fired_at, ended_at, end) = match image {
+        wire::FiredImage::Succeeded { id, key, fired_at, ended_at } => {
+            (id, key, fired_at, ended_at, End::Done)
+        }
+        wire::FiredImage::Failed { id, key, fired_at, ended_at } => {
+            (id, key, fired_at, ended_at, End::Failed)
+        }
+    };
     Ok(FiredImage {
         id: ids.read(id)?,
         key: read_key(key)?,
         fired_at: Timestamp::from_micros(fired_at),
         ended_at: Timestamp::from_micros(ended_at),
+        end,
     })
 }

@@ -102,7 +102,8 @@ tagged! {
 
 tagged! {
     enum FiredImage<'a> {
-        1 => Fired { id: i64, key: &'a str, fired_at: i64, ended_at: i64 },
+        1 => Succeeded { id: i64, key: &'a str, fired_at: i64, ended_at: i64 },
+        2 => Failed { id: i64, key: &'a str, fired_at: i64, ended_at: i64 },
     }
 }
 

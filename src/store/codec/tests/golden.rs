@@ -22,14 +22,16 @@ pub(super) const BATCH: &str = "
 ";
 
 pub(super) const CHUNK: &str = "
-    52565343 0100 0000 7f000000 46a6b942                   # magic, format, flags, length 127, CRC-32
-    03 07 05 02 fbe803 fb8813 02 01                        # as in the tables, 2 jobs, 1 fired
+    52565343 0100 0000 a0000000 8832c671                   # magic, format, flags, length 160, CRC-32
+    03 07 05 02 fbe803 fb8813 02 02                        # as in the tables, 2 jobs, 2 fired
     02 09 6f70656e5f73616c65 04 6d61696c                   # queues: open_sale, mail
     01 01 0a 70726f647563743a3432 00 09 353030207365617473 # pending: 4999, product:42, 500 seats
        01 fd00d05150ddc10c00 64 01 01 00                   #   wall, 100, at least once, version 1, 0
     02 02 02 c3a9 01 00                                    # running: 5001, é, mail, no payload
        02 01 00 02 fc70110100 fb2c01 fd00d05150ddc10c00    #   mono, -1, 0, at most once, 70000, 300
-    01 fbed26 0a 70726f647563743a3431                      # fired: job 17, product:41
+    01 fbed26 0a 70726f647563743a3431                      # fired, succeeded: job 17, product:41
+       fd00d05150ddc10c00 fdb8db5150ddc10c00               #   began, ended
+    02 fbeb26 0a 70726f647563743a3431                      # fired, failed: job 18, product:41
        fd00d05150ddc10c00 fdb8db5150ddc10c00               #   began, ended
 ";
 
@@ -82,11 +84,13 @@ fn image() -> Image {
         running_since: Some(TEN),
         ..pending(5_001)
     };
-    let fired = FiredImage {
-        id: id(17),
+    let fired = |sequence, end| FiredImage {
+        id: id(sequence),
         key: Key::new("product:41").unwrap(),
         fired_at: TEN,
         ended_at: Timestamp::from_micros(TEN.as_micros() + 1_500),
+        end,
     };
-    Image { jobs: vec![pending(4_999), running], fired: vec![fired], next_sequence: 5_000 }
+    let fired = vec![fired(17, End::Done), fired(18, End::Failed)];
+    Image { jobs: vec![pending(4_999), running], fired, next_sequence: 5_000 }
 }

@@ -12,7 +12,7 @@ use super::chunk::ChunkHeader;
 use super::model::{read_batch, read_chunk};
 use super::*;
 use crate::partition::{
-    Delivery, FiredImage, Image, JobId, JobImage, Key, PartitionId, Payload, Priority, Queue, QueueId,
+    Delivery, End, FiredImage, Image, JobId, JobImage, Key, PartitionId, Payload, Priority, Queue, QueueId,
     QueueName, Record, RecordedDue, ScheduledRecord, TimeBase, Timestamp, Version,
 };
 

@@ -78,5 +78,5 @@ fn so_is_a_tag_inside_a_record_or_a_job() {
     assert_eq!(chunk_error(&format!("{CHUNK} 03 {}", "00".repeat(12))), newer("JobImage", 3));
     assert_eq!(chunk_error(&format!("{CHUNK} 01 00 0161 00 00 0100 64 03 01 00")), newer("Delivery", 3));
     let no_job = "03 07 01 00 00 00 00 01  00";
-    assert_eq!(chunk_error(&format!("{no_job} 02 00 0161 00 00")), newer("FiredImage", 2));
+    assert_eq!(chunk_error(&format!("{no_job} 03 00 0161 00 00")), newer("FiredImage", 3));
 }

@@ -151,9 +151,9 @@ fn an_error_leaves_what_was_read_before() {
     assert_eq!(records, before);
     let mut image = Image { jobs: vec![pending(1)], fired: Vec::new(), next_sequence: 2 };
     let before = image.clone();
-    let body = "03 07 01 00 00 64 01 02  01 0171  01 00 0161 00 00 0100 64 01 01 00  01 00 0161 00 00  02 00 0161 00 00";
+    let body = "03 07 01 00 00 64 01 02  01 0171  01 00 0161 00 00 0100 64 01 01 00  01 00 0161 00 00  03 00 0161 00 00";
     let chunk = framed(FrameKind::SnapshotChunk, &unhex(body));
-    let newer = CodecError::NewerPart { part: "FiredImage", tag: 2 };
+    let newer = CodecError::NewerPart { part: "FiredImage", tag: 3 };
     assert_eq!(decode_chunk(&chunk, &mut names, &mut image), Err(newer));
     assert_eq!(image, before);
 }

@@ -113,7 +113,8 @@ fn the_smallest_values_fit_where_they_are_counted() {
         ..pending(5_000)
     };
     let at = Timestamp::from_micros(0);
-    let fired = FiredImage { id: id(5_000), key: Key::new("k").unwrap(), fired_at: at, ended_at: at };
+    let fired =
+        FiredImage { id: id(5_000), key: Key::new("k").unwrap(), fired_at: at, ended_at: at, end: End::Done };
     let image = Image { jobs: vec![smallest; 500], fired: vec![fired; 500], next_sequence: 5_000 };
     assert_eq!(read_chunk(&encoded_image(&image)), Ok((chunk_header(), image)));
     let records = vec![Record::Cancelled { id: id(1) }; 500];
@@ -176,11 +177,9 @@ fn job_image() -> impl Strategy<Value = JobImage> {
 }
 
 fn fired_image() -> impl Strategy<Value = FiredImage> {
-    (sequence(), key(), instant(), instant()).prop_map(|(sequence, key, fired_at, ended_at)| FiredImage {
-        id: id(sequence),
-        key,
-        fired_at,
-        ended_at,
+    let end = prop_oneof![Just(End::Done), Just(End::Failed)];
+    (sequence(), key(), instant(), instant(), end).prop_map(|(sequence, key, fired_at, ended_at, end)| {
+        FiredImage { id: id(sequence), key, fired_at, ended_at, end }
     })
 }
 

@@ -69,7 +69,7 @@ fn estimates_are_close() {
     assert_eq!(record_bytes(&record), 111);
     assert_eq!(record_bytes(&Record::Cancelled { id }), 10);
     assert_eq!(job_bytes(&usual(1 << 40)), 111 + 17 + 10);
-    assert_eq!(fired_bytes(&FiredImage { id, key, fired_at: TEN, ended_at: TEN }), 49);
+    assert_eq!(fired_bytes(&FiredImage { id, key, fired_at: TEN, ended_at: TEN, end: End::Done }), 49);
 }
 
 #[test]
