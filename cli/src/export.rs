@@ -15,7 +15,7 @@ use reveille::partition::JobImage;
 
 use crate::jsonl::input::LINE_BYTES_MAX;
 use crate::jsonl::job;
-use crate::store::{Named, Place, jobs_of};
+use crate::store::{Named, Place, about_replica, jobs_of};
 use crate::{complain, exit, figures};
 
 /// What `reveille export` can be told.
@@ -46,6 +46,9 @@ pub(crate) fn execute(args: Args) -> ExitCode {
 async fn run(args: &Args) -> Result<ExitCode, String> {
     let named = args.place.needed(None)?;
     let found = named.look().await?;
+    if let Some(replica) = &found.replica {
+        complain(about_replica(replica));
+    }
     if let Some(owner) = found.living_owner() {
         if !args.force {
             return Err(format!("{owner}; stop it first, or have a picture of what moves with --force"));

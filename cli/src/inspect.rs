@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use reveille::store::PartitionReport;
+use reveille::store::{PartitionReport, ReplicaReport};
 use serde::Serialize;
 
 use crate::figures::{about, grouped};
-use crate::store::{Found, Place};
+use crate::store::{Found, Place, about_replica};
 use crate::{complain, exit};
 
 /// What `reveille inspect` can be told.
@@ -45,11 +45,23 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     namespace: &'a str,
+    /// `None` if the server is a master.
+    replica: Option<Replica<'a>>,
     /// How many the namespace was made with.
     partitions_made: u16,
     /// Those that somebody has owned.
     partitions: Vec<Row<'a>>,
     total: Totals,
+}
+
+#[derive(Debug, Serialize)]
+struct Replica<'a> {
+    master: &'a str,
+    link_up: bool,
+    heard_s_ago: Option<u64>,
+    down_for_s: Option<u64>,
+    #[serde(skip)]
+    about: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -94,7 +106,8 @@ impl<'a> Report<'a> {
             log_entries: sum(|row| row.log_entries),
             bytes: partitions.iter().map(|row| row.bytes).sum(),
         };
-        Report { namespace, partitions_made: found.partitions.unwrap_or(0), partitions, total }
+        let replica = found.replica.as_ref().map(Replica::of);
+        Report { namespace, replica, partitions_made: found.partitions.unwrap_or(0), partitions, total }
     }
 
     fn write_json(&self, mut out: impl Write) -> io::Result<()> {
@@ -103,6 +116,9 @@ impl<'a> Report<'a> {
     }
 
     fn write_table(&self, mut out: impl Write) -> io::Result<()> {
+        if let Some(replica) = &self.replica {
+            writeln!(out, "{}\n", replica.about)?;
+        }
         if self.partitions.is_empty() {
             return writeln!(out, "namespace {:?} is empty", self.namespace);
         }
@@ -121,6 +137,18 @@ impl<'a> Report<'a> {
             writeln!(out, "{}", format!("  {}   {owner}", figures.join("  ")).trim_end())?;
         }
         Ok(())
+    }
+}
+
+impl<'a> Replica<'a> {
+    fn of(report: &'a ReplicaReport) -> Self {
+        Replica {
+            master: &report.master,
+            link_up: report.is_link_up,
+            heard_s_ago: report.heard_before.map(|time| time.as_secs()),
+            down_for_s: report.down_for.map(|time| time.as_secs()),
+            about: about_replica(report),
+        }
     }
 }
 
@@ -220,7 +248,9 @@ mod tests {
     fn table(partitions: Vec<Row<'_>>) -> String {
         let total = Totals { snapshot_jobs: 12_345, log_records: 154, log_entries: 6, bytes: None };
         let mut out = Vec::new();
-        Report { namespace: "shop", partitions_made: 8, partitions, total }.write_table(&mut out).unwrap();
+        Report { namespace: "shop", replica: None, partitions_made: 8, partitions, total }
+            .write_table(&mut out)
+            .unwrap();
         String::from_utf8(out).unwrap()
     }
 

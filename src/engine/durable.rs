@@ -74,8 +74,13 @@ impl Builder {
         self
     }
 
-    /// For how long [`start`](Self::start) asks a store again that does not answer, or is loading its own data: 5 s if this
-    /// is not called.
+    /// For how long [`start`](Self::start) waits for a store that is not there, does not answer, or says that it cannot yet
+    /// (it is loading its own data; its disk or its replicas are missing): 5 s if this is not called, `Duration::MAX` for
+    /// ever. While it waits it says so in the log, after a second and then twice a minute.
+    ///
+    /// The time is that in which nothing comes of it, the store's own time-outs included, and begins anew with every step
+    /// that the store has answered. A load that goes on is not cut off. What will not pass by itself, a wrong password for
+    /// one, fails at once.
     pub fn start_patience(mut self, time: Duration) -> Self {
         self.settings.start_patience = time;
         self

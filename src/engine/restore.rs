@@ -5,7 +5,9 @@
 //! where that holds up nobody: the leases go on being proved.
 
 use std::num::NonZeroU32;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -31,6 +33,10 @@ const RECORDS_MAX: u64 = 1 << 52;
 
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LAST: Duration = Duration::from_secs(1);
+
+/// When it is first said that the store is waited for, and how often after that.
+const TELL_FIRST: Duration = Duration::from_secs(1);
+const TELL_EVERY: Duration = Duration::from_secs(30);
 
 /// How far a restore has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,41 +73,64 @@ pub(super) struct Built {
     skipped: usize,
 }
 
-/// Asks again while the answer is that it may pass, and the user has patience: an answer may take as long as that, and so
-/// may a row of such answers.
-async fn patiently<T, F>(patience: Duration, mut ask: impl FnMut() -> F) -> Result<T, StoreError>
+/// Asks again while the answer is that it may pass. All of it ends with the patience, however long a single answer takes.
+async fn patiently<T, F>(patience: Duration, ask: impl FnMut() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let in_time = || {
-        let asked = rt::timeout(patience, ask());
-        async {
-            match asked.await {
-                Ok(answer) => answer,
-                Err(_elapsed) => Err(StoreError::retry("the store did not answer in time")),
-            }
-        }
-    };
-    again(patience, in_time).await
+    unless_it_comes_on(patience, |_has_failed| false, ask).await
 }
 
-/// The same, where an answer takes as long as it takes.
-async fn again<T, F>(patience: Duration, mut ask: impl FnMut() -> F) -> Result<T, StoreError>
+/// The same, but the patience begins anew whenever it `comes_on` has been seen. That is told whether an answer has failed.
+async fn unless_it_comes_on<T, F>(
+    patience: Duration,
+    comes_on: impl Fn(bool) -> bool,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let (mut pause, mut waited) = (RETRY_FIRST, Duration::ZERO);
-    loop {
-        let error = match ask().await {
-            Err(error) if error.class == StoreErrorClass::Retry && waited < patience => error,
-            end => return end,
-        };
-        if waited.is_zero() {
-            tracing::warn!(%error, "the store does not answer yet; it is asked again");
+    let last = parking_lot::Mutex::new(None);
+    let asking = async {
+        let mut pause = RETRY_FIRST;
+        loop {
+            match ask().await {
+                Err(error) if may_pass(&error) => *last.lock() = Some(error),
+                end => return end,
+            }
+            rt::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_LAST);
         }
-        rt::sleep(pause).await;
-        waited += pause;
-        pause = (pause * 2).min(RETRY_LAST);
+    };
+    let mut asking = pin!(asking);
+    let (mut waited, mut tell_at) = (Duration::ZERO, TELL_FIRST);
+    loop {
+        let wait = tell_at.min(patience).saturating_sub(waited);
+        tokio::select! {
+            biased;
+            end = &mut asking => return end,
+            () = rt::sleep(wait) => waited += wait,
+        }
+        let error = last.lock().clone();
+        if comes_on(error.is_some()) {
+            (waited, tell_at) = (Duration::ZERO, TELL_FIRST);
+            continue;
+        }
+        let error = error.unwrap_or_else(|| StoreError::retry("the store did not answer in time"));
+        if waited >= patience {
+            return Err(error);
+        }
+        tracing::warn!(waited_s = waited.as_secs(), %error, "waiting for the store");
+        tell_at = waited.saturating_add(TELL_EVERY);
+    }
+}
+
+/// Whether it is worth asking again: nobody was there, or the store says itself that it will pass.
+fn may_pass(error: &StoreError) -> bool {
+    match error.class {
+        StoreErrorClass::Retry => true,
+        StoreErrorClass::Refused => error.again_after.is_some(),
+        _ => false,
     }
 }
 
@@ -260,9 +289,16 @@ async fn fetch(
     progress: &Arc<Telling>,
 ) -> Result<Loaded, StartError> {
     let Some(grant) = ownership.grant(at) else { return Err(StartError::Interrupted) };
-    let telling = Arc::clone(progress);
-    let told = move |more: LoadProgress| telling.more(more);
-    Ok(again(base.settings.start_patience, || ownership.store.load(&grant, &told)).await?)
+    let (telling, has_told) = (Arc::clone(progress), Arc::new(AtomicBool::new(false)));
+    let telling_so = Arc::clone(&has_told);
+    let told = move |more: LoadProgress| {
+        telling_so.store(true, Ordering::Relaxed);
+        telling.more(more);
+    };
+    // One that goes on is not cut off.
+    let comes_on = |has_failed: bool| has_told.swap(false, Ordering::Relaxed) || !has_failed;
+    let load = || ownership.store.load(&grant, &told);
+    Ok(unless_it_comes_on(base.settings.start_patience, comes_on, load).await?)
 }
 
 /// Builds a partition from what was loaded.

@@ -28,7 +28,8 @@ pub enum StoreErrorClass {
 pub struct StoreError {
     /// What the engine should do about it.
     pub class: StoreErrorClass,
-    /// When it is worth asking again, if the store can tell.
+    /// When it is worth asking again, if the store can tell. Of one that is [`Refused`](StoreErrorClass::Refused) it says that
+    /// it may pass by itself.
     pub again_after: Option<Duration>,
     message: String,
 }

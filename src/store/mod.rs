@@ -33,7 +33,7 @@ pub(crate) use self::redis::script_name;
 #[cfg(feature = "redis")]
 pub use self::redis::{
     LivingOwner, NAMESPACE_CHARS_MAX, PartitionRead, PartitionReport, RedisConfig, RedisConfigError,
-    RedisStore, SnapshotReport,
+    RedisStore, ReplicaReport, SnapshotReport,
 };
 #[doc(hidden)]
 #[cfg(feature = "internal-codec")]

@@ -59,9 +59,10 @@ Operations, one a line:
   {\"op\":\"lookup\",\"key\":\"concert:42\"}
 
 With --store the jobs are kept in Redis, and the next run with the same store and namespace goes on with them. While
-another process fires them, it waits to take over.
+another process fires them, it waits to take over; and while the store is not there yet, it waits for that, unless told
+to --fail-fast. A signal ends the waiting at once.
 
-Exit status: 0 if all went well, 1 if a line was wrong, the output was closed, another process took the jobs over or the
+Exit status: 0 if all went well, or a signal came while it waited, 1 if a line was wrong, the output was closed, another process took the jobs over or the
 store did not take everything, 2 if nothing could begin.")]
 pub(crate) struct Args {
     /// Where the operations are; `-` is standard input
@@ -162,6 +163,7 @@ impl Args {
     async fn start(&self) -> Result<Engine, String> {
         match self.place.store(store::NAMESPACE, Some(&self.keeping))? {
             Some(named) => {
+                let named = named.waiting();
                 let build = || self.sharing.apply(self.keeping.apply(self.engine()));
                 store::start(&named, named.partitions().await?, self.sharing.if_owned(), build).await
             }

@@ -1,16 +1,10 @@
 //! What there is in a store, before anything is done with it.
 
-use std::future::Future;
 use std::time::Duration;
 
-use reveille::store::{PartitionReport, RedisStore, StoreError, StoreErrorClass};
+use reveille::store::{PartitionReport, ReplicaReport};
 
 use super::Named;
-use super::start::cannot_use;
-
-/// For how long a store that does not answer is asked again.
-const PATIENCE: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// What a namespace holds.
 #[derive(Debug)]
@@ -19,6 +13,8 @@ pub(crate) struct Found {
     pub(crate) partitions: Option<u16>,
     /// Those that somebody has owned.
     pub(crate) reports: Vec<PartitionReport>,
+    /// How the server stands to its master, if it is a replica.
+    pub(crate) replica: Option<ReplicaReport>,
 }
 
 impl Found {
@@ -31,39 +27,33 @@ impl Found {
     }
 }
 
+/// What to think of what a replica holds.
+pub(crate) fn about(replica: &ReplicaReport) -> String {
+    let ReplicaReport { master, is_link_up, heard_before, down_for, .. } = replica;
+    let seconds = |time: &Option<Duration>| time.map(|time| format!(" {} s", time.as_secs()));
+    let link = match (is_link_up, seconds(heard_before), seconds(down_for)) {
+        (true, Some(before), _) => format!("it has heard from it{before} ago"),
+        (true, None, _) => "it is connected to it".to_owned(),
+        (false, _, Some(time)) => format!("it has not been connected to it for{time}"),
+        (false, _, None) => "it is not connected to it".to_owned(),
+    };
+    format!("this Redis is a replica of {master}: {link}. What the master has done since is not shown")
+}
+
 impl Named {
     /// Looks at the namespace. Takes no lease and changes nothing.
     pub(crate) async fn look(&self) -> Result<Found, String> {
+        let replica = self.ask(|store| async move { store.replica().await }).await?;
         let partitions = self.partitions().await?;
         let reports = match partitions {
             Some(_) => self.ask(|store| async move { store.inspect().await }).await?,
             None => Vec::new(),
         };
-        Ok(Found { partitions, reports })
+        Ok(Found { partitions, reports, replica })
     }
 
     /// How many partitions the namespace was made with, if it was made.
     pub(crate) async fn partitions(&self) -> Result<Option<u16>, String> {
         self.ask(|store| async move { store.partitions().await }).await
-    }
-
-    /// Asks again for a while if there is no answer.
-    pub(super) async fn ask<T, F>(&self, question: impl Fn(RedisStore) -> F) -> Result<T, String>
-    where
-        F: Future<Output = Result<T, StoreError>>,
-    {
-        let mut last = None;
-        let asking = async {
-            loop {
-                match question(self.store.clone()).await {
-                    Err(error) if error.class == StoreErrorClass::Retry => last = Some(error),
-                    answer => return answer,
-                }
-                tokio::time::sleep(PAUSE).await;
-            }
-        };
-        let answer = tokio::time::timeout(PATIENCE, asking).await;
-        let too_late = || Err(last.unwrap_or_else(|| StoreError::retry("Redis did not answer in time")));
-        answer.unwrap_or_else(|_elapsed| too_late()).map_err(|error| cannot_use(&error))
     }
 }

@@ -7,6 +7,7 @@
 
 mod found;
 mod jobs;
+mod patience;
 mod start;
 mod watched;
 
@@ -18,8 +19,9 @@ use std::time::Duration;
 use reveille::store::{RedisConfig, RedisStore};
 use reveille::{Builder, Durability};
 
-pub(crate) use found::Found;
+pub(crate) use found::{Found, about as about_replica};
 pub(crate) use jobs::jobs_of;
+use patience::Patience;
 pub(crate) use start::{IfOwned, start};
 
 use crate::jsonl::time;
@@ -31,13 +33,30 @@ pub(crate) const NAMESPACE: &str = "reveille";
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Store")]
 pub(crate) struct Place {
-    /// The Redis that keeps the jobs: redis://[user:password@]host[:port][/database], rediss://.. for TLS, or unix:///path/to/socket
+    /// In front of the address, which is not there any more once it has been taken.
+    #[command(flatten)]
+    origin: Origin,
+
+    /// The Redis that keeps the jobs: redis://[user:password@]host[:port][/database], rediss://.. for TLS, or
+    /// unix:///path/to/socket[?db=database]
     #[arg(long, value_name = "URL", env = "REVEILLE_STORE", hide_env_values = true)]
     store: Option<Address>,
 
     /// The name under which they are kept there, apart from those of others [default: reveille]
     #[arg(long, value_name = "NAME", requires = "store")]
     namespace: Option<String>,
+
+    /// Give up when the store does not answer for 5 s. Without it `run` waits until it does; other commands wait only
+    /// while Redis says that it is loading its data
+    #[arg(long, requires = "store")]
+    fail_fast: bool,
+}
+
+/// What brought the address, for messages about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    Option,
+    Variable,
 }
 
 /// How jobs are kept.
@@ -91,6 +110,8 @@ struct Address(String);
 pub(crate) struct Named {
     pub(crate) store: RedisStore,
     pub(crate) namespace: String,
+    origin: Origin,
+    patience: Patience,
 }
 
 impl Place {
@@ -98,18 +119,33 @@ impl Place {
     pub(crate) fn store(&self, namespace: &str, keeping: Option<&Keeping>) -> Result<Option<Named>, String> {
         let Some(Address(address)) = &self.store else { return Ok(None) };
         let namespace = self.namespace.as_deref().unwrap_or(namespace);
-        let config = RedisConfig::new(address).and_then(|config| config.namespace(namespace));
-        let mut config = config.map_err(|error| error.to_string())?;
+        let config = RedisConfig::new(address).map_err(|error| format!("{}: {error}", self.origin))?;
+        let mut config = config.namespace(namespace).map_err(|error| error.to_string())?;
         if let Some(replicas) = keeping.and_then(|keeping| keeping.replicas) {
             config = config.replicas(replicas);
         }
-        Ok(Some(Named { store: RedisStore::new(config), namespace: namespace.to_owned() }))
+        Ok(Some(Named {
+            store: RedisStore::new(config),
+            namespace: namespace.to_owned(),
+            origin: self.origin,
+            patience: if self.fail_fast { Patience::Short } else { Patience::WhileLoading },
+        }))
     }
 
     /// As [`store`](Self::store), for what cannot do without.
     pub(crate) fn needed(&self, keeping: Option<&Keeping>) -> Result<Named, String> {
         let missing = || "there is no store; name one with --store URL, or in REVEILLE_STORE".to_owned();
         self.store(NAMESPACE, keeping)?.ok_or_else(missing)
+    }
+}
+
+impl Named {
+    /// Waits for the store for as long as it takes, unless the user will not.
+    pub(crate) fn waiting(mut self) -> Self {
+        if self.patience == Patience::WhileLoading {
+            self.patience = Patience::ForEver;
+        }
+        self
     }
 }
 
@@ -133,6 +169,38 @@ impl Sharing {
 
     pub(crate) fn if_owned(&self) -> IfOwned {
         if self.fail_if_owned { IfOwned::Fail } else { IfOwned::Wait }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Origin::Option => "--store",
+            Origin::Variable => "REVEILLE_STORE",
+        })
+    }
+}
+
+impl clap::FromArgMatches for Origin {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        let is_variable = matches.value_source("store") == Some(clap::parser::ValueSource::EnvVariable);
+        Ok(if is_variable { Origin::Variable } else { Origin::Option })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        *self = Origin::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// It adds no argument: it looks at another.
+impl clap::Args for Origin {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        command
     }
 }
 

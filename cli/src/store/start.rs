@@ -8,8 +8,8 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, Progres
 use reveille::store::{Store, StoreError, StoreErrorClass};
 use reveille::{Builder, Engine, RestoreProgress, StartError};
 
-use super::Named;
 use super::watched::Watched;
+use super::{Named, Origin};
 use crate::complain;
 
 /// What to do while another process owns the jobs.
@@ -33,12 +33,15 @@ pub(crate) async fn start(
     if if_owned == IfOwned::Wait {
         store = Arc::new(Watched::new(store, Arc::clone(&has_waited), tell_waiting));
     }
-    let builder = build().standby(if_owned == IfOwned::Wait).take_over(if_owned == IfOwned::TakeOver);
+    let builder = build()
+        .standby(if_owned == IfOwned::Wait)
+        .take_over(if_owned == IfOwned::TakeOver)
+        .start_patience(named.patience.of_start());
     let builder = match partitions {
         Some(partitions) => builder.partitions(partitions),
         None => builder,
     };
-    let engine = start_once(builder.store(store)).await.map_err(explain)?;
+    let engine = start_once(builder.store(store)).await.map_err(|error| explain(error, named.origin))?;
     if has_waited.load(SeqCst) {
         complain("the jobs are this process's now");
     }
@@ -57,25 +60,28 @@ fn tell_waiting(error: &StoreError) {
     complain(format_args!("waiting for another process to end: {error}"));
 }
 
-fn explain(error: StartError) -> String {
+fn explain(error: StartError, origin: Origin) -> String {
     match error {
         StartError::Held(error) => {
             format!("another process has the jobs: {error}; stop it first, or wait until its lease has ended")
         }
-        StartError::Store(error) => cannot_use(&error),
+        StartError::Store(error) => cannot_use(&error, origin),
         error => format!("cannot start the engine: {error}"),
     }
 }
 
 /// What to say when the store does not do what it is asked.
-pub(super) fn cannot_use(error: &StoreError) -> String {
-    let advice = match error.class {
-        StoreErrorClass::Retry => {
+pub(super) fn cannot_use(error: &StoreError, origin: Origin) -> String {
+    let advice = match (error.class, origin) {
+        (StoreErrorClass::Retry, Origin::Option) => {
             "; see that Redis runs there and can be reached, or name another with --store"
+        }
+        (StoreErrorClass::Retry, Origin::Variable) => {
+            "; see that Redis runs there and can be reached, or name another in REVEILLE_STORE or with --store"
         }
         _ => "",
     };
-    format!("cannot use the store: {error}{advice}")
+    format!("cannot use the store that {origin} names: {error}{advice}")
 }
 
 /// Drawn on a terminal only, and on standard error.

@@ -93,7 +93,7 @@ fn where_no_redis_is_nothing_begins() {
     let closed = format!("redis://:hunter2@127.0.0.1:{}", unused_port());
     let silent = format!("redis://:hunter2@{}", listener.local_addr().unwrap());
     for store in [closed, silent] {
-        let ended = Run::program(&["run", "--store", &store]).finish(FAR);
+        let ended = Run::program(&["run", "--fail-fast", "--store", &store]).finish(FAR);
         assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(2), ""), "{}", ended.stderr);
         assert!(ended.stderr.contains("see that Redis runs there"), "{}", ended.stderr);
         assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
@@ -113,6 +113,7 @@ fn without_a_store_its_options_mean_nothing() {
         &["run", "--lease", "1s"],
         &["run", "--single-owner"],
         &["run", "--fail-if-owned"],
+        &["run", "--fail-fast"],
         &["demo", "--namespace", "ns"],
         &["inspect"],
         &["export", "--namespace", "ns"],

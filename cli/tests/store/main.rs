@@ -13,6 +13,7 @@ mod owners;
 #[allow(dead_code, unreachable_pub, reason = "each test program uses some of it")]
 mod redis;
 mod restart;
+mod waiting;
 
 use std::time::Duration;
 

@@ -53,8 +53,7 @@ fn a_standby_waits_through_an_outage() {
     let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let (mut owner, mut standby) = owner_and_standby(&server, &LEASE);
     server.kill();
-    // For longer than a start asks a store that does not answer.
-    standby.says("it is waited for as well");
+    standby.says("waiting for the store waited_s=");
     owner.kill();
     server.restart();
     assert_eq!(text(&standby.event(), "outcome"), "scheduled");

@@ -1,5 +1,5 @@
 //! Making a connection: reach the server, say who we are, and hear what it is. Nothing is sent to a server that is not
-//! fit to be written to.
+//! fit to be written to, or looked at.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const VERSION_MIN: Version = Version(6, 2, 0);
 /// The first with WAITAOF.
 const VERSION_WAITAOF: Version = Version(7, 2, 0);
 
-/// A connection to a server that can be written to, and what the server said of itself then.
+/// A connection to a server that is fit for its purpose, and what the server said of itself then.
 pub(super) struct Connection {
     pub(super) wire: Wire,
     pub(super) facts: Facts,
@@ -35,10 +35,20 @@ impl Connection {
     }
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Purpose {
+    /// Only a master will do.
+    Write,
+    /// A replica will do too.
+    Look,
+}
+
 /// Connects. `name` is how an operator finds the connection in CLIENT LIST.
 pub(super) async fn connect(
     config: &RedisConfig,
     name: &str,
+    purpose: Purpose,
     response_timeout: Duration,
 ) -> Result<Connection, StoreError> {
     let address = config.address();
@@ -53,7 +63,7 @@ pub(super) async fn connect(
     let wire = Wire::connect(&client, &options, response_timeout).await.map_err(failed)?;
     greet(&wire, doing).await?;
     let facts = introduce(&wire, config, name, doing).await?;
-    admit(&facts, doing)?;
+    admit(&facts, purpose, doing)?;
     tracing::debug!(address, name, version = %facts.version, "connected to Redis");
     let (runtime, ended) = oneshot::channel();
     rt::spawn(async move {
@@ -142,8 +152,8 @@ fn checked(answer: Value, doing: Doing<'_>) -> Result<Value, StoreError> {
     answer.extract_error().map_err(|error| classify(&error, doing).error)
 }
 
-/// Whether this is a server to write to.
-fn admit(facts: &Facts, doing: Doing<'_>) -> Result<(), StoreError> {
+/// Whether this is a server to write to, or to look at.
+fn admit(facts: &Facts, purpose: Purpose, doing: Doing<'_>) -> Result<(), StoreError> {
     let found = facts.version;
     let says = if facts.mode == "sentinel" {
         "this is a sentinel: give the address of the master that it watches".to_owned()
@@ -153,10 +163,10 @@ fn admit(facts: &Facts, doing: Doing<'_>) -> Result<(), StoreError> {
         "this Redis is a node of a cluster, which Reveille does not speak to yet: use a single server"
             .to_owned()
     } else if facts.is_loading {
-        let mut error = StoreError::retry(format!("{doing}: Redis is still loading its data"));
-        error.again_after = facts.loading_for;
+        let mut error = StoreError::retry(format!("{doing}: {}", facts.loading));
+        error.again_after = Some(facts.loading.again_after());
         return Err(error);
-    } else if facts.is_replica {
+    } else if facts.is_replica && purpose == Purpose::Write {
         "this Redis is a replica, which takes no writes: give the address of its master, or promote it \
          (REPLICAOF NO ONE)"
             .to_owned()

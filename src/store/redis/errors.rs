@@ -7,7 +7,7 @@
 //! | `ERR max number of clients reached` | `Retry` | dropped |
 //! | `READONLY` | `Refused` | dropped: another master may be behind the name by now |
 //! | `NOAUTH`, `WRONGPASS`, `DENIED` | `Refused` | dropped |
-//! | `OOM`, `MISCONF`, `NOREPLICAS`, `NOPERM` | `Refused` | kept |
+//! | `OOM`, `MISCONF`, `NOREPLICAS`, `NOPERM` | `Refused`; all but the last may pass by themselves | kept |
 //! | `MOVED`, `ASK`, `CROSSSLOT`: a node of a cluster | `Refused` | dropped |
 //! | anything else that is not known here | `Refused` | kept |
 //! | `WRONGTYPE` | `Fatal` | kept |
@@ -21,6 +21,7 @@
 //! - `ERR unknown command` repeats the arguments, which may be a password or a job's payload. They are cut off.
 
 use std::fmt;
+use std::time::Duration;
 
 use redis::{ErrorKind, RedisError};
 
@@ -46,8 +47,13 @@ pub(super) struct Doing<'a> {
 struct Verdict {
     class: StoreErrorClass,
     drops_connection: bool,
+    /// Whether the server says that it will pass, or it may pass although it refuses.
+    passes: bool,
     says: &'static str,
 }
+
+/// When it is worth asking again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl<'a> Doing<'a> {
     /// Something with a key.
@@ -77,11 +83,15 @@ impl fmt::Display for Doing<'_> {
 }
 
 const fn keep(class: StoreErrorClass, says: &'static str) -> Verdict {
-    Verdict { class, drops_connection: false, says }
+    Verdict { class, drops_connection: false, passes: false, says }
 }
 
 const fn drop(class: StoreErrorClass, says: &'static str) -> Verdict {
-    Verdict { class, drops_connection: true, says }
+    Verdict { class, drops_connection: true, passes: false, says }
+}
+
+const fn passing(verdict: Verdict) -> Verdict {
+    Verdict { passes: true, ..verdict }
 }
 
 /// Tells what to do about an error that came up while `doing`.
@@ -98,7 +108,8 @@ pub(super) fn classify(error: &RedisError, doing: Doing<'_>) -> Failure {
         _ => judge(error),
     };
     let said = if said.is_empty() { said } else { format!(" ({said})") };
-    let error = StoreError::new(verdict.class, format!("{doing}: {}{said}", verdict.says));
+    let mut error = StoreError::new(verdict.class, format!("{doing}: {}{said}", verdict.says));
+    error.again_after = verdict.passes.then_some(AGAIN_AFTER);
     Failure { error, drops_connection: verdict.drops_connection }
 }
 
@@ -121,7 +132,7 @@ const UNKNOWN: &str = "Redis answered with an error that is not known here";
 fn by_code(code: &str) -> Option<Verdict> {
     use StoreErrorClass::{Fatal, Refused, Retry};
     Some(match code {
-        "LOADING" => keep(Retry, "Redis is still loading its data"),
+        "LOADING" => passing(keep(Retry, "Redis is still loading its data")),
         "MASTERDOWN" => keep(Retry, "the replica has lost its master"),
         "CLUSTERDOWN" | "TRYAGAIN" => keep(Retry, "the cluster is not ready"),
         "BUSY" => keep(Retry, "Redis is busy with somebody's script"),
@@ -133,16 +144,16 @@ fn by_code(code: &str) -> Option<Verdict> {
         "WRONGPASS" => drop(Refused, "Redis does not take the user or the password"),
         "DENIED" => drop(Refused, "Redis takes no connections from elsewhere: see its `protected-mode`"),
         "NOPERM" => keep(Refused, "the user may not do this: allow it with ACL SETUSER"),
-        "OOM" => keep(
+        "OOM" => passing(keep(
             Refused,
             "Redis is at its maxmemory and takes no writes: raise `maxmemory`, or give memory back",
-        ),
-        "MISCONF" => keep(
+        )),
+        "MISCONF" => passing(keep(
             Refused,
             "Redis cannot write its disk and takes no writes: see its log, and the space on its disk",
-        ),
+        )),
         "NOREPLICAS" => {
-            keep(Refused, "Redis misses replicas and takes no writes: see `min-replicas-to-write`")
+            passing(keep(Refused, "Redis misses replicas and takes no writes: see `min-replicas-to-write`"))
         }
         "MOVED" | "ASK" | "CROSSSLOT" => drop(
             Refused,

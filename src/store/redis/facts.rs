@@ -15,7 +15,9 @@ pub(super) struct Facts {
     pub(super) is_cluster: bool,
     pub(super) is_replica: bool,
     pub(super) is_loading: bool,
-    pub(super) loading_for: Option<Duration>,
+    pub(super) loading: Loading,
+    /// How it stands to its master, if it is a replica.
+    pub(super) link: MasterLink,
     pub(super) has_aof: bool,
     pub(super) replicas: u64,
     pub(super) maxmemory: u64,
@@ -23,6 +25,25 @@ pub(super) struct Facts {
     pub(super) evicted_keys: u64,
     pub(super) settings: Settings,
     pub(super) has_waitaof: bool,
+}
+
+/// How far a server has come with loading its data, by its own word.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Loading {
+    /// Percent, as it writes it.
+    pub(super) loaded: Option<String>,
+    pub(super) left: Option<Duration>,
+}
+
+/// A replica's way to its master.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct MasterLink {
+    pub(super) host: String,
+    pub(super) port: String,
+    pub(super) is_up: bool,
+    /// `None` while it has heard nothing from it.
+    pub(super) heard_before: Option<Duration>,
+    pub(super) down_for: Option<Duration>,
 }
 
 /// What CONFIG GET said; `None` where it is forbidden, as with many that are rented.
@@ -52,17 +73,23 @@ impl Facts {
     /// Reads the answer to INFO. What is missing in it has its default.
     pub(super) fn from_info(info: &str) -> Self {
         let mut facts = Facts::default();
-        let mut loading_for = None;
         for (field, value) in info.lines().filter_map(|line| line.trim_end().split_once(':')) {
             let is_one = value == "1";
             let number = || value.parse::<u64>().unwrap_or(0);
+            let seconds = || value.parse().ok().map(Duration::from_secs);
             match field {
                 "redis_version" => facts.version = Version::parse(value),
                 "redis_mode" => facts.mode = value.to_owned(),
                 "cluster_enabled" => facts.is_cluster = is_one,
                 "role" => facts.is_replica = value == "slave" || value == "replica",
                 "loading" => facts.is_loading = is_one,
-                "loading_eta_seconds" => loading_for = Some(Duration::from_secs(number().clamp(1, 5))),
+                "loading_eta_seconds" => facts.loading.left = seconds(),
+                "loading_loaded_perc" => facts.loading.loaded = Some(value.chars().take(8).collect()),
+                "master_host" => facts.link.host = value.to_owned(),
+                "master_port" => facts.link.port = value.to_owned(),
+                "master_link_status" => facts.link.is_up = value == "up",
+                "master_last_io_seconds_ago" => facts.link.heard_before = seconds(),
+                "master_link_down_since_seconds" => facts.link.down_for = seconds(),
                 "aof_enabled" => facts.has_aof = is_one,
                 "connected_slaves" => facts.replicas = number(),
                 "maxmemory" => facts.maxmemory = number(),
@@ -71,7 +98,6 @@ impl Facts {
                 _ => {}
             }
         }
-        facts.loading_for = loading_for.filter(|_| facts.is_loading);
         facts
     }
 
@@ -100,6 +126,26 @@ impl Facts {
                 "Redis does not tell its settings: allow CONFIG GET to the user (ACL SETUSER … +config|get), \
                  or use Redis 7.2 or newer, which has WAITAOF",
             ),
+        }
+    }
+}
+
+impl Loading {
+    /// When it is worth asking again.
+    pub(super) fn again_after(&self) -> Duration {
+        self.left.unwrap_or_default().clamp(Duration::from_secs(1), Duration::from_secs(5))
+    }
+}
+
+impl fmt::Display for Loading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Redis is still loading its data")?;
+        if let Some(loaded) = &self.loaded {
+            write!(f, ": {}% loaded", loaded.trim_end_matches('%'))?;
+        }
+        match self.left {
+            Some(left) => write!(f, ", about {} s left", left.as_secs()),
+            None => Ok(()),
         }
     }
 }
@@ -146,12 +192,16 @@ mod tests {
     #[test]
     fn info_is_read() {
         let info = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\nrole:slave\r\nloading:1\r\n\
-                    loading_eta_seconds:99\r\nmaxmemory:100\r\nmaxmemory_policy:allkeys-lru\r\nevicted_keys:3\r\n\
+                    loading_loaded_perc:41.50\r\nloading_eta_seconds:99\r\nmaster_link_status:up\r\n\
+                    master_last_io_seconds_ago:3\r\nmaxmemory:100\r\nmaxmemory_policy:allkeys-lru\r\nevicted_keys:3\r\n\
                     aof_enabled:1\r\nconnected_slaves:2\r\ncluster_enabled:0\r\n";
         let facts = Facts::from_info(info);
         assert_eq!((facts.version, facts.replicas, facts.evicted_keys), (Version(7, 0, 15), 2, 3));
         assert!(facts.is_replica && facts.is_loading && facts.has_aof && !facts.is_cluster);
-        assert_eq!(facts.loading_for, Some(Duration::from_secs(5)));
+        assert_eq!(facts.loading.again_after(), Duration::from_secs(5));
+        let words = "Redis is still loading its data: 41.50% loaded, about 99 s left";
+        assert_eq!(facts.loading.to_string(), words);
+        assert!(facts.link.is_up && facts.link.heard_before == Some(Duration::from_secs(3)));
         assert_eq!(facts.maxmemory_policy, "allkeys-lru");
         assert_eq!(Facts::from_info("HTTP/1.1 200 OK"), Facts::default());
     }

@@ -1,4 +1,5 @@
-//! Looking at what Redis holds, without a lease and without changing anything.
+//! Looking at what Redis holds, without a lease and without changing anything. A replica will do, and a user who may only
+//! read. The connection is let go of after each look: whoever looks is not always about to look again.
 
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use redis::{Pipeline, Value};
 use super::answer::behind;
 use super::errors::Doing;
 use super::keys::Keys;
+use super::link::Link;
 use super::load::read;
 use super::meta::{Meta, Published};
 use super::{Core, RedisStore};
@@ -83,15 +85,47 @@ pub struct PartitionRead {
     pub owner: LivingOwner,
 }
 
+/// A replica that was looked at: what it holds may be older than what its master holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ReplicaReport {
+    /// Where its master is, as `host:port`.
+    pub master: String,
+    /// Whether it is connected to its master.
+    pub is_link_up: bool,
+    /// How long ago it has last heard from its master, in whole seconds; `None` if it has not, or the link is down.
+    pub heard_before: Option<Duration>,
+    /// For how long the link has been down, in whole seconds; `None` if it is up, or never was.
+    pub down_for: Option<Duration>,
+}
+
 impl RedisStore {
+    /// Whether the server is a replica, which can be looked at and not written to, and how it stands to its master. `None`
+    /// if it is a master.
+    ///
+    /// # Errors
+    /// When Redis cannot be had.
+    pub async fn replica(&self) -> Result<Option<ReplicaReport>, StoreError> {
+        let _closed = Closing(&self.core.look);
+        let connection = self.core.look.connection().await?;
+        let facts = &connection.facts;
+        Ok(facts.is_replica.then(|| ReplicaReport {
+            master: format!("{}:{}", facts.link.host, facts.link.port),
+            is_link_up: facts.link.is_up,
+            heard_before: facts.link.heard_before.filter(|_| facts.link.is_up),
+            down_for: facts.link.down_for.filter(|_| !facts.link.is_up),
+        }))
+    }
+
     /// What Redis holds of each partition, in their order: those that somebody has owned. Takes no lease and changes
-    /// nothing.
+    /// nothing. Works on a replica too.
     ///
     /// # Errors
     /// When Redis cannot be had, or has something else under one of the keys.
     pub async fn inspect(&self) -> Result<Vec<PartitionReport>, StoreError> {
+        let _closed = Closing(&self.core.look);
         let mut reports = Vec::new();
-        let Some(first) = self.core.first_meta(PartitionId(0)).await? else { return Ok(reports) };
+        let Some(first) = self.core.meta(PartitionId(0)).await? else { return Ok(reports) };
         for partition in (0..first.partitions).map(PartitionId) {
             if let Some(report) = self.core.report(partition).await? {
                 reports.push(report);
@@ -105,21 +139,23 @@ impl RedisStore {
     /// # Errors
     /// When Redis cannot be had, or has something else under the key.
     pub async fn partitions(&self) -> Result<Option<u16>, StoreError> {
-        Ok(self.core.first_meta(PartitionId(0)).await?.map(|meta| meta.partitions))
+        let _closed = Closing(&self.core.look);
+        Ok(self.core.meta(PartitionId(0)).await?.map(|meta| meta.partitions))
     }
 
     /// Reads a partition without taking its lease, also while its owner goes on writing: everything up to the last record
-    /// at the time of reading. `None` if nobody has owned it.
+    /// at the time of reading. `None` if nobody has owned it. Works on a replica too.
     ///
     /// # Errors
     /// When Redis cannot be had, or what it holds does not fit together.
     pub async fn read(&self, partition: PartitionId) -> Result<Option<PartitionRead>, StoreError> {
         let core = &*self.core;
+        let _closed = Closing(&core.look);
         let keys = core.keys(partition);
         let mut reads = 0;
         loop {
-            let Some(before) = core.first_meta(partition).await? else { return Ok(None) };
-            let loaded = read(&core.control, &keys, &before, true, &|_| {}).await;
+            let Some(before) = core.meta(partition).await? else { return Ok(None) };
+            let loaded = read(&core.look, &keys, &before, true, &|_| {}).await;
             reads += 1;
             let error = match loaded {
                 Ok(loaded) => return Ok(Some(PartitionRead { loaded, owner: before.living_owner() })),
@@ -141,15 +177,7 @@ impl RedisStore {
 
 impl Core {
     async fn meta(&self, partition: PartitionId) -> Result<Option<Meta>, StoreError> {
-        Meta::read(&self.control, &self.keys(partition)).await
-    }
-
-    /// The same, for somebody who has not asked for a while: a connection that was lost meanwhile is only noticed now.
-    async fn first_meta(&self, partition: PartitionId) -> Result<Option<Meta>, StoreError> {
-        match self.meta(partition).await {
-            Err(error) if error.class == StoreErrorClass::Retry => self.meta(partition).await,
-            end => end,
-        }
+        Meta::read(&self.look, &self.keys(partition)).await
     }
 
     async fn report(&self, partition: PartitionId) -> Result<Option<PartitionReport>, StoreError> {
@@ -183,15 +211,24 @@ impl Core {
         }
         let all = keys.to_string();
         let doing = Doing::with("looking at", &all);
-        let connection = self.control.connection().await?;
-        let mut answers = self.control.send_all(&connection, &commands, doing).await?.into_iter();
-        let entries = self.control.checked(&connection, answers.next().unwrap_or(Value::Nil), doing)?;
+        let connection = self.look.connection().await?;
+        let mut answers = self.look.send_all(&connection, &commands, doing).await?.into_iter();
+        let entries = self.look.checked(&connection, answers.next().unwrap_or(Value::Nil), doing)?;
         let log_entries = number(&entries).unwrap_or(0);
         let memory: Vec<Option<u64>> = answers.map(|answer| number(&answer)).collect();
         let (fixed, samples) = memory.split_at(memory.len().min(2));
         let sum = |parts: &[Option<u64>]| parts.iter().copied().sum::<Option<u64>>();
         let of_chunks = sum(samples).map(|bytes| (bytes * chunks).checked_div(sampled).unwrap_or(0));
         Ok((log_entries, sum(fixed).zip(of_chunks).map(|(fixed, chunks)| fixed + chunks)))
+    }
+}
+
+/// Lets go of a connection.
+struct Closing<'a>(&'a Link);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

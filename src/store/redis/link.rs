@@ -19,7 +19,7 @@ use redis::{Cmd, Pipeline, RedisError, Value};
 use tokio::sync::watch;
 
 use super::config::RedisConfig;
-use super::connect::{Connection, connect};
+use super::connect::{Connection, Purpose, connect};
 use super::errors::{Doing, classify};
 use crate::rt;
 use crate::store::StoreError;
@@ -39,6 +39,7 @@ pub(super) struct Link {
 struct Maker {
     config: Arc<RedisConfig>,
     name: &'static str,
+    purpose: Purpose,
     response_timeout: Duration,
 }
 
@@ -55,7 +56,20 @@ type Made = Result<Arc<Connection>, StoreError>;
 
 impl Link {
     pub(super) fn new(config: Arc<RedisConfig>, name: &'static str, response_timeout: Duration) -> Self {
-        Link { maker: Maker { config, name, response_timeout }, state: Arc::default() }
+        let maker = Maker { config, name, purpose: Purpose::Write, response_timeout };
+        Link { maker, state: Arc::default() }
+    }
+
+    /// One that is not written to: a replica will do.
+    pub(super) fn for_looking(config: Arc<RedisConfig>) -> Self {
+        let response_timeout = config.response_timeout;
+        let maker = Maker { config, name: "look", purpose: Purpose::Look, response_timeout };
+        Link { maker, state: Arc::default() }
+    }
+
+    /// Lets go of the connection. Those who have it may still use it.
+    pub(super) fn close(&self) {
+        self.state.lock().current = None;
     }
 
     /// The connection, made if there is none.
@@ -144,7 +158,7 @@ async fn make(maker: Maker, state: Arc<Mutex<State>>, pause: Duration, ended: wa
     if !pause.is_zero() {
         rt::sleep(pause).await;
     }
-    let made = connect(&maker.config, maker.name, maker.response_timeout).await.map(Arc::new);
+    let made = connect(&maker.config, maker.name, maker.purpose, maker.response_timeout).await.map(Arc::new);
     let mut state = state.lock();
     state.attempt = None;
     match &made {

@@ -36,8 +36,7 @@
 //!   something is on the disk.
 //!
 //! # What a user of Redis has to be allowed
-//! `EVALSHA EVAL HMGET HGET HSET HDEL EXISTS TYPE TIME XADD XRANGE XTRIM XLEN GET SET UNLINK INFO` on `{rv:<namespace>:*`; if
-//! possible also `CONFIG|GET COMMAND|INFO CLIENT|SETNAME MEMORY|USAGE`; `WAIT` and `WAITAOF` for what they are for.
+//! `docs/redis.md` has the least, which the tests run under.
 
 mod address;
 mod answer;
@@ -65,7 +64,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use config::{NAMESPACE_CHARS_MAX, RedisConfig, RedisConfigError};
-pub use inspect::{LivingOwner, PartitionRead, PartitionReport, SnapshotReport};
+pub use inspect::{LivingOwner, PartitionRead, PartitionReport, ReplicaReport, SnapshotReport};
 
 #[cfg(feature = "sim")]
 pub(crate) use scripts::script_name;
@@ -104,8 +103,10 @@ struct Core {
     namespace: Namespace,
     /// For appends, and for nothing else.
     log: Link,
-    /// For everything else.
+    /// For everything else that an engine does.
     control: Link,
+    /// For whoever only looks, who may have the address of a replica.
+    look: Link,
     syncs: Syncs,
     known: Known,
 }
@@ -119,6 +120,7 @@ impl RedisStore {
             namespace: Namespace::new(Arc::clone(&config.namespace)),
             log: link("log"),
             control: link("control"),
+            look: Link::for_looking(Arc::clone(&config)),
             syncs: Syncs::new(&config),
             known: Known::default(),
             config: Arc::clone(&config),

@@ -1,0 +1,109 @@
+//! A start on a store that is not there yet: it waits for as long as it was told to, and no longer.
+#![cfg(feature = "redis")]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::proxy::{Fault, Proxy};
+use common::redis::RedisServer;
+use common::{ms, nothing};
+use reveille::store::{RedisConfig, RedisStore, StoreErrorClass};
+use reveille::{Builder, Clock, Engine, StartError};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// On a store with the time-outs that it has by itself.
+fn builder(url: &str) -> Builder {
+    let config = RedisConfig::new(url).unwrap().namespace("test").unwrap();
+    Engine::builder().queue("q", nothing).partitions(2).store(Arc::new(RedisStore::new(config)))
+}
+
+async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
+    let clock = Clock::System;
+    let began = clock.now().mono;
+    let output = future.await;
+    (output, Duration::from_micros(clock.now().mono.micros_since(began)))
+}
+
+#[track_caller]
+fn assert_refused(started: Result<Engine, StartError>, class: StoreErrorClass, words: &str) {
+    match started {
+        Err(StartError::Store(error)) => {
+            assert_eq!(error.class, class, "{error}");
+            assert!(error.to_string().contains(words), "{words:?} in: {error}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_patience_is_the_whole_of_it() {
+    let server = RedisServer::start(&[]);
+    let dead = Proxy::start(server.port());
+    dead.set(Fault::BlackHole);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for url in [dead.url(), format!("redis://{closed}")] {
+        for patience in [ms(300), ms(1_000), ms(2_500)] {
+            let (started, took) = timed(builder(&url).start_patience(patience).start()).await;
+            assert!(started.is_err());
+            assert!(took >= patience && took < patience + ms(700), "{took:?} for {patience:?} on {url}");
+        }
+    }
+}
+
+/// The line dies after the store was opened: what comes then has the patience too, and no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_patience_is_the_whole_of_it_for_the_leases_too() {
+    let server = RedisServer::start(&[]);
+    let proxy = Proxy::start(server.port());
+    let owner = builder(&server.url()).start().await.unwrap();
+    let starting = tokio::spawn(timed(builder(&proxy.url()).standby(true).start_patience(ms(800)).start()));
+    tokio::time::sleep(ms(500)).await;
+    assert!(!starting.is_finished(), "it waits for the owner");
+    proxy.set(Fault::Refuse);
+    tokio::time::sleep(ms(1_500)).await;
+    assert!(!starting.is_finished(), "a standby that waits goes on through an outage");
+    starting.abort();
+    drop(owner);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn for_ever_is_for_as_long_as_it_takes() {
+    let mut server = RedisServer::start(&[]);
+    server.kill();
+    let mut starting = tokio::spawn(builder(&server.url()).start_patience(Duration::MAX).start());
+    assert!(tokio::time::timeout(ms(2_000), &mut starting).await.is_err(), "it has given up");
+    server.restart();
+    tokio::time::timeout(MINUTE, starting).await.expect("it starts").unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_will_not_pass_fails_at_once_and_what_may_is_waited_for() {
+    let server = RedisServer::start(&["--requirepass", "right"]);
+    let at = |credentials: &str| server.url().replace("redis://", &format!("redis://{credentials}"));
+    let start =
+        |url: String| tokio::time::timeout(MINUTE, builder(&url).start_patience(Duration::MAX).start());
+    server.run_as("right", &["ACL", "SETUSER", "bob", "on", ">pw", "~*", "+@all", "-hset"]);
+    for (credentials, words) in
+        [("", "put one into the address"), (":wrong@", "AUTH: "), ("bob:pw@", "ACL SETUSER")]
+    {
+        let started = start(at(credentials)).await.expect("it fails at once");
+        assert_refused(started, StoreErrorClass::Refused, words);
+    }
+    let replica = RedisServer::start(&["--replicaof", "127.0.0.1", "1"]);
+    assert_refused(
+        start(replica.url()).await.expect("it fails at once"),
+        StoreErrorClass::Refused,
+        "replica",
+    );
+    // A machine that comes up has its replicas a little later.
+    server.run_as("right", &["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    let mut starting = tokio::spawn(builder(&at(":right@")).start_patience(Duration::MAX).start());
+    assert!(tokio::time::timeout(ms(1_500), &mut starting).await.is_err(), "it has given up");
+    let refused = builder(&at(":right@")).start_patience(ms(500)).start().await;
+    assert_refused(refused, StoreErrorClass::Refused, "min-replicas-to-write");
+    server.run_as("right", &["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    tokio::time::timeout(MINUTE, starting).await.expect("it starts").unwrap().unwrap();
+}
