@@ -18,6 +18,7 @@ use super::ownership::{self, Ownership};
 use super::queue::Queues;
 use super::settings::Settings;
 use super::snapshots::LastSnapshot;
+use super::standing::Standing;
 use crate::clock::Clock;
 use crate::partition::{CatchUp, PartitionId, QueueId, QueueName, Record, Replay};
 use crate::rt::{self, Runtime, Tasks};
@@ -94,7 +95,12 @@ where
     loop {
         let error = match ask().await {
             Err(error) if error.class == StoreErrorClass::Retry && waited < patience => error,
-            end => return end,
+            end => {
+                if end.is_ok() && !waited.is_zero() {
+                    tracing::warn!(lasted_ms = waited.as_millis() as u64, "the store answers");
+                }
+                return end;
+            }
         };
         if waited.is_zero() {
             tracing::warn!(%error, "the store does not answer yet; it is asked again");
@@ -162,6 +168,7 @@ impl Drop for Claimed {
         if self.is_kept {
             return;
         }
+        self.ownership.claim.owner.leaves();
         let ownership = Arc::clone(&self.ownership);
         self.runtime.spawn(async move {
             let grants = ownership.grants();
@@ -179,20 +186,14 @@ pub(super) fn nothing(base: &Base) -> Result<Vec<Built>, StartError> {
 
 /// Takes the lease of every partition, in order.
 async fn acquire(ownership: &Ownership, is_standby: bool, patience: Duration) -> Result<(), StartError> {
-    let mut last_wait = None;
+    let mut standing = Standing::new(&ownership.clock);
     for at in 0..usize::from(ownership.claim.partitions) {
         loop {
             match patiently(patience, || ownership.acquire(at)).await {
                 Ok(_lease) => break,
                 // A standby that has begun to wait goes on, whatever becomes of the store meanwhile.
-                Err(error) if is_standby && is_passing(&error, last_wait.is_some()) => {
-                    match last_wait.replace(error.class) {
-                        last if last == Some(error.class) => {}
-                        _ if error.class == StoreErrorClass::Held => {
-                            tracing::info!(partition = at, %error, "waiting for another engine's lease to end");
-                        }
-                        _ => tracing::warn!(%error, "the store does not answer; it is waited for as well"),
-                    }
+                Err(error) if is_standby && is_passing(&error, standing.has_begun()) => {
+                    standing.goes_on(at, &error);
                     let pause = error.again_after.unwrap_or(RETRY_LAST);
                     rt::sleep(pause.clamp(RETRY_FIRST, RETRY_LAST)).await;
                 }
@@ -201,6 +202,7 @@ async fn acquire(ownership: &Ownership, is_standby: bool, patience: Duration) ->
             }
         }
     }
+    standing.is_over();
     Ok(())
 }
 
@@ -244,7 +246,8 @@ async fn load(
     let built: Vec<Built> = built.into_iter().map(|(_, built)| built).collect();
     let (overdue, skipped) = built.iter().fold((0, 0), |sum, one| (sum.0 + one.overdue, sum.1 + one.skipped));
     if overdue + skipped > 0 {
-        tracing::info!(overdue, skipped, "jobs came due while nobody was there");
+        // Nobody may have been there, or an owner who was slow, or from whom they were taken.
+        tracing::info!(overdue, skipped, "jobs were overdue at the start");
     }
     Ok(built)
 }

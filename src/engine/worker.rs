@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::sync::{Arc, Weak};
 
-use super::attempt::{Failure, report, run_async};
+use super::attempt::{Attempt, Failure, report, run_async};
 use super::handler::{Job, Outcome, Seat};
 use super::queue::Runner;
 use super::shared::Shared;
@@ -101,14 +101,15 @@ where
     Fut: Future,
     Fut::Output: Outcome,
 {
-    let handle = started.handle;
-    let end = match begun(seat, &started).await {
-        Ok(()) => run_async(handler, Job::new(started, seat)).await,
+    let begun = begun(seat, &started).await;
+    let (attempt, job) = Attempt::new(started, seat);
+    let end = match begun {
+        Ok(()) => run_async(&attempt, handler, job).await,
         Err(failure) => Err(failure),
     };
-    let end = report(seat, handle, end);
+    let end = report(seat, &attempt, end);
     turn.jobs += 1;
-    seat.shared.finish_and_start(&seat.queue, handle, end, |ended| !turn.is_over(ended))
+    seat.shared.finish_and_start(&seat.queue, attempt.handle, end, |ended| !turn.is_over(ended))
 }
 
 /// Resolves when the handler may begin: at most once means not before the store knows that the job is started.
