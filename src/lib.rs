@@ -51,6 +51,7 @@ extern crate shuttle_parking_lot as parking_lot;
 #[cfg(reveille_shuttle)]
 extern crate shuttle_tokio as tokio;
 
+mod chain;
 pub mod clock;
 #[cfg(test)]
 mod corpus;

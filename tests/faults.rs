@@ -49,7 +49,8 @@ async fn promise_5_a_stale_engine_writes_nothing() {
     while first.stats().running == 0 {
         tokio::time::sleep(ms(1)).await;
     }
-    let second = build().queue(QueueConfig::new("q").paused(), nothing).start().await.unwrap();
+    let paused = QueueConfig::new("q").paused();
+    let second = build().queue(paused, nothing).take_over(true).start().await.unwrap();
     // The first engine's handler ends: its record would take the number of the second's.
     release.notify_waiters();
     let refused = within(MINUTE, first.schedule_raw("q", "").key("late").after(MINUTE)).await.unwrap_err();

@@ -178,7 +178,7 @@ async fn calls_after_a_shutdown_are_refused() {
     let engine = Engine::builder().queue("q", nothing).start().await.unwrap();
     engine.schedule_raw("q", "").key("k").after(Duration::from_secs(60)).await.unwrap();
     let report = engine.shutdown(ms(1_000)).await;
-    assert_eq!((report.still_running, report.pending, report.is_flushed), (0, 1, true));
+    assert_eq!((report.still_running, report.pending, report.pending_lost), (0, 1, 1));
     let refused = engine.schedule_raw("q", "").key("l").after(ms(1)).await;
     assert!(matches!(refused, Err(ScheduleError::Call(CallError::ShuttingDown))));
     let refused = engine.cancel("k").await;

@@ -107,6 +107,7 @@ async fn a_restart_with_another_tick_or_a_later_clock_shifts_no_job() {
     let engine = TestEngine::start(builder(&store), TEN_O_CLOCK).await.unwrap();
     engine.schedule_raw("q", "").key("at").at(at_ms(7_777)).await.unwrap();
     engine.schedule_raw("q", "").key("in").after(ms(8_888)).await.unwrap();
+    drop(engine);
     for (n, tick_us) in [10_000u64, 250, 1_000].into_iter().enumerate() {
         let tick = Duration::from_micros(tick_us);
         let now: Timestamp = at_ms(1_000 * (n as i64 + 1));

@@ -10,12 +10,36 @@ use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
+use tracing::Span;
+
 use super::error::CallError;
 use super::handler::{BoxError, InlineFn, Job, Outcome, Seat};
-use crate::partition::{End, Handle};
+use super::spans;
+use crate::chain::Chain;
+use crate::partition::{End, Handle, MonoTime, Started};
+
+/// An attempt, for whoever sees to it: the job itself is its handler's.
+pub(super) struct Attempt {
+    pub(super) handle: Handle,
+    /// Counted from 1.
+    number: u16,
+    /// When it began.
+    pub(super) began: MonoTime,
+    /// What the handler runs in.
+    span: Span,
+}
+
+impl Attempt {
+    pub(super) fn new(started: Started, seat: &Arc<Seat>) -> (Self, Job) {
+        let (handle, number, began) = (started.handle, started.attempt, started.began);
+        let job = Job::new(started, seat);
+        (Attempt { handle, number, began, span: spans::of(&job) }, job)
+    }
+}
 
 /// Why an attempt failed, in words.
 pub(super) struct Failure {
@@ -25,7 +49,7 @@ pub(super) struct Failure {
 
 impl Failure {
     fn of_error(error: BoxError) -> Self {
-        Failure { message: error.to_string(), is_panic: false }
+        Failure { message: Chain(&*error).to_string(), is_panic: false }
     }
 
     fn of_panic(panic: Box<dyn Any + Send>) -> Self {
@@ -51,27 +75,31 @@ impl Failure {
     }
 }
 
-/// Runs an async handler to its end.
-pub(super) async fn run_async<F, Fut>(handler: &F, job: Job) -> Result<(), Failure>
+/// Runs an async handler to its end. All that is its own runs in the attempt's span: what it does while it is not polled, on
+/// tasks of its own, has that as a parent only if it says so.
+pub(super) async fn run_async<F, Fut>(attempt: &Attempt, handler: &F, job: Job) -> Result<(), Failure>
 where
     F: Fn(Job) -> Fut,
     Fut: Future,
     Fut::Output: Outcome,
 {
-    let mut future = pin!(Some(guarded(|| Ok(handler(job)))?));
+    let mut future = pin!(Some(guarded(attempt, || Ok(handler(job)))?));
     let end = poll_fn(|context| {
-        let polled = guarded(|| match future.as_mut().as_pin_mut().map(|future| future.poll(context)) {
-            Some(Poll::Pending) => Ok(Poll::Pending),
-            Some(Poll::Ready(outcome)) => outcome.into_result().map(Poll::Ready).map_err(Failure::of_error),
-            None => Ok(Poll::Ready(())),
-        });
+        let polled =
+            guarded(attempt, || match future.as_mut().as_pin_mut().map(|future| future.poll(context)) {
+                Some(Poll::Pending) => Ok(Poll::Pending),
+                Some(Poll::Ready(outcome)) => {
+                    outcome.into_result().map(Poll::Ready).map_err(Failure::of_error)
+                }
+                None => Ok(Poll::Ready(())),
+            });
         match polled {
             Ok(poll) => poll.map(Ok),
             Err(failure) => Poll::Ready(Err(failure)),
         }
     })
     .await;
-    let dropped = guarded(|| {
+    let dropped = guarded(attempt, || {
         future.set(None);
         Ok(())
     });
@@ -79,16 +107,19 @@ where
 }
 
 /// Runs an inline handler to its end.
-pub(super) fn run_inline(handler: &InlineFn, job: &Job) -> Result<(), Failure> {
-    guarded(|| handler(job).map_err(Failure::of_error))
+pub(super) fn run_inline(attempt: &Attempt, handler: &InlineFn, job: &Job) -> Result<(), Failure> {
+    guarded(attempt, || handler(job).map_err(Failure::of_error))
 }
 
-fn guarded<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(Failure::of_panic(panic)))
+/// In the span also for the sake of the panic hook: it alone knows where a panic came from, and runs here.
+fn guarded<T>(attempt: &Attempt, run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    let run = AssertUnwindSafe(|| attempt.span.in_scope(run));
+    catch_unwind(run).unwrap_or_else(|panic| Err(Failure::of_panic(panic)))
 }
 
 /// Logs and counts how an attempt ended.
-pub(super) fn report(seat: &Seat, handle: Handle, end: Result<(), Failure>) -> End {
+pub(super) fn report(seat: &Seat, attempt: &Attempt, end: Result<(), Failure>) -> End {
+    let handle = attempt.handle;
     let at = usize::from(handle.partition().0);
     let share = seat.queue.share(at);
     let Err(Failure { message, is_panic }) = end else {
@@ -100,6 +131,17 @@ pub(super) fn report(seat: &Seat, handle: Handle, end: Result<(), Failure>) -> E
     seat.queue.meters.failed.increment(1);
     // Looked up only here, so that no job carries its names for this.
     let Some((id, key)) = seat.shared.cells[at].lock().partition.names(handle) else { return End::Failed };
-    tracing::warn!(queue = %seat.queue.name, %key, %id, error = message, "a job failed");
+    // Whole by itself: a filter may have dropped the span.
+    let (queue, attempt_no) = (seat.queue.name.as_str(), attempt.number);
+    tracing::warn!(
+        parent: &attempt.span,
+        key = key.as_str(),
+        queue,
+        attempt = attempt_no,
+        %id,
+        is_panic,
+        error = message,
+        "a job failed"
+    );
     End::Failed
 }

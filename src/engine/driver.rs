@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::{report, run_inline};
-use super::handler::{InlineFn, Job, Seat};
+use super::attempt::{Attempt, report, run_inline};
+use super::handler::{InlineFn, Seat};
 use super::queue::Queue;
 use super::rehearsal::Rehearsal;
 use super::runtime::{ASK_EVERY, Asking};
@@ -185,10 +185,10 @@ impl Driver {
 
 /// Runs a job. Returns the one that was started in its place, to be run now, if the caller `goes_on`.
 fn run_one(seat: &Arc<Seat>, handler: &InlineFn, started: Started, goes_on: bool) -> Option<Started> {
-    let job = Job::new(started, seat);
-    let end = run_inline(handler, &job);
-    let end = report(seat, job.handle(), end);
-    let (_, next) = seat.shared.finish_and_start(&seat.queue, job.handle(), end, |_| goes_on);
+    let (attempt, job) = Attempt::new(started, seat);
+    let end = run_inline(&attempt, handler, &job);
+    let end = report(seat, &attempt, end);
+    let (_, next) = seat.shared.finish_and_start(&seat.queue, attempt.handle, end, |_| goes_on);
     next
 }
 
@@ -200,8 +200,9 @@ async fn run_later(running: Running<Arc<Seat>>, handler: Arc<InlineFn>, started:
     match begun {
         Ok(()) => drop(run_one(&seat, &*handler, started, false)),
         Err(failure) => {
-            let end = report(&seat, started.handle, Err(failure));
-            seat.shared.finish(&seat.queue, started.handle, end);
+            let (attempt, _job) = Attempt::new(started, &seat);
+            let end = report(&seat, &attempt, Err(failure));
+            seat.shared.finish(&seat.queue, attempt.handle, end);
         }
     }
 }

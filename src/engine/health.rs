@@ -1,10 +1,13 @@
 //! How the store does, as the engine sees it: what fails now, the last error, and the incidents.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
+use crate::clock::Clock;
+use crate::partition::MonoTime;
 use crate::store::{StoreError, StoreErrorClass};
 
 /// Who speaks to the store: the keeper of the leases, or the committer of a partition.
@@ -17,13 +20,41 @@ pub(super) enum Speaker {
     Snapshots(usize),
 }
 
-#[derive(Debug, Default)]
+impl Speaker {
+    fn name(self) -> &'static str {
+        match self {
+            Speaker::Keeper => "the keeper of the leases",
+            Speaker::Committer(_) => "a committer",
+            Speaker::Sync(_) => "a committer that waits for disk or replicas",
+            Speaker::Snapshots(_) => "snapshots",
+        }
+    }
+
+    fn partition(self) -> Option<usize> {
+        match self {
+            Speaker::Keeper => None,
+            Speaker::Committer(at) | Speaker::Sync(at) | Speaker::Snapshots(at) => Some(at),
+        }
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct Health {
-    failing: Mutex<BTreeMap<Speaker, StoreErrorClass>>,
+    clock: Clock,
+    failing: Mutex<BTreeMap<Speaker, Failing>>,
     last_error: Mutex<Option<String>>,
     incidents: AtomicU64,
     last_incident: Mutex<Option<String>>,
     pub(super) snapshots: AtomicU64,
+}
+
+/// A row of errors.
+#[derive(Debug)]
+struct Failing {
+    class: StoreErrorClass,
+    since: MonoTime,
+    /// Whether one of them was told as an error, and not as a warning: so is the end.
+    is_grave: bool,
 }
 
 /// What a store's answers amount to.
@@ -46,25 +77,58 @@ pub enum StoreState {
 }
 
 impl Health {
+    pub(super) fn new(clock: Clock) -> Self {
+        Health {
+            clock,
+            failing: Mutex::default(),
+            last_error: Mutex::default(),
+            incidents: AtomicU64::new(0),
+            last_incident: Mutex::default(),
+            snapshots: AtomicU64::new(0),
+        }
+    }
+
     /// Notes an error. A repeated one is logged only where it is new to this speaker.
     pub(super) fn fails(&self, speaker: Speaker, error: &StoreError) {
         metrics::counter!("reveille_store_errors_total", "class" => format!("{:?}", error.class))
             .increment(1);
         *self.last_error.lock() = Some(error.to_string());
-        if self.failing.lock().insert(speaker, error.class) != Some(error.class) {
-            match error.class {
-                StoreErrorClass::Retry => {
-                    tracing::warn!(?speaker, %error, "the store does not answer; it is asked again")
-                }
-                _ => tracing::error!(?speaker, %error, "the store refuses; it is asked again"),
+        let (asked_by, partition) = (speaker.name(), speaker.partition());
+        let is_grave = error.class != StoreErrorClass::Retry;
+        if !self.is_new(speaker, error.class, is_grave) {
+            return;
+        }
+        if is_grave {
+            tracing::error!(asked_by, partition, %error, "the store refuses; it is asked again");
+        } else {
+            tracing::warn!(asked_by, partition, %error, "the store does not answer; it is asked again");
+        }
+    }
+
+    fn is_new(&self, speaker: Speaker, class: StoreErrorClass, is_grave: bool) -> bool {
+        let since = self.clock.mono();
+        match self.failing.lock().entry(speaker) {
+            Entry::Vacant(entry) => {
+                entry.insert(Failing { class, since, is_grave });
+                true
+            }
+            Entry::Occupied(mut entry) => {
+                let failing = entry.get_mut();
+                failing.is_grave |= is_grave;
+                std::mem::replace(&mut failing.class, class) != class
             }
         }
     }
 
-    /// Notes that a speaker who was failing is answered again.
+    /// Notes that a speaker who was failing is answered again: told as loudly as that it was not.
     pub(super) fn recovers(&self, speaker: Speaker) {
-        if self.failing.lock().remove(&speaker).is_some() {
-            tracing::info!(?speaker, "the store answers again");
+        let Some(Failing { since, is_grave, .. }) = self.failing.lock().remove(&speaker) else { return };
+        let lasted_ms = self.clock.mono().micros_since(since) / 1_000;
+        let (asked_by, partition) = (speaker.name(), speaker.partition());
+        if is_grave {
+            tracing::error!(asked_by, partition, lasted_ms, "the store answers again");
+        } else {
+            tracing::warn!(asked_by, partition, lasted_ms, "the store answers again");
         }
     }
 
@@ -79,7 +143,7 @@ impl Health {
     pub(super) fn state(&self) -> StoreState {
         let failing = self.failing.lock();
         let refuses =
-            |class: &StoreErrorClass| matches!(class, StoreErrorClass::Refused | StoreErrorClass::Fatal);
+            |failing: &Failing| matches!(failing.class, StoreErrorClass::Refused | StoreErrorClass::Fatal);
         if failing.values().any(refuses) {
             StoreState::Refusing
         } else if failing.is_empty() {

@@ -65,7 +65,7 @@ async fn ended(shared: &Shared) {
 /// Gives the leases back, unless a handler still runs: another owner would run its job a second time beside it.
 async fn release(shared: &Shared, ownership: &Ownership) {
     let is_running = shared.life.running() > 0;
-    if !ownership.has_lease || is_running || ownership.lost().is_some() {
+    if is_running || ownership.lost().is_some() {
         return;
     }
     let grants = ownership.grants();

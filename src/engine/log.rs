@@ -267,6 +267,12 @@ impl LogProgress {
         self.is_ended.load(SeqCst)
     }
 
+    /// Whether the store was found to take no more of it: what it had confirmed it may have lost.
+    pub(super) fn is_refused(&self) -> bool {
+        let ended = &self.inner.lock().progress.ended;
+        matches!(ended, Some(CallError::NotDurable(_) | CallError::NotOwner(_)))
+    }
+
     pub(super) async fn ended(&self) {
         let never = Ticket::new(u64::MAX, Durability::Logged);
         self.until(never, |progress| progress.ended.is_some().then_some(())).await;

@@ -41,6 +41,7 @@ mod ownership;
 mod queue;
 mod rehearsal;
 mod repair;
+mod report;
 mod restore;
 mod runtime;
 mod schedule;
@@ -48,6 +49,8 @@ mod settings;
 mod settled;
 mod shared;
 mod snapshots;
+mod spans;
+mod standing;
 mod stats;
 mod target;
 mod waiters;
@@ -66,20 +69,21 @@ pub use error::{CallError, CancelError, QueueError, RescheduleError, ScheduleErr
 pub use handler::{BoxError, Job, Outcome, Task};
 pub use health::StoreState;
 pub use queue::{Misfire, QUEUES_MAX, QueueConfig};
+pub use report::ShutdownReport;
 pub use restore::RestoreProgress;
 pub use schedule::{Planned, Schedule};
 pub use stats::{Lateness, QueueStats, Stats, StoreStats};
 pub use target::Target;
 
 use crate::rt::Io;
-use crate::store::StoreError;
+use crate::store::{Durability, StoreError};
 use crate::sync::thread::JoinHandle;
 use shared::{Shared, Stage};
 
 /// Fires jobs on time. Cheap to clone; all clones are the same engine.
 ///
-/// When the last clone is dropped the engine stops without waiting for anything; [`shutdown`](Self::shutdown) is the
-/// graceful way.
+/// When the last clone is dropped the engine stops without waiting for anything, and logs how many jobs it leaves behind;
+/// [`shutdown`](Self::shutdown) is the graceful way.
 #[derive(Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
@@ -96,24 +100,16 @@ struct Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         self.shared.stop();
+        self.shared.tell_drop();
         self.shared.life.reach(Stage::Dropped);
+        if let Some(ownership) = &self.shared.ownership {
+            ownership.claim.owner.leaves();
+        }
     }
 }
 
 /// How long the leases may take to be given back.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How a shutdown went.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct ShutdownReport {
-    /// Handlers that had not ended when the grace period was over. They go on until the runtime stops.
-    pub still_running: usize,
-    /// Jobs that stay pending: lost without a store, restored with one.
-    pub pending: usize,
-    /// Whether the store has everything.
-    pub is_flushed: bool,
-}
 
 impl Engine {
     /// Begins to build an engine.
@@ -204,29 +200,27 @@ impl Engine {
 
     /// Stops gracefully: no job is started from here on, calls that want to change something are refused (but for those of
     /// handlers that are still running), handlers have `grace` to end, and the store gets everything that was logged,
-    /// within the same time.
+    /// within the same time. The report says what is left; [`ShutdownReport::is_clean`] whether anything is.
     ///
     /// A handler that calls it waits for itself, until the grace period is over. Any executor may poll it.
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
         self.shared.stop();
         let life = &self.shared.life;
-        let is_flushed = match self.timer() {
+        match self.timer() {
             Ok(timer) => {
-                let is_flushed = timer.timeout(grace, self.ended()).await.unwrap_or(false);
+                let _ = timer.timeout(grace, self.ended()).await;
                 life.reach(Stage::Abandoned);
                 if self.shared.ownership.is_some() {
                     // The committers have nothing left to wait for. A store that does not answer is not waited for.
                     let released = life.reached(Stage::Released);
                     let _ = timer.timeout(RELEASE_PATIENCE.min(grace), released).await;
                 }
-                is_flushed
             }
             Err(error) => {
                 tracing::error!(%error, "there is no thread to wait on: the grace period is cut short");
                 life.reach(Stage::Abandoned);
-                false
             }
-        };
+        }
         // Only if it has come to its end, and so has next to nothing left to do: an inline handler that goes on and on must
         // not hold up more than it has to.
         let has_ended = life.has_driver_ended();
@@ -234,10 +228,8 @@ impl Engine {
         if let Some(driver) = driver {
             let _ = driver.join();
         }
-        let (jobs, still_running) = (self.jobs(), life.running());
-        let report =
-            ShutdownReport { still_running, pending: jobs.saturating_sub(still_running), is_flushed };
-        tracing::info!(?report, "the engine has stopped");
+        let report = self.shared.report();
+        self.shared.tell_end(&report, grace);
         report
     }
 
@@ -249,18 +241,25 @@ impl Engine {
         }
     }
 
-    /// Resolves when no handler is running, the driver has ended, and the committers have: says whether they got all of it
-    /// to the store.
-    async fn ended(&self) -> bool {
+    /// Resolves when no handler is running, the driver has ended, and the store has all of it, or will have no more.
+    async fn ended(&self) {
         let life = &self.shared.life;
+        if self.shared.durability() > Durability::Logged {
+            // A handler that outlasts the grace period must not keep from the disk what was logged before.
+            self.flushed().await;
+        }
         life.until(|| life.is_over() && life.has_driver_ended()).await;
-        let mut is_flushed = true;
+        self.flushed().await;
+    }
+
+    /// Resolves when the store has everything that was logged, or will have no more.
+    async fn flushed(&self) {
         for at in 0..self.shared.cells.len() {
             let partition = crate::partition::PartitionId(at as u16);
-            life.until(|| self.shared.is_in_step(at)).await;
-            is_flushed &= self.shared.log_flushed(partition).await.is_ok();
+            self.shared.life.until(|| self.shared.is_in_step(at)).await;
+            // What is missing is counted at the end.
+            let _ = self.shared.log_flushed(partition).await;
         }
-        is_flushed
     }
 
     /// Resolves when another engine owns the jobs: this one fires and writes nothing from then on, and calls are refused with

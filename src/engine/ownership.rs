@@ -46,11 +46,24 @@ struct LeaseState {
     proved_until_us: AtomicU64,
     /// Found out by whoever wanted to start a job too late; wiped off by the next proof.
     has_lapsed: AtomicBool,
+    /// When that was found out.
+    lapsed_at_us: AtomicU64,
     /// Whether the store was found to have less than it acknowledged.
     is_behind: AtomicBool,
     /// Whether a claim is under way, or has been and its answer was lost: what the store says of the grant from before it
     /// means nothing.
     is_claiming: AtomicBool,
+}
+
+impl LeaseState {
+    /// Found to have run out at `now`. Returns whether that is news.
+    fn lapses(&self, now: MonoTime) -> bool {
+        let is_news = !self.has_lapsed.load(SeqCst);
+        if is_news {
+            self.lapsed_at_us.store(now.as_micros(), SeqCst);
+        }
+        !self.has_lapsed.swap(true, SeqCst)
+    }
 }
 
 impl Ownership {
@@ -66,16 +79,17 @@ impl Ownership {
             grant: Mutex::new(None),
             proved_until_us: AtomicU64::new(0),
             has_lapsed: AtomicBool::new(false),
+            lapsed_at_us: AtomicU64::new(0),
             is_behind: AtomicBool::new(false),
             is_claiming: AtomicBool::new(false),
         };
         Ownership {
             store,
             io,
+            health: Health::new(clock.clone()),
             clock,
             leases: (0..claim.partitions).map(|_| lease()).collect(),
             claim,
-            health: Health::default(),
             has_lease: opened.has_lease,
             durability_max: opened.durability_max,
             is_single_owner,
@@ -145,7 +159,9 @@ impl Ownership {
             return;
         }
         if lease.has_lapsed.swap(false, SeqCst) {
-            tracing::info!(partition = at, "the lease is proved again");
+            let lapsed_at = MonoTime::from_micros(lease.lapsed_at_us.load(SeqCst));
+            let lasted_ms = self.clock.mono().micros_since(lapsed_at) / 1_000;
+            tracing::warn!(partition = at, lasted_ms, "the lease is proved again");
             if let Some(engine) = self.engine() {
                 engine.call_all();
             }
@@ -170,7 +186,7 @@ impl Ownership {
             return true;
         }
         if self.is_single_owner {
-            if !lease.has_lapsed.swap(true, SeqCst) {
+            if lease.lapses(now) {
                 tracing::warn!(
                     partition = at,
                     "the lease cannot be proved; firing goes on, as the single owner"
@@ -178,7 +194,7 @@ impl Ownership {
             }
             return !self.is_lost();
         }
-        if !lease.has_lapsed.swap(true, SeqCst) {
+        if lease.lapses(now) {
             tracing::warn!(partition = at, "the lease cannot be proved; firing stands still until it is");
         }
         false
@@ -250,6 +266,12 @@ impl Ownership {
             // It cannot be closed: the sender is right here.
             _ => std::future::pending().await,
         }
+    }
+}
+
+impl Drop for Ownership {
+    fn drop(&mut self) {
+        self.claim.owner.leaves();
     }
 }
 

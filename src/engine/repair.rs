@@ -30,12 +30,16 @@ pub(super) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
         "the store has lost records of partition {at} that it had acknowledged, up to {durable}; \
          writing the whole partition again from memory"
     ));
+    let since = ownership.clock.mono();
     wait_for_the_living(ownership, at).await;
     let mut held_until = None;
     loop {
         let Err(error) = write_all(shared, ownership, at).await else {
             ownership.health.recovers(Speaker::Committer(at));
             ownership.health.recovers(Speaker::Snapshots(at));
+            let lasted_ms = ownership.clock.mono().micros_since(since) / 1_000;
+            // As loudly as the incident itself.
+            tracing::error!(partition = at, lasted_ms, "the store has the whole partition again");
             break;
         };
         match error.class {
@@ -121,11 +125,6 @@ async fn write_all(shared: &Arc<Shared>, ownership: &Ownership, at: usize) -> Re
     shared.unblock_log(at, Some(Taken { end: begin.covered, batches: 0, bytes: 0, delay_us: 0 }));
     cell.progress.advance(Durability::Logged, begin.covered);
     cell.snapshotted(begin.covered, shared.clock.now().mono);
-    tracing::warn!(
-        partition = at,
-        jobs = info.jobs,
-        bytes = info.bytes,
-        "the store has the whole partition again"
-    );
+    tracing::debug!(partition = at, jobs = info.jobs, bytes = info.bytes, "the partition is written anew");
     Ok(())
 }

@@ -20,6 +20,7 @@ use super::ownership::{self, Ownership};
 use super::queue::Queues;
 use super::settings::Settings;
 use super::snapshots::LastSnapshot;
+use super::standing::Standing;
 use crate::clock::Clock;
 use crate::partition::{CatchUp, PartitionId, QueueId, QueueName, Record, Replay};
 use crate::rt::{self, Io, Tasks};
@@ -108,7 +109,12 @@ where
         let wait = tell_at.min(patience).saturating_sub(waited);
         tokio::select! {
             biased;
-            end = &mut asking => return end,
+            end = &mut asking => {
+                if end.is_ok() && !waited.is_zero() {
+                    tracing::warn!(waited_s = waited.as_secs(), "the store answers");
+                }
+                return end;
+            }
             () = rt::sleep(wait) => waited += wait,
         }
         let error = last.lock().clone();
@@ -195,6 +201,7 @@ impl Drop for Claimed {
         if self.is_kept {
             return;
         }
+        self.ownership.claim.owner.leaves();
         let ownership = Arc::clone(&self.ownership);
         self.ownership.io.runtime().spawn(async move {
             let grants = ownership.grants();
@@ -212,20 +219,14 @@ pub(super) fn nothing(base: &Base) -> Result<Vec<Built>, StartError> {
 
 /// Takes the lease of every partition, in order.
 async fn acquire(ownership: &Ownership, is_standby: bool, patience: Duration) -> Result<(), StartError> {
-    let mut last_wait = None;
+    let mut standing = Standing::new(&ownership.clock);
     for at in 0..usize::from(ownership.claim.partitions) {
         loop {
             match patiently(patience, || ownership.acquire(at)).await {
                 Ok(_lease) => break,
                 // A standby that has begun to wait goes on, whatever becomes of the store meanwhile.
-                Err(error) if is_standby && is_passing(&error, last_wait.is_some()) => {
-                    match last_wait.replace(error.class) {
-                        last if last == Some(error.class) => {}
-                        _ if error.class == StoreErrorClass::Held => {
-                            tracing::info!(partition = at, %error, "waiting for another engine's lease to end");
-                        }
-                        _ => tracing::warn!(%error, "the store does not answer; it is waited for as well"),
-                    }
+                Err(error) if is_standby && is_passing(&error, standing.has_begun()) => {
+                    standing.goes_on(at, &error);
                     let pause = error.again_after.unwrap_or(RETRY_LAST);
                     rt::sleep(pause.clamp(RETRY_FIRST, RETRY_LAST)).await;
                 }
@@ -234,6 +235,7 @@ async fn acquire(ownership: &Ownership, is_standby: bool, patience: Duration) ->
             }
         }
     }
+    standing.is_over();
     Ok(())
 }
 
@@ -277,7 +279,8 @@ async fn load(
     let built: Vec<Built> = built.into_iter().map(|(_, built)| built).collect();
     let (overdue, skipped) = built.iter().fold((0, 0), |sum, one| (sum.0 + one.overdue, sum.1 + one.skipped));
     if overdue + skipped > 0 {
-        tracing::info!(overdue, skipped, "jobs came due while nobody was there");
+        // Nobody may have been there, or an owner who was slow, or from whom they were taken.
+        tracing::info!(overdue, skipped, "jobs were overdue at the start");
     }
     Ok(built)
 }

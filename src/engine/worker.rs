@@ -8,7 +8,7 @@ use std::future::Future;
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
-use super::attempt::{Failure, report, run_async, run_inline};
+use super::attempt::{Attempt, Failure, report, run_async, run_inline};
 use super::handler::{InlineFn, Job, Outcome, Seat};
 use super::queue::Runner;
 use super::shared::Shared;
@@ -117,12 +117,14 @@ where
     async fn run(&self, seat: &Arc<Seat>, started: Started, turn: &mut Turn) -> (MonoTime, Option<Started>) {
         let handle = started.handle;
         let running = Running::new(&**seat, handle);
-        let end = match begun(seat, &started).await {
-            Ok(()) => run_async(&*self.0, Job::new(started, seat)).await,
+        let begun = begun(seat, &started).await;
+        let (attempt, job) = Attempt::new(started, seat);
+        let end = match begun {
+            Ok(()) => run_async(&attempt, &*self.0, job).await,
             Err(failure) => Err(failure),
         };
         running.ends();
-        let end = report(seat, handle, end);
+        let end = report(seat, &attempt, end);
         turn.jobs += 1;
         seat.shared.finish_and_start(&seat.queue, handle, end, |ended| !turn.is_over(ended))
     }
@@ -137,17 +139,18 @@ impl RunJob for OnThread {
         let running = Running::new(Arc::clone(seat), handle);
         if let Err(failure) = begun(seat, &started).await {
             running.ends();
-            let end = report(seat, handle, Err(failure));
+            let (attempt, _job) = Attempt::new(started, seat);
+            let end = report(seat, &attempt, Err(failure));
             return seat.shared.finish_and_start(&seat.queue, handle, end, |_| false);
         }
         let handler = Arc::clone(&self.0);
         // To its end on that thread: the runtime may drop this task meanwhile, and not the handler.
         let on_thread = move || {
             let seat = Arc::clone(running.seat());
-            let job = Job::new(started, &seat);
-            let end = run_inline(&*handler, &job);
+            let (attempt, job) = Attempt::new(started, &seat);
+            let end = run_inline(&attempt, &*handler, &job);
             running.ends();
-            let end = report(&seat, handle, end);
+            let end = report(&seat, &attempt, end);
             seat.shared.finish_and_start(&seat.queue, handle, end, |_| false)
         };
         let ran = seat.shared.handlers.runtime().run_blocking(on_thread).await;

@@ -3,7 +3,8 @@
 use super::job::{Links, State};
 use super::ready::ReadyQueue;
 use super::{
-    Delivery, Handle, JobId, Key, Now, Partition, Payload, Priority, QueueId, Record, Timestamp, Version,
+    Delivery, Handle, JobId, Key, MonoTime, Now, Partition, Payload, Priority, QueueId, Record, Timestamp,
+    Version,
 };
 
 /// How many jobs one call may find to be early, and put back, before it gives up for now.
@@ -24,6 +25,8 @@ pub struct Started {
     pub due: Timestamp,
     /// When it was started: never before its due time.
     pub fired_at: Timestamp,
+    /// The same instant by the monotonic clock.
+    pub began: MonoTime,
     /// How long after its due time it was started, in microseconds, by the clock that it follows.
     pub lateness_us: u64,
     /// How often it was changed, and once.
@@ -83,6 +86,7 @@ impl Partition {
                 payload: job.payload.clone(),
                 due: due.as_told(now),
                 fired_at: now.wall,
+                began: now.mono,
                 lateness_us,
                 version: job.version,
                 attempt: job.attempt,

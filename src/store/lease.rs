@@ -1,36 +1,68 @@
 //! Who may write to a partition: its owner, under an epoch, for a time.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use crate::partition::PartitionId;
 
-/// A process that owns partitions, by a name that no other has: host, process id and a random number.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Owner(Arc<str>);
+/// An engine that owns partitions, by a name that no other has: host, process id and a random number. Clones are the same
+/// owner.
+#[derive(Clone)]
+pub struct Owner(Arc<Named>);
+
+struct Named {
+    name: Box<str>,
+    has_left: AtomicBool,
+}
 
 impl Owner {
     /// The owner of this name. It has to be a name that no other engine has, or fencing is for nothing.
     pub fn new(name: impl AsRef<str>) -> Self {
-        Owner(name.as_ref().into())
+        Owner(Arc::new(Named { name: name.as_ref().into(), has_left: AtomicBool::new(false) }))
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.0.name
+    }
+
+    /// Whether the engine was dropped, or never came to be: it starts no job any more. For stores in the same process, which
+    /// know the owner itself and not only its name.
+    pub fn has_left(&self) -> bool {
+        self.0.has_left.load(SeqCst)
+    }
+
+    pub(crate) fn leaves(&self) {
+        self.0.has_left.store(true, SeqCst);
+    }
+}
+
+impl PartialEq for Owner {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Owner {}
+
+impl Hash for Owner {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self.as_str())
     }
 }
 
 impl fmt::Debug for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 

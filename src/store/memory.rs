@@ -1,6 +1,7 @@
 //! A store in memory. It outlives an engine, not the process: for tests of what a restart keeps.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -11,7 +12,13 @@ use super::{
 use crate::partition::{Config, Now, PartitionId, Queue, QueueId, QueueName, Record, Replay, ReplayError};
 
 /// Keeps the state of every partition by replaying its records, so that its memory is that of the live jobs, not that
-/// of all that ever happened. A lease lasts until the next is given out, so whoever comes takes over.
+/// of all that ever happened.
+///
+/// One engine at a time owns it, as with any store: its lease lasts until its shutdown gives it back or it is dropped, and
+/// another engine waits for that as a standby, fails with [`StartError::Held`](crate::StartError::Held), or takes it by force
+/// ([`take_over`](crate::Builder::take_over)). A shutdown that leaves a handler running keeps the lease: the engine that came
+/// next would run its job beside it. Without a term there is nothing to renew, so an engine from which the store was taken
+/// by force finds out with the next record that it writes.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
@@ -30,8 +37,14 @@ struct Replica {
     replay: Replay,
     next_record: u64,
     epoch: u64,
+    /// Who had it last.
     owner: Option<Owner>,
+    /// Whether that one has not given it back.
+    is_held: bool,
 }
+
+/// When it is worth asking again for a lease that another has.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Fired jobs that are remembered per partition.
 const FIRED_MAX: usize = 100_000;
@@ -65,10 +78,19 @@ impl Store for MemoryStore {
     fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease> {
         let mut state = self.state.lock();
         let replica = state.replicas.entry(partition).or_insert_with(|| Replica::new(partition));
-        let is_others = replica.owner.as_ref().is_some_and(|owner| *owner != claim.owner);
-        if claim.epoch_after > 0 && is_others && replica.epoch > claim.epoch_after {
+        let other = replica.owner.as_ref().filter(|owner| **owner != claim.owner);
+        if claim.epoch_after > 0 && other.is_some() && replica.epoch > claim.epoch_after {
             return ready(Err(StoreError::fenced("another engine has taken the store over")));
         }
+        let held_by = other.filter(|_| replica.is_held && !claim.by_force).filter(|owner| !owner.has_left());
+        if let Some(owner) = held_by {
+            let message = format!(
+                "another engine of this process has the store ({owner}): shut it down or drop it first, or give each a store of \
+                 its own"
+            );
+            return ready(Err(StoreError::held(message, LOOK_AGAIN)));
+        }
+        replica.is_held = true;
         replica.owner = Some(claim.owner.clone());
         replica.epoch = (replica.epoch + 1).max(claim.epoch_after + 1);
         let (owner, epoch) = (claim.owner.clone(), replica.epoch);
@@ -82,7 +104,14 @@ impl Store for MemoryStore {
         ready(Ok(grants.iter().map(renew).collect()))
     }
 
-    fn release<'a>(&'a self, _grants: &'a [Grant]) -> StoreFuture<'a, ()> {
+    fn release<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, ()> {
+        let mut state = self.state.lock();
+        for grant in grants {
+            // Another's by now, or not: it stays as it is.
+            if let Ok(replica) = state.held(grant) {
+                replica.is_held = false;
+            }
+        }
         ready(Ok(()))
     }
 
@@ -175,6 +204,7 @@ impl Replica {
             next_record: 0,
             epoch: 0,
             owner: None,
+            is_held: false,
         }
     }
 

@@ -118,7 +118,8 @@ pub struct Needs {
 pub struct Opened {
     /// The highest level that it can give.
     pub durability_max: Durability,
-    /// Whether leases end: an owner then has to renew them. Otherwise one lasts until the next is given out.
+    /// Whether leases end by themselves: an owner then has to renew them. Otherwise one lasts until it is given back or taken by
+    /// force.
     pub has_lease: bool,
 }
 

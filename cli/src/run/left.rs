@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use reveille::{Engine, StoreState};
+use reveille::ShutdownReport;
 
 /// The jobs that have not fired, and the changes that nobody keeps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Left {
+    /// Pending, or with a handler that has not ended.
     jobs: usize,
     kept: Kept,
 }
@@ -15,8 +16,9 @@ pub(super) struct Left {
 enum Kept {
     /// There is no store.
     Nowhere,
-    InStore {
-        /// Changes that the store has not confirmed, and will not be asked to any more.
+    InStore,
+    /// The store has not confirmed so many changes, or has lost what it had confirmed; it will not be asked any more.
+    InPart {
         missing: u64,
     },
     /// The store has what it was told in time, and another engine owns it.
@@ -24,20 +26,23 @@ enum Kept {
 }
 
 impl Left {
-    /// What an engine leaves that has been shut down.
-    pub(super) fn behind(engine: &Engine) -> Self {
-        let stats = engine.stats();
-        let kept = match stats.store {
-            None => Kept::Nowhere,
-            Some(store) if store.state == StoreState::Lost => Kept::ByAnother,
-            Some(_) => Kept::InStore { missing: stats.log_pending },
+    /// What an engine leaves that was shut down.
+    pub(super) fn behind(report: &ShutdownReport) -> Self {
+        let kept = if !report.has_store {
+            Kept::Nowhere
+        } else if report.is_taken_over {
+            Kept::ByAnother
+        } else if report.is_flushed {
+            Kept::InStore
+        } else {
+            Kept::InPart { missing: report.changes_unconfirmed }
         };
-        Left { jobs: engine.jobs(), kept }
+        Left { jobs: report.pending + report.still_running, kept }
     }
 
     /// Whether the store has everything, if there is one.
     pub(super) fn is_kept(self) -> bool {
-        matches!(self.kept, Kept::Nowhere | Kept::InStore { missing: 0 })
+        matches!(self.kept, Kept::Nowhere | Kept::InStore)
     }
 }
 
@@ -56,8 +61,12 @@ impl fmt::Display for Left {
                 let are = if self.jobs == 1 { "is" } else { "are" };
                 write!(f, ", and {are} lost: there is no store")
             }
-            (Kept::InStore { missing: 0 }, 1..) => f.write_str(" in the store"),
-            (Kept::InStore { missing: missing @ 1.. }, _) => write!(
+            (Kept::InStore, 1..) => f.write_str(" in the store"),
+            (Kept::InPart { missing: 0 }, _) => f.write_str(
+                "; the store has lost changes that it had confirmed, so that a restart may not know of them: a job that has \
+                 fired may fire again",
+            ),
+            (Kept::InPart { missing }, _) => write!(
                 f,
                 "; the store has not confirmed the last {missing} changes, so that a restart may not know of them: \
                  a job that has fired may fire again"
@@ -77,12 +86,11 @@ mod tests {
         assert_eq!(said(0, Kept::Nowhere), "no job is pending");
         assert_eq!(said(1, Kept::Nowhere), "1 job stays pending, and is lost: there is no store");
         assert_eq!(said(2, Kept::Nowhere), "2 jobs stay pending, and are lost: there is no store");
-        assert_eq!(said(0, Kept::InStore { missing: 0 }), "no job is pending");
-        assert_eq!(said(1, Kept::InStore { missing: 0 }), "1 job stays pending in the store");
-        assert!(
-            said(0, Kept::InStore { missing: 3 })
-                .starts_with("no job is pending; the store has not confirmed")
-        );
+        assert_eq!(said(0, Kept::InStore), "no job is pending");
+        assert_eq!(said(1, Kept::InStore), "1 job stays pending in the store");
+        let in_part = |missing| said(0, Kept::InPart { missing });
+        assert!(in_part(3).starts_with("no job is pending; the store has not confirmed the last 3 changes"));
+        assert!(in_part(0).starts_with("no job is pending; the store has lost changes"));
         assert!(!said(5, Kept::ByAnother).contains('5'));
     }
 }

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use reveille::Engine;
 use reveille::store::StoreError;
+use reveille::{Engine, ShutdownReport};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -135,8 +135,7 @@ impl Session {
         if !self.has_store() {
             return self.status();
         }
-        self.engine.shutdown(GRACE).await;
-        let left = Left::behind(&self.engine);
+        let left = Left::behind(&self.engine.shutdown(GRACE).await);
         if !left.is_kept() {
             complain(format_args!("ended; {left}"));
             return ExitCode::FAILURE;
@@ -148,13 +147,13 @@ impl Session {
     async fn break_off(self, error: &io::Error) -> ExitCode {
         // Handlers whose events were not written never end, so there is no use in waiting for them.
         let grace = if self.has_store() { Duration::from_secs(1) } else { Duration::ZERO };
-        self.engine.shutdown(grace).await;
+        let left = Left::behind(&self.engine.shutdown(grace).await);
         let what = if error.kind() == io::ErrorKind::BrokenPipe {
             "the output was closed".to_owned()
         } else {
             format!("cannot write the output: {error}")
         };
-        complain(format_args!("{what}; {}", Left::behind(&self.engine)));
+        complain(format_args!("{what}; {left}"));
         ExitCode::FAILURE
     }
 
@@ -164,11 +163,16 @@ impl Session {
         written: &mut oneshot::Receiver<io::Result<()>>,
         why: std::fmt::Arguments<'_>,
     ) -> ExitCode {
-        let stopped = tokio::time::timeout(STOP_MAX, self.stop_all(written)).await;
+        let mut report = None;
+        let stopped = tokio::time::timeout(STOP_MAX, self.stop_all(written, &mut report)).await;
         if let Ok(Err(error)) = stopped {
             return self.break_off(&error).await;
         }
-        let left = Left::behind(&self.engine);
+        let report = match report {
+            Some(report) => report,
+            None => self.engine.shutdown(Duration::ZERO).await,
+        };
+        let left = Left::behind(&report);
         complain(format_args!("stopped {why}; {left}"));
         if stopped.is_err() {
             complain("the output was not read in time; what was to be written is lost");
@@ -177,10 +181,15 @@ impl Session {
     }
 
     /// Stops in order: the input, then the engine, then the output.
-    async fn stop_all(&mut self, written: &mut oneshot::Receiver<io::Result<()>>) -> io::Result<()> {
+    async fn stop_all(
+        &mut self,
+        written: &mut oneshot::Receiver<io::Result<()>>,
+        report: &mut Option<ShutdownReport>,
+    ) -> io::Result<()> {
         let all_done = async {
             drop(self.gate.lock().await.take());
-            tokio::join!(self.engine.shutdown(GRACE), ended(&mut self.acknowledgements));
+            let shutdown = async { *report = Some(self.engine.shutdown(GRACE).await) };
+            tokio::join!(shutdown, ended(&mut self.acknowledgements));
             self.output.end();
             Ok(())
         };

@@ -67,7 +67,7 @@ impl Answer {
         match self.word() {
             "HELD" => StoreError::held(
                 format!(
-                    "partition {partition} belongs to {first}, whose lease lasts for another {second} ms"
+                    "partition {partition} belongs to {first}, whose lease lasts for another {second} ms unless it is renewed"
                 ),
                 Duration::from_millis(self.number(2)),
             ),

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use redis::{ErrorKind, RedisError};
 
+use crate::chain::Chain;
 use crate::store::{StoreError, StoreErrorClass};
 
 /// An error of Redis, and what it means for the connection.
@@ -100,7 +101,9 @@ pub(super) fn classify(error: &RedisError, doing: Doing<'_>) -> Failure {
         ErrorKind::Io if error.is_timeout() => {
             (drop(StoreErrorClass::Retry, "Redis did not answer in time"), String::new())
         }
-        ErrorKind::Io => (drop(StoreErrorClass::Retry, "there is no connection to Redis"), error.to_string()),
+        ErrorKind::Io => {
+            (drop(StoreErrorClass::Retry, "there is no connection to Redis"), Chain(error).to_string())
+        }
         ErrorKind::Parse => (
             drop(StoreErrorClass::Retry, "what answers is not Redis, or does not speak as it should"),
             String::new(),

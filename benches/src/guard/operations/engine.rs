@@ -1,7 +1,7 @@
 //! The engine's calls, by key and by handle, in memory and with a store.
 //!
-//! Nothing comes due. The clock is one that stands still: to read the real ones rustix looks for the vDSO where Valgrind has
-//! none. With a store the runtime stands still too while calls are counted, so that its committers take nothing out of
+//! While calls are counted nothing comes due. The clock is one that stands still: to read the real ones rustix looks for the vDSO
+//! where Valgrind has none. With a store the runtime stands still too while calls are counted, so that its committers take nothing out of
 //! the log meanwhile: what is counted is the caller's part.
 
 use std::hint::black_box;
@@ -11,7 +11,8 @@ use std::time::Duration;
 use reveille::clock::ManualClock;
 use reveille::store::MemoryStore;
 use reveille::{
-    CancelOutcome, Clock, Engine, Handle, Job, LookupOutcome, RescheduleOutcome, ScheduleOutcome, Timestamp,
+    CancelOutcome, Clock, Engine, Handle, Job, LookupOutcome, QueueConfig, RescheduleOutcome,
+    ScheduleOutcome, Timestamp,
 };
 use tokio::runtime::Runtime;
 
@@ -29,9 +30,31 @@ pub(super) fn run() {
     let it = Subject::filled(&mut random, false);
     it.count("", &mut random);
     it.end();
+    fire();
     let it = Subject::filled(&mut random, true);
     it.count(", logged", &mut random);
     it.end();
+}
+
+/// What a job costs the runtime: its start, the poll of a handler that does nothing, and its end. They are all due, and the
+/// driver, whose thread is not counted, has moved them before the one worker begins.
+fn fire() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
+    let queue = QueueConfig::new(QUEUE).concurrency(1);
+    let builder = Engine::builder().queue(queue, |_: Job| async {}).clock(Clock::Manual(Arc::clone(&clock)));
+    let engine = runtime.block_on(builder.start()).expect("an engine with default settings");
+    for number in 0..TIMES {
+        let scheduled =
+            engine.schedule_raw(QUEUE, &[7; 64]).key(key_text(number)).after(Duration::from_millis(1));
+        assert!(scheduled.into_outcome().is_ok());
+    }
+    clock.advance(Duration::from_millis(1));
+    while engine.stats().ready < TIMES {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    measure("engine: start, handler, end", TIMES, || runtime.block_on(engine.idle()));
+    runtime.block_on(engine.shutdown(Duration::from_secs(60)));
 }
 
 struct Subject {

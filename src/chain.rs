@@ -1,0 +1,72 @@
+//! An error with all that it comes from, in one line: what a log needs that nobody reads with a debugger.
+
+use std::error::Error;
+use std::fmt;
+
+/// How many causes are told. An error that names itself as its cause must not be told for ever.
+const CAUSES_MAX: usize = 16;
+
+/// Shows an error and its causes, each behind a colon, but for those that the one before has in its own words.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn Error + 'a));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut last = self.0.to_string();
+        f.write_str(&last)?;
+        let causes = std::iter::successors(self.0.source(), |&cause| cause.source());
+        for cause in causes.take(CAUSES_MAX) {
+            let said = cause.to_string();
+            if !last.contains(&said) {
+                write!(f, ": {said}")?;
+                last = said;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Trouble {
+        #[error("the card was not charged")]
+        Charge(#[source] Box<Trouble>),
+        #[error("the bank does not answer: {0}")]
+        Bank(#[source] Box<Trouble>),
+        #[error("connection refused")]
+        Refused,
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = Trouble::Charge(Box::new(Trouble::Bank(Box::new(Trouble::Refused))));
+        let told = Chain(&error).to_string();
+        assert_eq!(told, "the card was not charged: the bank does not answer: connection refused");
+        assert_eq!(Chain(&Trouble::Refused).to_string(), "connection refused");
+    }
+
+    #[derive(Debug)]
+    struct Ring(std::cell::Cell<u32>);
+
+    impl fmt::Display for Ring {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.set(self.0.get() + 1);
+            write!(f, "again {}", self.0.get())
+        }
+    }
+
+    impl Error for Ring {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            // Leaked: a cause must outlive the error only by its type.
+            Some(Box::leak(Box::new(Ring(self.0.clone()))))
+        }
+    }
+
+    #[test]
+    fn a_chain_without_an_end_is_cut() {
+        let told = Chain(&Ring(std::cell::Cell::new(0))).to_string();
+        assert!(told.ends_with(&format!("again {}", CAUSES_MAX + 1)), "{told}");
+    }
+}
