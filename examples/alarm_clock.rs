@@ -30,7 +30,7 @@ async fn main() -> Result<(), BoxError> {
     let engine = Engine::builder().queue("alarms", ring).start().await?;
     for time in &times {
         // What was asked for is the key: whoever asks for the same alarm twice has one.
-        engine.schedule_raw("alarms", "").key(time).due(parse(time)?).await?;
+        engine.schedule_raw("alarms", "").key(time).due(parse(time)?).await?.scheduled()?;
         if let LookupOutcome::Scheduled(alarm) = engine.lookup(time) {
             println!("{time:>8}  set for {}", on_the_clock(alarm.due)?);
         }

@@ -13,7 +13,7 @@ async fn main() -> Result<(), BoxError> {
     let engine = Engine::builder().queue("reminders", remind).start().await?;
 
     let delay = Duration::from_millis(300);
-    engine.schedule_raw("reminders", "the tea is ready").key("tea").after(delay).await?;
+    engine.schedule_raw("reminders", "the tea is ready").key("tea").after(delay).await?.scheduled()?;
 
     engine.idle().await; // Until no job is left. A service would go about its work instead.
     Ok(())

@@ -69,13 +69,14 @@ pub mod wheel;
 
 pub use clock::{Clock, Profile};
 pub use engine::{
-    BoxError, Builder, CallError, CancelError, Commit, Engine, Job, Lateness, Misfire, Outcome, Planned,
-    QUEUES_MAX, QueueConfig, QueueError, QueueStats, RescheduleError, RestoreProgress, Schedule,
-    ScheduleError, ShutdownReport, StartError, Stats, StoreState, StoreStats, Target, Task,
+    BoxError, Builder, CallError, CancelError, Change, Commit, Engine, Job, Lateness, Misfire,
+    NotAllCancelled, NotAllScheduled, Outcome, Outcomes, Planned, QUEUES_MAX, QueueConfig, QueueError,
+    QueueStats, RescheduleError, RestoreProgress, Schedule, ScheduleError, ShutdownReport, StartError, Stats,
+    StoreState, StoreStats, Target, Task,
 };
 pub use partition::{
     CancelOutcome, Due, End, Handle, InvalidKey, JobId, JobView, KEY_BYTES_MAX, Key, LookupOutcome,
-    OnConflict, PartitionId, Payload, Priority, Refusal, RescheduleOutcome, ScheduleOutcome, Timestamp,
-    Version,
+    NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload, Priority, Refusal,
+    RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
 };
 pub use store::Durability;

@@ -45,7 +45,7 @@ async fn promise_5_a_stale_engine_writes_nothing() {
     };
     let build = || Engine::builder().partitions(1).store(store.clone());
     let first = build().queue("q", holds).start().await.unwrap();
-    first.schedule_raw("q", "").key("slow").after(ms(1)).await.unwrap();
+    first.schedule_raw("q", "").key("slow").after(ms(1)).await.unwrap().scheduled().unwrap();
     while first.stats().running == 0 {
         tokio::time::sleep(ms(1)).await;
     }
@@ -54,8 +54,8 @@ async fn promise_5_a_stale_engine_writes_nothing() {
     // The first engine's handler ends: its record would take the number of the second's.
     release.notify_waiters();
     let refused = within(MINUTE, first.schedule_raw("q", "").key("late").after(MINUTE)).await.unwrap_err();
-    assert!(matches!(refused, ScheduleError::Call(CallError::NotOwner(_))), "{refused}");
-    second.schedule_raw("q", "").key("precious").after(MINUTE).await.unwrap();
+    assert!(matches!(refused, ScheduleError::Call(CallError::NotOwner { .. })), "{refused}");
+    second.schedule_raw("q", "").key("precious").after(MINUTE).await.unwrap().scheduled().unwrap();
     second.shutdown(ms(5_000)).await;
     let third = build().queue("q", nothing).start().await.unwrap();
     assert!(matches!(third.lookup("precious"), LookupOutcome::Scheduled(_)));
@@ -81,7 +81,15 @@ async fn promise_6_at_most_once_runs_only_when_the_store_knows_of_its_start() {
         .await
         .unwrap();
     for queue in ["inline", "async"] {
-        engine.schedule_raw(queue, "").key(queue).at_most_once().after(ms(50)).await.unwrap();
+        engine
+            .schedule_raw(queue, "")
+            .key(queue)
+            .at_most_once()
+            .after(ms(50))
+            .await
+            .unwrap()
+            .scheduled()
+            .unwrap();
     }
     store.set(Fault::Stand);
     tokio::time::sleep(ms(150)).await;
@@ -92,7 +100,15 @@ async fn promise_6_at_most_once_runs_only_when_the_store_knows_of_its_start() {
 
     // A start that the store will never know of is a failed attempt, and is counted as one.
     for queue in ["inline", "async"] {
-        engine.schedule_raw(queue, "").key(queue).at_most_once().after(ms(50)).await.unwrap();
+        engine
+            .schedule_raw(queue, "")
+            .key(queue)
+            .at_most_once()
+            .after(ms(50))
+            .await
+            .unwrap()
+            .scheduled()
+            .unwrap();
     }
     store.set(Fault::Refuse);
     until_idle(&engine).await;
@@ -113,7 +129,14 @@ async fn promise_8_jobs_go_on_firing_after_the_store_has_refused() {
     store.set(Fault::Refuse);
     until_idle(&engine).await;
     for _ in 0..1_000 {
-        engine.schedule_raw("q", "").durability(Durability::Memory).after(ms(1)).await.unwrap();
+        engine
+            .schedule_raw("q", "")
+            .durability(Durability::Memory)
+            .after(ms(1))
+            .await
+            .unwrap()
+            .scheduled()
+            .unwrap();
     }
     until_idle(&engine).await;
     assert_eq!(engine.stats().succeeded, taken + 1_000);
@@ -174,7 +197,7 @@ async fn promise_8_no_panic_of_a_user_s_ends_a_worker_or_the_driver() {
     let queues: Vec<_> = engine.stats().queues.into_iter().map(|queue| queue.name).collect();
     for _ in 0..3 {
         for queue in &queues {
-            engine.schedule_raw(queue, "").after(ms(1)).await.unwrap();
+            engine.schedule_raw(queue, "").after(ms(1)).await.unwrap().scheduled().unwrap();
         }
     }
     until_idle(&engine).await;
@@ -210,7 +233,14 @@ fn a_commit_is_answered_when_there_is_nobody_left_to_make_it_durable() {
         let mut pending = 0;
         for round in 1.. {
             for _ in 0..1_000 {
-                engine.schedule_raw("q", "").durability(Durability::Memory).after(ms(1)).await.unwrap();
+                engine
+                    .schedule_raw("q", "")
+                    .durability(Durability::Memory)
+                    .after(ms(1))
+                    .await
+                    .unwrap()
+                    .scheduled()
+                    .unwrap();
             }
             while engine.stats().succeeded < round * 1_000 {
                 tokio::time::sleep(ms(1)).await;
@@ -259,7 +289,7 @@ async fn a_full_log_in_one_partition_loses_no_wake_up_in_another() {
             let engine = job.engine();
             let next = engine.schedule_raw("q", (left - 1).to_string()).key(job.key().as_str());
             let due = real_now().saturating_add_micros(40 + u64::from(left % 64));
-            next.durability(Durability::Memory).at(due).into_outcome().unwrap();
+            next.durability(Durability::Memory).at(due).into_outcome().unwrap().scheduled().unwrap();
         }
     };
     let engine = Engine::builder()
@@ -275,7 +305,7 @@ async fn a_full_log_in_one_partition_loses_no_wake_up_in_another() {
     for n in 0.. {
         let key = format!("k{n}");
         let handle = engine.schedule_raw("q", "0").key(&key).after(MINUTE).await.unwrap().handle();
-        engine.cancel(&key).await.unwrap();
+        engine.cancel(&key).await.unwrap().cancelled().unwrap();
         keys[usize::from(handle.partition().0)].get_or_insert(key);
         if let [Some(_), Some(_)] = keys {
             break;
@@ -285,7 +315,7 @@ async fn a_full_log_in_one_partition_loses_no_wake_up_in_another() {
     store.set(Fault::StandSecond);
     let fill = || engine.schedule_raw("q", "0").key(&full).on_conflict(OnConflict::Replace);
     while fill().durability(Durability::Memory).after(MINUTE).into_outcome().is_ok() {}
-    engine.schedule_raw("q", "20000").key(&free).after(ms(1)).await.unwrap();
+    engine.schedule_raw("q", "20000").key(&free).after(ms(1)).await.unwrap().scheduled().unwrap();
     let (mut fired, mut quiet) = (0, 0);
     while fired <= 20_000 {
         tokio::time::sleep(ms(10)).await;
@@ -310,7 +340,7 @@ fn a_shutdown_does_not_wait_longer_than_it_was_told_to() {
             }
         };
         let engine = Engine::builder().inline_queue("q", handler).start().await.unwrap();
-        engine.schedule_raw("q", "").after(ms(1)).await.unwrap();
+        engine.schedule_raw("q", "").after(ms(1)).await.unwrap().scheduled().unwrap();
         while engine.stats().running == 0 {
             tokio::time::sleep(ms(1)).await;
         }
@@ -337,7 +367,7 @@ fn nothing_is_started_after_a_shutdown_or_in_a_pause() {
             let engine = Engine::builder().partitions(2).queue("q", handler).start().await.unwrap();
             let due = real_now().saturating_add_micros(5_000);
             for _ in 0..3_000 {
-                engine.schedule_raw("q", "").at(due).into_outcome().unwrap();
+                engine.schedule_raw("q", "").at(due).into_outcome().unwrap().scheduled().unwrap();
             }
             while real_now() < due.saturating_add_micros(round * 50) {
                 tokio::task::yield_now().await;
@@ -379,8 +409,16 @@ fn a_handler_that_blocks_does_not_hold_up_the_job_after_it() {
         };
         let engine = Engine::builder().partitions(1).queue("q", handler).start().await.unwrap();
         let due = real_now().saturating_add_micros(30_000);
-        engine.schedule_raw("q", "").key("first").priority(Priority::FIRST).at(due).await.unwrap();
-        engine.schedule_raw("q", "").key("second").at(due).await.unwrap();
+        engine
+            .schedule_raw("q", "")
+            .key("first")
+            .priority(Priority::FIRST)
+            .at(due)
+            .await
+            .unwrap()
+            .scheduled()
+            .unwrap();
+        engine.schedule_raw("q", "").key("second").at(due).await.unwrap().scheduled().unwrap();
         tokio::time::timeout(2 * MINUTE, engine.idle()).await.unwrap();
         assert_eq!(engine.stats().failed, 0);
     });
@@ -391,7 +429,7 @@ async fn a_handle_of_another_engine_names_nothing() {
     let start = async || Engine::builder().partitions(1).queue("q", nothing).start().await.unwrap();
     let (one, other) = (start().await, start().await);
     let handle = one.schedule_raw("q", "").key("sale").after(MINUTE).await.unwrap().handle();
-    other.schedule_raw("q", "").key("alarm").after(MINUTE).await.unwrap();
+    other.schedule_raw("q", "").key("alarm").after(MINUTE).await.unwrap().scheduled().unwrap();
     assert_eq!(other.cancel(handle).await.unwrap(), CancelOutcome::NotFound);
     assert!(matches!(other.lookup("alarm"), LookupOutcome::Scheduled(_)));
 }
@@ -401,19 +439,19 @@ async fn a_handle_of_another_engine_names_nothing() {
 async fn full_is_not_said_for_the_sake_of_a_call_that_needs_no_room() {
     let engine = Engine::builder().jobs_max(10).queue("q", nothing).start().await.unwrap();
     for n in 0..9 {
-        engine.schedule_raw("q", "").key(format!("k{n}")).after(MINUTE).await.unwrap();
+        engine.schedule_raw("q", "").key(format!("k{n}")).after(MINUTE).await.unwrap().scheduled().unwrap();
     }
     let stop = Arc::new(AtomicBool::new(false));
     let (keeper, stopped) = (engine.clone(), Arc::clone(&stop));
     let keeping = std::thread::spawn(move || {
         while !stopped.load(SeqCst) {
             let keep = keeper.schedule_raw("q", "").key("k0").on_conflict(OnConflict::Keep);
-            keep.after(MINUTE).into_outcome().unwrap();
+            keep.after(MINUTE).into_outcome().unwrap().scheduled().unwrap();
         }
     });
     for _ in 0..20_000 {
-        engine.schedule_raw("q", "").key("tenth").after(MINUTE).await.unwrap();
-        engine.cancel("tenth").await.unwrap();
+        engine.schedule_raw("q", "").key("tenth").after(MINUTE).await.unwrap().scheduled().unwrap();
+        engine.cancel("tenth").await.unwrap().cancelled().unwrap();
     }
     stop.store(true, SeqCst);
     keeping.join().unwrap();
@@ -478,7 +516,7 @@ async fn a_pause_outlives_the_arrival_of_the_handler() {
     let store = Arc::new(MemoryStore::new());
     let paused = Engine::builder().queue(QueueConfig::new("old").paused(), nothing).store(store.clone());
     let engine = paused.start().await.unwrap();
-    engine.schedule_raw("old", "").after(ms(1)).await.unwrap();
+    engine.schedule_raw("old", "").after(ms(1)).await.unwrap().scheduled().unwrap();
     engine.shutdown(ms(5_000)).await;
     // The queue is known from the store only: it is paused before anybody brings its handler.
     let engine = TestEngine::start(Engine::builder().store(store), real_now() + MINUTE).await.unwrap();
@@ -495,11 +533,11 @@ async fn a_handler_may_schedule_while_the_engine_waits_for_it_to_end() {
     let store = Arc::new(MemoryStore::new());
     let repeats = |job: Job| async move {
         tokio::time::sleep(ms(50)).await;
-        job.engine().schedule_raw("q", "").key(job.key().as_str()).after(MINUTE).await?;
+        job.engine().schedule_raw("q", "").key(job.key().as_str()).after(MINUTE).await?.scheduled()?;
         Ok::<_, BoxError>(())
     };
     let engine = Engine::builder().queue("q", repeats).store(store.clone()).start().await.unwrap();
-    engine.schedule_raw("q", "").key("beat").after(ms(1)).await.unwrap();
+    engine.schedule_raw("q", "").key("beat").after(ms(1)).await.unwrap().scheduled().unwrap();
     while engine.stats().running == 0 {
         tokio::time::sleep(ms(1)).await;
     }
@@ -516,7 +554,7 @@ async fn a_long_grace_period_is_granted_to_the_log_too() {
     let store = Arc::new(MemoryStore::new());
     let slow = |_: Job| tokio::time::sleep(Duration::from_secs(6));
     let engine = Engine::builder().queue("q", slow).store(store.clone()).start().await.unwrap();
-    engine.schedule_raw("q", "").key("slow").after(ms(1)).await.unwrap();
+    engine.schedule_raw("q", "").key("slow").after(ms(1)).await.unwrap().scheduled().unwrap();
     while engine.stats().running == 0 {
         tokio::time::sleep(ms(1)).await;
     }

@@ -44,7 +44,15 @@ async fn a_handler_may_cancel_move_and_insert_siblings_of_its_tick() {
         };
         let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap();
         for (n, key) in ["first", "victim", "mover", "last"].iter().enumerate() {
-            engine.schedule_raw("q", "").key(key).priority(Priority(n as u8)).at(at_ms(10)).await.unwrap();
+            engine
+                .schedule_raw("q", "")
+                .key(key)
+                .priority(Priority(n as u8))
+                .at(at_ms(10))
+                .await
+                .unwrap()
+                .scheduled()
+                .unwrap();
         }
         let fired = engine.advance(ms(10)).await;
         assert_eq!(fired.len(), 4);
@@ -79,7 +87,7 @@ async fn a_handler_may_schedule_its_own_key_again_but_not_take_itself_back() {
         }
     };
     let engine = TestEngine::start(Engine::builder().queue("q", handler), TEN_O_CLOCK).await.unwrap();
-    engine.schedule_raw("q", "").key("tick").at(at_ms(0)).await.unwrap();
+    engine.schedule_raw("q", "").key("tick").at(at_ms(0)).await.unwrap().scheduled().unwrap();
     let fired = engine.advance(Duration::from_secs(3_600)).await;
     let instants: Vec<_> = fired.iter().map(|job| job.fired_at).collect();
     assert_eq!(instants, [0, 1, 2, 3, 4].map(|minute| at_ms(minute * 60_000)));
@@ -104,7 +112,7 @@ async fn a_cancel_wins_over_a_job_that_repeats_itself() {
     };
     let engine = Engine::builder().queue("q", handler).start().await.unwrap();
     for round in 0..200 {
-        engine.schedule_raw("q", "").key("k").after(Duration::ZERO).await.unwrap();
+        engine.schedule_raw("q", "").key("k").after(Duration::ZERO).await.unwrap().scheduled().unwrap();
         if round % 2 == 0 {
             tokio::time::sleep(ms(1)).await;
         }
@@ -143,10 +151,10 @@ async fn typed_tasks_carry_their_payload() {
     let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap();
     for product in [42, 13] {
         let key = format!("product:{product}");
-        engine.schedule(OpenSale { product }).key(key).at(at_ms(5)).await.unwrap();
+        engine.schedule(OpenSale { product }).key(key).at(at_ms(5)).await.unwrap().scheduled().unwrap();
     }
     // A payload that is no OpenSale is a failed attempt of that job.
-    engine.schedule_raw("open_sale", "{}").key("broken").at(at_ms(5)).await.unwrap();
+    engine.schedule_raw("open_sale", "{}").key("broken").at(at_ms(5)).await.unwrap().scheduled().unwrap();
     assert_eq!(engine.advance(ms(5)).await.len(), 3);
     assert_eq!(OPENED.load(SeqCst), 55);
     let stats = engine.stats();
@@ -159,7 +167,7 @@ async fn queues_can_be_added_while_the_engine_runs_and_only_once() {
     let unknown = engine.schedule_raw("late", "").key("k").after(ms(1)).into_outcome();
     assert!(unknown.unwrap_err().to_string().contains("add_queue"));
     engine.add_queue("late", nothing).unwrap();
-    engine.schedule_raw("late", "").key("k").after(ms(1)).await.unwrap();
+    engine.schedule_raw("late", "").key("k").after(ms(1)).await.unwrap().scheduled().unwrap();
     assert_eq!(engine.advance(ms(1)).await.len(), 1);
 
     assert_eq!(engine.add_queue("late", nothing), Err(QueueError::Duplicate { name: "late".into() }));
@@ -172,7 +180,15 @@ async fn queues_can_be_added_while_the_engine_runs_and_only_once() {
         engine.add_queue(format!("q{n}"), nothing).unwrap();
     }
     assert_eq!(engine.add_queue("more", nothing), Err(QueueError::TooMany { max: reveille::QUEUES_MAX }));
-    engine.schedule_raw("q1023", "").key("k").on_conflict(OnConflict::Replace).after(ms(1)).await.unwrap();
+    engine
+        .schedule_raw("q1023", "")
+        .key("k")
+        .on_conflict(OnConflict::Replace)
+        .after(ms(1))
+        .await
+        .unwrap()
+        .scheduled()
+        .unwrap();
     assert_eq!(engine.advance(ms(1)).await.len(), 1);
 }
 
@@ -193,7 +209,7 @@ async fn a_queue_runs_as_many_jobs_at_a_time_as_it_may_and_no_more() {
     let queue = QueueConfig::new("q").concurrency(17);
     let engine = Engine::builder().queue(queue, handler).start().await.unwrap();
     for _ in 0..100 {
-        engine.schedule_raw("q", "").after(ms(1)).await.unwrap();
+        engine.schedule_raw("q", "").after(ms(1)).await.unwrap().scheduled().unwrap();
     }
     common::until_idle(&engine).await;
     assert_eq!(most.load(SeqCst), 17);

@@ -48,7 +48,7 @@ async fn promise_9_due_times_lie_within_the_horizon() {
     let builder = Engine::builder().queue("q", nothing).horizon(Duration::from_secs(60));
     let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap();
     let schedule = || engine.schedule_raw("q", "").key("k").on_conflict(OnConflict::Replace);
-    engine.schedule_raw("q", "").key("near").at(at_ms(60_000)).await.unwrap();
+    engine.schedule_raw("q", "").key("near").at(at_ms(60_000)).await.unwrap().scheduled().unwrap();
     let past_horizon = |refused| matches!(refused, Refusal::PastHorizon { horizon_s: 60 });
     for far in [at_ms(60_001), Timestamp::MAX] {
         let Err(ScheduleError::Refused(refused)) = schedule().at(far).into_outcome() else {
@@ -83,7 +83,7 @@ async fn promise_9_a_full_engine_refuses_new_jobs_and_nothing_else() {
     let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap();
     let schedule = |key: &str| engine.schedule_raw("q", "").key(key);
     for n in 0..10 {
-        schedule(&n.to_string()).at(at_ms(10 + n)).await.unwrap();
+        schedule(&n.to_string()).at(at_ms(10 + n)).await.unwrap().scheduled().unwrap();
     }
     let error = schedule("more").at(at_ms(5)).into_outcome().unwrap_err();
     assert!(matches!(error, ScheduleError::Full { max: 10 }));
@@ -94,12 +94,12 @@ async fn promise_9_a_full_engine_refuses_new_jobs_and_nothing_else() {
     let kept = schedule("4").on_conflict(OnConflict::Keep).at(at_ms(3)).await.unwrap();
     assert!(matches!(kept, ScheduleOutcome::Kept { .. }));
     assert!(matches!(schedule("5").at(at_ms(3)).await.unwrap(), ScheduleOutcome::AlreadyScheduled { .. }));
-    engine.reschedule("6", at_ms(4)).await.unwrap();
+    engine.reschedule("6", at_ms(4)).await.unwrap().rescheduled().unwrap();
     assert_eq!((engine.jobs(), engine.cancel("0").await.unwrap()), (10, CancelOutcome::Cancelled));
-    schedule("more").at(at_ms(5)).await.unwrap();
+    schedule("more").at(at_ms(5)).await.unwrap().scheduled().unwrap();
     assert!(schedule("again").at(at_ms(5)).into_outcome().is_err());
     assert_eq!(engine.advance(ms(5)).await.len(), 3);
-    schedule("again").at(at_ms(6)).await.unwrap();
+    schedule("again").at(at_ms(6)).await.unwrap().scheduled().unwrap();
     assert_eq!(engine.advance(ms(100)).await.len(), 8);
     assert_eq!(engine.jobs(), 0);
 }
@@ -150,7 +150,7 @@ async fn promise_9_the_log_buffer_is_bounded_and_promise_8_nothing_is_dropped() 
     let taken = commits.len();
     store.set(Fault::None);
     for commit in commits {
-        commit.await.unwrap();
+        commit.await.unwrap().scheduled().unwrap();
     }
     common::until_idle(&engine).await;
     assert_eq!(engine.stats().succeeded, taken as u64);
@@ -164,7 +164,10 @@ async fn promise_10_a_store_that_refuses_is_told() {
     let engine = Engine::builder().queue("q", nothing).store(store).start().await.unwrap();
     let error = engine.schedule_raw("q", "").key("k").after(ms(5)).await.unwrap_err();
     assert!(matches!(error, ScheduleError::Call(CallError::NotDurable(_))));
-    assert_eq!(error.to_string(), "the change was made in memory only: fenced by another owner");
+    assert_eq!(
+        error.to_string(),
+        "the change was made in memory only: fenced by another owner; it is in force until this engine ends"
+    );
     assert!(!engine.stats().is_store_healthy);
     let volatile = engine.schedule_raw("q", "").durability(Durability::Memory).after(ms(5)).await;
     assert!(volatile.is_ok());
@@ -176,7 +179,7 @@ async fn promise_10_a_store_that_refuses_is_told() {
 #[tokio::test]
 async fn calls_after_a_shutdown_are_refused() {
     let engine = Engine::builder().queue("q", nothing).start().await.unwrap();
-    engine.schedule_raw("q", "").key("k").after(Duration::from_secs(60)).await.unwrap();
+    engine.schedule_raw("q", "").key("k").after(Duration::from_secs(60)).await.unwrap().scheduled().unwrap();
     let report = engine.shutdown(ms(1_000)).await;
     assert_eq!((report.still_running, report.pending, report.pending_lost), (0, 1, 1));
     let refused = engine.schedule_raw("q", "").key("l").after(ms(1)).await;

@@ -172,7 +172,7 @@ async fn a_job_planned_with_another_engine_finds_its_queue_by_name() {
 #[tokio::test]
 async fn many_calls_after_a_shutdown_are_refused_one_by_one() {
     let engine = Engine::builder().queue("q", nothing).start().await.unwrap();
-    engine.schedule_many([planned(&engine, "k")]).await.unwrap();
+    engine.schedule_many([planned(&engine, "k")]).await.unwrap().scheduled().unwrap();
     engine.shutdown(ms(1_000)).await;
     let outcomes = engine.schedule_many([planned(&engine, "l")]).await.unwrap();
     assert!(matches!(outcomes[..], [Err(ScheduleError::Call(CallError::ShuttingDown))]));

@@ -34,8 +34,8 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 async fn two_living_engines_on_one_memory_store_fire_a_job_once() {
     let (store, fired) = (Arc::new(MemoryStore::new()), Keys::default());
     let first = builder(&store, &fired).start().await.unwrap();
-    first.schedule_raw("q", "").key("one").after(ms(150)).await.unwrap();
-    first.schedule_raw("q", "").key("later").after(MINUTE).await.unwrap();
+    first.schedule_raw("q", "").key("one").after(ms(150)).await.unwrap().scheduled().unwrap();
+    first.schedule_raw("q", "").key("later").after(MINUTE).await.unwrap().scheduled().unwrap();
 
     let refused = builder(&store, &fired).standby(false).start().await.unwrap_err();
     assert!(matches!(refused, StartError::Held(_)), "{refused:?}");
@@ -56,7 +56,7 @@ async fn an_engine_that_is_dropped_frees_the_store_whatever_its_handlers_do() {
     let store = Arc::new(MemoryStore::new());
     let hangs = |_: Job| std::future::pending::<()>();
     let first = Engine::builder().queue("q", hangs).store(store.clone()).start().await.unwrap();
-    first.schedule_raw("q", "").key("hangs").after(ms(1)).await.unwrap();
+    first.schedule_raw("q", "").key("hangs").after(ms(1)).await.unwrap().scheduled().unwrap();
     until("the handler begins", || first.stats().running == 1).await;
     let shared = first.clone();
     drop(first);
@@ -75,7 +75,7 @@ async fn a_shutdown_that_leaves_a_handler_running_keeps_the_store() {
     let store = Arc::new(MemoryStore::new());
     let hangs = |_: Job| std::future::pending::<()>();
     let first = Engine::builder().queue("q", hangs).store(store.clone()).start().await.unwrap();
-    first.schedule_raw("q", "").key("hangs").after(ms(1)).await.unwrap();
+    first.schedule_raw("q", "").key("hangs").after(ms(1)).await.unwrap().scheduled().unwrap();
     until("the handler begins", || first.stats().running == 1).await;
     assert_eq!(first.shutdown(ms(50)).await.still_running, 1);
     let held = builder(&store, &Keys::default()).standby(false).start().await;
@@ -101,7 +101,7 @@ async fn a_start_that_fails_or_is_given_up_leaves_nothing_held() {
 async fn a_memory_store_is_taken_by_force_and_the_engine_that_had_it_is_told() {
     let (store, fired) = (Arc::new(MemoryStore::new()), Keys::default());
     let first = builder(&store, &fired).start().await.unwrap();
-    first.schedule_raw("q", "").key("far").after(MINUTE).await.unwrap();
+    first.schedule_raw("q", "").key("far").after(MINUTE).await.unwrap().scheduled().unwrap();
     let second = builder(&store, &fired).take_over(true).start().await.unwrap();
     assert_eq!(second.jobs(), 1);
     assert!(first.schedule_raw("q", "").key("other").after(MINUTE).await.is_err());

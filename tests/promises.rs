@@ -36,7 +36,7 @@ async fn promise_1_never_early_in_real_time() {
                 0 => schedule.at(begin.saturating_add_micros(us)),
                 _ => schedule.after(Duration::from_micros(us)),
             };
-            commit.await.unwrap();
+            commit.await.unwrap().scheduled().unwrap();
         }
         until_idle(&engine).await;
         assert_eq!((early.load(SeqCst), fired.load(SeqCst)), (0, 3_000), "{profile:?}");
@@ -48,8 +48,8 @@ async fn promise_1_never_early_in_real_time() {
 #[tokio::test]
 async fn promise_1_never_early_when_the_wall_clock_is_set() {
     let engine = TestEngine::start(Engine::builder().queue("q", nothing), TEN_O_CLOCK).await.unwrap();
-    engine.schedule_raw("q", "").key("alarm").at(at_ms(60_000)).await.unwrap();
-    engine.schedule_raw("q", "").key("egg").after(ms(60_000)).await.unwrap();
+    engine.schedule_raw("q", "").key("alarm").at(at_ms(60_000)).await.unwrap().scheduled().unwrap();
+    engine.schedule_raw("q", "").key("egg").after(ms(60_000)).await.unwrap().scheduled().unwrap();
 
     // Back an hour: the alarm waits for the wall, the egg does not.
     assert_eq!(engine.set_wall(at_ms(-3_600_000)).await, []);
@@ -60,7 +60,14 @@ async fn promise_1_never_early_when_the_wall_clock_is_set() {
 
     // New jobs in the hour that comes twice fire in it, each at its instant.
     for minute in [-50, -40, -58] {
-        engine.schedule_raw("q", "").key(format!("{minute}")).at(at_ms(minute * 60_000)).await.unwrap();
+        engine
+            .schedule_raw("q", "")
+            .key(format!("{minute}"))
+            .at(at_ms(minute * 60_000))
+            .await
+            .unwrap()
+            .scheduled()
+            .unwrap();
     }
     let fired = engine.advance(ms(3_540_000)).await;
     let told: Vec<_> = fired.iter().map(|job| (job.key.as_str(), job.fired_at)).collect();
@@ -70,8 +77,8 @@ async fn promise_1_never_early_when_the_wall_clock_is_set() {
     assert_eq!((fired[0].key.as_str(), fired[0].fired_at), ("alarm", at_ms(60_000)));
 
     // Forward a year: everything up to then is due at once, what follows the other clock is not.
-    engine.schedule_raw("q", "").key("xmas").at(at_ms(24 * 86_400_000)).await.unwrap();
-    engine.schedule_raw("q", "").key("tea").after(ms(1_000)).await.unwrap();
+    engine.schedule_raw("q", "").key("xmas").at(at_ms(24 * 86_400_000)).await.unwrap().scheduled().unwrap();
+    engine.schedule_raw("q", "").key("tea").after(ms(1_000)).await.unwrap().scheduled().unwrap();
     let fired = engine.set_wall(at_ms(365 * 86_400_000)).await;
     assert_eq!(fired.iter().map(|job| job.key.as_str()).collect::<Vec<_>>(), ["xmas"]);
     assert_eq!(fired[0].lateness, Duration::from_secs(341 * 86_400));
@@ -86,7 +93,7 @@ async fn promise_3_cancel_means_cancel_also_for_a_job_that_is_due() {
             .await
             .unwrap();
     for key in ["kept", "cancelled", "moved"] {
-        engine.schedule_raw("q", "").key(key).at(at_ms(10)).await.unwrap();
+        engine.schedule_raw("q", "").key(key).at(at_ms(10)).await.unwrap().scheduled().unwrap();
     }
     engine.advance(ms(50)).await;
     assert_eq!(engine.stats().ready, 3, "due, and held back by the pause");
@@ -164,7 +171,7 @@ async fn promise_4_fired_keys_are_remembered_for_a_bounded_count_and_time() {
     let builder = Engine::builder().queue("q", nothing).partitions(1).remember_fired(3, ms(60_000));
     let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap();
     let fire = async |key: &str| {
-        engine.schedule_raw("q", "").key(key).after(ms(1)).await.unwrap();
+        engine.schedule_raw("q", "").key(key).after(ms(1)).await.unwrap().scheduled().unwrap();
         assert_eq!(engine.advance(ms(1)).await.len(), 1);
     };
     for key in ["a", "b", "c", "d"] {
@@ -198,7 +205,7 @@ async fn promise_6_a_handler_gets_what_it_needs_to_be_idempotent() {
     let engine = TestEngine::start(Engine::builder().queue("q", handler), TEN_O_CLOCK).await.unwrap();
     let schedule = engine.schedule_raw("q", b"\x00\xff").key("k").priority(Priority(7));
     let handle = schedule.at(at_ms(5)).await.unwrap().handle();
-    engine.reschedule("k", at_ms(8)).await.unwrap();
+    engine.reschedule("k", at_ms(8)).await.unwrap().rescheduled().unwrap();
     let fired = engine.advance(ms(10)).await;
     assert_eq!(handle.partition(), fired[0].id.partition());
     let due = at_ms(8);
@@ -226,7 +233,7 @@ async fn promise_7_order_within_a_tick() {
             let (priority, us) = ((n * 7 % 5) as u8, 10_000 - n * 3 % 900);
             let key = format!("{queue}-{n}");
             let schedule = engine.schedule_raw(queue, "").key(&key).priority(Priority(priority));
-            schedule.at(base.saturating_add_micros(us)).await.unwrap();
+            schedule.at(base.saturating_add_micros(us)).await.unwrap().scheduled().unwrap();
             expected.push((priority, us, n, key));
         }
         expected.sort();
@@ -248,7 +255,7 @@ async fn promise_7_ticks_fire_in_order_also_in_catch_up() {
         let schedule = engine.schedule_raw("q", "").key(format!("{at:04}"));
         let commit =
             if n % 5 == 0 { schedule.after(ms(at * 1_000)) } else { schedule.at(at_ms(at as i64 * 1_000)) };
-        commit.await.unwrap();
+        commit.await.unwrap().scheduled().unwrap();
     }
     engine.clock().advance(Duration::from_secs(3_000));
     engine.settle().await;
@@ -288,7 +295,7 @@ async fn promise_8_late_never_dropped() {
     let instant = real_now().saturating_add_micros(50_000);
     for n in 0..3_000u64 {
         for queue in ["slow", "bad", "paused"] {
-            engine.schedule_raw(queue, n.to_string()).at(instant).await.unwrap();
+            engine.schedule_raw(queue, n.to_string()).at(instant).await.unwrap().scheduled().unwrap();
         }
     }
     tokio::time::sleep(ms(100)).await;
@@ -316,7 +323,7 @@ async fn promise_8_a_panicking_inline_handler_does_not_stop_the_driver() {
     };
     let engine = Engine::builder().inline_queue("q", handler).start().await.unwrap();
     for key in ["bad", "good"] {
-        engine.schedule_raw("q", "").key(key).after(ms(5)).await.unwrap();
+        engine.schedule_raw("q", "").key(key).after(ms(5)).await.unwrap().scheduled().unwrap();
         until_idle(&engine).await;
     }
     assert_eq!((fired.load(SeqCst), engine.stats().failed), (2, 1));
@@ -341,9 +348,9 @@ async fn promise_8_a_full_queue_does_not_hold_up_another() {
         .await
         .unwrap();
     for _ in 0..100 {
-        engine.schedule_raw("stuck", "").after(ms(1)).await.unwrap();
+        engine.schedule_raw("stuck", "").after(ms(1)).await.unwrap().scheduled().unwrap();
     }
-    engine.schedule_raw("free", "").key("free").after(ms(10)).await.unwrap();
+    engine.schedule_raw("free", "").key("free").after(ms(10)).await.unwrap().scheduled().unwrap();
     while !matches!(engine.lookup("free"), LookupOutcome::AlreadyFired { .. }) {
         tokio::time::sleep(ms(1)).await;
     }

@@ -116,15 +116,36 @@ async fn promise_4_the_outcomes_of_two_threads_on_the_same_keys_add_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_earlier_insert_wakes_the_driver_and_a_later_one_does_not_delay_it() {
     let engine = Engine::builder().queue("q", nothing).start().await.unwrap();
-    engine.schedule_raw("q", "").key("far").after(Duration::from_secs(3_600)).await.unwrap();
+    engine
+        .schedule_raw("q", "")
+        .key("far")
+        .after(Duration::from_secs(3_600))
+        .await
+        .unwrap()
+        .scheduled()
+        .unwrap();
     for n in 0..200 {
         // The driver sleeps towards "far" or has just begun to.
         if n % 2 == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let key = format!("near{n}");
-        engine.schedule_raw("q", "").key(&key).after(Duration::from_millis(2)).await.unwrap();
-        engine.schedule_raw("q", "").key(format!("later{n}")).after(Duration::from_secs(60)).await.unwrap();
+        engine
+            .schedule_raw("q", "")
+            .key(&key)
+            .after(Duration::from_millis(2))
+            .await
+            .unwrap()
+            .scheduled()
+            .unwrap();
+        engine
+            .schedule_raw("q", "")
+            .key(format!("later{n}"))
+            .after(Duration::from_secs(60))
+            .await
+            .unwrap()
+            .scheduled()
+            .unwrap();
         let deadline = real_now().saturating_add_micros(20_000_000);
         while matches!(engine.lookup(&key), reveille::LookupOutcome::Scheduled(_)) {
             assert!(real_now() < deadline, "slept through {key}");
@@ -141,7 +162,13 @@ async fn pausing_under_load_loses_nothing() {
         Engine::builder().queue(QueueConfig::new("q").concurrency(3), nothing).start().await.unwrap();
     for round in 0..300u64 {
         for n in 0..50 {
-            engine.schedule_raw("q", "").after(Duration::from_micros(n * 20)).await.unwrap();
+            engine
+                .schedule_raw("q", "")
+                .after(Duration::from_micros(n * 20))
+                .await
+                .unwrap()
+                .scheduled()
+                .unwrap();
         }
         engine.pause("q").unwrap();
         if round % 3 == 0 {

@@ -63,8 +63,8 @@ async fn survives(server: &RedisServer, url: &str, begin: impl AsyncFnOnce(), en
     truth.change(&engine, 3_000);
     end().await;
     truth.change(&engine, 3_000);
-    engine.schedule_raw("q", "last").key("last").after(MINUTE * 60).await.unwrap();
-    engine.cancel("last").await.unwrap();
+    engine.schedule_raw("q", "last").key("last").after(MINUTE * 60).await.unwrap().scheduled().unwrap();
+    engine.cancel("last").await.unwrap().cancelled().unwrap();
     truth.flushed(&engine).await;
     truth.check(&engine);
     // The keeper of the leases finds out when it next asks.
@@ -272,12 +272,12 @@ async fn promise_5_an_engine_that_is_no_longer_the_owner_ends() {
         .start()
         .await
         .unwrap();
-    first.schedule_raw("q", "").key("k").after(ms(400)).await.unwrap();
+    first.schedule_raw("q", "").key("k").after(ms(400)).await.unwrap().scheduled().unwrap();
     let held = builder(&url).standby(false).start().await.unwrap_err();
     assert!(matches!(&held, StartError::Held(error) if error.class == StoreErrorClass::Held), "{held}");
     let second = builder(&url).take_over(true).queue("other", nothing).start().await.unwrap();
     let late = first.schedule_raw("q", "").key("late").after(MINUTE).await.unwrap_err();
-    assert!(matches!(late, ScheduleError::Call(CallError::NotOwner(_))), "{late}");
+    assert!(matches!(late, ScheduleError::Call(CallError::NotOwner { .. })), "{late}");
     let why = tokio::time::timeout(MINUTE, first.lost()).await.unwrap();
     assert!(why.to_string().contains(&second.stats().store.unwrap().owner), "{why}");
     assert_eq!(first.stats().store.unwrap().state, StoreState::Lost);
@@ -292,7 +292,7 @@ async fn a_standby_takes_over_when_the_owner_goes() {
     let server = RedisServer::start(&[]);
     let url = server.url();
     let first = builder(&url).lease(Duration::from_secs(30)).start().await.unwrap();
-    first.schedule_raw("q", "").key("k").after(MINUTE).await.unwrap();
+    first.schedule_raw("q", "").key("k").after(MINUTE).await.unwrap().scheduled().unwrap();
     let standby = tokio::spawn(builder(&url).start());
     tokio::time::sleep(ms(300)).await;
     assert!(!standby.is_finished());
@@ -319,7 +319,7 @@ async fn a_durability_that_cannot_be_had_is_refused() {
 
     let always = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let engine = builder(&always.url()).durability(Durability::Fsync).start().await.unwrap();
-    engine.schedule_raw("q", "").key("k").after(MINUTE).await.unwrap();
+    engine.schedule_raw("q", "").key("k").after(MINUTE).await.unwrap().scheduled().unwrap();
     assert!(engine.cancel("k").durability(Durability::Memory).await.is_ok());
     assert!(engine.shutdown(MINUTE).await.is_flushed);
 }
@@ -339,7 +339,14 @@ async fn replicated_waits_for_a_replica() {
     tokio::time::timeout(MINUTE, confirmed).await.unwrap();
     // A level below is not held up by one above.
     command(&replica, &["REPLICAOF", "NO", "ONE"]);
-    engine.schedule_raw("q", "").durability(Durability::Logged).after(MINUTE).await.unwrap();
+    engine
+        .schedule_raw("q", "")
+        .durability(Durability::Logged)
+        .after(MINUTE)
+        .await
+        .unwrap()
+        .scheduled()
+        .unwrap();
 }
 
 /// What came due while nobody was there: fired in order, or skipped where the queue says so.
@@ -351,11 +358,18 @@ async fn overdue_jobs_fire_or_are_skipped() {
     let engine = builder(&url).queue(stopped(), nothing).start().await.unwrap();
     let now = real_now();
     for n in 0..300 {
-        engine.schedule_raw("stale", "").at(now + ms(n)).into_outcome().unwrap();
+        engine.schedule_raw("stale", "").at(now + ms(n)).into_outcome().unwrap().scheduled().unwrap();
     }
     engine.pause("q").unwrap();
     for n in 0..300 {
-        engine.schedule_raw("q", "").key(format!("{n:03}")).at(now + ms(n)).into_outcome().unwrap();
+        engine
+            .schedule_raw("q", "")
+            .key(format!("{n:03}"))
+            .at(now + ms(n))
+            .into_outcome()
+            .unwrap()
+            .scheduled()
+            .unwrap();
     }
     engine.shutdown(MINUTE).await;
     tokio::time::sleep(ms(600)).await;

@@ -26,16 +26,16 @@ async fn promise_2_nothing_acknowledged_is_lost_by_a_restart() {
         let schedule = engine.schedule_raw("q", format!("payload {n}")).key(format!("k{n}"));
         let due = at_ms(1_000 + n);
         let commit = if n % 2 == 0 { schedule.at(due) } else { schedule.after(ms(1_000 + n as u64)) };
-        commit.await.unwrap();
+        commit.await.unwrap().scheduled().unwrap();
     }
     for n in (0..500).step_by(5) {
-        engine.reschedule(format!("k{n}"), at_ms(5_000 + n)).await.unwrap();
+        engine.reschedule(format!("k{n}"), at_ms(5_000 + n)).await.unwrap().rescheduled().unwrap();
     }
     for n in (1..500).step_by(5) {
         assert_eq!(engine.cancel(format!("k{n}")).await.unwrap(), CancelOutcome::Cancelled);
     }
     let replaced = engine.schedule_raw("q", "new").key("k2").on_conflict(OnConflict::Replace);
-    replaced.at(at_ms(9_000)).await.unwrap();
+    replaced.at(at_ms(9_000)).await.unwrap().scheduled().unwrap();
     let fired_before = engine.advance(ms(1_100)).await;
     // Of the first 101, 21 were moved, 20 cancelled and one replaced.
     assert_eq!(fired_before.len(), 59);
@@ -66,8 +66,8 @@ async fn promise_6_a_crash_repeats_at_least_once_and_not_at_most_once() {
     let hangs = |_: Job| std::future::pending::<()>();
     let hanging = Engine::builder().queue("q", hangs).store(store.clone());
     let engine = TestEngine::start(hanging, TEN_O_CLOCK).await.unwrap().patience(ms(200));
-    engine.schedule_raw("q", "").key("again").at(at_ms(10)).await.unwrap();
-    engine.schedule_raw("q", "").key("once").at_most_once().at(at_ms(10)).await.unwrap();
+    engine.schedule_raw("q", "").key("again").at(at_ms(10)).await.unwrap().scheduled().unwrap();
+    engine.schedule_raw("q", "").key("once").at_most_once().at(at_ms(10)).await.unwrap().scheduled().unwrap();
     assert_eq!(engine.advance(ms(20)).await.len(), 2);
     assert_eq!(engine.stats().running, 2);
     drop(engine);
@@ -89,7 +89,7 @@ async fn promise_7_overdue_jobs_fire_in_order_after_a_restart() {
         let schedule = engine.schedule_raw("q", "").key(format!("{at:03}"));
         let commit =
             if n % 2 == 0 { schedule.at(at_ms(1_000 + at as i64)) } else { schedule.after(ms(1_000 + at)) };
-        commit.await.unwrap();
+        commit.await.unwrap().scheduled().unwrap();
     }
     drop(engine);
     let one_by_one = Engine::builder().queue(QueueConfig::new("q").concurrency(1), nothing);
@@ -105,8 +105,8 @@ async fn promise_7_overdue_jobs_fire_in_order_after_a_restart() {
 async fn a_restart_with_another_tick_or_a_later_clock_shifts_no_job() {
     let store = Arc::new(MemoryStore::new());
     let engine = TestEngine::start(builder(&store), TEN_O_CLOCK).await.unwrap();
-    engine.schedule_raw("q", "").key("at").at(at_ms(7_777)).await.unwrap();
-    engine.schedule_raw("q", "").key("in").after(ms(8_888)).await.unwrap();
+    engine.schedule_raw("q", "").key("at").at(at_ms(7_777)).await.unwrap().scheduled().unwrap();
+    engine.schedule_raw("q", "").key("in").after(ms(8_888)).await.unwrap().scheduled().unwrap();
     drop(engine);
     for (n, tick_us) in [10_000u64, 250, 1_000].into_iter().enumerate() {
         let tick = Duration::from_micros(tick_us);
@@ -126,8 +126,8 @@ async fn jobs_of_a_queue_without_a_handler_wait_for_one() {
     let store = Arc::new(MemoryStore::new());
     let both = builder(&store).queue("old", nothing);
     let engine = TestEngine::start(both, TEN_O_CLOCK).await.unwrap();
-    engine.schedule_raw("old", "").key("waits").at(at_ms(10)).await.unwrap();
-    engine.schedule_raw("q", "").key("goes").at(at_ms(10)).await.unwrap();
+    engine.schedule_raw("old", "").key("waits").at(at_ms(10)).await.unwrap().scheduled().unwrap();
+    engine.schedule_raw("q", "").key("goes").at(at_ms(10)).await.unwrap().scheduled().unwrap();
     drop(engine);
     // The queues are numbered in another order now.
     let engine = TestEngine::start(builder(&store), at_ms(20)).await.unwrap();

@@ -8,8 +8,8 @@ use reveille::partition::{
 };
 use reveille::sim::Simulation;
 use reveille::{
-    CallError, CancelError, Due, Durability, Engine, Priority, RescheduleError, ScheduleError, Target,
-    Timestamp, Version,
+    CallError, CancelError, Change, Due, Durability, Engine, Priority, RescheduleError, ScheduleError,
+    Target, Timestamp, Version,
 };
 
 use crate::app::App;
@@ -335,6 +335,10 @@ impl Caller {
         if let CallError::NotDurable(error) = error {
             self.broken("2 nothing is lost", format!("the store takes no more: {error}"));
         }
+        // The change was made before anybody waited for it.
+        if !error.change().may_be_in_force() {
+            self.broken("4 definite", format!("a change that was made is said not to be: {error}"));
+        }
     }
 
     fn note(&self, line: impl FnOnce() -> String) {
@@ -424,7 +428,9 @@ fn word(outcome: &ScheduleOutcome) -> &'static str {
     }
 }
 
-/// Whether a call was refused for a reason for which it may be.
+/// Whether a call was refused for a reason for which it may be, and is told that nothing was changed.
 fn is_refusal(error: &CallError) -> bool {
-    matches!(error, CallError::ShuttingDown | CallError::LogFull { .. } | CallError::NotOwner(_))
+    let may_be =
+        matches!(error, CallError::ShuttingDown | CallError::LogFull { .. } | CallError::NotOwner { .. });
+    may_be && error.change() == Change::None
 }

@@ -6,6 +6,7 @@ use super::Engine;
 use super::cell::{Aim, Owned};
 use super::commit::{Commit, Wait};
 use super::error::{CallError, CancelError, RescheduleError, ScheduleError};
+use super::in_force::Change;
 use super::keys::KeyHash;
 use super::schedule::Schedule;
 use super::shared::Shared;
@@ -22,7 +23,7 @@ impl Shared {
     pub(super) fn check_open(&self, partition: usize, is_handler: bool) -> Result<(), CallError> {
         if self.is_stopping() {
             if let Some(error) = self.ownership.as_ref().and_then(|ownership| ownership.lost()) {
-                return Err(CallError::NotOwner(error));
+                return Err(CallError::NotOwner { error, change: Change::None });
             }
             if !is_handler || self.life.is_abandoned() {
                 let has_ended = self.handlers.has_ended();
@@ -181,7 +182,7 @@ impl Shared {
     pub(super) fn check_durability(&self, asked: Durability) -> Result<(), CallError> {
         let max = self.durability_max();
         if asked > max && self.ownership.is_some() {
-            return Err(CallError::NoSuchDurability { asked, max });
+            return Err(CallError::NoSuchDurability { asked, max, change: Change::None });
         }
         Ok(())
     }
@@ -242,8 +243,7 @@ impl Engine {
     /// Moves a pending job to another due time: an instant or a delay. O(1).
     ///
     /// # Errors
-    /// See [`RescheduleError`]. Nothing was changed unless it is one of [`CallError::NotDurable`] and
-    /// [`CallError::Interrupted`].
+    /// See [`RescheduleError`]; its [`change`](RescheduleError::change) says whether the job was moved all the same.
     pub fn reschedule<'a>(
         &self,
         target: impl Into<Target<'a>>,
@@ -268,8 +268,7 @@ impl Engine {
     /// Takes a pending job back: after this it never fires. O(1).
     ///
     /// # Errors
-    /// See [`CancelError`]. Nothing was changed unless it is one of [`CallError::NotDurable`] and
-    /// [`CallError::Interrupted`].
+    /// See [`CancelError`]; its [`change`](CancelError::change) says whether the job was cancelled all the same.
     pub fn cancel<'a>(&self, target: impl Into<Target<'a>>) -> Commit<CancelOutcome, CancelError> {
         self.shared.cancel(target.into(), None, self.is_handler())
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::error::CallError;
+use super::in_force::Change;
 use super::shared::Shared;
 use super::waiters::Ticket;
 use crate::rt::Boxed;
@@ -15,7 +16,8 @@ use crate::store::Durability;
 /// What a call did, and a future that resolves when it will last.
 ///
 /// The call has taken effect in memory by the time that this is returned: [`outcome`](Self::outcome) tells what it did.
-/// `.await` gives the same, once the change is as durable as was asked for; or the error that stood in the way.
+/// `.await` gives the same, once the change is as durable as was asked for; or the error that stood in the way, whose
+/// `change()` says what has become of the change: see [`Change`].
 ///
 /// ```
 /// # use reveille::{Engine, Job, ScheduleOutcome};
@@ -71,7 +73,7 @@ impl Wait {
         let Wait { shared, partition, end, more, level } = self;
         let max = shared.durability_max();
         if level > max {
-            return Err(CallError::NoSuchDurability { asked: level, max });
+            return Err(CallError::NoSuchDurability { asked: level, max, change: Change::InForce });
         }
         // All are asked for before the first is waited for.
         for &(partition, end) in &more {
@@ -136,7 +138,8 @@ impl<T, E> Commit<T, E> {
 
     /// Waits for this level, other than as the engine does. Without a store it makes no difference, nor after the first
     /// poll. A level that the store cannot give is an error when it is awaited
-    /// ([`CallError::NoSuchDurability`]): the change has been made by then.
+    /// ([`CallError::NoSuchDurability`]): the change is in force all the same. To have nothing changed then, ask before:
+    /// [`Schedule::durability`](crate::Schedule::durability).
     pub fn durability(mut self, level: Durability) -> Self {
         if let Durable::Will(wait) = &mut self.durable {
             wait.level = level;

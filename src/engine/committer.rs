@@ -64,7 +64,7 @@ struct Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         let lost = self.shared.ownership.as_ref().and_then(|ownership| ownership.lost());
-        let error = lost.map_or(CallError::Interrupted, CallError::NotOwner);
+        let error = lost.map_or(CallError::Interrupted, CallError::disowned);
         self.shared.cells[self.at].progress.end(error);
         self.shared.unblock_log(self.at, None);
         self.shared.life.store_settles();
@@ -274,7 +274,7 @@ impl Committer {
             StoreErrorClass::Behind => self.ownership.found_behind(self.at),
             StoreErrorClass::Fenced => {
                 self.ownership.lose(error);
-                progress.end(CallError::NotOwner(error.clone()));
+                progress.end(CallError::disowned(error.clone()));
             }
             _ => {
                 self.ownership.health.fails(Speaker::Committer(self.at), error);

@@ -1,9 +1,10 @@
 //! What can go wrong, by operation. Each says what to do about it.
 
+use super::in_force::Change;
 use crate::partition::{InvalidKey, QUEUE_NAME_BYTES_MAX, Refusal};
 use crate::store::{Durability, StoreError};
 
-/// Why a job was not taken, or not acknowledged.
+/// Why a job was not taken, or not acknowledged. [`change`](Self::change) says which.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
@@ -38,7 +39,7 @@ pub enum ScheduleError {
     Call(#[from] CallError),
 }
 
-/// Why a job was not moved, or the move not acknowledged.
+/// Why a job was not moved, or the move not acknowledged. [`change`](Self::change) says which.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RescheduleError {
@@ -53,7 +54,7 @@ pub enum RescheduleError {
     Call(#[from] CallError),
 }
 
-/// Why a job was not cancelled, or the cancellation not acknowledged.
+/// Why a job was not cancelled, or the cancellation not acknowledged. [`change`](Self::change) says which.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CancelError {
@@ -65,7 +66,7 @@ pub enum CancelError {
     Call(#[from] CallError),
 }
 
-/// What stands in the way of any call that changes something.
+/// What stands in the way of any call that changes something. [`change`](Self::change) says whether it did.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
@@ -85,29 +86,49 @@ pub enum CallError {
         /// How many records may wait in a partition.
         max: usize,
     },
-    /// Another process owns the jobs by now, and this one fires and writes nothing more. What it had not been told to be
-    /// durable may or may not be.
-    #[error("this engine is no longer the owner: {0}; ask the one that is")]
-    NotOwner(StoreError),
+    /// Another process owns the jobs by now, and this one fires and writes nothing more. A call that comes after that
+    /// changes nothing; what was not confirmed before may be in force with the new owner, or be lost.
+    #[error(
+        "this engine is no longer the owner: {error}; {}",
+        if change.may_be_in_force() {
+            "whether the change lasts is not known, look it up at the one that is"
+        } else {
+            "nothing was changed, ask the one that is"
+        }
+    )]
+    NotOwner {
+        /// Who is, as the store has told.
+        error: StoreError,
+        /// What has become of the change.
+        change: Change,
+    },
     /// The store has not confirmed the change in the time that the engine gives it. The change is in force in memory and
     /// goes on waiting: it becomes durable when the store is back, unless this process ends first.
     #[error(
         "the store has not confirmed the change yet; it is in force in memory, and becomes durable when the store is back"
     )]
     Unconfirmed,
-    /// The store cannot give the durability that was asked for.
-    #[error("the durability {asked} cannot be had of this store, which gives {max} at most")]
+    /// The store cannot give the durability that was asked for: by
+    /// [`Schedule::durability`](crate::Schedule::durability), and nothing was changed; or by
+    /// [`Commit::durability`](crate::Commit::durability), when the change had been made: it is in force, and gets as durable as
+    /// the store can make it.
+    #[error(
+        "the durability {asked} cannot be had of this store, which gives {max} at most; {}",
+        if change.may_be_in_force() { "the change is in force all the same" } else { "nothing was changed" }
+    )]
     NoSuchDurability {
         /// What was asked for.
         asked: Durability,
         /// The highest there is.
         max: Durability,
+        /// What has become of the change.
+        change: Change,
     },
-    /// The change was made in memory, but the store will not take it: a restart forgets it.
-    #[error("the change was made in memory only: {0}")]
+    /// The change was made in memory and is in force, but the store will not take it: a restart forgets it.
+    #[error("the change was made in memory only: {0}; it is in force until this engine ends")]
     NotDurable(StoreError),
     /// The change was made in memory, and the engine ended before the store had it: a restart may have forgotten it.
-    #[error("the engine ended before the store had the change; look it up after the restart")]
+    #[error("the engine ended before the store had confirmed the change; look it up after the restart")]
     Interrupted,
 }
 

@@ -270,7 +270,7 @@ impl LogProgress {
     /// Whether the store was found to take no more of it: what it had confirmed it may have lost.
     pub(super) fn is_refused(&self) -> bool {
         let ended = &self.inner.lock().progress.ended;
-        matches!(ended, Some(CallError::NotDurable(_) | CallError::NotOwner(_)))
+        matches!(ended, Some(CallError::NotDurable(_) | CallError::NotOwner { .. }))
     }
 
     pub(super) async fn ended(&self) {

@@ -15,6 +15,7 @@ use super::cell::{Aim, Owned};
 use super::commit::{Commit, Wait};
 use super::error::{CallError, CancelError, ScheduleError};
 use super::keys::KeyHash;
+use super::outcomes::Outcomes;
 use super::schedule::Planned;
 use super::shared::Shared;
 use super::target::{Place, Target};
@@ -93,9 +94,9 @@ impl Shared {
         self: &Arc<Self>,
         mut made: Made<T, E>,
         level: Durability,
-    ) -> Commit<Vec<Result<T, E>>, CallError> {
+    ) -> Commit<Outcomes<T, E>, CallError> {
         made.outcomes.sort_unstable_by_key(|&(at, _)| at);
-        let outcomes = made.outcomes.into_iter().map(|(_, outcome)| outcome).collect();
+        let outcomes = Outcomes::new(made.outcomes.into_iter().map(|(_, outcome)| outcome).collect());
         let mut ends = made.ends.into_iter();
         match ends.next() {
             Some((partition, end)) if self.ownership.is_some() => {
@@ -129,20 +130,19 @@ impl Engine {
     /// # let engine = Engine::builder().queue("expire", |_: Job| async {}).start().await?;
     /// let orders = ["order:1", "order:2"];
     /// let jobs = orders.map(|order| engine.schedule_raw("expire", "").key(order).planned(Duration::from_secs(900)));
-    /// for outcome in engine.schedule_many(jobs).await? {
-    ///     outcome?;
-    /// }
+    /// let handles = engine.schedule_many(jobs).await?.scheduled()?; // all of them, or an error that counts
+    /// assert_eq!(handles.len(), 2);
     /// # assert_eq!(engine.jobs(), 2);
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
-    /// By job see [`ScheduleError`]: that job was not taken. Of the whole, when awaited, see [`CallError`]: what the
-    /// outcomes say has been done in memory, and may not last.
+    /// By job see [`ScheduleError`]: that job was not taken. Of the whole, when awaited, see [`CallError`]: jobs have been
+    /// taken in memory by then, and [`CallError::change`] says what has become of them.
     pub fn schedule_many<'a>(
         &self,
         jobs: impl IntoIterator<Item = Planned<'a>>,
-    ) -> Commit<Vec<Result<ScheduleOutcome, ScheduleError>>, CallError> {
+    ) -> Commit<Outcomes<ScheduleOutcome, ScheduleError>, CallError> {
         let shared = &self.shared;
         let (mut bound, mut refused, mut level) = (Vec::new(), Vec::new(), Durability::Memory);
         for (at, planned) in jobs.into_iter().enumerate() {
@@ -182,12 +182,12 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// By job see [`CancelError`]: nothing was done to that job. Of the whole, when awaited, see [`CallError`]: what the
-    /// outcomes say has been done in memory, and may not last.
+    /// By job see [`CancelError`]: nothing was done to that job. Of the whole, when awaited, see [`CallError`]: jobs have
+    /// been cancelled in memory by then, and [`CallError::change`] says what has become of that.
     pub fn cancel_many<'a, T: Into<Target<'a>>>(
         &self,
         targets: impl IntoIterator<Item = T>,
-    ) -> Commit<Vec<Result<CancelOutcome, CancelError>>, CallError> {
+    ) -> Commit<Outcomes<CancelOutcome, CancelError>, CallError> {
         let shared = &self.shared;
         let targets: Vec<Target<'a>> = targets.into_iter().map(Into::into).collect();
         let (mut bound, mut refused) = (Vec::with_capacity(targets.len()), Vec::new());

@@ -45,7 +45,7 @@ pub(super) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
         match error.class {
             StoreErrorClass::Fenced => {
                 ownership.lose(&error);
-                progress.end(CallError::NotOwner(error));
+                progress.end(CallError::disowned(error));
                 break;
             }
             StoreErrorClass::Fatal => {
@@ -57,7 +57,7 @@ pub(super) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
             StoreErrorClass::Held if is_renewed(&mut held_until, &error, ownership.clock.now().mono) => {
                 let lost = StoreError::fenced(format!("another engine has taken over meanwhile: {error}"));
                 ownership.lose(&lost);
-                progress.end(CallError::NotOwner(lost));
+                progress.end(CallError::disowned(lost));
                 break;
             }
             _ => {

@@ -82,8 +82,7 @@ impl<'a> Schedule<'a> {
     /// Schedules it at an instant of the wall clock. One that has passed fires at once.
     ///
     /// # Errors
-    /// See [`ScheduleError`]. Nothing was changed unless it is one of [`CallError::NotDurable`](crate::CallError::NotDurable) and
-    /// [`CallError::Interrupted`](crate::CallError::Interrupted).
+    /// See [`ScheduleError`]; its [`change`](ScheduleError::change) says whether the job is pending all the same.
     pub fn at(self, instant: impl Into<Timestamp>) -> Commit<ScheduleOutcome, ScheduleError> {
         self.due(Due::At(instant.into()))
     }

@@ -1,11 +1,12 @@
 //! What a call is about, and where that is.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::cell::{Aim, Owned};
 use super::keys::KeyHash;
 use super::shared::Shared;
-use crate::partition::{Handle, InvalidKey, Key};
+use crate::partition::{Handle, InvalidKey, JobView, Key};
 
 /// What a call is about: a job by its key, or by its handle, which is faster.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub struct Target<'a>(Named<'a>);
 #[derive(Clone, Debug)]
 enum Named<'a> {
     Key(Cow<'a, str>),
+    /// A key that is one already.
+    Valid(Key),
     Handle(Handle),
 }
 
@@ -44,6 +47,49 @@ impl<'a> From<&'a String> for Target<'a> {
 impl From<String> for Target<'_> {
     fn from(key: String) -> Self {
         Target(Named::Key(Cow::Owned(key)))
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Target<'a> {
+    fn from(key: Cow<'a, str>) -> Self {
+        Target(Named::Key(key))
+    }
+}
+
+impl From<Box<str>> for Target<'_> {
+    fn from(key: Box<str>) -> Self {
+        String::from(key).into()
+    }
+}
+
+impl<'a> From<&'a Arc<str>> for Target<'a> {
+    fn from(key: &'a Arc<str>) -> Self {
+        (&**key).into()
+    }
+}
+
+impl<'a> From<&&'a str> for Target<'a> {
+    fn from(key: &&'a str) -> Self {
+        (*key).into()
+    }
+}
+
+impl From<Key> for Target<'_> {
+    fn from(key: Key) -> Self {
+        Target(Named::Valid(key))
+    }
+}
+
+/// Of a job that was looked up: that very one, whatever its key names by now.
+impl From<&JobView> for Target<'_> {
+    fn from(job: &JobView) -> Self {
+        job.handle.into()
+    }
+}
+
+impl From<&Handle> for Target<'_> {
+    fn from(handle: &Handle) -> Self {
+        (*handle).into()
     }
 }
 
@@ -83,6 +129,10 @@ impl Shared {
         ((u128::from(hash) * self.cells.len() as u128) >> 64) as usize
     }
 
+    fn place_of<'a>(&self, key: &'a str) -> Place<'a> {
+        Place { partition: self.partition_of(key), job: Placed::Key(key, self.hasher.hash(key)) }
+    }
+
     /// Where `target` is, as far as can be told without entering a partition.
     pub(super) fn place<'a>(&self, target: &'a Target<'_>) -> Result<Place<'a>, InvalidKey> {
         match &target.0 {
@@ -93,9 +143,9 @@ impl Shared {
             }
             Named::Key(key) => {
                 Key::check(key)?;
-                let hash = self.hasher.hash(key);
-                Ok(Place { partition: self.partition_of(key), job: Placed::Key(key, hash) })
+                Ok(self.place_of(key))
             }
+            Named::Valid(key) => Ok(self.place_of(key.as_str())),
         }
     }
 }

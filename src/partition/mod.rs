@@ -34,6 +34,7 @@ mod change;
 mod due;
 mod fired;
 mod ident;
+mod insist;
 mod job;
 mod outcome;
 mod overdue;
@@ -64,6 +65,7 @@ pub use ident::{
     Delivery, InvalidKey, JobId, KEY_BYTES_MAX, Key, PartitionId, Payload, Priority, QUEUE_NAME_BYTES_MAX,
     QueueId, QueueName, Version,
 };
+pub use insist::{NotCancelled, NotRescheduled, NotScheduled};
 pub use job::Handle;
 pub use outcome::{
     CancelOutcome, JobView, LookupOutcome, OnConflict, Refusal, RescheduleOutcome, ScheduleOutcome,

@@ -17,6 +17,7 @@ pub enum OnConflict {
 }
 
 /// What `schedule` did.
+#[must_use = "the job is not scheduled if its key was taken; match on it, or insist with `.scheduled()?`"]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ScheduleOutcome {
     /// The key was free; the job is pending.
@@ -61,6 +62,7 @@ impl ScheduleOutcome {
 }
 
 /// What `reschedule` did.
+#[must_use = "the job may have fired, or be unknown; match on it, or insist with `.rescheduled()?`"]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RescheduleOutcome {
     /// The job is pending with its new due.
@@ -87,6 +89,7 @@ pub enum RescheduleOutcome {
 }
 
 /// What `cancel` did.
+#[must_use = "the job may have fired, or be unknown; match on it, or insist with `.cancelled()?`"]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CancelOutcome {
     /// The job will never fire.

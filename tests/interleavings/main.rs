@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use common::{Keys, ms, nothing, real_now};
 use reveille::store::{Store, StoreErrorClass};
-use reveille::{Builder, CallError, Commit, Durability, Engine, OnConflict, ScheduleError, ScheduleOutcome};
+use reveille::{
+    Builder, CallError, CancelOutcome, Commit, Durability, Engine, OnConflict, ScheduleError, ScheduleOutcome,
+};
 
 use scripted::{Does, Scripted};
 
@@ -53,7 +55,7 @@ async fn a_store_that_goes_back_while_a_snapshot_waits_for_its_log_is_mended() {
     store.append.send_replace(Does::Fails(StoreErrorClass::Behind));
     eventually("the engine has found out", || engine.stats().store.unwrap().incidents > 0).await;
     store.append.send_replace(Does::Well);
-    soon("the commit", commit).await.unwrap();
+    soon("the commit", commit).await.unwrap().scheduled().unwrap();
     let _ = soon("the snapshot", taking).await;
 }
 
@@ -61,7 +63,7 @@ async fn a_store_that_goes_back_while_a_snapshot_waits_for_its_log_is_mended() {
 async fn with_a_loss_found_out() -> (Arc<Scripted>, Engine, Commit<ScheduleOutcome, ScheduleError>) {
     let store = Arc::new(Scripted::new(false));
     let engine = builder(store.clone()).start().await.unwrap();
-    engine.schedule_raw("q", "x").key("k").after(HOUR).await.unwrap();
+    engine.schedule_raw("q", "x").key("k").after(HOUR).await.unwrap().scheduled().unwrap();
     store.acquire.send_replace(Does::Stands);
     store.append.send_replace(Does::Fails(StoreErrorClass::Behind));
     let commit = engine.schedule_raw("q", "x").key("l").after(HOUR);
@@ -96,7 +98,7 @@ async fn a_shutdown_does_not_call_flushed_what_the_store_has_lost() {
 async fn an_owner_that_finds_another_when_it_claims_again_has_lost() {
     let store = Arc::new(Scripted::new(true));
     let engine = builder(store.clone()).lease(ms(400)).start().await.unwrap();
-    engine.schedule_raw("q", "x").key("k").after(HOUR).await.unwrap();
+    engine.schedule_raw("q", "x").key("k").after(HOUR).await.unwrap().scheduled().unwrap();
     // The store is flushed, the owner finds out, and a standby claims before it does.
     store.acquire.send_replace(Does::Fails(StoreErrorClass::Fenced));
     store.renew.send_replace(Does::Fails(StoreErrorClass::Behind));
@@ -119,7 +121,7 @@ async fn an_engine_that_has_lost_mends_nothing_and_tells_who_waits() {
     let epochs = store.epoch.load(SeqCst);
     for commit in commits {
         let answer = soon("a commit of an engine that has lost", commit).await;
-        let is_told = matches!(answer, Ok(_) | Err(ScheduleError::Call(CallError::NotOwner(_))));
+        let is_told = matches!(answer, Ok(_) | Err(ScheduleError::Call(CallError::NotOwner { .. })));
         assert!(is_told, "it has lost, and says: {answer:?}");
     }
     store.acquire.send_replace(Does::Well);
@@ -150,7 +152,7 @@ async fn commits_do_not_wait_for_the_syncs_of_others_that_fail() {
     tokio::time::sleep(SECOND * 2).await;
     let begun = real_now();
     for _ in 0..20 {
-        engine.schedule_raw("q", "x").after(HOUR).await.unwrap();
+        engine.schedule_raw("q", "x").after(HOUR).await.unwrap().scheduled().unwrap();
     }
     // Each would wait for half of a second.
     let took = real_now().since(begun);
@@ -162,7 +164,7 @@ async fn calls_that_change_nothing_are_confirmed_by_a_healthy_store_however_long
     let store = Arc::new(Scripted::new(false));
     let engine = builder(store).durability(Durability::Fsync).commit_deadline(ms(160)).start().await.unwrap();
     // Fires, and leaves records that nobody waits for.
-    engine.schedule_raw("q", "x").key("k").after(Duration::ZERO).await.unwrap();
+    engine.schedule_raw("q", "x").key("k").after(Duration::ZERO).await.unwrap().scheduled().unwrap();
     common::until_idle(&engine).await;
     tokio::time::sleep(ms(500)).await;
     let answer = engine.cancel("nobody").await;
@@ -190,7 +192,7 @@ async fn commits_of_the_higher_level_resolve_beside_those_of_the_lower() {
             let (engine, is_over) = (engine.clone(), Arc::clone(&is_over));
             tokio::spawn(async move {
                 while !is_over.load(SeqCst) {
-                    engine.schedule_raw("q", "x").after(HOUR).await.unwrap();
+                    engine.schedule_raw("q", "x").after(HOUR).await.unwrap().scheduled().unwrap();
                 }
             })
         })
@@ -212,7 +214,7 @@ async fn what_was_loaded_is_not_taken_to_be_on_the_disk() {
     store.tails.lock().unwrap().insert(0, 10);
     let engine = builder(store.clone()).durability(Durability::Fsync).start().await.unwrap();
     // Stands for a schedule that answers `Kept`: it changes nothing, and says that what is there will last.
-    engine.cancel("nobody").await.unwrap();
+    assert_eq!(engine.cancel("nobody").await.unwrap(), CancelOutcome::NotFound);
     assert_eq!(store.syncs.load(SeqCst), 1, "acknowledged as synced, and nobody has asked the store");
 }
 
@@ -244,7 +246,7 @@ async fn a_partition_whose_snapshots_fail_does_not_keep_the_others_from_theirs()
     let engine =
         builder(store.clone()).partitions(2).snapshot_every(ms(100), 1_000_000).start().await.unwrap();
     for n in 0..20 {
-        engine.schedule_raw("q", "x").key(format!("k{n}")).after(HOUR).await.unwrap();
+        engine.schedule_raw("q", "x").key(format!("k{n}")).after(HOUR).await.unwrap().scheduled().unwrap();
     }
     eventually("partition 1 has its snapshot", || store.snapshots.lock().unwrap().contains_key(&1)).await;
 }
@@ -254,14 +256,14 @@ async fn a_mended_store_is_healthy() {
     let store = Arc::new(Scripted::new(false));
     store.snapshot.send_replace(Does::Fails(StoreErrorClass::Retry));
     let engine = builder(store.clone()).snapshot_every(ms(100), 1_000_000).start().await.unwrap();
-    engine.schedule_raw("q", "x").key("k").after(HOUR).await.unwrap();
+    engine.schedule_raw("q", "x").key("k").after(HOUR).await.unwrap().scheduled().unwrap();
     eventually("a snapshot has failed", || !engine.stats().is_store_healthy).await;
     store.append.send_replace(Does::Fails(StoreErrorClass::Behind));
     let commit = engine.schedule_raw("q", "x").key("l").after(HOUR);
     eventually("the engine has found out", || engine.stats().store.unwrap().incidents > 0).await;
     store.append.send_replace(Does::Well);
     store.snapshot.send_replace(Does::Well);
-    soon("the commit", commit).await.unwrap();
+    soon("the commit", commit).await.unwrap().scheduled().unwrap();
     eventually("it says so", || engine.stats().is_store_healthy).await;
 }
 

@@ -112,7 +112,7 @@ async fn an_owner_that_claims_again_does_not_write_over_its_successor() {
     let store = Gated::new(redis(&server));
     let first = builder(store.clone()).lease(ms(800)).start().await.unwrap();
     for n in 0..10 {
-        first.schedule_raw("q", "x").key(format!("old-{n}")).after(HOUR).await.unwrap();
+        first.schedule_raw("q", "x").key(format!("old-{n}")).after(HOUR).await.unwrap().scheduled().unwrap();
     }
     // Redis loses everything; the owner finds out, and is held up before it claims again.
     store.acquire.send_replace(false);
@@ -120,7 +120,7 @@ async fn an_owner_that_claims_again_does_not_write_over_its_successor() {
     eventually("it claims again", || store.acquires.load(SeqCst) == 2).await;
     // Meanwhile another takes over, acknowledges a job, and ends as it should.
     let second = builder(Arc::new(redis(&server))).start().await.unwrap();
-    second.schedule_raw("q", "x").key("new").after(HOUR).await.unwrap();
+    second.schedule_raw("q", "x").key("new").after(HOUR).await.unwrap().scheduled().unwrap();
     assert!(second.shutdown(PATIENCE).await.is_flushed);
     drop(second);
     store.acquire.send_replace(true);
@@ -145,7 +145,7 @@ async fn a_partition_that_was_written_anew_can_be_restored_before_its_next_batch
     for n in 0..400 {
         let _ = first.schedule_raw("q", "x").key(format!("old-{n}")).after(HOUR).into_outcome().unwrap();
     }
-    first.schedule_raw("q", "x").key("old").after(HOUR).await.unwrap();
+    first.schedule_raw("q", "x").key("old").after(HOUR).await.unwrap().scheduled().unwrap();
     store.write.send_replace(false);
     server.run(&["FLUSHALL"]);
     eventually("it is written anew", || store.writes.load(SeqCst) == 1).await;
@@ -163,9 +163,9 @@ async fn a_partition_that_was_written_anew_can_be_restored_before_its_next_batch
     });
     assert!(matches!(second.lookup("old"), LookupOutcome::Scheduled(_)));
     // What comes after goes on after the log, and is not taken for what the snapshot shows already.
-    second.schedule_raw("q", "x").key("later").after(HOUR).await.unwrap();
-    second.cancel("old-0").await.unwrap();
-    second.reschedule("old-1", HOUR * 2).await.unwrap();
+    second.schedule_raw("q", "x").key("later").after(HOUR).await.unwrap().scheduled().unwrap();
+    second.cancel("old-0").await.unwrap().cancelled().unwrap();
+    second.reschedule("old-1", HOUR * 2).await.unwrap().rescheduled().unwrap();
     second.shutdown(PATIENCE).await;
     drop(second);
     let third = soon("a start", builder(Arc::new(redis(&server))).start()).await.unwrap();
@@ -215,7 +215,7 @@ async fn commits_resolve_soon_after_an_outage() {
     proxy.set(Fault::None);
     let begun = crate::common::real_now();
     for commit in commits {
-        commit.await.unwrap();
+        commit.await.unwrap().scheduled().unwrap();
     }
     let took = crate::common::real_now().since(begun);
     assert!(took < SECOND * 10, "it took {took:?}");

@@ -161,11 +161,11 @@ async fn engine(jobs: u32, is_inline: bool) -> Result<Came, Error> {
         let instant_ns = instant_ns(jobs, attempt);
         for n in 0..jobs {
             let due = Timestamp::from_micros(instant_ns / 1_000);
-            engine.schedule_raw("burst", &n.to_le_bytes()).at(due).into_outcome()?;
+            engine.schedule_raw("burst", &n.to_le_bytes()).at(due).into_outcome()?.scheduled()?;
         }
         for n in 0..OTHERS {
             let due = Timestamp::from_micros(other_ns(instant_ns, n) / 1_000);
-            engine.schedule_raw("others", &n.to_le_bytes()).at(due).into_outcome()?;
+            engine.schedule_raw("others", &n.to_le_bytes()).at(due).into_outcome()?.scheduled()?;
         }
         let is_in_time = clock::wall_ns() < instant_ns - 50_000_000;
         let patience = lead(jobs, attempt) + Duration::from_secs(60) + Duration::from_micros(20) * jobs;

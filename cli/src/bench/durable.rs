@@ -84,7 +84,7 @@ async fn alone(redis: &Redis, engine: &Engine) -> Result<(Percentiles, Percentil
     let (mut ours, mut bare) = (new_histogram()?, new_histogram()?);
     for n in 0..WARM + CALLS {
         let began = Instant::now();
-        engine.schedule_raw("q", payload(n)).key(format!("alone:{n}")).after(DAY).await?;
+        engine.schedule_raw("q", payload(n)).key(format!("alone:{n}")).after(DAY).await?.scheduled()?;
         let took = began.elapsed();
         let bare_took = round_trip(&mut connection, &payload(n)).await?;
         if n >= WARM {
@@ -116,11 +116,11 @@ async fn many(engine: &Engine, callers: u64, time: Duration) -> Result<(u64, Dur
                 let mut n = 0;
                 while !stop.load(Relaxed) {
                     let key = key(caller << 32 | n);
-                    engine.schedule_raw("q", payload.as_slice()).key(key).after(DAY).await?;
+                    engine.schedule_raw("q", payload.as_slice()).key(key).after(DAY).await?.scheduled()?;
                     count.fetch_add(1, Relaxed);
                     n += 1;
                 }
-                Ok::<_, reveille::ScheduleError>(())
+                Ok::<_, reveille::BoxError>(())
             })
         })
         .collect();

@@ -81,7 +81,7 @@ async fn engine(profile: Profile, jobs: u32, time: Duration) -> Result<f64, Erro
     let engine = Engine::builder().queue("q", |_: Job| async {}).profile(profile).start().await?;
     for n in 0..u64::from(jobs) {
         let due = DAY + Duration::from_millis(fastrand::u64(0..24 * 3600 * 1000));
-        engine.schedule_raw("q", payload(n)).key(key(n)).after(due).into_outcome()?;
+        engine.schedule_raw("q", payload(n)).key(key(n)).after(due).into_outcome()?.scheduled()?;
     }
     // What scheduling has left to be done is over by then.
     tokio::time::sleep(Duration::from_millis(300)).await;

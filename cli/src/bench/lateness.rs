@@ -204,7 +204,7 @@ async fn engine(
     let first_us = (clock::wall_ns() / 1_000 + LEAD.as_micros() as i64 + 999) / 1_000 * 1_000;
     for n in 0..jobs {
         let due = Timestamp::from_micros(first_us) + every * n;
-        engine.schedule_raw("q", "").at(due).into_outcome()?;
+        engine.schedule_raw("q", "").at(due).into_outcome()?.scheduled()?;
     }
     let patience = LEAD + every * jobs + Duration::from_secs(30);
     let _ = tokio::time::timeout(patience, engine.idle()).await;

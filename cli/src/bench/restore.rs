@@ -86,9 +86,9 @@ pub(super) async fn fill(engine: &Engine, jobs: u64) -> Result<(), Error> {
         let due = DAY + Duration::from_millis(fastrand::u64(0..24 * 3600 * 1000));
         let commit = engine.schedule_raw("q", payload(n)).key(key(n)).after(due);
         if n % WAIT_EVERY == 0 {
-            commit.await?;
+            commit.await?.scheduled()?;
         } else {
-            commit.into_outcome()?;
+            commit.into_outcome()?.scheduled()?;
         }
     }
     Ok(())

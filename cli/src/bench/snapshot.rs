@@ -92,7 +92,11 @@ async fn fire(engine: &Engine, jobs: u32, seen: &Seen) -> Result<Late, Error> {
     seen.lock().map_err(|_| "a handler panicked")?.clear();
     for n in 0..jobs {
         // A second ahead, so that scheduling them is over when the first is due.
-        engine.schedule_raw("fires", "").after(Duration::from_secs(1) + EVERY * n).into_outcome()?;
+        engine
+            .schedule_raw("fires", "")
+            .after(Duration::from_secs(1) + EVERY * n)
+            .into_outcome()?
+            .scheduled()?;
     }
     tokio::time::sleep(Duration::from_secs(2) + EVERY * jobs).await;
     let seen = seen.lock().map_err(|_| "a handler panicked")?;

@@ -111,8 +111,8 @@ fn a_held_job_can_be_moved_and_cancelled() {
     rig.settle();
     rig.step_wall(-SECOND);
     let (a, b, due) = (rig.at("a", 1_500), rig.at("b", 1_500), rig.wall_ms(1_700));
-    rig.partition.cancel(a, None, rig.now);
-    rig.partition.reschedule(b, due, None, rig.now).unwrap();
+    rig.partition.cancel(a, None, rig.now).cancelled().unwrap();
+    rig.partition.reschedule(b, due, None, rig.now).unwrap().rescheduled().unwrap();
     rig.partition.validate();
     assert_eq!(rig.drive(), [("b".to_string(), 1_700)]);
     assert_eq!(rig.partition.held.len(), 0);
@@ -217,7 +217,7 @@ fn extremes_are_refused_or_kept_and_end_no_loop() {
                 let Ok(outcome) = rig.partition.schedule(None, draft(&n.to_string(), due), now) else {
                     continue;
                 };
-                rig.partition.reschedule(outcome.handle(), due, None, now).unwrap();
+                rig.partition.reschedule(outcome.handle(), due, None, now).unwrap().rescheduled().unwrap();
             }
             rig.settle_by(1);
             assert!(!rig.partition.next_wake().is_due(rig.now), "woken for nothing at {now:?}");

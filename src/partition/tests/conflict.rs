@@ -77,7 +77,7 @@ fn a_reschedule_of_a_due_job_takes_it_back() {
 fn a_reschedule_into_the_past_is_due_at_once_in_its_new_place() {
     for (mut rig, [a, ..]) in [collected(), ready()] {
         let yesterday = Due::At(Timestamp::from_micros(0));
-        rig.partition.reschedule(a, yesterday, None, rig.now).unwrap();
+        rig.partition.reschedule(a, yesterday, None, rig.now).unwrap().rescheduled().unwrap();
         assert!(rig.partition.next_wake().is_due(rig.now), "the sleeper must wake");
         assert_eq!(rig.fire().len(), 3);
     }
@@ -86,7 +86,7 @@ fn a_reschedule_into_the_past_is_due_at_once_in_its_new_place() {
     let handle = rig.at("a", 100_000);
     rig.settle();
     assert!(!rig.partition.next_wake().is_due(rig.now));
-    rig.partition.reschedule(handle, Due::At(rig.now.wall), None, rig.now).unwrap();
+    rig.partition.reschedule(handle, Due::At(rig.now.wall), None, rig.now).unwrap().rescheduled().unwrap();
     assert!(rig.partition.next_wake().is_due(rig.now));
     assert_eq!(rig.fire(), ["a"]);
 }
@@ -104,7 +104,7 @@ fn a_job_collected_anew_in_its_own_tick_goes_by_its_new_due() {
     // All in the past, so all of the wheel's present tick; one of them is collected, and moved behind the others.
     assert!(!rig.partition.advance(rig.now, 1));
     assert!(rig.is_ready(a) && !rig.is_ready(c));
-    rig.partition.reschedule(a, late, None, rig.now).unwrap();
+    rig.partition.reschedule(a, late, None, rig.now).unwrap().rescheduled().unwrap();
     assert_eq!(rig.fire(), ["c", "d", "a", "b"]);
 }
 
@@ -169,7 +169,7 @@ fn a_stale_version_changes_nothing() {
 fn a_stale_handle_finds_nothing_after_its_slot_is_used_again() {
     let mut rig = Rig::new();
     let old = rig.at("old", 10);
-    rig.partition.cancel(old, None, rig.now);
+    rig.partition.cancel(old, None, rig.now).cancelled().unwrap();
     let new = rig.at("new", 10);
     assert_eq!(old.index.slot, new.index.slot, "the point of the test");
     assert_eq!(rig.partition.cancel(old, None, rig.now), CancelOutcome::NotFound);

@@ -87,17 +87,17 @@ fn go_on(partition: &mut Partition, calls: &[(u8, prop::sample::Index)], now: No
         now = Now { wall: now.wall.saturating_add_micros(7), mono: now.mono.saturating_add_micros(7) };
         match (call % 6, any) {
             (0, Some(job)) => {
-                partition.cancel(job, None, now);
+                let _too_late_or_not = partition.cancel(job, None, now);
             }
             (1, Some(job)) => {
-                partition.reschedule(job, Due::At(now.wall), None, now).unwrap();
+                let _too_late_or_not = partition.reschedule(job, Due::At(now.wall), None, now).unwrap();
             }
             (2, Some(job)) => {
                 partition.finish(job, End::Done, now);
             }
             (3, _) => {
                 let key = format!("new-{}", at.index(9));
-                partition.schedule(None, draft(&key, Due::At(now.wall)), now).unwrap();
+                partition.schedule(None, draft(&key, Due::At(now.wall)), now).unwrap().scheduled().unwrap();
             }
             _ => {
                 while !partition.advance(now, ALL) {}
@@ -190,7 +190,7 @@ fn a_replaced_job_and_the_one_in_its_place_can_both_have_been_met() {
     scene.begin();
     scene.meet(0, 1);
     let new = Draft { on_conflict: OnConflict::Replace, ..draft("a", scene.rig.wall_ms(20)) };
-    scene.rig.partition.schedule(Some(old), new, scene.rig.now).unwrap();
+    scene.rig.partition.schedule(Some(old), new, scene.rig.now).unwrap().scheduled().unwrap();
     scene.meet(0, 1);
     assert_eq!(scene.image.jobs.len(), 2);
     assert_eq!(scene.replay().image(), scene.rig.partition.image());
@@ -225,8 +225,8 @@ fn a_record_that_no_fuzzy_image_explains_is_refused() {
     let b = scene.rig.at("b", 10);
     scene.meet(0, 16);
     let now = scene.rig.now;
-    scene.rig.partition.cancel(a, None, now);
-    scene.rig.partition.cancel(b, None, now);
+    scene.rig.partition.cancel(a, None, now).cancelled().unwrap();
+    scene.rig.partition.cancel(b, None, now).cancelled().unwrap();
     scene.note();
     let [old, new, cancel_a, cancel_b] = &scene.log[..] else { panic!("{:?}", scene.log) };
     let apply = |replay: &mut Replay, record: &Record| replay.apply_fuzzy(record.clone(), now);
@@ -311,7 +311,7 @@ fn calls_on_a_job_that_the_image_shows_running_count() {
     scene.rig.partition = restored.partition;
     let moved = restored.keys.iter().find(|(key, _)| key.as_str() == "moved").unwrap().1;
     let due = scene.rig.wall_ms(5_000);
-    scene.rig.partition.reschedule(moved, due, None, scene.rig.now).unwrap();
+    scene.rig.partition.reschedule(moved, due, None, scene.rig.now).unwrap().rescheduled().unwrap();
     scene.rig.pass_us(1);
     scene.rig.settle();
     assert_eq!(scene.rig.start().unwrap().attempt, 2);

@@ -82,8 +82,8 @@ fn a_batch_cut_short_in_its_release_goes_on_after_cancels_and_later_ticks() {
     rig.pass_ms(12);
     assert!(!rig.partition.advance(rig.now, 10));
     assert!(rig.partition.ready(MAIL) > 0 && rig.partition.ready(MAIL) < 8);
-    rig.partition.cancel(jobs[7], None, rig.now);
-    rig.partition.cancel(jobs[0], None, rig.now);
+    rig.partition.cancel(jobs[7], None, rig.now).cancelled().unwrap();
+    rig.partition.cancel(jobs[0], None, rig.now).cancelled().unwrap();
     assert_eq!(rig.fire(), ["1", "2", "3", "4", "5", "6", "later"]);
 }
 

@@ -194,7 +194,7 @@ fn promise_3_a_job_that_waits_its_turn_can_be_cancelled_moved_and_replaced() {
 fn a_job_moved_into_the_past_is_due_at_once() {
     let (mut rig, jobs) = late(5, 1);
     assert_eq!(rig.fire(), ["0000"]);
-    rig.partition.reschedule(jobs[4], Due::At(rig.began), None, rig.now).unwrap();
+    rig.partition.reschedule(jobs[4], Due::At(rig.began), None, rig.now).unwrap().rescheduled().unwrap();
     assert_eq!(rig.fire(), ["0004"], "whoever moves it has decided anew");
 }
 
@@ -348,7 +348,7 @@ fn memory_comes_back_as_they_go() {
     assert!((8 * 50_000..9 * 50_000).contains(&full), "{full} bytes");
     // Most of them are cancelled, and their entries stay until they are passed over.
     for job in jobs.iter().skip(1).step_by(2) {
-        rig.partition.cancel(*job, None, rig.now);
+        rig.partition.cancel(*job, None, rig.now).cancelled().unwrap();
     }
     let began = rig.now.mono;
     while rig.partition.overdue.is_some() {
@@ -367,7 +367,7 @@ fn promise_9_entries_left_behind_cost_budget() {
     let (mut rig, jobs) = late(10_000, 1);
     rig.fire();
     for job in &jobs[1..9_999] {
-        rig.partition.cancel(*job, None, rig.now);
+        rig.partition.cancel(*job, None, rig.now).cancelled().unwrap();
     }
     rig.pass_ms(1_000);
     let mut calls = 0;

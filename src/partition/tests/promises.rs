@@ -82,7 +82,7 @@ fn promise_6_a_handler_gets_what_it_needs_to_be_idempotent() {
     let mut rig = Rig::new();
     let handle = rig.at("a", 10);
     let due = rig.wall_ms(20);
-    rig.partition.reschedule(handle, due, None, rig.now).unwrap();
+    rig.partition.reschedule(handle, due, None, rig.now).unwrap().rescheduled().unwrap();
     rig.pass_us(25 * MS + 7);
     rig.settle();
     let job = rig.start().unwrap();
@@ -107,12 +107,12 @@ fn a_job_earlier_than_the_wake_moves_it_and_a_later_one_does_not() {
     assert_eq!(wake_ms(&rig), Some(30));
     let c = rig.at("c", 50);
     assert_eq!(wake_ms(&rig), Some(30));
-    rig.partition.cancel(b, None, rig.now);
+    rig.partition.cancel(b, None, rig.now).cancelled().unwrap();
     assert_eq!(wake_ms(&rig), Some(40));
-    rig.partition.cancel(c, None, rig.now);
+    rig.partition.cancel(c, None, rig.now).cancelled().unwrap();
     let a = rig.at("a", 5);
     assert_eq!(wake_ms(&rig), Some(5));
-    rig.partition.cancel(a, None, rig.now);
+    rig.partition.cancel(a, None, rig.now).cancelled().unwrap();
     assert_eq!(rig.drive(), [("a".to_string(), 40)]);
     assert_eq!(wake_ms(&rig), None, "the last one has gone");
 }

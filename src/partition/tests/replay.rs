@@ -110,7 +110,7 @@ fn records_are_kept_only_when_asked_for() {
     assert_eq!(records(&mut silent), []);
     let mut rig = logged();
     let handle = rig.at("a", 5);
-    rig.partition.reschedule(handle, Due::At(rig.now.wall), None, rig.now).unwrap();
+    rig.partition.reschedule(handle, Due::At(rig.now.wall), None, rig.now).unwrap().rescheduled().unwrap();
     rig.settle();
     let id = rig.start().unwrap().id;
     rig.partition.finish(handle, End::Done, rig.now);
@@ -235,7 +235,7 @@ fn the_newest_pending_job_of_a_key_is_the_one_an_index_ends_with() {
 fn what_does_not_follow_is_refused() {
     let mut rig = logged();
     let handle = rig.at("a", 5);
-    rig.partition.cancel(handle, None, rig.now);
+    rig.partition.cancel(handle, None, rig.now).cancelled().unwrap();
     let log = records(&mut rig);
     let (now, id) = (rig.now, log[0].id());
     let apply = |replay: &mut Replay, record: &Record| replay.apply(record.clone(), now);
