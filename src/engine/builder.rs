@@ -9,11 +9,12 @@ use super::driver::InlineQueue;
 use super::error::StartError;
 use super::handler::{BoxError, InlineFn, Job, Outcome, Task, run_task};
 use super::keys::KeyHasher;
+use super::meters::{EngineMeters, Register};
 use super::queue::{Queue, QueueConfig, Queues, Runner};
 use super::restore::{Base, RestoreTold};
 use super::settings::Settings;
 use super::shared::{Life, Probe, Shared};
-use super::{Engine, committer, deadline, driver, keeper, restore, snapshots, worker};
+use super::{Engine, committer, deadline, driver, keeper, meters, restore, snapshots, worker};
 use crate::clock::{Clock, Profile};
 use crate::rt::Runtime;
 use crate::store::{Durability, Store};
@@ -77,6 +78,13 @@ impl Builder {
     /// As [`task`](Self::task), with limits. The queue's name is [`Task::NAME`] whatever `config` says.
     pub fn task_with<T: Task>(self, config: QueueConfig) -> Self {
         self.queue(config.named(T::NAME), run_task::<T>)
+    }
+
+    /// What the engine is called in metrics, as the label `engine`: for a process that has more than one. Without a name there
+    /// is no such label, and two engines of a process would overwrite each other's gauges.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.name = Some(name.into());
+        self
     }
 
     /// How the driver waits. See [`Profile`].
@@ -162,7 +170,9 @@ impl Builder {
             Some(runtime) => runtime,
             None => Runtime::current().ok_or(StartError::NoRuntime)?,
         };
-        let queues = Queues::new(usize::from(settings.partitions));
+        let register = Register::new(settings.name.as_deref());
+        let meters = EngineMeters::new(&register, settings.jobs_max);
+        let queues = Queues::new(usize::from(settings.partitions), register);
         let mut handlers = Vec::with_capacity(configs.len());
         for (config, handler) in configs {
             handlers.push((queues.claim(config)?, handler));
@@ -180,6 +190,7 @@ impl Builder {
             Arc::into_inner(base).ok_or(StartError::Interrupted)?;
         let jobs = built.iter().map(|built| built.jobs).sum();
         let shared = Arc::new(Shared {
+            meters,
             settings,
             clock,
             runtime_threads: runtime.threads(),
@@ -204,6 +215,7 @@ impl Builder {
             snapshots::start(&shared, &ownership);
             deadline::start(&shared);
         }
+        meters::start(&shared);
         tracing::info!(partitions = shared.cells.len(), jobs, "the engine has started");
         Ok(Engine::owning(shared, driver))
     }

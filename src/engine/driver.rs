@@ -181,7 +181,8 @@ fn run_one(seat: &Arc<Seat>, handler: &InlineFn, started: Started, goes_on: bool
     let (attempt, job) = Attempt::new(started, seat);
     let end = run_inline(&attempt, handler, &job);
     let end = report(seat, &attempt, end);
-    let (_, next) = seat.shared.finish_and_start(&seat.queue, attempt.handle, end, |_| goes_on);
+    let (ended, next) = seat.shared.finish_and_start(&seat.queue, attempt.handle, end, |_| goes_on);
+    attempt.took_until(ended, seat);
     next
 }
 

@@ -14,6 +14,7 @@ use super::cell::Cell;
 use super::error::StartError;
 use super::keeper::{self, Keeper};
 use super::keys::{KeyHasher, KeyIndex};
+use super::meters::Register;
 use super::ownership::{self, Ownership};
 use super::queue::Queues;
 use super::settings::Settings;
@@ -132,7 +133,9 @@ pub(super) async fn from(
         epoch_after: 0,
         by_force: settings.takes_over,
     };
-    let ownership = Ownership::new(store, base.clock.clone(), claim, opened, settings.is_single_owner);
+    let register = Register::new(settings.name.as_deref());
+    let ownership =
+        Ownership::new(store, base.clock.clone(), claim, opened, settings.is_single_owner, &register);
     let ownership = Arc::new(ownership);
     let keeper = keeper::start(&ownership, runtime);
     let restoring = async {

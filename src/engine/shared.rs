@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::cell::{Cell, HISTOGRAM_MAX_US, Owned};
 use super::error::CallError;
 use super::keys::KeyHasher;
+use super::meters::{EngineMeters, seconds};
 pub(super) use super::life::{Life, Stage};
 use super::ownership::Ownership;
 use super::queue::{Queue, Queues};
@@ -26,6 +27,7 @@ use crate::sync::atomic::{
 };
 
 pub(super) struct Shared {
+    pub(super) meters: EngineMeters,
     pub(super) settings: Settings,
     pub(super) clock: Clock,
     pub(super) runtime: Runtime,
@@ -124,6 +126,9 @@ impl Shared {
             // Under the lock, so that whoever fills the buffer does not have its mark wiped off.
             let mut owned = cell.lock();
             if let Some(Taken { end, batches, bytes, delay_us }) = taken {
+                if let Some(ownership) = self.ownership.as_ref().filter(|_| batches > 0) {
+                    ownership.meters.commit_delay_s.record(seconds(delay_us));
+                }
                 owned.log.acknowledge(end, batches, bytes);
                 owned.commit_us.saturating_record(delay_us.clamp(1, HISTOGRAM_MAX_US));
             }
@@ -237,8 +242,7 @@ impl Shared {
     }
 
     fn tell_start(&self, queue: &Queue, started: &Started) {
-        queue.meters.fired.increment(1);
-        queue.meters.lateness_s.record(started.lateness_us as f64 / 1e6);
+        queue.meters.lateness_s.record(seconds(started.lateness_us));
         if let Some(probe) = &self.probe {
             probe(&queue.name, started);
         }

@@ -102,14 +102,21 @@ where
     Fut::Output: Outcome,
 {
     let begun = begun(seat, &started).await;
-    let (attempt, job) = Attempt::new(started, seat);
+    let (mut attempt, job) = Attempt::new(started, seat);
+    if job.is_at_most_once() {
+        // What it waited for was the store.
+        attempt.began = seat.shared.clock.mono();
+    }
     let end = match begun {
         Ok(()) => run_async(&attempt, handler, job).await,
         Err(failure) => Err(failure),
     };
     let end = report(seat, &attempt, end);
     turn.jobs += 1;
-    seat.shared.finish_and_start(&seat.queue, attempt.handle, end, |ended| !turn.is_over(ended))
+    let (ended, next) =
+        seat.shared.finish_and_start(&seat.queue, attempt.handle, end, |ended| !turn.is_over(ended));
+    attempt.took_until(ended, seat);
+    (ended, next)
 }
 
 /// Resolves when the handler may begin: at most once means not before the store knows that the job is started.
