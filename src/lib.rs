@@ -38,9 +38,13 @@
 //! - [`wheel`] and [`partition`] if you want the parts without the engine. They do no I/O and read no clock.
 //!
 //! # Metrics
-//! Through the `metrics` crate, by queue: the counters `reveille_jobs_fired_total` and `reveille_jobs_failed_total`, and the
-//! histogram `reveille_job_lateness_seconds`. Install a recorder before the engine starts. [`Engine::stats`] has these
-//! and more without one. Logs go through `tracing`; payloads are never in them.
+//! Through the `metrics` crate: [`metrics`] has the list. Install a recorder before the engine starts. [`Engine::stats`] has
+//! these figures without one.
+//!
+//! # Logs
+//! Through `tracing`; payloads are never in them. A handler runs in a span `job` (level `INFO`, target `reveille::job`) with the
+//! fields `key`, `queue`, `attempt` and `id`, so that what it logs says for which job. So does a panic hook that logs: it
+//! alone is told where a panic came from. A job that fails is a warning with the whole chain of its error.
 
 #![deny(missing_docs)]
 #![warn(missing_debug_implementations)]
@@ -56,6 +60,7 @@ pub mod clock;
 #[cfg(test)]
 mod corpus;
 mod engine;
+pub mod metrics;
 pub mod partition;
 mod prefetch;
 mod rt;

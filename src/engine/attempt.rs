@@ -18,6 +18,7 @@ use tracing::Span;
 
 use super::error::CallError;
 use super::handler::{BoxError, InlineFn, Job, Outcome, Seat};
+use super::meters::seconds;
 use super::spans;
 use crate::chain::Chain;
 use crate::partition::{End, Handle, MonoTime, Started};
@@ -38,6 +39,11 @@ impl Attempt {
         let (handle, number, began) = (started.handle, started.attempt, started.began);
         let job = Job::new(started, seat);
         (Attempt { handle, number, began, span: spans::of(&job) }, job)
+    }
+
+    /// The handler ended at `ended`.
+    pub(super) fn took_until(&self, ended: MonoTime, seat: &Seat) {
+        seat.queue.meters.duration_s.record(seconds(ended.micros_since(self.began)));
     }
 }
 
@@ -128,7 +134,6 @@ pub(super) fn report(seat: &Seat, attempt: &Attempt, end: Result<(), Failure>) -
     };
     share.failed.fetch_add(1, Ordering::Relaxed);
     share.panicked.fetch_add(u64::from(is_panic), Ordering::Relaxed);
-    seat.queue.meters.failed.increment(1);
     // Looked up only here, so that no job carries its names for this.
     let Some((id, key)) = seat.shared.cells[at].lock().partition.names(handle) else { return End::Failed };
     // Whole by itself: a filter may have dropped the span.

@@ -10,12 +10,13 @@ use super::error::StartError;
 use super::handler::{BoxError, InlineFn, Job, Outcome, Task, run_task};
 use super::keeper::Keeper;
 use super::keys::KeyHasher;
+use super::meters::{EngineMeters, Register};
 use super::queue::{Queue, QueueConfig, Queues, Runner};
 use super::restore::{Base, Built, Claimed, RestoreTold};
 use super::runtime::Handlers;
 use super::settings::Settings;
 use super::shared::{Life, Probe, Shared};
-use super::{Engine, committer, deadline, driver, keeper, restore, snapshots, worker};
+use super::{Engine, committer, deadline, driver, keeper, meters, restore, snapshots, worker};
 use crate::clock::{Clock, Profile};
 use crate::rt::{Io, Runtime};
 use crate::store::{Durability, Store};
@@ -120,6 +121,13 @@ impl Builder {
         self.queue(config.named(T::NAME), run_task::<T>)
     }
 
+    /// What the engine is called in metrics, as the label `engine`: for a process that has more than one. Without a name there
+    /// is no such label, and two engines of a process would overwrite each other's gauges.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.name = Some(name.into());
+        self
+    }
+
     /// How the driver waits. See [`Profile`].
     pub fn profile(mut self, profile: Profile) -> Self {
         self.settings.profile = profile;
@@ -205,7 +213,9 @@ impl Builder {
         settings.durability = Some(durability);
         let runtime = runtime.or_else(Runtime::current).ok_or(StartError::NoRuntime)?;
         let on_runtime = Handlers::on(runtime.for_handlers())?;
-        let queues = Queues::new(usize::from(settings.partitions));
+        let register = Register::new(settings.name.as_deref());
+        let meters = EngineMeters::new(&register, settings.jobs_max);
+        let queues = Queues::new(usize::from(settings.partitions), register);
         let mut handlers = Vec::with_capacity(configs.len());
         for (config, handler) in configs {
             handlers.push((queues.claim(config)?, handler));
@@ -225,6 +235,7 @@ impl Builder {
         let jobs = built.iter().map(|built| built.jobs).sum();
         let ownership = claimed.as_ref().map(|claimed| claimed.ownership());
         let shared = Arc::new(Shared {
+            meters,
             settings,
             clock,
             handlers: on_runtime,
@@ -249,6 +260,7 @@ impl Builder {
             deadline::start(&shared, &ownership.io);
         }
         shared.handlers.serve(&shared);
+        meters::start(&shared);
         tracing::info!(partitions = shared.cells.len(), jobs, "the engine has started");
         Ok(Engine::owning(shared, driver))
     }

@@ -188,14 +188,15 @@ fn run_one(seat: &Arc<Seat>, handler: &InlineFn, started: Started, goes_on: bool
     let (attempt, job) = Attempt::new(started, seat);
     let end = run_inline(&attempt, handler, &job);
     let end = report(seat, &attempt, end);
-    let (_, next) = seat.shared.finish_and_start(&seat.queue, attempt.handle, end, |_| goes_on);
+    let (ended, next) = seat.shared.finish_and_start(&seat.queue, attempt.handle, end, |_| goes_on);
+    attempt.took_until(ended, seat);
     next
 }
 
 /// Runs a job whose start the store has to know of first: on the runtime.
-async fn run_later(running: Running<Arc<Seat>>, handler: Arc<InlineFn>, started: Started) {
+async fn run_later(running: Running<Arc<Seat>>, handler: Arc<InlineFn>, mut started: Started) {
     let seat = Arc::clone(running.seat());
-    let begun = begun(&seat, &started).await;
+    let begun = begun(&seat, &mut started).await;
     running.ends();
     match begun {
         Ok(()) => drop(run_one(&seat, &*handler, started, false)),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
+use super::meters::ErrorMeters;
 use crate::clock::Clock;
 use crate::partition::MonoTime;
 use crate::store::{StoreError, StoreErrorClass};
@@ -41,6 +42,7 @@ impl Speaker {
 #[derive(Debug)]
 pub(super) struct Health {
     clock: Clock,
+    errors: ErrorMeters,
     failing: Mutex<BTreeMap<Speaker, Failing>>,
     last_error: Mutex<Option<String>>,
     incidents: AtomicU64,
@@ -77,9 +79,10 @@ pub enum StoreState {
 }
 
 impl Health {
-    pub(super) fn new(clock: Clock) -> Self {
+    pub(super) fn new(clock: Clock, errors: ErrorMeters) -> Self {
         Health {
             clock,
+            errors,
             failing: Mutex::default(),
             last_error: Mutex::default(),
             incidents: AtomicU64::new(0),
@@ -90,8 +93,7 @@ impl Health {
 
     /// Notes an error. A repeated one is logged only where it is new to this speaker.
     pub(super) fn fails(&self, speaker: Speaker, error: &StoreError) {
-        metrics::counter!("reveille_store_errors_total", "class" => format!("{:?}", error.class))
-            .increment(1);
+        self.errors.count(error.class);
         *self.last_error.lock() = Some(error.to_string());
         let (asked_by, partition) = (speaker.name(), speaker.partition());
         let is_grave = error.class != StoreErrorClass::Retry;
@@ -135,7 +137,6 @@ impl Health {
     /// Notes that the store has lost what it acknowledged.
     pub(super) fn incident(&self, what: String) {
         tracing::error!("INCIDENT: {what}");
-        metrics::counter!("reveille_store_incidents_total").increment(1);
         self.incidents.fetch_add(1, Relaxed);
         *self.last_incident.lock() = Some(what);
     }

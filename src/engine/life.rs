@@ -159,6 +159,11 @@ impl Life {
         *self.stage.borrow() >= Stage::Abandoned
     }
 
+    /// Whether nothing will be written any more.
+    pub(super) fn is_released(&self) -> bool {
+        *self.stage.borrow() >= Stage::Released
+    }
+
     /// Resolves at `stage`.
     pub(super) async fn reached(&self, stage: Stage) {
         // It cannot be closed: the sender is right here.

@@ -34,6 +34,7 @@ mod keys;
 mod life;
 mod log;
 mod many;
+mod meters;
 #[cfg(all(test, any(reveille_loom, reveille_shuttle)))]
 mod models;
 #[cfg(feature = "sim")]
@@ -233,6 +234,7 @@ impl Engine {
             let _ = driver.join();
         }
         let report = self.shared.report();
+        self.shared.publish_meters();
         self.shared.tell_end(&report, grace);
         report
     }

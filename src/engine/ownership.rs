@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::health::Health;
+use super::meters::{ErrorMeters, Register, StoreMeters};
 use super::shared::Shared;
 use crate::clock::Clock;
 use crate::partition::{MonoTime, PartitionId};
@@ -30,6 +31,7 @@ pub(super) struct Ownership {
     pub(super) clock: Clock,
     pub(super) claim: Claim,
     pub(super) health: Health,
+    pub(super) meters: StoreMeters,
     /// Whether leases end at all in this store.
     pub(super) has_lease: bool,
     pub(super) durability_max: Durability,
@@ -74,6 +76,7 @@ impl Ownership {
         claim: Claim,
         opened: Opened,
         is_single_owner: bool,
+        register: &Register,
     ) -> Self {
         let lease = || LeaseState {
             grant: Mutex::new(None),
@@ -86,7 +89,8 @@ impl Ownership {
         Ownership {
             store,
             io,
-            health: Health::new(clock.clone()),
+            health: Health::new(clock.clone(), ErrorMeters::new(register)),
+            meters: StoreMeters::new(register, opened.has_lease),
             clock,
             leases: (0..claim.partitions).map(|_| lease()).collect(),
             claim,
@@ -242,7 +246,7 @@ impl Ownership {
         }
         if is_first {
             tracing::error!(owner = %self.claim.owner, %error, "this engine is no longer the owner; it fires and writes nothing more");
-            metrics::gauge!("reveille_is_owner").set(0.0);
+            self.meters.is_owner.set(0.0);
             if let Some(engine) = self.engine() {
                 engine.stop();
             }

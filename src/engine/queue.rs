@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::error::QueueError;
+use super::meters::{QueueMeters, Register};
 use crate::partition::{self, QueueId, QueueName};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
@@ -107,7 +108,7 @@ pub(super) struct Queue {
     seats: AtomicUsize,
     idle_workers: AtomicUsize,
     work: Notify,
-    pub(super) meters: Meters,
+    pub(super) meters: QueueMeters,
 }
 
 /// A queue's part in one partition, on a cache line of its own: workers of different partitions write at the same time.
@@ -133,26 +134,8 @@ pub(super) enum Runner {
 
 pub(super) type SpawnFn = dyn Fn(&Arc<Queue>) + Send + Sync;
 
-/// The queue's metrics, registered once.
-pub(super) struct Meters {
-    pub(super) fired: metrics::Counter,
-    pub(super) failed: metrics::Counter,
-    pub(super) lateness_s: metrics::Histogram,
-}
-
-impl Meters {
-    fn new(name: &QueueName) -> Self {
-        let queue = || name.as_str().to_owned();
-        Meters {
-            fired: metrics::counter!("reveille_jobs_fired_total", "queue" => queue()),
-            failed: metrics::counter!("reveille_jobs_failed_total", "queue" => queue()),
-            lateness_s: metrics::histogram!("reveille_job_lateness_seconds", "queue" => queue()),
-        }
-    }
-}
-
 impl Queue {
-    pub(super) fn new(id: QueueId, name: &QueueName, partitions: usize) -> Self {
+    pub(super) fn new(id: QueueId, name: &QueueName, partitions: usize, register: &Register) -> Self {
         Queue {
             id,
             name: name.clone(),
@@ -165,7 +148,7 @@ impl Queue {
             seats: AtomicUsize::new(0),
             idle_workers: AtomicUsize::new(0),
             work: Notify::new(),
-            meters: Meters::new(name),
+            meters: QueueMeters::new(register, name.as_str()),
         }
     }
 
@@ -326,16 +309,18 @@ pub(super) struct Queues {
     /// How many there are. Held while one is made.
     count: Mutex<usize>,
     partitions: usize,
+    register: Register,
 }
 
 impl Queues {
-    pub(super) fn new(partitions: usize) -> Self {
+    pub(super) fn new(partitions: usize, register: Register) -> Self {
         Queues {
             by_id: (0..QUEUES_MAX).map(|_| sync::OnceLock::new()).collect(),
             by_name: (0..2 * QUEUES_MAX).map(|_| sync::OnceLock::new()).collect(),
             hasher: foldhash::fast::RandomState::default(),
             count: Mutex::new(0),
             partitions,
+            register,
         }
     }
 
@@ -369,8 +354,8 @@ impl Queues {
         }
         let id = QueueId(*count as u16);
         // The queue before its number, so that whoever finds the one finds the other.
-        let queue =
-            self.by_id[usize::from(id.0)].get_or_init(|| Arc::new(Queue::new(id, name, self.partitions)));
+        let make = || Arc::new(Queue::new(id, name, self.partitions, &self.register));
+        let queue = self.by_id[usize::from(id.0)].get_or_init(make);
         let is_placed = self.places(name.as_str()).any(|place| place.set(id).is_ok());
         debug_assert!(is_placed, "there are more places than queues");
         *count += 1;

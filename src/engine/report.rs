@@ -163,10 +163,14 @@ impl Shared {
     /// Says what becomes of the jobs of an engine that is dropped, unless it was shut down. Called from a drop: it may be on
     /// any thread, one that panics too, and must not panic whatever the subscriber does.
     pub(super) fn tell_drop(&self) {
-        if self.life.is_abandoned() || self.is_taken_over() {
+        if self.life.is_abandoned() {
             return;
         }
         let _ = catch_unwind(AssertUnwindSafe(|| {
+            self.publish_meters();
+            if self.is_taken_over() {
+                return;
+            }
             let running = self.life.running();
             let pending = self.life.jobs().saturating_sub(running);
             match (pending + running, &self.ownership) {

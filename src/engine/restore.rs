@@ -16,6 +16,7 @@ use super::cell::Cell;
 use super::error::StartError;
 use super::keeper::{self, Keeper};
 use super::keys::{KeyHasher, KeyIndex};
+use super::meters::Register;
 use super::ownership::{self, Ownership};
 use super::queue::Queues;
 use super::settings::Settings;
@@ -161,7 +162,9 @@ pub(super) async fn from(
         epoch_after: 0,
         by_force: settings.takes_over,
     };
-    let ownership = Ownership::new(store, io, base.clock.clone(), claim, opened, settings.is_single_owner);
+    let register = Register::new(settings.name.as_deref());
+    let (clock, is_single_owner) = (base.clock.clone(), settings.is_single_owner);
+    let ownership = Ownership::new(store, io, clock, claim, opened, is_single_owner, &register);
     let ownership = Arc::new(ownership);
     let keeper = keeper::start(&ownership);
     let restoring = async {

@@ -12,6 +12,8 @@ use crate::store::{Durability, LEASE_DEFAULT};
 
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
+    /// What the engine is called in metrics.
+    pub(super) name: Option<String>,
     pub(super) partitions: u16,
     pub(super) tick: Duration,
     pub(super) horizon: Duration,
@@ -46,6 +48,7 @@ pub(super) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
+            name: None,
             partitions: 8,
             tick: Duration::from_millis(1),
             horizon: Duration::from_secs(10 * 365 * 24 * 3600),

@@ -15,6 +15,7 @@ use super::error::CallError;
 use super::health::StoreState;
 use super::keys::KeyHasher;
 pub(super) use super::life::{Life, Stage};
+use super::meters::{EngineMeters, seconds};
 use super::ownership::Ownership;
 use super::queue::{Queue, Queues};
 use super::runtime::Handlers;
@@ -29,6 +30,7 @@ use crate::sync::atomic::{
 use crate::sync::thread;
 
 pub(super) struct Shared {
+    pub(super) meters: EngineMeters,
     pub(super) settings: Settings,
     pub(super) clock: Clock,
     /// The runtime that handlers run on, and nothing else.
@@ -130,6 +132,9 @@ impl Shared {
             // Under the lock, so that whoever fills the buffer does not have its mark wiped off.
             let mut owned = cell.lock();
             if let Some(Taken { end, batches, bytes, delay_us }) = taken {
+                if let Some(ownership) = self.ownership.as_ref().filter(|_| batches > 0) {
+                    ownership.meters.commit_delay_s.record(seconds(delay_us));
+                }
                 owned.log.acknowledge(end, batches, bytes);
                 owned.commit_us.saturating_record(delay_us.clamp(1, HISTOGRAM_MAX_US));
             }
@@ -243,8 +248,7 @@ impl Shared {
     }
 
     fn tell_start(&self, queue: &Queue, started: &Started) {
-        queue.meters.fired.increment(1);
-        queue.meters.lateness_s.record(started.lateness_us as f64 / 1e6);
+        queue.meters.lateness_s.record(seconds(started.lateness_us));
         if let Some(probe) = &self.probe {
             probe(&queue.name, started);
         }

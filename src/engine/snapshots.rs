@@ -122,7 +122,6 @@ pub(super) async fn take(
     cell.snapshotted(begin.covered, shared.clock.now().mono);
     ownership.health.recovers(Speaker::Snapshots(at));
     ownership.health.snapshots.fetch_add(1, Relaxed);
-    metrics::counter!("reveille_snapshots_total").increment(1);
     Ok(Some(info))
 }
 

@@ -55,3 +55,67 @@ impl Standing {
         }
     }
 }
+
+#[cfg(all(test, not(any(reveille_loom, reveille_shuttle))))]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+    use tracing::{Event, Level, Subscriber};
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::partition::Timestamp;
+
+    /// The level of each line, and its fields as they come.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<(Level, String)>>>);
+
+    impl<S: Subscriber> Layer<S> for Lines {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let mut said = String::new();
+            event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+                said += &format!("{}={value:?} ", field.name());
+            });
+            self.0.lock().push((*event.metadata().level(), said));
+        }
+    }
+
+    #[test]
+    fn a_standby_says_now_and_then_that_it_waits_and_promises_nothing() {
+        let lines = Lines::default();
+        let time = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
+        let said = |what: &mut dyn FnMut()| {
+            tracing::subscriber::with_default(tracing_subscriber::registry().with(lines.clone()), what);
+            std::mem::take(&mut *lines.0.lock())
+        };
+        let held = StoreError::held("it is another's", Duration::from_secs(3));
+        let mut standing = Standing::new(&Clock::Manual(Arc::clone(&time)));
+        assert!(!standing.has_begun());
+        let said_for_a_minute = said(&mut || {
+            for _ in 0..=60 {
+                standing.goes_on(0, &held);
+                time.advance(Duration::from_secs(1));
+            }
+        });
+        let waited: Vec<_> =
+            said_for_a_minute.iter().map(|(_, said)| said.contains("waiting as a standby")).collect();
+        assert_eq!(waited, [true; 3], "{said_for_a_minute:?}");
+        assert!(said_for_a_minute[2].1.contains("waited_s=60"), "{said_for_a_minute:?}");
+        // The store goes away meanwhile, and is back: both are told at once.
+        let turns = said(&mut || {
+            standing.goes_on(0, &StoreError::retry("nobody is there"));
+            standing.goes_on(0, &StoreError::retry("nobody is there"));
+            standing.goes_on(0, &held);
+        });
+        assert_eq!(turns.iter().map(|(level, _)| *level).collect::<Vec<_>>(), [Level::WARN, Level::INFO]);
+        assert!(
+            said(&mut || Standing::new(&Clock::System).is_over()).is_empty(),
+            "who never waited says nothing"
+        );
+        let mut standing = Some(standing);
+        let end = said(&mut || standing.take().unwrap().is_over());
+        assert!(end.len() == 1 && end[0].1.contains("waited_ms=61000"), "{end:?}");
+    }
+}

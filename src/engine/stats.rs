@@ -128,6 +128,7 @@ impl Engine {
     /// The engine's figures. Takes each partition's lock once, briefly; not one moment's picture of all of them.
     pub fn stats(&self) -> Stats {
         let shared = &self.shared;
+        shared.publish_meters();
         let mut stats = Stats { is_store_healthy: true, ..Stats::default() };
         let (mut lateness_us, mut commit_us) = (new_histogram(), new_histogram());
         for cell in &shared.cells {

@@ -114,10 +114,15 @@ where
     Fut: Future + Send + 'static,
     Fut::Output: Outcome,
 {
-    async fn run(&self, seat: &Arc<Seat>, started: Started, turn: &mut Turn) -> (MonoTime, Option<Started>) {
+    async fn run(
+        &self,
+        seat: &Arc<Seat>,
+        mut started: Started,
+        turn: &mut Turn,
+    ) -> (MonoTime, Option<Started>) {
         let handle = started.handle;
         let running = Running::new(&**seat, handle);
-        let begun = begun(seat, &started).await;
+        let begun = begun(seat, &mut started).await;
         let (attempt, job) = Attempt::new(started, seat);
         let end = match begun {
             Ok(()) => run_async(&attempt, &*self.0, job).await,
@@ -126,7 +131,10 @@ where
         running.ends();
         let end = report(seat, &attempt, end);
         turn.jobs += 1;
-        seat.shared.finish_and_start(&seat.queue, handle, end, |ended| !turn.is_over(ended))
+        let (ended, next) =
+            seat.shared.finish_and_start(&seat.queue, handle, end, |ended| !turn.is_over(ended));
+        attempt.took_until(ended, seat);
+        (ended, next)
     }
 }
 
@@ -134,10 +142,10 @@ where
 struct OnThread(Arc<InlineFn>);
 
 impl RunJob for OnThread {
-    async fn run(&self, seat: &Arc<Seat>, started: Started, _: &mut Turn) -> (MonoTime, Option<Started>) {
+    async fn run(&self, seat: &Arc<Seat>, mut started: Started, _: &mut Turn) -> (MonoTime, Option<Started>) {
         let handle = started.handle;
         let running = Running::new(Arc::clone(seat), handle);
-        if let Err(failure) = begun(seat, &started).await {
+        if let Err(failure) = begun(seat, &mut started).await {
             running.ends();
             let (attempt, _job) = Attempt::new(started, seat);
             let end = report(seat, &attempt, Err(failure));
@@ -147,11 +155,15 @@ impl RunJob for OnThread {
         // To its end on that thread: the runtime may drop this task meanwhile, and not the handler.
         let on_thread = move || {
             let seat = Arc::clone(running.seat());
+            // What it waited for was a thread.
+            started.began = seat.shared.clock.mono();
             let (attempt, job) = Attempt::new(started, &seat);
             let end = run_inline(&attempt, &*handler, &job);
             running.ends();
             let end = report(&seat, &attempt, end);
-            seat.shared.finish_and_start(&seat.queue, handle, end, |_| false)
+            let (ended, next) = seat.shared.finish_and_start(&seat.queue, handle, end, |_| false);
+            attempt.took_until(ended, &seat);
+            (ended, next)
         };
         let ran = seat.shared.handlers.runtime().run_blocking(on_thread).await;
         ran.unwrap_or_else(|| (seat.shared.clock.mono(), None))
@@ -194,14 +206,17 @@ impl<S: Deref<Target = Seat>> Drop for Running<S> {
 /// At most once means not before the store knows that the job is started. A job that a restart found overdue may be what ended
 /// the process before this one, so that its start is to be known too, if the store takes it soon: how often it has begun
 /// is only counted by what was written.
-pub(super) async fn begun(seat: &Seat, started: &Started) -> Result<(), Failure> {
+pub(super) async fn begun(seat: &Seat, started: &mut Started) -> Result<(), Failure> {
     let partition = started.handle.partition();
     if started.delivery == Delivery::AtMostOnce {
         let flushed = seat.shared.log_flushed(partition).await;
-        return flushed.map_err(|error| Failure::not_begun(&error));
-    }
-    if started.was_overdue {
+        flushed.map_err(|error| Failure::not_begun(&error))?;
+    } else if started.was_overdue {
         seat.shared.log_sent(partition).await;
+    } else {
+        return Ok(());
     }
+    // What it waited for was the store.
+    started.began = seat.shared.clock.mono();
     Ok(())
 }

@@ -210,6 +210,13 @@ impl Partition {
         self.ready_queue(queue).map_or(0, ReadyQueue::len)
     }
 
+    /// For how long the oldest of these has been due, in microseconds; 0 if there is none. O(priorities in use).
+    pub fn oldest_ready_us(&self, queue: QueueId, now: Now) -> u64 {
+        let heads = self.ready_queue(queue).into_iter().flat_map(ReadyQueue::heads);
+        let jobs = heads.filter_map(|slot| self.jobs.at(slot));
+        jobs.map(|job| job.due.lateness_us(now)).max().unwrap_or(0)
+    }
+
     /// What has been done so far.
     pub fn counts(&self) -> Counts {
         self.counts

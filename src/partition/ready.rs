@@ -39,6 +39,11 @@ impl ReadyQueue {
         self.lists.first_key_value().map(|(_, list)| list.head.number())
     }
 
+    /// The first job of each priority. They became due no later than those behind them, to a tick.
+    pub(super) fn heads(&self) -> impl Iterator<Item = u32> {
+        self.lists.values().map(|list| list.head.number())
+    }
+
     /// Appends the job in `slot` to the list of its priority and marks it ready.
     pub(super) fn push(&mut self, jobs: &mut Slab<Job>, slot: u32) {
         let Some(job) = jobs.at_mut(slot) else { return };
