@@ -7,6 +7,7 @@
 
 mod found;
 mod jobs;
+mod leases;
 mod start;
 mod watched;
 
@@ -20,6 +21,7 @@ use reveille::{Builder, Durability};
 
 pub(crate) use found::Found;
 pub(crate) use jobs::jobs_of;
+use leases::Leases;
 pub(crate) use start::{IfOwned, start};
 
 use crate::jsonl::time;
@@ -91,6 +93,8 @@ struct Address(String);
 pub(crate) struct Named {
     pub(crate) store: RedisStore,
     pub(crate) namespace: String,
+    /// What an engine that was started on it has.
+    leases: Leases,
 }
 
 impl Place {
@@ -103,7 +107,8 @@ impl Place {
         if let Some(replicas) = keeping.and_then(|keeping| keeping.replicas) {
             config = config.replicas(replicas);
         }
-        Ok(Some(Named { store: RedisStore::new(config), namespace: namespace.to_owned() }))
+        let store = RedisStore::new(config);
+        Ok(Some(Named { store, namespace: namespace.to_owned(), leases: Leases::default() }))
     }
 
     /// As [`store`](Self::store), for what cannot do without.

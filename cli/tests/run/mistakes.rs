@@ -41,7 +41,10 @@ fn mistakes() -> Vec<(Vec<u8>, &'static str)> {
         (schedule(r#""at":"2026-10-25T02:30:00[Europe/Berlin]""#), "happens twice in its time zone"),
         (schedule(r#""at":"2026-12-01T10:00:00+25:59""#), "which is no offset from UTC"),
         (schedule(r#""at":"9999-12-31T23:59:59Z""#), "beyond the horizon"),
-        (schedule(r#""at":1796119200000"#), "1796119200000 looks like milliseconds since 1970; write seconds: 1796119200"),
+        (
+            schedule(r#""at":1796119200000"#),
+            "1796119200000 looks like milliseconds since 1970; write seconds: 1796119200",
+        ),
         (schedule(r#""at":[1]"#), "`at` is"),
         (schedule(r#""in":"1.5""#), "has no unit after 1.5"),
         (schedule(r#""in":"2,000 seconds""#), "has a comma in a number"),
