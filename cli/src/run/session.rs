@@ -154,9 +154,7 @@ impl Session {
         // either: the jobs are free for whoever comes next, as pending as before.
         let grace = if self.has_store() { Duration::from_secs(1) } else { Duration::ZERO };
         self.engine.shutdown(grace).await;
-        if let Some(named) = &self.named {
-            named.give_leases_back().await;
-        }
+        self.give_leases_back().await;
         let what = if error.kind() == io::ErrorKind::BrokenPipe {
             "the output was closed".to_owned()
         } else {
@@ -179,6 +177,7 @@ impl Session {
         let left = Left::behind(&self.engine);
         complain(format_args!("stopped {why}; {left}"));
         if stopped.is_err() {
+            self.give_leases_back().await;
             complain("the output was not read in time; what was to be written is lost");
         }
         if stopped.is_err() || !left.is_kept() { ExitCode::FAILURE } else { self.status() }
@@ -193,6 +192,13 @@ impl Session {
             Ok(())
         };
         tokio::try_join!(all_done, result(written)).map(|_| ())
+    }
+
+    /// For handlers that wait in vain to have been heard of, and do nothing else any more.
+    async fn give_leases_back(&self) {
+        if let Some(named) = &self.named {
+            named.give_leases_back().await;
+        }
     }
 
     fn status(&self) -> ExitCode {

@@ -67,6 +67,24 @@ fn what_could_not_be_written_was_not_done() {
 }
 
 #[test]
+fn a_reader_that_stands_still_does_not_keep_the_jobs_from_the_next() {
+    const MANY: usize = 3_000;
+    let server = RedisServer::start(&[]);
+    let line = |at: usize| format!("{{\"op\":\"schedule\",\"key\":\"k{at}\",\"at\":0}}\n");
+    let lines: String = (0..MANY).map(line).collect();
+    assert_eq!(tell(&server, "ns", &["import"], &lines).status.code(), Some(0));
+    // Its output is a pipe that is full before all have fired.
+    let mut owner = run(&server, "ns", &["--lease", "60s"]);
+    std::thread::sleep(Duration::from_secs(2));
+    owner.signal(Signal::TERM);
+    let ended = owner.ended_unread(Vec::new());
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the output was not read in time"), "{}", ended.stderr);
+    let left = exported(&server, "ns").lines().count();
+    assert!(left > 0 && left < MANY, "{left} jobs are left");
+}
+
+#[test]
 fn a_standby_whose_reader_goes_away_ends() {
     let server = RedisServer::start(&[]);
     let mut owner = run(&server, "ns", &[]);
