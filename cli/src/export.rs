@@ -3,12 +3,15 @@
 //! # Rules
 //! - Takes no lease and changes nothing.
 //! - The same jobs give the same text: by due, then by key, every job as in [`jsonl::job`](crate::jsonl::job).
-//! - A file is not touched before all jobs have been read.
+//! - A namespace that is not there is an error, and leaves the file alone: the name was mistaken.
+//! - A file is written whole or not at all, as in [`file`](crate::file).
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
 
 use reveille::PartitionId;
 use reveille::partition::JobImage;
@@ -16,13 +19,18 @@ use reveille::partition::JobImage;
 use crate::jsonl::input::LINE_BYTES_MAX;
 use crate::jsonl::job;
 use crate::store::{Named, Place, about_replica, jobs_of};
-use crate::{complain, exit, figures};
+use crate::{complain, exit, figures, file, signal};
+
+/// How long a writer may take to notice that it is stopped.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// What `reveille export` can be told.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("store", |store| store.required(true)), after_help = "\
 A job is pending until its handler has ended. One that was scheduled after a delay is written with the instant at which
 that ends. `reveille import` reads it all back.
+
+A file is replaced when the new one is whole and on the disk; before that, and whatever fails, the old one stays.
 
 Exit status: 0 if all went well, 1 if not all could be written, 2 if nothing could begin.")]
 pub(crate) struct Args {
@@ -44,29 +52,63 @@ pub(crate) fn execute(args: Args) -> ExitCode {
 }
 
 async fn run(args: &Args) -> Result<ExitCode, String> {
+    let mut signal = signal::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let named = args.place.needed(None)?;
-    let found = named.look().await?;
-    if let Some(replica) = &found.replica {
-        complain(about_replica(replica));
-    }
-    if let Some(owner) = found.living_owner() {
-        if !args.force {
-            return Err(format!("{owner}; stop it first, or have a picture of what moves with --force"));
+    let jobs = tokio::select! {
+        jobs = args.jobs(&named) => jobs?,
+        Ok(signal) = &mut signal => return Err(format!("stopped by {signal} before anything was written")),
+    };
+    let (count, path) = (jobs.len(), args.output.clone());
+    let is_stopped = Arc::new(AtomicBool::new(false));
+    let stop = Arc::clone(&is_stopped);
+    let mut writing = tokio::task::spawn_blocking(move || write_to(&path, &jobs, &stop));
+    let written = tokio::select! {
+        written = &mut writing => written,
+        Ok(signal) = signal => {
+            // What is half written goes with its writer, unless that waits for a reader that does not come.
+            is_stopped.store(true, SeqCst);
+            let _ = tokio::time::timeout(GRACE, writing).await;
+            complain(format_args!("stopped by {signal}; not all was written"));
+            return Ok(ExitCode::FAILURE);
         }
-        complain(format_args!("{owner}: what it does meanwhile may be shown or not"));
-    }
-    let mut jobs = Vec::new();
-    for partition in 0..found.partitions.unwrap_or(0) {
-        jobs.append(&mut jobs_of(&named, PartitionId(partition)).await?);
-    }
-    jobs.sort_unstable_by(|one, other| (one.due.wall, &one.key).cmp(&(other.due.wall, &other.key)));
-    Ok(match write_to(&args.output, &jobs) {
-        Ok(too_long) => tell(&named, jobs.len(), too_long),
+    };
+    Ok(match written.unwrap_or_else(|panicked| Err(io::Error::other(panicked))) {
+        Ok(too_long) => tell(&named, count, too_long),
         Err(error) => {
             complain(format_args!("cannot write {}: {error}", args.output.display()));
             ExitCode::FAILURE
         }
     })
+}
+
+impl Args {
+    /// The pending jobs, in the order in which they are written.
+    async fn jobs(&self, named: &Named) -> Result<Vec<JobImage>, String> {
+        let found = named.look().await?;
+        if let Some(replica) = &found.replica {
+            complain(about_replica(replica));
+        }
+        let Some(partitions) = found.partitions else { return Err(nothing_there(&named.namespace)) };
+        if let Some(owner) = found.living_owner() {
+            if !self.force {
+                return Err(format!("{owner}; stop it first, or have a picture of what moves with --force"));
+            }
+            complain(format_args!("{owner}: what it does meanwhile may be shown or not"));
+        }
+        let mut jobs = Vec::new();
+        for partition in 0..partitions {
+            jobs.append(&mut jobs_of(named, PartitionId(partition)).await?);
+        }
+        jobs.sort_unstable_by(|one, other| (one.due.wall, &one.key).cmp(&(other.due.wall, &other.key)));
+        Ok(jobs)
+    }
+}
+
+fn nothing_there(namespace: &str) -> String {
+    format!(
+        "the store has no namespace {namespace:?}; nothing was written. `redis-cli --scan --pattern '{{rv:*:0}}:m'` \
+         lists those that there are, as {{rv:NAME:0}}:m"
+    )
 }
 
 fn tell(named: &Named, jobs: usize, too_long: usize) -> ExitCode {
@@ -81,23 +123,20 @@ fn tell(named: &Named, jobs: usize, too_long: usize) -> ExitCode {
 }
 
 /// Returns how many lines are too long to be read again.
-fn write_to(path: &Path, jobs: &[JobImage]) -> io::Result<usize> {
+fn write_to(path: &Path, jobs: &[JobImage], is_stopped: &AtomicBool) -> io::Result<usize> {
     if path == Path::new("-") {
-        return write_all(jobs, io::stdout().lock());
+        return write_all(jobs, io::stdout().lock(), is_stopped);
     }
-    let file = File::create(path)?;
-    let too_long = write_all(jobs, &file)?;
-    // What is not a file on a disk, a pipe for one, cannot be synced, and need not be.
-    if file.metadata()?.is_file() {
-        file.sync_all()?;
-    }
-    Ok(too_long)
+    file::write(path, |file| write_all(jobs, file, is_stopped))
 }
 
-fn write_all(jobs: &[JobImage], to: impl Write) -> io::Result<usize> {
+fn write_all(jobs: &[JobImage], to: impl Write, is_stopped: &AtomicBool) -> io::Result<usize> {
     let mut to = BufWriter::with_capacity(64 * 1024, to);
     let (mut line, mut too_long) = (Vec::new(), 0);
     for job in jobs {
+        if is_stopped.load(SeqCst) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         line.clear();
         job::write(job, &mut line)?;
         too_long += usize::from(line.trim_ascii_end().len() > LINE_BYTES_MAX);
@@ -137,7 +176,10 @@ mod tests {
         let longest = 1 + LINE_BYTES_MAX - line.trim_ascii_end().len();
         for (payload_bytes, too_long) in [(longest, 0), (longest + 1, 1)] {
             let mut lines = Vec::new();
-            assert_eq!(write_all(&[job(payload_bytes)], &mut lines).unwrap(), too_long);
+            assert_eq!(
+                write_all(&[job(payload_bytes)], &mut lines, &AtomicBool::new(false)).unwrap(),
+                too_long
+            );
             let mut lines = Lines::new(&*lines);
             let Some(Line { text, .. }) = lines.next().unwrap() else { panic!("no line") };
             assert_eq!(usize::from(text.is_err()), too_long);

@@ -15,6 +15,7 @@ mod demo;
 mod exit;
 mod export;
 mod figures;
+mod file;
 mod import;
 mod inspect;
 mod jsonl;

@@ -1,4 +1,8 @@
-//! SIGINT and SIGTERM: the first asks to stop, the second ends the process at once.
+//! The signals that ask a program to end: the first one stops it in order, the second ends the process at once.
+//!
+//! # Rules
+//! - SIGINT, SIGTERM, SIGHUP and SIGQUIT are all alike: whoever sends one of them means the same.
+//! - SIGHUP and SIGQUIT stay ignored when they were ignored at the start, as `nohup` has it.
 
 use std::fmt;
 use std::io;
@@ -7,17 +11,21 @@ use tokio::sync::oneshot;
 
 /// A signal that asks the program to stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has the others"))]
 pub(crate) enum Signal {
+    Hangup,
     Interrupt,
-    #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has it"))]
+    Quit,
     Terminate,
 }
 
 impl Signal {
-    /// What a shell takes for the exit status of a program that the signal ended.
+    /// What a shell takes for the exit status of a program that the signal ended: 128 and its number.
     fn exit_status(self) -> i32 {
         match self {
+            Signal::Hangup => 129,
             Signal::Interrupt => 130,
+            Signal::Quit => 131,
             Signal::Terminate => 143,
         }
     }
@@ -26,7 +34,9 @@ impl Signal {
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Signal::Hangup => "SIGHUP",
             Signal::Interrupt => "SIGINT",
+            Signal::Quit => "SIGQUIT",
             Signal::Terminate => "SIGTERM",
         })
     }
@@ -48,15 +58,24 @@ pub(crate) fn listen() -> io::Result<oneshot::Receiver<Signal>> {
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    hangup: Option<tokio::signal::unix::Signal>,
+    quit: Option<tokio::signal::unix::Signal>,
 }
 
 #[cfg(unix)]
 impl Signals {
     fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
+        let ignored = ignored();
+        let unless_ignored = |kind: SignalKind| {
+            let is_ignored = ignored & 1 << (kind.as_raw_value() - 1) != 0;
+            if is_ignored { Ok(None) } else { signal(kind).map(Some) }
+        };
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hangup: unless_ignored(SignalKind::hangup())?,
+            quit: unless_ignored(SignalKind::quit())?,
         })
     }
 
@@ -64,8 +83,28 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
+            () = received(&mut self.hangup) => Signal::Hangup,
+            () = received(&mut self.quit) => Signal::Quit,
         }
     }
+}
+
+#[cfg(unix)]
+async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The signals that whoever started the process has it ignore, a bit for each. Where it cannot be known, none.
+#[cfg(unix)]
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 #[cfg(not(unix))]

@@ -17,7 +17,7 @@ use reveille::{Engine, OnConflict};
 
 use intake::{Counts, Intake};
 
-use crate::jsonl::input::{LINE_BYTES_MAX, Source};
+use crate::jsonl::input::{LINE_BYTES_MAX, Pipes, Source};
 use crate::store::{self, Found, IfOwned, Keeping, Named, Place};
 use crate::{complain, exit, signal};
 
@@ -78,7 +78,8 @@ pub(crate) fn execute(args: Args) -> ExitCode {
 
 async fn run(args: &Args) -> Result<ExitCode, String> {
     let source = Source::from(args.input.as_path());
-    let input = source.open().map_err(|error| format!("cannot open {}: {error}", args.input.display()))?;
+    let input =
+        source.open(Pipes::End).map_err(|error| format!("cannot open {}: {error}", args.input.display()))?;
     let mut signal = signal::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let named = args.place.needed(Some(&args.keeping))?;
     let engine = tokio::select! {

@@ -31,21 +31,59 @@ impl From<&Path> for Source {
     }
 }
 
+/// Until when a named pipe is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pipes {
+    /// For ever: writers come and go.
+    Stay,
+    /// Until its last writer has closed it.
+    End,
+}
+
 impl Source {
-    /// Opens it. A directory can be opened, but not read: better said now than later.
-    pub(crate) fn open(&self) -> io::Result<Box<dyn BufRead + Send>> {
-        const BUFFER_BYTES: usize = 64 * 1024;
+    /// Whether it is a named pipe.
+    pub(crate) fn is_named_pipe(&self) -> bool {
         match self {
-            Source::Stdin => Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, io::stdin()))),
+            Source::Stdin => false,
+            #[cfg(unix)]
+            Source::File(path) => super::pipe::is_at(path),
+            #[cfg(not(unix))]
+            Source::File(_) => false,
+        }
+    }
+
+    /// Opens it, without waiting for who writes it. A directory can be opened, but not read: better said now than later.
+    pub(crate) fn open(&self, pipes: Pipes) -> io::Result<Box<dyn BufRead + Send>> {
+        match self {
+            Source::Stdin => Ok(buffered(io::stdin())),
+            Source::File(path) if self.is_named_pipe() => open_pipe(path, pipes),
             Source::File(path) => {
                 let file = File::open(path)?;
                 if file.metadata()?.is_dir() {
                     return Err(io::ErrorKind::IsADirectory.into());
                 }
-                Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file)))
+                Ok(buffered(file))
             }
         }
     }
+}
+
+#[cfg(unix)]
+fn open_pipe(path: &Path, pipes: Pipes) -> io::Result<Box<dyn BufRead + Send>> {
+    match pipes {
+        Pipes::Stay => super::pipe::open_to_stay(path).map(buffered),
+        Pipes::End => super::pipe::UntilLastWriter::open(path).map(buffered),
+    }
+}
+
+#[cfg(not(unix))]
+fn open_pipe(path: &Path, _: Pipes) -> io::Result<Box<dyn BufRead + Send>> {
+    File::open(path).map(buffered)
+}
+
+fn buffered<R: Read + Send + 'static>(input: R) -> Box<dyn BufRead + Send> {
+    const BUFFER_BYTES: usize = 64 * 1024;
+    Box::new(BufReader::with_capacity(BUFFER_BYTES, input))
 }
 
 /// Why a line is no text.

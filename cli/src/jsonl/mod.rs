@@ -1,7 +1,7 @@
 //! JSON Lines as `run`, `import` and `export` share them: an operation a line, read and written in one way.
 //!
 //! # Rules
-//! - Pure, but for [`input`], which reads. Nothing here knows an engine.
+//! - Pure, but for [`input`] and the pipes that it opens. Nothing here knows an engine.
 //! - What [`job`] writes [`op`] reads back to the same job, byte for byte of its payload.
 
 pub(crate) mod input;
@@ -11,6 +11,8 @@ pub(crate) mod job;
 pub mod model;
 pub(crate) mod op;
 pub(crate) mod payload;
+#[cfg(unix)]
+mod pipe;
 #[cfg(test)]
 mod tests;
 pub(crate) mod text;

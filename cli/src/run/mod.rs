@@ -39,9 +39,9 @@ pub(crate) use call::schedule;
 use output::Output;
 use session::Session;
 
-use crate::jsonl::input::{LINE_BYTES_MAX, Source};
+use crate::jsonl::input::{LINE_BYTES_MAX, Pipes, Source};
 use crate::jsonl::time;
-use crate::store::{self, Keeping, Place, Sharing};
+use crate::store::{self, Keeping, Named, Place, Sharing};
 use crate::{complain, signal};
 
 /// What `reveille run` can be told.
@@ -62,18 +62,25 @@ With --store the jobs are kept in Redis, and the next run with the same store an
 another process fires them, it waits to take over; and while the store is not there yet, it waits for that, unless told
 to --fail-fast. A signal ends the waiting at once.
 
-Exit status: 0 if all went well, or a signal came while it waited, 1 if a line was wrong, the output was closed, another process took the jobs over or the
-store did not take everything, 2 if nothing could begin.")]
+SIGINT, SIGTERM, SIGHUP and SIGQUIT stop it in order: what has begun ends, and the jobs are given to a process that waits
+for them. A second signal ends it at once. It also stops when the reader of its output has gone: a job that nobody can be
+told of stays pending.
+
+Exit status: 0 if all went well, also when a signal has stopped it or ended its waiting; 1 if a line was wrong, the output
+was closed, another process took the jobs over or the store did not take everything; 2 if nothing could begin; after a
+second signal 128 and its number.")]
 pub(crate) struct Args {
-    /// Where the operations are; `-` is standard input
+    /// Where the operations are; `-` is standard input. A named pipe is an inbox: it is read for as long as this
+    /// runs, while its writers come and go
     #[arg(value_name = "FILE", default_value = "-")]
     input: PathBuf,
 
-    /// End when the input has ended and no job is pending: the default for a file
+    /// End when the input has ended and no job is pending: the default for a file. A named pipe ends then with its
+    /// last writer
     #[arg(long, overrides_with = "no_exit_when_idle")]
     exit_when_idle: bool,
 
-    /// Go on after the input has ended, until SIGINT or SIGTERM: the default for standard input
+    /// Go on after the input has ended, until a signal: the default for standard input and a named pipe
     #[arg(long, overrides_with = "exit_when_idle")]
     no_exit_when_idle: bool,
 
@@ -134,24 +141,29 @@ pub(crate) fn execute(args: Args) -> ExitCode {
 
 async fn run(args: &Args) -> Result<ExitCode, String> {
     let source = Source::from(args.input.as_path());
-    let input =
-        source.open().map_err(|error| cannot(format_args!("open {}", args.input.display()), error))?;
+    let exits_when_idle = args.exits_when_idle(&source);
+    let pipes = if exits_when_idle { Pipes::End } else { Pipes::Stay };
+    let input = source.open(pipes);
+    let input = input.map_err(|error| cannot(format_args!("open {}", args.input.display()), error))?;
     let mut signal = signal::listen().map_err(|error| cannot("listen for signals", error))?;
+    let (output, mut written) =
+        Output::start(io::stdout()).map_err(|error| cannot("start a thread", error))?;
+    #[cfg(unix)]
+    output.watch_stdout().map_err(|error| cannot("write the output", error))?;
+    let named = args.place.store(store::NAMESPACE, Some(&args.keeping))?.map(Named::waiting);
     // A standby may wait here for as long as it lives.
     let engine = tokio::select! {
-        engine = args.start() => engine?,
+        engine = args.start(named.as_ref()) => engine?,
         Ok(signal) = &mut signal => {
             complain(format_args!("stopped by {signal} before anything was begun"));
             return Ok(ExitCode::SUCCESS);
         }
+        _ = &mut written => return Err("the output was closed before anything was begun".into()),
     };
-    let (output, written) = Output::start(io::stdout()).map_err(|error| cannot("start a thread", error))?;
     let mut caller = Caller::new(engine.clone(), output.clone());
     caller.adopt().map_err(|error| cannot("go on with the jobs in the store", error))?;
-    let session = Session::start(input, caller, engine, output);
+    let session = Session::start(input, caller, engine, output, named);
     let session = session.map_err(|error| cannot("start a thread", error))?;
-    let exits_when_idle =
-        args.exit_when_idle || (matches!(source, Source::File(_)) && !args.no_exit_when_idle);
     Ok(session.attend(exits_when_idle, signal, written).await)
 }
 
@@ -160,12 +172,17 @@ fn cannot(what: impl Display, error: impl Display) -> String {
 }
 
 impl Args {
-    async fn start(&self) -> Result<Engine, String> {
-        match self.place.store(store::NAMESPACE, Some(&self.keeping))? {
+    /// A file has an end. Standard input and a named pipe may have one, but nobody counts on it.
+    fn exits_when_idle(&self, source: &Source) -> bool {
+        let has_end = matches!(source, Source::File(_)) && !source.is_named_pipe();
+        self.exit_when_idle || (has_end && !self.no_exit_when_idle)
+    }
+
+    async fn start(&self, named: Option<&Named>) -> Result<Engine, String> {
+        match named {
             Some(named) => {
-                let named = named.waiting();
                 let build = || self.sharing.apply(self.keeping.apply(self.engine()));
-                store::start(&named, named.partitions().await?, self.sharing.if_owned(), build).await
+                store::start(named, named.partitions().await?, self.sharing.if_owned(), build).await
             }
             None => self.engine().start().await.map_err(|error| cannot("start the engine", error)),
         }

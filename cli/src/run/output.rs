@@ -9,6 +9,7 @@
 //! - A handler ends only when its event has been flushed. When a job is acknowledged to its engine, word of it has left
 //!   the process. This costs little, since a flush is for all that were written before it.
 //! - Once the output has failed no handler ends: what nobody was told of has not been done.
+//! - A reader that goes away is noticed although nothing is written, before a job is used up to find out.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use std::thread;
 
 use reveille::partition::QueueName;
 use reveille::{Job, Key};
+#[cfg(unix)]
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Serialize, Serializer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -73,6 +76,8 @@ enum Event {
         job: Job,
         flushed: oneshot::Sender<()>,
     },
+    /// Nobody reads what is written any more.
+    ReaderGone,
     /// The last one.
     End,
 }
@@ -120,6 +125,22 @@ impl Output {
         Ok((Output { events, room: Arc::new(Semaphore::new(WAITING_MAX)) }, end))
     }
 
+    /// Watches standard output, which is where the writer writes to: should its reader go away, the writer fails.
+    #[cfg(unix)]
+    pub(super) fn watch_stdout(&self) -> io::Result<()> {
+        if reader_is_gone(Some(&Timespec::default())) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let events = self.events.clone();
+        let watch = move || {
+            if reader_is_gone(None) {
+                // A writer that has ended needs not know.
+                let _ = events.send(Event::ReaderGone);
+            }
+        };
+        thread::Builder::new().name("reveille-watch".into()).spawn(watch).map(drop)
+    }
+
     /// Hands an op's answer to the writer, when there is room for it.
     pub(super) async fn answer(&self, answer: Result<Ack, Mistake>) -> Result<(), Closed> {
         // The writer drops what waits when it ends, and so makes room for whoever has yet to notice.
@@ -143,6 +164,19 @@ impl Output {
     pub(super) fn end(&self) {
         // If it has failed already then it has ended.
         let _ = self.events.send(Event::End);
+    }
+}
+
+/// Waits until the reader of standard output has gone, for so long at most. A file has none, and waits for ever.
+#[cfg(unix)]
+fn reader_is_gone(patience: Option<&Timespec>) -> bool {
+    let stdout = io::stdout();
+    loop {
+        // An error, a hangup or no output at all: these are told without being asked for.
+        match poll(&mut [PollFd::new(&stdout, PollFlags::empty())], patience) {
+            Err(rustix::io::Errno::INTR) => {}
+            told => return told.is_ok_and(|told| told > 0),
+        }
     }
 }
 
@@ -176,6 +210,7 @@ fn write(to: &mut impl Write, event: Event, handlers: &mut Vec<oneshot::Sender<(
             write_fired(to, &job)?;
             handlers.push(flushed);
         }
+        Event::ReaderGone => return Err(io::ErrorKind::BrokenPipe.into()),
         Event::End => return Ok(false),
     }
     Ok(true)

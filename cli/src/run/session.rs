@@ -26,6 +26,7 @@ use crate::complain;
 use crate::jsonl::input::{Line, Lines};
 use crate::jsonl::op;
 use crate::signal::Signal;
+use crate::store::Named;
 
 /// Calls whose acknowledgements are outstanding.
 const REPLIES_MAX: usize = 1024;
@@ -50,6 +51,8 @@ pub(super) struct Session {
     acknowledgements: JoinHandle<()>,
     input: oneshot::Receiver<io::Result<()>>,
     mistakes: Arc<AtomicU64>,
+    /// Where the jobs are kept, if anywhere.
+    named: Option<Named>,
 }
 
 /// Why a session ends.
@@ -68,6 +71,7 @@ impl Session {
         caller: Caller,
         engine: Engine,
         output: Output,
+        named: Option<Named>,
     ) -> io::Result<Self> {
         let (replies, pending) = mpsc::channel(REPLIES_MAX);
         let gate = Arc::new(Mutex::new(Some(replies)));
@@ -79,7 +83,7 @@ impl Session {
             let _ = ended.send(reader.run());
         })?;
         let acknowledgements = tokio::spawn(acknowledge(pending, output.clone(), Arc::clone(&mistakes)));
-        Ok(Session { engine, output, gate, acknowledgements, input: end, mistakes })
+        Ok(Session { engine, output, gate, acknowledgements, input: end, mistakes, named })
     }
 
     /// Waits until the session ends, and gives the program's exit status.
@@ -145,9 +149,11 @@ impl Session {
 
     /// Ends when what there is to say cannot be said.
     async fn break_off(self, error: &io::Error) -> ExitCode {
-        // Handlers whose events were not written never end, so there is no use in waiting for them.
+        // Handlers whose events were not written never end, so there is no use in waiting for them. They do nothing else
+        // either: the jobs are free for whoever comes next, as pending as before.
         let grace = if self.has_store() { Duration::from_secs(1) } else { Duration::ZERO };
         let left = Left::behind(&self.engine.shutdown(grace).await);
+        self.give_leases_back().await;
         let what = if error.kind() == io::ErrorKind::BrokenPipe {
             "the output was closed".to_owned()
         } else {
@@ -175,6 +181,7 @@ impl Session {
         let left = Left::behind(&report);
         complain(format_args!("stopped {why}; {left}"));
         if stopped.is_err() {
+            self.give_leases_back().await;
             complain("the output was not read in time; what was to be written is lost");
         }
         if stopped.is_err() || !left.is_kept() { ExitCode::FAILURE } else { self.status() }
@@ -194,6 +201,13 @@ impl Session {
             Ok(())
         };
         tokio::try_join!(all_done, result(written)).map(|_| ())
+    }
+
+    /// For handlers that wait in vain to have been heard of, and do nothing else any more.
+    async fn give_leases_back(&self) {
+        if let Some(named) = &self.named {
+            named.give_leases_back().await;
+        }
     }
 
     fn status(&self) -> ExitCode {

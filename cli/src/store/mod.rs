@@ -7,6 +7,7 @@
 
 mod found;
 mod jobs;
+mod leases;
 mod patience;
 mod start;
 mod watched;
@@ -21,6 +22,7 @@ use reveille::{Builder, Durability};
 
 pub(crate) use found::{Found, about as about_replica};
 pub(crate) use jobs::jobs_of;
+use leases::Leases;
 use patience::Patience;
 pub(crate) use start::{IfOwned, start};
 
@@ -112,6 +114,8 @@ pub(crate) struct Named {
     pub(crate) namespace: String,
     origin: Origin,
     patience: Patience,
+    /// What an engine that was started on it has.
+    leases: Leases,
 }
 
 impl Place {
@@ -129,6 +133,7 @@ impl Place {
             namespace: namespace.to_owned(),
             origin: self.origin,
             patience: if self.fail_fast { Patience::Short } else { Patience::WhileLoading },
+            leases: Leases::default(),
         }))
     }
 

@@ -29,10 +29,10 @@ pub(crate) async fn start(
     build: impl FnOnce() -> Builder,
 ) -> Result<Engine, String> {
     let has_waited = Arc::new(AtomicBool::new(false));
-    let mut store: Arc<dyn Store> = Arc::new(named.store.clone());
-    if if_owned == IfOwned::Wait {
-        store = Arc::new(Watched::new(store, Arc::clone(&has_waited), tell_waiting));
-    }
+    let store = Arc::new(named.store.clone());
+    let tell = if if_owned == IfOwned::Wait { tell_waiting } else { |_: &StoreError| {} };
+    let store: Arc<dyn Store> =
+        Arc::new(Watched::new(store, Arc::clone(&has_waited), tell, named.leases.clone()));
     let builder = build()
         .standby(if_owned == IfOwned::Wait)
         .take_over(if_owned == IfOwned::TakeOver)
@@ -42,7 +42,7 @@ pub(crate) async fn start(
         None => builder,
     };
     let engine = start_once(builder.store(store)).await.map_err(|error| explain(error, named.origin))?;
-    if has_waited.load(SeqCst) {
+    if if_owned == IfOwned::Wait && has_waited.load(SeqCst) {
         complain("the jobs are this process's now");
     }
     Ok(engine)

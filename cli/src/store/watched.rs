@@ -1,4 +1,5 @@
-//! A store that tells when another owner's lease is in the way: an engine that waits for its turn says nothing otherwise.
+//! A store that tells when another owner's lease is in the way, since an engine that waits for its turn says nothing
+//! otherwise; and that notes which leases it gave out.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,17 +11,25 @@ use reveille::store::{
 };
 use reveille::{Durability, PartitionId};
 
+use super::leases::Leases;
+
 /// Passes everything on to `inner`.
 pub(super) struct Watched {
     inner: Arc<dyn Store>,
     told: Arc<AtomicBool>,
     tell: fn(&StoreError),
+    leases: Leases,
 }
 
 impl Watched {
     /// `tell` is called once at most; `told` says whether it was.
-    pub(super) fn new(inner: Arc<dyn Store>, told: Arc<AtomicBool>, tell: fn(&StoreError)) -> Self {
-        Watched { inner, told, tell }
+    pub(super) fn new(
+        inner: Arc<dyn Store>,
+        told: Arc<AtomicBool>,
+        tell: fn(&StoreError),
+        leases: Leases,
+    ) -> Self {
+        Watched { inner, told, tell, leases }
     }
 }
 
@@ -28,6 +37,9 @@ impl Store for Watched {
     fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease> {
         Box::pin(async move {
             let lease = self.inner.acquire(partition, claim).await;
+            if let Ok(lease) = &lease {
+                self.leases.note(&lease.grant);
+            }
             if let Err(error) = &lease
                 && error.class == StoreErrorClass::Held
                 && !self.told.swap(true, SeqCst)

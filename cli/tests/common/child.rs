@@ -53,13 +53,18 @@ impl Run {
 
     /// Starts what `command` says, with nothing of the test's own environment that would change it.
     pub(crate) fn spawn(command: &mut Command) -> Self {
+        Run::spawn_to(command, Stdio::piped())
+    }
+
+    /// The same, with another output than a pipe to the test.
+    pub(crate) fn spawn_to(command: &mut Command, stdout: Stdio) -> Self {
         if !command.get_envs().any(|(name, _)| name == "REVEILLE_STORE") {
             command.env_remove("REVEILLE_STORE");
         }
         let mut child = command
             .env_remove("RUST_LOG")
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -162,6 +167,12 @@ impl Run {
         self.stdout = None;
     }
 
+    /// Reads so many lines of the output, then closes the consumer's end, as `head` does.
+    pub(crate) fn close_output_after(&mut self, lines: usize) {
+        let stdout = BufReader::new(self.stdout.take().unwrap());
+        assert_eq!(stdout.lines().take(lines).map_while(Result::ok).count(), lines);
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -258,6 +269,32 @@ impl TempFile {
 }
 
 impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A named pipe that is removed with the test.
+pub(crate) struct Fifo(PathBuf);
+
+impl Fifo {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("reveille-run-{}-{name}", std::process::id()));
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+        Fifo(path)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    /// Comes as a writer, writes and goes.
+    pub(crate) fn write(&self, text: &str) {
+        std::fs::OpenOptions::new().write(true).open(&self.0).unwrap().write_all(text.as_bytes()).unwrap();
+    }
+}
+
+impl Drop for Fifo {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -40,7 +41,13 @@ fn a_file_ends_when_idle_and_standard_input_does_not() {
 
 #[test]
 fn a_signal_stops_it_in_order_and_says_what_is_left() {
-    for (signal, name) in [(Signal::INT, "SIGINT"), (Signal::TERM, "SIGTERM")] {
+    let signals = [
+        (Signal::INT, "SIGINT"),
+        (Signal::TERM, "SIGTERM"),
+        (Signal::HUP, "SIGHUP"),
+        (Signal::QUIT, "SIGQUIT"),
+    ];
+    for (signal, name) in signals {
         let mut run = Run::start(&[]);
         run.write(FAR);
         run.write("{\"op\":\"lookup\",\"key\":\"far\"}\n");
@@ -86,18 +93,58 @@ fn a_signal_in_the_middle_of_much_leaves_nothing_half_said() {
 }
 
 #[test]
-fn a_consumer_that_goes_away_ends_it() {
+fn a_hangup_that_is_ignored_stays_ignored() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP QUIT; exec \"$0\" run", env!("CARGO_BIN_EXE_reveille")]);
+    let mut run = Run::spawn(&mut command);
+    run.write(FAR);
+    assert_eq!(text(&run.event(), "outcome"), "scheduled");
+    run.signal(Signal::HUP);
+    run.signal(Signal::QUIT);
+    run.write("{\"op\":\"lookup\",\"key\":\"far\"}\n");
+    assert_eq!(text(&run.event(), "outcome"), "scheduled");
+    run.signal(Signal::TERM);
+    assert!(run.ended().stderr.contains("stopped by SIGTERM"));
+}
+
+#[test]
+fn a_consumer_that_goes_away_ends_it_though_nothing_is_written() {
     let mut run = Run::start(&[]);
     run.write(FAR);
-    run.close_output();
-    // It notices when it next has something to say; the line above may have been before the close.
-    let writer = run.write_behind((0..).map(|_| FAR.trim_end().to_owned()));
-    let ended = run.ended();
-    writer.join().unwrap();
+    run.close_output_after(1);
+    // The input stays open, and no job is due.
+    let ended = run.ended_unread(Vec::new());
     assert_eq!(ended.status.code(), Some(1));
-    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    assert_eq!(
+        ended.stderr,
+        "reveille: the output was closed; 1 job stays pending, and is lost: there is no store\n"
+    );
+}
+
+#[test]
+fn an_output_that_is_closed_already_is_said_before_anything_begins() {
+    let mut command = Command::new("sh");
+    // The reader has gone when this starts.
+    let script = "(read go; exec \"$0\" run; echo $? >&2) | true";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_reveille")]);
+    let mut run = Run::spawn(&mut command);
+    std::thread::sleep(Duration::from_millis(200));
+    run.write("go\n");
+    run.write(FAR);
+    let ended = run.ended_unread(Vec::new());
+    assert!(ended.stderr.starts_with("reveille: cannot write the output: "), "{}", ended.stderr);
+}
+
+#[test]
+fn a_full_disk_under_the_output_ends_it() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut run = Run::spawn_to(Command::new(env!("CARGO_BIN_EXE_reveille")).arg("run"), full.into());
+    run.write(FAR);
+    let ended = run.ended_unread(Vec::new());
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.stderr.starts_with("reveille: cannot write the output: No space left"), "{}", ended.stderr);
     assert!(
-        ended.stderr.starts_with("reveille: the output was closed; 1 job stays pending"),
+        ended.stderr.ends_with("1 job stays pending, and is lost: there is no store\n"),
         "{}",
         ended.stderr
     );
@@ -112,7 +159,7 @@ fn a_consumer_that_goes_away_ends_it_also_when_jobs_fire() {
         // It may be gone before the last of them.
         let _ = stdin.write_all(line.as_bytes());
     }
-    run.close_output();
+    run.close_output_after(1);
     // The input stays open, so only the firing jobs can tell.
     let stdin = run.stdin.take();
     let ended = run.ended();
@@ -142,7 +189,7 @@ fn a_signal_does_not_wait_for_ever_for_a_consumer_that_does_not_read() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129), (Signal::QUIT, 131)] {
         let (mut run, writer) = stuck();
         run.signal(Signal::TERM);
         // Two of a kind that are both pending are but one.

@@ -8,4 +8,5 @@ mod child;
 mod ends;
 mod mistakes;
 mod ops;
+mod pipes;
 mod volume;

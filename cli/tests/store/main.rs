@@ -6,12 +6,14 @@
 #[allow(dead_code, reason = "each test program uses some of it")]
 mod child;
 mod demo;
+mod gone;
 mod looking;
 mod moving;
 mod owners;
 #[path = "../../../tests/common/redis.rs"]
 #[allow(dead_code, unreachable_pub, reason = "each test program uses some of it")]
 mod redis;
+mod replacing;
 mod restart;
 mod waiting;
 

@@ -186,13 +186,27 @@ fn a_namespace_keeps_its_partitions() {
 }
 
 #[test]
-fn nothing_is_exported_of_nothing() {
+fn a_namespace_that_is_not_there_leaves_the_file_alone() {
     let server = RedisServer::start(&[]);
-    assert_eq!(exported(&server, "ns"), "");
     let file = TempFile::new("old", b"an older export");
+    for args in [&["export", file.path()][..], &["export"], &["export", "--force"]] {
+        let typo = tell(&server, "typo", args, "");
+        assert_eq!((typo.status.code(), typo.stdout.as_str()), (Some(2), ""), "{args:?}");
+        assert!(
+            typo.stderr.contains("no namespace \"typo\"; nothing was written")
+                && typo.stderr.contains("redis-cli"),
+            "{}",
+            typo.stderr
+        );
+    }
+    assert_eq!(std::fs::read(file.path()).unwrap(), b"an older export");
+
+    // One that is there and has no jobs is another thing.
+    assert_eq!(tell(&server, "ns", &["import"], "").status.code(), Some(0));
     let nowhere = tell(&server, "ns", &["export", "/nonexistent/file"], "");
     assert_eq!(nowhere.status.code(), Some(1));
     assert!(nowhere.stderr.contains("cannot write /nonexistent/file"), "{}", nowhere.stderr);
-    assert_eq!(tell(&server, "ns", &["export", file.path()], "").status.code(), Some(0));
-    assert_eq!(std::fs::read(file.path()).unwrap(), b"");
+    let export = tell(&server, "ns", &["export", file.path()], "");
+    assert_eq!((export.status.code(), std::fs::read(file.path()).unwrap()), (Some(0), Vec::new()));
+    assert!(export.stderr.contains("0 jobs"), "{}", export.stderr);
 }
