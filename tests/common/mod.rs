@@ -8,6 +8,7 @@ pub mod proxy;
 pub mod redis;
 #[cfg(feature = "redis")]
 pub mod redis_client;
+pub mod outside;
 pub mod store;
 #[cfg(feature = "redis")]
 pub mod truth;
