@@ -114,7 +114,8 @@ fn a_runtime_that_polls_nothing_is_complained_about() {
     let log = Log::listen();
     let runtime = bare_runtime(0);
     let builder = Engine::builder().runtime(runtime.handle().clone());
-    let builder = builder.queue("sleeps", |_: Job| async { thread::sleep(ms(4_000)) }).queue("waits", nothing);
+    let builder =
+        builder.queue("sleeps", |_: Job| async { thread::sleep(ms(4_000)) }).queue("waits", nothing);
     let builder = builder.inline_queue("inline", |_: &Job| ()).queue("idle", nothing);
     let engine = block_on(builder.start()).unwrap();
     for (queue, after) in [("sleeps", 0), ("waits", 200), ("inline", 200)] {
@@ -143,7 +144,8 @@ fn a_runtime_that_polls_nothing_is_complained_about() {
 #[test]
 fn a_blocking_queue_holds_up_nobody() {
     let runtime = bare_runtime(0);
-    let (running, most, fired) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Keys::default());
+    let (running, most, fired) =
+        (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Keys::default());
     let (now, highest, keys, others) = (running, Arc::clone(&most), fired.clone(), fired.clone());
     let engine = Engine::builder()
         .runtime(runtime.handle().clone())
@@ -159,7 +161,12 @@ fn a_blocking_queue_holds_up_nobody() {
         });
     let engine = block_on(engine.start()).unwrap();
     for n in 0..6 {
-        engine.schedule_raw("blocks", "").key(format!("blocks {n}")).after(Duration::ZERO).into_outcome().unwrap();
+        engine
+            .schedule_raw("blocks", "")
+            .key(format!("blocks {n}"))
+            .after(Duration::ZERO)
+            .into_outcome()
+            .unwrap();
     }
     for n in 0..5 {
         engine.schedule_raw("q", "").key("quick").after(ms(100 + n)).into_outcome().unwrap();
@@ -180,17 +187,17 @@ fn a_blocking_handler_that_fails_or_panics_is_a_failed_attempt() {
     let runtime = bare_runtime(1);
     let ran = Keys::default();
     let keys = ran.clone();
-    let engine = Engine::builder()
-        .runtime(runtime.handle().clone())
-        .store(store(&server))
-        .blocking_queue(QueueConfig::new("q").concurrency(1), move |job: &Job| {
+    let engine = Engine::builder().runtime(runtime.handle().clone()).store(store(&server)).blocking_queue(
+        QueueConfig::new("q").concurrency(1),
+        move |job: &Job| {
             keys.push(job.key().as_str());
             match job.key().as_str() {
                 "panics" => panic!("it was told to"),
                 "fails" => Err("it was told to"),
                 _ => Ok(()),
             }
-        });
+        },
+    );
     let engine = block_on(engine.start()).unwrap();
     for key in ["panics", "fails", "goes well", "once"] {
         let job = engine.schedule_raw("q", "").key(key);

@@ -214,11 +214,12 @@ fn a_start_that_is_given_up_gives_the_leases_back() {
     let (server, runtime) = (RedisServer::start(&[]), bare_runtime(1));
     let build = || Engine::builder().queue("q", nothing).store(store(&server)).lease(HOUR);
     for polls in [1, 20] {
+        let mut is_over = false;
         let mut starting = Box::pin(build().runtime(runtime.handle().clone()).start());
         block_on(async {
             for _ in 0..polls {
                 std::future::poll_fn(|context| {
-                    let _ = starting.as_mut().poll(context);
+                    is_over = is_over || starting.as_mut().poll(context).is_ready();
                     std::task::Poll::Ready(())
                 })
                 .await;

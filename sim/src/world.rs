@@ -92,7 +92,8 @@ struct Task {
 impl Task {
     /// Whether it may not run for now.
     fn is_held(&self) -> bool {
-        let is_held = |process: &Arc<Process>| process.is_frozen() || (self.is_handler && process.is_blocked());
+        let is_held =
+            |process: &Arc<Process>| process.is_frozen() || (self.is_handler && process.is_blocked());
         self.process.as_ref().is_some_and(is_held)
     }
 }

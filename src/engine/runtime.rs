@@ -217,7 +217,8 @@ impl Shared {
 
     /// Whether handlers run, or have jobs to run.
     fn has_work(&self) -> bool {
-        let is_waiting = |queue: &&Arc<Queue>| queue.is_by_workers() && !queue.is_paused() && queue.ready() > 0;
+        let is_waiting =
+            |queue: &&Arc<Queue>| queue.is_by_workers() && !queue.is_paused() && queue.ready() > 0;
         // In this order: a job that is ready no more is running, or has ended.
         self.queues.iter().any(|queue| is_waiting(&queue)) || self.life.running() > 0
     }

@@ -2,13 +2,13 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses some of it")]
 
+pub mod outside;
 #[cfg(feature = "redis")]
 pub mod proxy;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "redis")]
 pub mod redis_client;
-pub mod outside;
 pub mod store;
 #[cfg(feature = "redis")]
 pub mod truth;
