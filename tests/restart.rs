@@ -5,7 +5,8 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{TEN_O_CLOCK, at_ms, ms, nothing};
+use common::store::{Fault, FaultyStore};
+use common::{Keys, TEN_O_CLOCK, at_ms, ms, nothing};
 use reveille::store::MemoryStore;
 use reveille::testing::TestEngine;
 use reveille::{
@@ -145,4 +146,52 @@ async fn another_number_of_partitions_is_refused() {
     let error = builder(&store).partitions(5).start().await.unwrap_err();
     assert!(matches!(error, StartError::Store(_)));
     assert!(error.to_string().contains("build the engine with 4"), "{error}");
+}
+
+/// Overdue jobs of an inline queue wait for the store to have their starts, and run as all of its jobs do: on the driver's thread,
+/// one at a time, in order. A shutdown does not forget those that wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn overdue_inline_jobs_run_on_the_driver_once_their_start_is_stored() {
+    let store = FaultyStore::new(Fault::None);
+    let build = |keys: &Keys| {
+        let keys = keys.clone();
+        let inline = move |job: &Job| {
+            let thread = std::thread::current().name().unwrap_or_default().to_owned();
+            keys.push(format!("{} on {thread}", job.key()));
+        };
+        let queue = QueueConfig::new("inline").paused();
+        Engine::builder().partitions(1).inline_queue(queue, inline).store(store.clone())
+    };
+    // Twice what is done in a turn: nothing is left behind when a turn ends.
+    let (jobs, keys) = (150, Keys::default());
+    for round in ["goes on", "is shut down"] {
+        let engine = build(&keys).start().await.unwrap();
+        for n in 0..jobs {
+            let job = engine.schedule_raw("inline", "").key(format!("{n:03}"));
+            job.after(Duration::from_micros(n)).await.unwrap();
+        }
+        engine.shutdown(ms(5_000)).await;
+        assert_eq!(keys.len(), 0);
+        let engine = build(&keys).start().await.unwrap();
+        while engine.stats().ready < jobs as usize {
+            tokio::time::sleep(ms(1)).await;
+        }
+        store.set(Fault::Stand);
+        engine.resume("inline").unwrap();
+        while engine.stats().running < jobs as usize {
+            tokio::time::sleep(ms(1)).await;
+        }
+        if round == "goes on" {
+            store.set(Fault::None);
+            engine.idle().await;
+            let in_order: Vec<_> = (0..jobs).map(|n| format!("{n:03} on reveille-driver")).collect();
+            assert_eq!(keys.take(), in_order);
+            engine.shutdown(ms(5_000)).await;
+        } else {
+            let shutting_down = engine.shutdown(ms(10_000));
+            store.set(Fault::None);
+            let report = shutting_down.await;
+            assert_eq!((report.still_running, report.is_flushed, keys.take().len()), (0, true, jobs as usize));
+        }
+    }
 }

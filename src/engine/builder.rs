@@ -198,7 +198,7 @@ impl Builder {
     /// Takes the leases, loads what the store holds, and starts firing.
     ///
     /// While another engine owns the jobs this waits, or fails at once: see [`standby`](Self::standby). Dropped before its
-    /// end it starts nothing, and what leases it had run out by themselves.
+    /// end it starts nothing, and gives back what leases it had. Any executor may poll it, if the runtime is named.
     ///
     /// # Errors
     /// When a setting is out of range, a queue is invalid, there is no runtime or it has ended, or the store fails, cannot

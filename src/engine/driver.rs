@@ -4,7 +4,8 @@
 //! Each turn takes a slice of what is due from every partition that has something due, so that a burst in one does not
 //! hold up the others; then a slice of the inline jobs. It sleeps when a turn has left nothing undone.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,9 @@ use super::runtime::{ASK_EVERY, Asking};
 use super::shared::Shared;
 use super::worker::{Running, begun};
 use crate::clock::{RECHECK, Waiter};
-use crate::partition::{MonoTime, Now, Started};
-use crate::sync::atomic::Ordering;
+use crate::partition::{Delivery, MonoTime, Now, Started};
+use crate::rt::Io;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread::{self, JoinHandle};
 
 /// Work units of one stay in a partition: some tens to a few hundred microseconds.
@@ -76,8 +78,32 @@ struct Driver {
     last: Now,
     /// How many rows of inline jobs there have been.
     row: Cell<usize>,
+    /// Jobs that a restart found overdue, in order: each runs here once the store has its start.
+    held: RefCell<VecDeque<Held>>,
     /// Whether the handlers' runtime polls; `None` where that cannot be asked.
     asking: Option<Asking>,
+}
+
+/// A job that has been started and may not begin yet.
+type Later = (Arc<Seat>, Arc<InlineFn>, Started);
+
+struct Held {
+    later: Later,
+    is_sent: Arc<AtomicBool>,
+}
+
+impl Held {
+    fn new(later: Later, io: &Io) -> Self {
+        let (shared, partition) = (Arc::clone(&later.0.shared), later.2.handle.partition());
+        let is_sent = Arc::new(AtomicBool::new(false));
+        let sent = Arc::clone(&is_sent);
+        io.runtime().spawn(async move {
+            shared.log_sent(partition).await;
+            sent.store(true, Ordering::SeqCst);
+            shared.waker.wake();
+        });
+        Held { later, is_sent }
+    }
 }
 
 impl Driver {
@@ -87,7 +113,7 @@ impl Driver {
         let inline = inline.into_iter().map(|(queue, handler)| (seat(queue), handler)).collect();
         let rehearsal = Rehearsal::new();
         let asking = shared.handlers.can_be_asked(&shared.clock).then(Asking::default);
-        Driver { last: shared.clock.now(), shared, inline, waiter, rehearsal, row: Cell::new(0), asking }
+        Driver { last: shared.clock.now(), shared, inline, waiter, rehearsal, row: Cell::new(0), held: RefCell::default(), asking }
     }
 
     fn run(mut self) {
@@ -98,6 +124,7 @@ impl Driver {
                 self.wait();
             }
         }
+        self.let_go();
     }
 
     #[cfg(feature = "sim")]
@@ -116,11 +143,12 @@ impl Driver {
             self.waiter.wait_simulated(deadline, at_most, is_due_before).await;
             self.shared.driver_wakes.fetch_add(1, Ordering::Relaxed);
         }
+        self.let_go();
     }
 
     /// Returns whether nothing is left to be done.
     fn turn(&self, now: Now) -> bool {
-        let mut is_done = true;
+        let mut is_done = self.run_held();
         for (at, cell) in self.shared.cells.iter().enumerate() {
             if cell.wake().is_due(now) {
                 is_done &= self.shared.advance(at, PARTITION_BUDGET);
@@ -141,15 +169,42 @@ impl Driver {
                 self.shared.start_next(&seat.queue, &mut partition)
             });
             let Some(started) = started else { return true };
-            if started.waits_for_its_record() && self.shared.ownership.is_some() {
+            if let Some(ownership) = self.shared.ownership.as_ref().filter(|_| started.waits_for_its_record()) {
                 // The store has to know of the start first, and the driver waits for nobody.
-                let running = Running::new(Arc::clone(seat), started.handle);
-                self.shared.handlers.runtime().spawn(run_later(running, Arc::clone(handler), started));
+                let later = (Arc::clone(seat), Arc::clone(handler), started);
+                match later.2.delivery {
+                    Delivery::AtMostOnce => self.run_elsewhere(later),
+                    Delivery::AtLeastOnce => self.held.borrow_mut().push_back(Held::new(later, &ownership.io)),
+                }
                 continue;
             }
             next = run_one(seat, &**handler, started, !run.is_multiple_of(INLINE_ROW));
         }
         !self.shared.could_start(&seat.queue)
+    }
+
+    /// Runs jobs that were held and need be no longer, in order. Returns whether there are none.
+    fn run_held(&self) -> bool {
+        for _ in 0..INLINE_BUDGET {
+            let first = {
+                let mut held = self.held.borrow_mut();
+                let may_begin = held.front().is_some_and(|first| first.is_sent.load(Ordering::SeqCst));
+                if may_begin { held.pop_front() } else { None }
+            };
+            let Some(Held { later: (seat, handler, started), .. }) = first else { return true };
+            run_one(&seat, &*handler, started, false);
+        }
+        false
+    }
+
+    /// The driver ends, and what it held has begun for all others.
+    fn let_go(&self) {
+        self.held.take().into_iter().for_each(|held| self.run_elsewhere(held.later));
+    }
+
+    fn run_elsewhere(&self, (seat, handler, started): Later) {
+        let running = Running::new(seat, started.handle);
+        self.shared.handlers.runtime().spawn(run_later(running, handler, started));
     }
 
     fn wait(&mut self) {

@@ -63,7 +63,15 @@ impl Job {
         self.started.version
     }
 
-    /// How often its handler has begun, this time included.
+    /// How often its handler has begun, this time included: above 1 if a process, or the runtime, ended under it.
+    ///
+    /// Earlier attempts count by what the store has of them:
+    /// - At most once: a start is in the store before the handler begins.
+    /// - At least once: a start is sent when the handler begins, and gets there while it runs, also while it blocks. A handler that
+    ///   ends its process before that, within about a round trip, is not counted.
+    /// - A job that a restart found overdue may be what ended the process before: its handler begins once the start is in the
+    ///   store. So a job that ends its process at once is counted from the second time on. Only if the store is failing, or
+    ///   lets a second pass, does it begin all the same.
     pub fn attempt(&self) -> u16 {
         self.started.attempt
     }

@@ -5,7 +5,8 @@
 //!                    ▼                                     ▼
 //!            partitions, each behind its lock  (shared: the one way in)
 //!                    ▲                                     │ records
-//!  driver (thread) ──┘ sleep to the next due, advance      └─> committer (task) ──> store
+//!  driver (thread) ──┘ sleep to the next due, advance      └─> committers, keeper (on a thread, with a runtime of
+//!                                                              its own) ──> store
 //! ```
 //!
 //! # Rules
@@ -13,6 +14,7 @@
 //! - The driver alone moves jobs from pending to due. A caller who schedules something earlier than the driver sleeps for
 //!   wakes it; `clock::Waiter` tells how no wake-up is lost.
 //! - Whether a job is cancelled or fired is decided when a worker starts it, under the partition's lock.
+//! - Only handlers run on the user's runtime: nothing of the engine waits for it. See `rt` and `runtime`.
 //! - Overload makes jobs late. It drops none, and it makes no buffer grow without a bound.
 
 mod attempt;

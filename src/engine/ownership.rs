@@ -144,6 +144,15 @@ impl Ownership {
         Ok(lease)
     }
 
+    /// Makes claims again whose answers nobody has heard: what they got can only be given back by who knows of it.
+    pub(super) async fn hear_of_claims(&self) {
+        for (at, lease) in self.leases.iter().enumerate() {
+            if lease.is_claiming.load(SeqCst) && self.grant(at).is_none() {
+                let _ = self.acquire(at).await;
+            }
+        }
+    }
+
     /// The lease of `grant` was proved by an answer to what was asked at `asked_at`.
     pub(super) fn proved(&self, grant: &Grant, asked_at: MonoTime) {
         let at = usize::from(grant.partition.0);

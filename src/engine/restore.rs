@@ -207,8 +207,10 @@ impl Drop for Claimed {
         self.ownership.claim.owner.leaves();
         let ownership = Arc::clone(&self.ownership);
         self.ownership.io.runtime().spawn(async move {
-            let grants = ownership.grants();
-            let released = ownership.store.release(&grants);
+            let released = async {
+                ownership.hear_of_claims().await;
+                ownership.store.release(&ownership.grants()).await
+            };
             let _ = rt::timeout(ownership.claim.term, released).await;
         });
     }

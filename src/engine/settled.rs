@@ -12,6 +12,10 @@ impl Engine {
 
     /// Whether nothing is due, nothing that could be started waits, and no handler runs.
     pub(crate) fn is_settled(&self) -> bool {
+        if self.shared.handlers.has_ended() {
+            // Nothing will, whatever was with a handler.
+            return true;
+        }
         // The partitions are looked at one after another, and a job in one may have scheduled in another meanwhile:
         // what counts is two looks between which nothing happened.
         let first = self.shared.look();

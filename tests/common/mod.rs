@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses some of it")]
 
+pub mod outside;
 #[cfg(feature = "redis")]
 pub mod proxy;
 #[cfg(feature = "redis")]

@@ -277,7 +277,7 @@ fn what_was_never_logged_is_not_acknowledged_by_asking_twice() {
     let schedule = || engine.schedule_raw("q", "x").key("k").on_conflict(OnConflict::Keep).after(HOUR);
     outer.block_on(async {
         let first = schedule().await;
-        assert!(matches!(first, Err(ScheduleError::Call(CallError::Interrupted))), "{first:?}");
+        assert!(matches!(first, Err(ScheduleError::Call(CallError::RuntimeEnded))), "{first:?}");
         let second = schedule().await;
         assert!(second.is_err(), "no store has this job, and it is acknowledged: {second:?}");
     });

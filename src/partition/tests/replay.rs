@@ -141,6 +141,32 @@ fn promise_6_a_job_cut_short_runs_again_with_its_attempts_counted() {
     assert_eq!(records(&mut rig).len(), 1);
 }
 
+/// Such a job may be what ended the process, and whoever runs it has a reason to be careful.
+#[test]
+fn a_start_tells_whether_the_restart_found_the_job_overdue() {
+    let mut rig = logged();
+    rig.after("cut short", 5);
+    rig.pass_ms(5);
+    rig.settle();
+    rig.start().unwrap();
+    for (key, ms) in [("overdue", 5), ("ahead", 50), ("moved", 7)] {
+        rig.after(key, ms);
+    }
+    rig.pass_ms(20);
+    let (partition, keys) = restart(&mut rig);
+    rig.partition = partition;
+    let moved = keys.iter().find(|(key, _)| key == "moved").unwrap().1;
+    rig.partition.reschedule(moved, Due::In(std::time::Duration::from_millis(30)), None, rig.now).unwrap();
+    rig.after("new", 0);
+    rig.pass_ms(100);
+    rig.settle();
+    let started: Vec<_> = std::iter::from_fn(|| rig.start()).collect();
+    let was_overdue = started.iter().filter(|started| started.was_overdue);
+    let mut overdue: Vec<&str> = was_overdue.map(|started| started.key.as_str()).collect();
+    overdue.sort_unstable();
+    assert_eq!((overdue, started.len()), (vec!["cut short", "overdue"], 5));
+}
+
 #[test]
 fn promise_4_a_lookup_tells_what_failed_from_what_was_done() {
     let mut rig = logged();
