@@ -49,6 +49,7 @@ mod shared;
 mod snapshots;
 mod stats;
 mod target;
+mod unhandled;
 mod waiters;
 mod worker;
 
@@ -191,7 +192,8 @@ impl Engine {
         self.shared.life.jobs()
     }
 
-    /// Waits until no job is pending and none is with a handler, or the engine stops. A job of a paused queue is pending.
+    /// Waits until no job is pending and none is with a handler, or the engine stops. A job of a paused queue is pending, and
+    /// so is one of a queue that has no handler ([`QueueStats::has_handler`]): while there are such it waits for ever.
     pub async fn idle(&self) {
         let life = &self.shared.life;
         life.until(|| life.jobs() == 0 || life.is_stopping()).await;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::error::QueueError;
+use super::unhandled::Unhandled;
 use crate::partition::{self, QueueId, QueueName};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
@@ -107,6 +108,7 @@ pub(super) struct Queue {
     seats: AtomicUsize,
     idle_workers: AtomicUsize,
     work: Notify,
+    pub(super) unhandled: Unhandled,
     pub(super) meters: Meters,
 }
 
@@ -165,6 +167,7 @@ impl Queue {
             seats: AtomicUsize::new(0),
             idle_workers: AtomicUsize::new(0),
             work: Notify::new(),
+            unhandled: Unhandled::default(),
             meters: Meters::new(name),
         }
     }
@@ -188,6 +191,11 @@ impl Queue {
     pub(super) fn has_room(&self) -> bool {
         let most = self.concurrency.get().copied().unwrap_or(0);
         self.has_runner() && self.running() < most
+    }
+
+    /// Whether somebody runs its jobs, or is about to. Otherwise it is known from a store only.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.concurrency.get().is_some()
     }
 
     /// Has its jobs run. Only the first call counts: a queue is claimed once.
@@ -250,7 +258,7 @@ impl Queue {
         }
         // `run_by` sets the runner, then looks for work; whoever brings work publishes it, then looks for the runner.
         fence(Ordering::SeqCst);
-        let Some(Runner::Workers(spawn)) = self.runner.get() else { return };
+        let Some(Runner::Workers(spawn)) = self.runner.get() else { return self.unhandled.tell_due(self) };
         let most = self.concurrency.get().copied().unwrap_or(0);
         for _ in idle..count {
             let room = |workers: usize| (workers < most).then_some(workers + 1);

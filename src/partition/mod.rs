@@ -206,6 +206,15 @@ impl Partition {
         self.ready_queue(queue).map_or(0, ReadyQueue::len)
     }
 
+    /// How many jobs of each queue are pending or with a handler. Looks at every job: O(jobs).
+    pub fn live_by_queue(&self) -> BTreeMap<QueueId, usize> {
+        let mut live = BTreeMap::new();
+        for (_, job) in self.jobs.iter().filter(|(_, job)| !matches!(job.state, State::Fired(_))) {
+            *live.entry(job.queue).or_default() += 1;
+        }
+        live
+    }
+
     /// What has been done so far.
     pub fn counts(&self) -> Counts {
         self.counts
