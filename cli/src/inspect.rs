@@ -1,13 +1,15 @@
 //! `reveille inspect`: what a store holds of a namespace, partition by partition. Takes no lease and changes nothing.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use reveille::Clock;
 use reveille::store::{PartitionReport, ReplicaReport};
 use serde::Serialize;
 
 use crate::figures::{about, grouped};
-use crate::store::{Found, Place, about_replica};
+use crate::store::{Found, Named, Place, about_replica, jobs_of};
 use crate::{complain, exit};
 
 /// What `reveille inspect` can be told.
@@ -17,6 +19,11 @@ pub(crate) struct Args {
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
+
+    /// Also count the pending jobs of each queue, which reads all of them. Whether a process has a handler for a queue is
+    /// not kept in the store
+    #[arg(long)]
+    queues: bool,
 
     #[command(flatten)]
     place: Place,
@@ -30,7 +37,10 @@ pub(crate) fn execute(args: Args) -> ExitCode {
 async fn run(args: &Args) -> Result<ExitCode, String> {
     let named = args.place.needed(None)?;
     let found = named.look().await?;
-    let report = Report::of(&named.namespace, &found);
+    let mut report = Report::of(&named.namespace, &found);
+    if args.queues {
+        report.queues = Some(count_queues(&named, &found).await?);
+    }
     let written = if args.json { report.write_json(io::stdout()) } else { report.write_table(io::stdout()) };
     Ok(match written {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,6 +62,17 @@ struct Report<'a> {
     /// Those that somebody has owned.
     partitions: Vec<Row<'a>>,
     total: Totals,
+    /// Pending jobs by queue, if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queues: Option<Vec<QueueRow>>,
+}
+
+#[derive(Debug, Serialize)]
+struct QueueRow {
+    queue: String,
+    jobs: u64,
+    /// How many of them should have fired by now.
+    overdue: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -107,7 +128,8 @@ impl<'a> Report<'a> {
             bytes: partitions.iter().map(|row| row.bytes).sum(),
         };
         let replica = found.replica.as_ref().map(Replica::of);
-        Report { namespace, replica, partitions_made: found.partitions.unwrap_or(0), partitions, total }
+        let partitions_made = found.partitions.unwrap_or(0);
+        Report { namespace, replica, partitions_made, partitions, total, queues: None }
     }
 
     fn write_json(&self, mut out: impl Write) -> io::Result<()> {
@@ -136,8 +158,33 @@ impl<'a> Report<'a> {
                 figures.iter().zip(widths).map(|(cell, width)| format!("{cell:>width$}")).collect();
             writeln!(out, "{}", format!("  {}   {owner}", figures.join("  ")).trim_end())?;
         }
+        self.write_queues(out)
+    }
+
+    fn write_queues(&self, mut out: impl Write) -> io::Result<()> {
+        let Some(queues) = &self.queues else { return Ok(()) };
+        writeln!(out, "\n  {:>13}  {:>13}   queue", "jobs", "overdue")?;
+        for QueueRow { queue, jobs, overdue } in queues {
+            // Any text may be the name of one.
+            writeln!(out, "  {:>13}  {:>13}   {}", grouped(*jobs), grouped(*overdue), queue.escape_debug())?;
+        }
         Ok(())
     }
+}
+
+/// In the order of their names.
+async fn count_queues(named: &Named, found: &Found) -> Result<Vec<QueueRow>, String> {
+    let mut counts: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for report in &found.reports {
+        let now = Clock::System.now().wall;
+        for job in jobs_of(named, report.partition).await? {
+            let (jobs, overdue) = counts.entry(job.queue.name.as_str().to_owned()).or_default();
+            *jobs += 1;
+            *overdue += u64::from(job.due.wall < now);
+        }
+    }
+    let row = |(queue, (jobs, overdue))| QueueRow { queue, jobs, overdue };
+    Ok(counts.into_iter().map(row).collect())
 }
 
 impl<'a> Replica<'a> {
@@ -248,7 +295,7 @@ mod tests {
     fn table(partitions: Vec<Row<'_>>) -> String {
         let total = Totals { snapshot_jobs: 12_345, log_records: 154, log_entries: 6, bytes: None };
         let mut out = Vec::new();
-        Report { namespace: "shop", replica: None, partitions_made: 8, partitions, total }
+        Report { namespace: "shop", replica: None, partitions_made: 8, partitions, total, queues: None }
             .write_table(&mut out)
             .unwrap();
         String::from_utf8(out).unwrap()

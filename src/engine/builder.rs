@@ -173,6 +173,14 @@ impl Builder {
         self
     }
 
+    /// Whether it is expected that the store has jobs of queues that are not built: those that are added once the engine
+    /// has started ([`Engine::add_queue`]), or of which it is to run none. Otherwise the log has a warning for each such
+    /// queue at the start, with the number of its jobs, and another when one of them comes due.
+    pub fn unhandled_queues(mut self, are_expected: bool) -> Self {
+        self.settings.expects_unhandled = are_expected;
+        self
+    }
+
     /// Where the time comes from: the system, if this is not called.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -262,6 +270,7 @@ impl Builder {
         shared.handlers.serve(&shared);
         meters::start(&shared);
         tracing::info!(partitions = shared.cells.len(), jobs, "the engine has started");
+        shared.queues.tell_unhandled(shared.settings.expects_unhandled);
         Ok(Engine::owning(shared, driver))
     }
 }

@@ -14,7 +14,7 @@ pub enum ScheduleError {
     /// A limit on the job itself was passed.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// No queue of this name was built.
+    /// No queue of this name was built or added, though the store may have jobs of it.
     #[error(
         "there is no queue named {:?}; build the engine with it, or add it with `Engine::add_queue`",
         shown(name)

@@ -58,6 +58,7 @@ mod spans;
 mod standing;
 mod stats;
 mod target;
+mod unhandled;
 mod waiters;
 mod worker;
 
@@ -199,7 +200,8 @@ impl Engine {
     }
 
     /// Waits until no job is pending and none is with a handler, or the engine stops, as it does when the runtime that
-    /// handlers run on ends. A job of a paused queue is pending. Any executor may poll it.
+    /// handlers run on ends. A job of a paused queue is pending, and so is one of a queue that has no handler
+    /// ([`QueueStats::has_handler`]): while there are such it waits for ever. Any executor may poll it.
     pub async fn idle(&self) {
         let life = &self.shared.life;
         life.until(|| life.jobs() == 0 || life.is_stopping()).await;

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::error::QueueError;
 use super::meters::{QueueMeters, Register};
+use super::unhandled::Unhandled;
 use crate::partition::{self, QueueId, QueueName};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
@@ -108,6 +109,7 @@ pub(super) struct Queue {
     seats: AtomicUsize,
     idle_workers: AtomicUsize,
     work: Notify,
+    pub(super) unhandled: Unhandled,
     pub(super) meters: QueueMeters,
 }
 
@@ -148,6 +150,7 @@ impl Queue {
             seats: AtomicUsize::new(0),
             idle_workers: AtomicUsize::new(0),
             work: Notify::new(),
+            unhandled: Unhandled::default(),
             meters: QueueMeters::new(register, name.as_str()),
         }
     }
@@ -176,6 +179,11 @@ impl Queue {
     pub(super) fn has_room(&self) -> bool {
         let most = self.concurrency.get().copied().unwrap_or(0);
         self.has_runner() && self.running() < most
+    }
+
+    /// Whether somebody runs its jobs, or is about to. Otherwise it is known from a store only.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.concurrency.get().is_some()
     }
 
     /// Has its jobs run. Only the first call counts: a queue is claimed once.
@@ -238,7 +246,7 @@ impl Queue {
         }
         // `run_by` sets the runner, then looks for work; whoever brings work publishes it, then looks for the runner.
         fence(Ordering::SeqCst);
-        let Some(Runner::Workers(spawn)) = self.runner.get() else { return };
+        let Some(Runner::Workers(spawn)) = self.runner.get() else { return self.unhandled.tell_due(self) };
         let most = self.concurrency.get().copied().unwrap_or(0);
         for _ in idle..count {
             let room = |workers: usize| (workers < most).then_some(workers + 1);

@@ -350,6 +350,7 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
             "the log has lost records; jobs gave way to later ones of their keys"
         );
     }
+    queues.count_unhandled(&restored.partition);
     let jobs = restored.partition.live();
     let last = LastSnapshot { covered, at: now.mono, is_cut_off: next_record < complete };
     let cell = Cell::new(restored.partition, keys, next_record, last);

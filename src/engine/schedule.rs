@@ -36,7 +36,7 @@ struct Parts<'a> {
 
 impl<'a> Schedule<'a> {
     pub(super) fn new(engine: &'a Engine, queue: &str, payload: Result<Payload, ScheduleError>) -> Self {
-        let found = engine.shared.queues.by_name(queue);
+        let found = engine.shared.queues.by_name(queue).filter(|queue| queue.is_claimed());
         let queue = found.ok_or_else(|| ScheduleError::UnknownQueue { name: queue.to_owned() });
         Schedule {
             engine,
@@ -146,7 +146,7 @@ impl Planned<'_> {
         let mut draft = self.job.into_draft(self.due)?;
         if is_of_another {
             // Queues have other numbers there.
-            let queue = shared.queues.by_name(draft.queue.name.as_str());
+            let queue = shared.queues.by_name(draft.queue.name.as_str()).filter(|queue| queue.is_claimed());
             let unknown = || ScheduleError::UnknownQueue { name: draft.queue.name.as_str().to_owned() };
             draft.queue = queue.ok_or_else(unknown)?.as_recorded();
         }

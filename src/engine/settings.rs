@@ -39,6 +39,8 @@ pub(super) struct Settings {
     /// Overdue jobs that a restart lets go, a second; `None` for as fast as it goes.
     pub(super) catch_up_per_second: Option<NonZeroU32>,
     pub(super) profile: Profile,
+    /// Whether jobs of queues without a handler are nothing to warn of.
+    pub(super) expects_unhandled: bool,
     /// `None`: logged with a store, memory without.
     pub(super) durability: Option<Durability>,
     /// Which engine of the process this is.
@@ -67,6 +69,7 @@ impl Default for Settings {
             snapshots: SnapshotPolicy::default(),
             catch_up_per_second: NonZeroU32::new(100_000),
             profile: Profile::default(),
+            expects_unhandled: false,
             durability: None,
             engine: next_engine(),
         }

@@ -37,7 +37,8 @@ pub struct Stats {
     pub failed: u64,
     /// How late jobs were started.
     pub lateness: Lateness,
-    /// Each queue's own figures, in the order in which the queues were added.
+    /// Each queue's own figures, in the order in which the queues were added; behind those that were built, those that are
+    /// known from the store only.
     pub queues: Vec<QueueStats>,
     /// Records that the store has not taken yet.
     pub log_pending: u64,
@@ -108,6 +109,12 @@ pub struct Lateness {
 pub struct QueueStats {
     /// Its name.
     pub name: String,
+    /// Whether there is a handler for its jobs. A queue that is known from the store only has none: its jobs wait until it
+    /// is built or added, or they are cancelled.
+    pub has_handler: bool,
+    /// Of a queue without a handler, how many jobs the restore found; 0 of any other. No more are taken meanwhile; those
+    /// that have been cancelled since are counted still.
+    pub unhandled: usize,
     /// Whether it is paused.
     pub is_paused: bool,
     /// Jobs due that wait for it.
@@ -154,6 +161,8 @@ impl Engine {
         for queue in shared.queues.iter() {
             let queue = QueueStats {
                 name: queue.name.as_str().to_owned(),
+                has_handler: queue.is_claimed(),
+                unhandled: if queue.is_claimed() { 0 } else { queue.unhandled.jobs() },
                 is_paused: queue.is_paused(),
                 ready: queue.ready(),
                 running: queue.running(),

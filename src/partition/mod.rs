@@ -217,6 +217,15 @@ impl Partition {
         jobs.map(|job| job.due.lateness_us(now)).max().unwrap_or(0)
     }
 
+    /// How many jobs of each queue are pending or with a handler. Looks at every job: O(jobs).
+    pub fn live_by_queue(&self) -> BTreeMap<QueueId, usize> {
+        let mut live = BTreeMap::new();
+        for (_, job) in self.jobs.iter().filter(|(_, job)| !matches!(job.state, State::Fired(..))) {
+            *live.entry(job.queue).or_default() += 1;
+        }
+        live
+    }
+
     /// What has been done so far.
     pub fn counts(&self) -> Counts {
         self.counts

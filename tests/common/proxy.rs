@@ -121,7 +121,7 @@ fn accept(listener: &TcpListener, to: u16, shared: &Arc<Shared>) {
 }
 
 /// Reads one way. Writes on another thread, so that a delay makes everything late and not slow.
-fn pass_on(mut from: TcpStream, mut to: TcpStream, way: Way, shared: &Arc<Shared>) {
+fn pass_on(mut from: TcpStream, to: TcpStream, way: Way, shared: &Arc<Shared>) {
     let (late, delayed) = channel();
     let (writes_to, writing) = (to.try_clone().unwrap(), Arc::clone(shared));
     let writer = thread::spawn(move || write(writes_to, &delayed, &writing));
@@ -146,7 +146,8 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, way: Way, shared: &Arc<Shared
         let is_cut =
             matches!((fault, way), (Fault::CutReplies, Way::Reply) | (Fault::CutRequests, Way::Request));
         if is_cut {
-            let _ = to.write_all(&buffer[..count / 2]);
+            // Behind what waits to be written: before it, a server would read a mixture of both.
+            let _ = late.send((Instant::now(), buffer[..count / 2].to_vec()));
             break;
         }
         let delay = if let Fault::Delay(delay) = fault { delay } else { Duration::ZERO };

@@ -58,7 +58,8 @@ impl Intake {
         let (sender, calls) = mpsc::channel(CALLS_MAX);
         let (ended, read) = oneshot::channel();
         // Those that were restored are there already, and have no handler.
-        let queues = engine.stats().queues.into_iter().map(|queue| queue.name).collect();
+        // Also those of which the store has jobs: none has a handler.
+        let queues = BTreeSet::new();
         let runtime = tokio::runtime::Handle::current();
         let mut reader = Reader { lines: Lines::new(input), engine, on_conflict, queues, runtime };
         thread::Builder::new().name("reveille-input".into()).spawn(move || {

@@ -116,7 +116,8 @@ impl Args {
         let partitions = self.partitions(&found)?;
         let if_owned = if self.force { IfOwned::TakeOver } else { IfOwned::Fail };
         let build = || {
-            let builder = Engine::builder().horizon(HORIZON).payload_bytes_max(LINE_BYTES_MAX);
+            let builder =
+                Engine::builder().horizon(HORIZON).payload_bytes_max(LINE_BYTES_MAX).unhandled_queues(true);
             self.keeping.apply(builder)
         };
         store::start(named, Some(partitions), if_owned, build).await

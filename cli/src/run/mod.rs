@@ -189,7 +189,8 @@ impl Args {
     }
 
     fn engine(&self) -> Builder {
-        let mut builder = Engine::builder().tick(self.tick);
+        // Those that the store has jobs of are added once it is known which they are.
+        let mut builder = Engine::builder().tick(self.tick).unhandled_queues(true);
         if let Some(profile) = self.profile {
             builder = builder.profile(match profile {
                 ProfileName::Eco => Profile::Eco,

@@ -38,6 +38,28 @@ fn a_table_tells_of_every_partition() {
     }
 }
 
+/// Those of a queue that no process has a handler for stand out by what is overdue.
+#[test]
+fn jobs_are_counted_by_queue() {
+    let server = RedisServer::start(&[]);
+    let lines = "{\"op\":\"schedule\",\"key\":\"a\",\"queue\":\"mail\",\"at\":1}\n\
+                 {\"op\":\"schedule\",\"key\":\"b\",\"queue\":\"mail\",\"in\":\"1h\"}\n\
+                 {\"op\":\"schedule\",\"key\":\"c\",\"queue\":\"sale\",\"in\":\"1h\"}\n";
+    for _ in 0..2 {
+        // The second time the store knows the queues, and nobody has a handler for them.
+        let import = tell(&server, "ns", &["import", "--on-conflict", "replace"], lines);
+        assert_eq!((import.status.code(), import.stderr.as_str()), (Some(0), ""), "{}", import.stdout);
+    }
+    let found = tell(&server, "ns", &["inspect", "--queues", "--json"], "");
+    let found: serde_json::Value = serde_json::from_str(&found.stdout).unwrap();
+    let queues =
+        json!([{"queue": "mail", "jobs": 2, "overdue": 1}, {"queue": "sale", "jobs": 1, "overdue": 0}]);
+    assert_eq!(found["queues"], queues);
+    let table = tell(&server, "ns", &["inspect", "--queues"], "");
+    assert!(table.stdout.contains("jobs        overdue   queue"), "{}", table.stdout);
+    assert!(inspected(&server, "ns").get("queues").is_none());
+}
+
 #[test]
 fn a_wrong_password_is_not_shown() {
     let server = RedisServer::start(&["--requirepass", "right"]);

@@ -1,0 +1,149 @@
+//! Queues that the store has jobs of, and that nobody has built: a release that renames one must not lose them in silence.
+
+mod common;
+
+use std::fmt::{self, Write};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use common::{TEN_O_CLOCK, at_ms, ms, nothing};
+use reveille::store::MemoryStore;
+use reveille::testing::TestEngine;
+use reveille::{Builder, CancelOutcome, Engine, QueueStats, ScheduleError};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+/// All warnings, a line each: some come from the engine's own threads. Each test has a queue of its own.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+struct Line<'a>(&'a mut String);
+
+impl Visit for Line<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        write!(self.0, "{field}={value:?} ").unwrap();
+    }
+}
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::WARN
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = String::new();
+        event.record(&mut Line(&mut line));
+        self.0.lock().unwrap().push(line);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+impl Warnings {
+    fn of(&self, words: &[&str]) -> usize {
+        let lines = self.0.lock().unwrap();
+        lines.iter().filter(|line| words.iter().all(|word| line.contains(word))).count()
+    }
+}
+
+fn warnings() -> &'static Warnings {
+    static WARNINGS: OnceLock<Warnings> = OnceLock::new();
+    WARNINGS.get_or_init(|| {
+        let warnings = Warnings::default();
+        tracing::subscriber::set_global_default(warnings.clone()).unwrap();
+        warnings
+    })
+}
+
+fn builder(store: &Arc<MemoryStore>) -> Builder {
+    Engine::builder().queue("kept", nothing).store(store.clone())
+}
+
+/// A store with fifty jobs of a queue that is gone in the next release, and one of another.
+async fn left_behind(gone: &'static str) -> Arc<MemoryStore> {
+    let store = Arc::new(MemoryStore::new());
+    let engine = TestEngine::start(builder(&store).queue(gone, nothing), TEN_O_CLOCK).await.unwrap();
+    for n in 0..50 {
+        engine.schedule_raw(gone, "").key(format!("gone:{n}")).at(at_ms(1_000 + n)).await.unwrap();
+    }
+    engine.schedule_raw("kept", "").key("kept").at(at_ms(1_000)).await.unwrap();
+    engine.shutdown(ms(5_000)).await;
+    store
+}
+
+fn stats_of(engine: &Engine, name: &str) -> QueueStats {
+    engine.stats().queues.into_iter().find(|queue| queue.name == name).expect("it is known")
+}
+
+#[tokio::test]
+async fn jobs_without_a_handler_are_told_of_at_the_start_and_once_when_they_are_due() {
+    let store = left_behind("gone").await;
+    let warnings = warnings();
+    let engine = TestEngine::start(builder(&store), TEN_O_CLOCK).await.unwrap();
+    let at_start = ["queue=\"gone\"", "jobs=50", "add_queue", "cancel"];
+    assert_eq!(warnings.of(&at_start), 1, "{:?}", warnings.0);
+    assert_eq!(warnings.of(&["queue=\"kept\""]), 0, "{:?}", warnings.0);
+    let queue = stats_of(&engine, "gone");
+    assert_eq!((queue.has_handler, queue.unhandled, queue.ready), (false, 50, 0));
+    let queue = stats_of(&engine, "kept");
+    assert_eq!((queue.has_handler, queue.unhandled), (true, 0));
+
+    // They come due one after another, and are told of once.
+    assert_eq!(engine.advance(ms(2_000)).await.len(), 1);
+    assert_eq!(stats_of(&engine, "gone").ready, 50);
+    let due = ["queue=\"gone\"", "due", "add_queue", "cancelled"];
+    assert_eq!(warnings.of(&due), 1, "{:?}", warnings.0);
+    // They are pending, so there is no rest.
+    assert!(tokio::time::timeout(ms(50), engine.idle()).await.is_err());
+
+    // None is taken on top of them, by whatever way.
+    let one = engine.schedule_raw("gone", "").after(ms(1)).await;
+    assert!(matches!(&one, Err(ScheduleError::UnknownQueue { name }) if name == "gone"), "{one:?}");
+    let planned = engine.schedule_raw("gone", "").planned(ms(1));
+    let many = engine.schedule_many([planned]).await.unwrap();
+    assert!(matches!(&many[0], Err(ScheduleError::UnknownQueue { name }) if name == "gone"), "{many:?}");
+
+    // What the warnings advise works.
+    assert_eq!(engine.cancel("gone:0").await.unwrap(), CancelOutcome::Cancelled);
+    engine.add_queue("gone", nothing).unwrap();
+    assert_eq!(engine.advance(ms(1)).await.len(), 49);
+    let queue = stats_of(&engine, "gone");
+    assert_eq!((queue.has_handler, queue.unhandled, queue.ready), (true, 0, 0));
+    engine.schedule_raw("gone", "").after(ms(1)).await.unwrap();
+    engine.shutdown(ms(5_000)).await;
+}
+
+#[tokio::test]
+async fn who_expects_them_is_not_warned() {
+    let store = left_behind("expected").await;
+    let warnings = warnings();
+    let engine = TestEngine::start(builder(&store).unhandled_queues(true), TEN_O_CLOCK).await.unwrap();
+    engine.advance(ms(2_000)).await;
+    assert_eq!(stats_of(&engine, "expected").ready, 50);
+    assert_eq!(warnings.of(&["expected"]), 0, "{:?}", warnings.0);
+    engine.shutdown(ms(5_000)).await;
+}
+
+/// A paused queue has a handler; what waits for it stays, and the end does not.
+#[tokio::test]
+async fn jobs_of_a_queue_that_is_paused_or_gone_outlast_a_shutdown() {
+    let store = left_behind("outlasting").await;
+    let engine = TestEngine::start(builder(&store).unhandled_queues(true), TEN_O_CLOCK).await.unwrap();
+    engine.pause("kept").unwrap();
+    assert!(engine.advance(ms(2_000)).await.is_empty());
+    let ended = tokio::time::timeout(Duration::from_secs(30), engine.shutdown(ms(5_000))).await;
+    let report = ended.expect("nobody waits for them");
+    assert!(report.is_flushed);
+    assert_eq!(report.pending, 51);
+    let next = TestEngine::start(builder(&store).queue("outlasting", nothing), at_ms(2_000)).await.unwrap();
+    assert_eq!(next.advance(ms(1_000)).await.len(), 51);
+    next.shutdown(ms(5_000)).await;
+}
