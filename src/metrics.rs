@@ -26,15 +26,15 @@
 
 /// Buckets for `reveille_job_lateness_seconds`, in seconds: from a microsecond to a minute, three a decade below a second.
 pub const LATENESS_BUCKETS_S: [f64; 22] = [
-    1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0,
-    5.0, 15.0, 60.0,
+    1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5,
+    1.0, 5.0, 15.0, 60.0,
 ];
 
 /// Buckets for `reveille_handler_duration_seconds` and `reveille_commit_delay_seconds`, in seconds: from ten microseconds to ten
 /// minutes.
 pub const DURATION_BUCKETS_S: [f64; 20] = [
-    1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0, 120.0,
-    600.0,
+    1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0,
+    120.0, 600.0,
 ];
 
 /// A metric: see [`ALL`].

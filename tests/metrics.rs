@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use common::redis::RedisServer;
 use common::{ms, nothing};
-use metrics::{
-    Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
-};
+use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use reveille::metrics::{ALL, Kind, Metric};
 use reveille::store::{RedisConfig, RedisStore};
 use reveille::{Builder, Engine, Job, QueueConfig};
@@ -135,7 +133,11 @@ fn the_documentation_lists_the_metrics_that_there_are() {
         std::fs::write(path, text).unwrap();
         return;
     }
-    assert_eq!(text[begin..begin + length], table(), "docs/metrics.md is not what `reveille::metrics::ALL` says");
+    assert_eq!(
+        text[begin..begin + length],
+        table(),
+        "docs/metrics.md is not what `reveille::metrics::ALL` says"
+    );
 }
 
 fn builder(server: &RedisServer) -> Builder {
@@ -160,7 +162,11 @@ async fn promise_10_what_an_engine_publishes_is_listed_described_and_true() {
     let engine = builder(&server)
         .queue("works", |_: Job| tokio::time::sleep(ms(20)))
         .queue("fails", |_: Job| async { Err::<(), _>("no") })
-        .queue("panics", |_: Job| async { if true { panic!("on purpose") } })
+        .queue("panics", |_: Job| async {
+            if true {
+                panic!("on purpose")
+            }
+        })
         .queue(QueueConfig::new("waits").paused(), nothing)
         .jobs_max(1_000)
         .start()
@@ -170,7 +176,11 @@ async fn promise_10_what_an_engine_publishes_is_listed_described_and_true() {
     // All are there from the start, those of what has not happened too.
     let ours = |name: &str| format!("{name}{{engine=shop}}");
     let of = |name: &str, queue: &str| format!("{name}{{engine=shop,queue={queue}}}");
-    assert_eq!(book.gauge(&ours("reveille_is_owner")), 1.0, "it is the owner before it has ever lost anything");
+    assert_eq!(
+        book.gauge(&ours("reveille_is_owner")),
+        1.0,
+        "it is the owner before it has ever lost anything"
+    );
     assert_eq!(book.counter("reveille_store_errors_total{engine=shop,class=fenced}"), 0);
     check_list(&book);
 

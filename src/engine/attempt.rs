@@ -91,11 +91,14 @@ where
 {
     let mut future = pin!(Some(guarded(attempt, || Ok(handler(job)))?));
     let end = poll_fn(|context| {
-        let polled = guarded(attempt, || match future.as_mut().as_pin_mut().map(|future| future.poll(context)) {
-            Some(Poll::Pending) => Ok(Poll::Pending),
-            Some(Poll::Ready(outcome)) => outcome.into_result().map(Poll::Ready).map_err(Failure::of_error),
-            None => Ok(Poll::Ready(())),
-        });
+        let polled =
+            guarded(attempt, || match future.as_mut().as_pin_mut().map(|future| future.poll(context)) {
+                Some(Poll::Pending) => Ok(Poll::Pending),
+                Some(Poll::Ready(outcome)) => {
+                    outcome.into_result().map(Poll::Ready).map_err(Failure::of_error)
+                }
+                None => Ok(Poll::Ready(())),
+            });
         match polled {
             Ok(poll) => poll.map(Ok),
             Err(failure) => Poll::Ready(Err(failure)),

@@ -140,9 +140,8 @@ impl Health {
 
     pub(super) fn state(&self) -> StoreState {
         let failing = self.failing.lock();
-        let refuses = |failing: &Failing| {
-            matches!(failing.class, StoreErrorClass::Refused | StoreErrorClass::Fatal)
-        };
+        let refuses =
+            |failing: &Failing| matches!(failing.class, StoreErrorClass::Refused | StoreErrorClass::Fatal);
         if failing.values().any(refuses) {
             StoreState::Refusing
         } else if failing.is_empty() {

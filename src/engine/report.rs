@@ -137,7 +137,12 @@ impl Shared {
         if still_running > 0 {
             let queues = self.busy_queues();
             let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-            tell!(warn, queues = queues.as_str(), grace_ms = grace_ms, "the grace period is over and handlers still run; they are left behind");
+            tell!(
+                warn,
+                queues = queues.as_str(),
+                grace_ms = grace_ms,
+                "the grace period is over and handlers still run; they are left behind"
+            );
         } else if is_taken_over {
             tell!(info, "the engine has stopped; its jobs are another engine's");
         } else if pending_lost > 0 {

@@ -99,7 +99,8 @@ mod tests {
                 time.advance(Duration::from_secs(1));
             }
         });
-        let waited: Vec<_> = said_for_a_minute.iter().map(|(_, said)| said.contains("waiting as a standby")).collect();
+        let waited: Vec<_> =
+            said_for_a_minute.iter().map(|(_, said)| said.contains("waiting as a standby")).collect();
         assert_eq!(waited, [true; 3], "{said_for_a_minute:?}");
         assert!(said_for_a_minute[2].1.contains("waited_s=60"), "{said_for_a_minute:?}");
         // The store goes away meanwhile, and is back: both are told at once.
@@ -109,7 +110,10 @@ mod tests {
             standing.goes_on(0, &held);
         });
         assert_eq!(turns.iter().map(|(level, _)| *level).collect::<Vec<_>>(), [Level::WARN, Level::INFO]);
-        assert!(said(&mut || Standing::new(&Clock::System).is_over()).is_empty(), "who never waited says nothing");
+        assert!(
+            said(&mut || Standing::new(&Clock::System).is_over()).is_empty(),
+            "who never waited says nothing"
+        );
         let mut standing = Some(standing);
         let end = said(&mut || standing.take().unwrap().is_over());
         assert!(end.len() == 1 && end[0].1.contains("waited_ms=61000"), "{end:?}");

@@ -3,7 +3,8 @@
 use super::job::{Links, State};
 use super::ready::ReadyQueue;
 use super::{
-    Delivery, Handle, JobId, Key, MonoTime, Now, Partition, Payload, Priority, QueueId, Record, Timestamp, Version,
+    Delivery, Handle, JobId, Key, MonoTime, Now, Partition, Payload, Priority, QueueId, Record, Timestamp,
+    Version,
 };
 
 /// How many jobs one call may find to be early, and put back, before it gives up for now.

@@ -18,7 +18,9 @@ enum Kept {
     Nowhere,
     InStore,
     /// The store has not confirmed so many changes, or has lost what it had confirmed; it will not be asked any more.
-    InPart { missing: u64 },
+    InPart {
+        missing: u64,
+    },
     /// The store has what it was told in time, and another engine owns it.
     ByAnother,
 }

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use reveille::{Engine, ShutdownReport};
 use reveille::store::StoreError;
+use reveille::{Engine, ShutdownReport};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 

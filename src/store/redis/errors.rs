@@ -84,7 +84,9 @@ pub(super) fn classify(error: &RedisError, doing: Doing<'_>) -> Failure {
         ErrorKind::Io if error.is_timeout() => {
             (drop(StoreErrorClass::Retry, "Redis did not answer in time"), String::new())
         }
-        ErrorKind::Io => (drop(StoreErrorClass::Retry, "there is no connection to Redis"), Chain(error).to_string()),
+        ErrorKind::Io => {
+            (drop(StoreErrorClass::Retry, "there is no connection to Redis"), Chain(error).to_string())
+        }
         ErrorKind::Parse => (
             drop(StoreErrorClass::Retry, "what answers is not Redis, or does not speak as it should"),
             String::new(),

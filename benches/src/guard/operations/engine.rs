@@ -45,7 +45,8 @@ fn fire() {
     let builder = Engine::builder().queue(queue, |_: Job| async {}).clock(Clock::Manual(Arc::clone(&clock)));
     let engine = runtime.block_on(builder.start()).expect("an engine with default settings");
     for number in 0..TIMES {
-        let scheduled = engine.schedule_raw(QUEUE, &[7; 64]).key(key_text(number)).after(Duration::from_millis(1));
+        let scheduled =
+            engine.schedule_raw(QUEUE, &[7; 64]).key(key_text(number)).after(Duration::from_millis(1));
         assert!(scheduled.into_outcome().is_ok());
     }
     clock.advance(Duration::from_millis(1));
