@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::{Attempt, Failure, report, run_inline};
-use super::handler::{InlineFn, Seat};
+use super::handler::{InlineFn, Job, Seat};
 use super::queue::Queue;
 use super::rehearsal::Rehearsal;
 use super::shared::Shared;
@@ -178,7 +178,8 @@ impl Driver {
 
 /// Runs a job. Returns the one that was started in its place, to be run now, if the caller `goes_on`.
 fn run_one(seat: &Arc<Seat>, handler: &InlineFn, started: Started, goes_on: bool) -> Option<Started> {
-    let (attempt, job) = Attempt::new(started, seat);
+    let attempt = Attempt::new(&started, seat);
+    let job = Job::new(started, seat);
     let end = run_inline(&attempt, handler, &job);
     let end = report(seat, &attempt, end);
     let (ended, next) = seat.shared.finish_and_start(&seat.queue, attempt.handle, end, |_| goes_on);
@@ -189,7 +190,7 @@ fn run_one(seat: &Arc<Seat>, handler: &InlineFn, started: Started, goes_on: bool
 /// Runs a job that may run at most once: on the runtime, when the store has its start.
 async fn run_once_logged(seat: Arc<Seat>, handler: Arc<InlineFn>, started: Started) {
     if let Err(error) = seat.shared.log_flushed(started.handle.partition()).await {
-        let (attempt, _job) = Attempt::new(started, &seat);
+        let attempt = Attempt::new(&started, &seat);
         let end = report(&seat, &attempt, Err(Failure::not_begun(&error)));
         seat.shared.finish(&seat.queue, attempt.handle, end);
         return;

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::Engine;
 use super::queue::Queue;
 use super::shared::Shared;
-use crate::partition::{Delivery, Handle, JobId, Key, Payload, Priority, Started, Timestamp, Version};
+use crate::partition::{Handle, JobId, Key, Payload, Priority, Started, Timestamp, Version};
 
 /// Any error, as handlers may return it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -36,10 +36,6 @@ pub(super) struct Seat {
 impl Job {
     pub(super) fn new(started: Started, seat: &Arc<Seat>) -> Self {
         Job { started, seat: Arc::clone(seat) }
-    }
-
-    pub(super) fn is_at_most_once(&self) -> bool {
-        self.started.delivery == Delivery::AtMostOnce
     }
 
     /// The caller's name for the job.

@@ -101,14 +101,9 @@ where
     Fut: Future,
     Fut::Output: Outcome,
 {
-    let begun = begun(seat, &started).await;
-    let (mut attempt, job) = Attempt::new(started, seat);
-    if job.is_at_most_once() {
-        // What it waited for was the store.
-        attempt.began = seat.shared.clock.mono();
-    }
-    let end = match begun {
-        Ok(()) => run_async(&attempt, handler, job).await,
+    let mut attempt = Attempt::new(&started, seat);
+    let end = match begun(seat, &started, &mut attempt).await {
+        Ok(()) => run_async(&attempt, handler, Job::new(started, seat)).await,
         Err(failure) => Err(failure),
     };
     let end = report(seat, &attempt, end);
@@ -120,9 +115,10 @@ where
 }
 
 /// Resolves when the handler may begin: at most once means not before the store knows that the job is started.
-async fn begun(seat: &Seat, started: &Started) -> Result<(), Failure> {
+async fn begun(seat: &Seat, started: &Started, attempt: &mut Attempt) -> Result<(), Failure> {
     if started.delivery == Delivery::AtMostOnce {
         let flushed = seat.shared.log_flushed(started.handle.partition()).await;
+        attempt.began = seat.shared.clock.mono();
         return flushed.map_err(|error| Failure::not_begun(&error));
     }
     Ok(())
