@@ -65,7 +65,7 @@ async fn main() -> Result<(), BoxError> {
 
     // The requests have been answered. Now the handlers may end; an order that is still pending would need a store.
     let report = engine.shutdown(Duration::from_secs(5)).await;
-    println!("stopped with {} orders pending", report.pending);
+    println!("stopped; {} pending orders are lost", report.pending_lost);
     Ok(())
 }
 

@@ -81,14 +81,17 @@ async fn what_a_handler_logs_says_for_which_job() {
         ("it is inline", "s:inline", "spanned inline"),
         ("the hook was told", "s:panics", "spanned"),
     ];
+    let within = |key: &'static str| {
+        move |line: &Line| line.spans.first().is_some_and(|(_, _, fields)| fields["key"] == key)
+    };
     for (words, key, queue) in expect {
-        let line = one(words, |line| line.spans.first().is_some_and(|(_, _, fields)| fields["key"] == key));
+        let line = one(words, within(key));
         let [(name, target, fields)] = &line.spans[..] else { panic!("{line:?}") };
         assert_eq!((name.as_str(), target.as_str()), ("job", "reveille::job"));
         assert_eq!((fields["queue"].as_str(), fields["attempt"].as_str()), (queue, "1"));
         assert!(!fields["id"].is_empty() && fields.len() == 4, "{fields:?}");
     }
-    let hook = one("the hook was told", |line| line.spans[0].2["key"] == "s:panics");
+    let hook = one("the hook was told", within("s:panics"));
     assert!(hook.field("place").contains("tests/logs.rs"), "{hook:?}");
     let failed = one("a job failed", |line| line.fields["key"] == "s:panics");
     assert_eq!((failed.field("is_panic"), failed.field("attempt")), ("true", "1"));

@@ -81,7 +81,9 @@ pub fn main() -> ExitCode {
 }
 
 fn levels_from_environment() -> Targets {
-    let default = Targets::new().with_default(LevelFilter::WARN);
+    // How an engine ends is told by the subcommand itself.
+    let default =
+        Targets::new().with_default(LevelFilter::WARN).with_target("reveille::end", LevelFilter::OFF);
     let Ok(text) = std::env::var("RUST_LOG") else { return default };
     // The variable is shared with other programs, so what this one cannot read is no reason not to start.
     text.parse().unwrap_or_else(|error| {

@@ -10,7 +10,6 @@ use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
@@ -30,15 +29,15 @@ pub(super) struct Attempt {
     number: u16,
     /// When it began.
     pub(super) began: MonoTime,
-    /// What the handler runs in.
-    span: Span,
+    /// What the handler runs in, if anybody wants it.
+    span: Option<Span>,
 }
 
 impl Attempt {
-    pub(super) fn new(started: Started, seat: &Arc<Seat>) -> (Self, Job) {
-        let (handle, number, began) = (started.handle, started.attempt, started.began);
-        let job = Job::new(started, seat);
-        (Attempt { handle, number, began, span: spans::of(&job) }, job)
+    #[inline]
+    pub(super) fn new(started: &Started, seat: &Seat) -> Self {
+        let span = spans::are_wanted().then(|| spans::of(started, seat));
+        Attempt { handle: started.handle, number: started.attempt, began: started.began, span }
     }
 
     /// The handler ended at `ended`.
@@ -119,8 +118,11 @@ pub(super) fn run_inline(attempt: &Attempt, handler: &InlineFn, job: &Job) -> Re
 
 /// In the span also for the sake of the panic hook: it alone knows where a panic came from, and runs here.
 fn guarded<T>(attempt: &Attempt, run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    let run = AssertUnwindSafe(|| attempt.span.in_scope(run));
-    catch_unwind(run).unwrap_or_else(|panic| Err(Failure::of_panic(panic)))
+    let run = || match &attempt.span {
+        None => run(),
+        Some(span) => span.in_scope(run),
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(Failure::of_panic(panic)))
 }
 
 /// Logs and counts how an attempt ended.
@@ -139,7 +141,7 @@ pub(super) fn report(seat: &Seat, attempt: &Attempt, end: Result<(), Failure>) -
     // Whole by itself: a filter may have dropped the span.
     let (queue, attempt_no) = (seat.queue.name.as_str(), attempt.number);
     tracing::warn!(
-        parent: &attempt.span,
+        parent: attempt.span.as_ref().and_then(Span::id),
         key = key.as_str(),
         queue,
         attempt = attempt_no,

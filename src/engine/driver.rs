@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::{Attempt, report, run_inline};
-use super::handler::{InlineFn, Seat};
+use super::handler::{InlineFn, Job, Seat};
 use super::queue::Queue;
 use super::rehearsal::Rehearsal;
 use super::runtime::{ASK_EVERY, Asking};
@@ -252,23 +252,33 @@ impl Driver {
 
 /// Runs a job. Returns the one that was started in its place, to be run now, if the caller `goes_on`.
 fn run_one(seat: &Arc<Seat>, handler: &InlineFn, started: Started, goes_on: bool) -> Option<Started> {
-    let (attempt, job) = Attempt::new(started, seat);
-    let end = run_inline(&attempt, handler, &job);
-    let end = report(seat, &attempt, end);
+    let attempt = Attempt::new(&started, seat);
+    run_attempt(seat, handler, &attempt, started, goes_on)
+}
+
+fn run_attempt(
+    seat: &Arc<Seat>,
+    handler: &InlineFn,
+    attempt: &Attempt,
+    started: Started,
+    goes_on: bool,
+) -> Option<Started> {
+    let end = run_inline(attempt, handler, &Job::new(started, seat));
+    let end = report(seat, attempt, end);
     let (ended, next) = seat.shared.finish_and_start(&seat.queue, attempt.handle, end, |_| goes_on);
     attempt.took_until(ended, seat);
     next
 }
 
 /// Runs a job whose start the store has to know of first: on the runtime.
-async fn run_later(running: Running<Arc<Seat>>, handler: Arc<InlineFn>, mut started: Started) {
+async fn run_later(running: Running<Arc<Seat>>, handler: Arc<InlineFn>, started: Started) {
     let seat = Arc::clone(running.seat());
-    let begun = begun(&seat, &mut started).await;
+    let mut attempt = Attempt::new(&started, &seat);
+    let begun = begun(&seat, &started, &mut attempt).await;
     running.ends();
     match begun {
-        Ok(()) => drop(run_one(&seat, &*handler, started, false)),
+        Ok(()) => drop(run_attempt(&seat, &*handler, &attempt, started, false)),
         Err(failure) => {
-            let (attempt, _job) = Attempt::new(started, &seat);
             let end = report(&seat, &attempt, Err(failure));
             seat.shared.finish(&seat.queue, attempt.handle, end);
         }

@@ -6,6 +6,9 @@ use std::time::Duration;
 use super::shared::Shared;
 use crate::store::Durability;
 
+/// Whoever reports an engine's end in its own words can leave these lines out.
+const TARGET: &str = "reveille::end";
+
 /// How a shutdown went.
 ///
 /// ```
@@ -121,6 +124,7 @@ impl Shared {
         macro_rules! tell {
             ($level:ident, $($field:ident = $value:expr,)* $message:literal) => {
                 tracing::$level!(
+                    target: TARGET,
                     $($field = $value,)*
                     still_running,
                     pending,
@@ -176,12 +180,14 @@ impl Shared {
             match (pending + running, &self.ownership) {
                 (0, _) => {}
                 (_, None) => tracing::warn!(
+                    target: TARGET,
                     pending,
                     running,
                     "the engine was dropped with jobs pending or running: without a store they are lost; `Engine::shutdown` waits for \
                      handlers"
                 ),
                 (_, Some(_)) => tracing::info!(
+                    target: TARGET,
                     pending,
                     running,
                     "the engine was dropped: its jobs stay in the store, and changes of the last moments may be missing; \

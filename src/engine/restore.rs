@@ -240,7 +240,7 @@ async fn acquire(ownership: &Ownership, is_standby: bool, patience: Duration) ->
             }
         }
     }
-    standing.is_over();
+    standing.ends();
     Ok(())
 }
 

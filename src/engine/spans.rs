@@ -1,18 +1,28 @@
 //! The span of an attempt: what a handler logs, and what its libraries log, says for which job.
 
-use tracing::Span;
+use tracing::{Level, Span};
 
-use super::handler::Job;
+use super::handler::Seat;
+use crate::partition::Started;
 
-/// The span in which a handler runs: `job`, at the level `INFO`, with the target `reveille::job`, so that a filter can keep it
-/// where it drops the library's other lines. If nobody wants it this is a look at one number.
-pub(super) fn of(job: &Job) -> Span {
+/// So that a filter can keep the spans where it drops the library's other lines.
+const TARGET: &str = "reveille::job";
+
+/// Whether there may be anybody who wants spans: a look at one number.
+#[inline]
+pub(super) fn are_wanted() -> bool {
+    Level::INFO <= tracing::level_filters::LevelFilter::current()
+}
+
+/// The span in which a handler runs: `job`, at the level `INFO`.
+#[cold]
+pub(super) fn of(started: &Started, seat: &Seat) -> Span {
     tracing::info_span!(
-        target: "reveille::job",
+        target: TARGET,
         "job",
-        key = job.key().as_str(),
-        queue = job.queue(),
-        attempt = job.attempt(),
-        id = %job.id(),
+        key = started.key.as_str(),
+        queue = seat.queue.name.as_str(),
+        attempt = started.attempt,
+        id = %started.id,
     )
 }

@@ -48,7 +48,7 @@ impl Standing {
     }
 
     /// The leases are here.
-    pub(super) fn is_over(self) {
+    pub(super) fn ends(self) {
         if let Some(wait) = self.wait {
             let waited = Duration::from_micros(self.clock.mono().micros_since(wait.since));
             tracing::info!(waited_ms = waited.as_millis() as u64, "the standby has taken over");
@@ -111,11 +111,11 @@ mod tests {
         });
         assert_eq!(turns.iter().map(|(level, _)| *level).collect::<Vec<_>>(), [Level::WARN, Level::INFO]);
         assert!(
-            said(&mut || Standing::new(&Clock::System).is_over()).is_empty(),
+            said(&mut || Standing::new(&Clock::System).ends()).is_empty(),
             "who never waited says nothing"
         );
         let mut standing = Some(standing);
-        let end = said(&mut || standing.take().unwrap().is_over());
+        let end = said(&mut || standing.take().unwrap().ends());
         assert!(end.len() == 1 && end[0].1.contains("waited_ms=61000"), "{end:?}");
     }
 }

@@ -114,18 +114,12 @@ where
     Fut: Future + Send + 'static,
     Fut::Output: Outcome,
 {
-    async fn run(
-        &self,
-        seat: &Arc<Seat>,
-        mut started: Started,
-        turn: &mut Turn,
-    ) -> (MonoTime, Option<Started>) {
+    async fn run(&self, seat: &Arc<Seat>, started: Started, turn: &mut Turn) -> (MonoTime, Option<Started>) {
         let handle = started.handle;
         let running = Running::new(&**seat, handle);
-        let begun = begun(seat, &mut started).await;
-        let (attempt, job) = Attempt::new(started, seat);
-        let end = match begun {
-            Ok(()) => run_async(&attempt, &*self.0, job).await,
+        let mut attempt = Attempt::new(&started, seat);
+        let end = match begun(seat, &started, &mut attempt).await {
+            Ok(()) => run_async(&attempt, &*self.0, Job::new(started, seat)).await,
             Err(failure) => Err(failure),
         };
         running.ends();
@@ -142,12 +136,12 @@ where
 struct OnThread(Arc<InlineFn>);
 
 impl RunJob for OnThread {
-    async fn run(&self, seat: &Arc<Seat>, mut started: Started, _: &mut Turn) -> (MonoTime, Option<Started>) {
+    async fn run(&self, seat: &Arc<Seat>, started: Started, _: &mut Turn) -> (MonoTime, Option<Started>) {
         let handle = started.handle;
         let running = Running::new(Arc::clone(seat), handle);
-        if let Err(failure) = begun(seat, &mut started).await {
+        let mut attempt = Attempt::new(&started, seat);
+        if let Err(failure) = begun(seat, &started, &mut attempt).await {
             running.ends();
-            let (attempt, _job) = Attempt::new(started, seat);
             let end = report(seat, &attempt, Err(failure));
             return seat.shared.finish_and_start(&seat.queue, handle, end, |_| false);
         }
@@ -156,9 +150,8 @@ impl RunJob for OnThread {
         let on_thread = move || {
             let seat = Arc::clone(running.seat());
             // What it waited for was a thread.
-            started.began = seat.shared.clock.mono();
-            let (attempt, job) = Attempt::new(started, &seat);
-            let end = run_inline(&attempt, &*handler, &job);
+            attempt.began = seat.shared.clock.mono();
+            let end = run_inline(&attempt, &*handler, &Job::new(started, &seat));
             running.ends();
             let end = report(&seat, &attempt, end);
             let (ended, next) = seat.shared.finish_and_start(&seat.queue, handle, end, |_| false);
@@ -206,7 +199,7 @@ impl<S: Deref<Target = Seat>> Drop for Running<S> {
 /// At most once means not before the store knows that the job is started. A job that a restart found overdue may be what ended
 /// the process before this one, so that its start is to be known too, if the store takes it soon: how often it has begun
 /// is only counted by what was written.
-pub(super) async fn begun(seat: &Seat, started: &mut Started) -> Result<(), Failure> {
+pub(super) async fn begun(seat: &Seat, started: &Started, attempt: &mut Attempt) -> Result<(), Failure> {
     let partition = started.handle.partition();
     if started.delivery == Delivery::AtMostOnce {
         let flushed = seat.shared.log_flushed(partition).await;
@@ -217,6 +210,6 @@ pub(super) async fn begun(seat: &Seat, started: &mut Started) -> Result<(), Fail
         return Ok(());
     }
     // What it waited for was the store.
-    started.began = seat.shared.clock.mono();
+    attempt.began = seat.shared.clock.mono();
     Ok(())
 }
