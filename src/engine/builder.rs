@@ -9,6 +9,7 @@ use super::driver::InlineQueue;
 use super::error::StartError;
 use super::handler::{BoxError, InlineFn, Job, Outcome, Task, run_task};
 use super::keys::KeyHasher;
+use super::order::Releases;
 use super::queue::{Queue, QueueConfig, Queues, Runner};
 use super::restore::{Base, RestoreTold};
 use super::settings::Settings;
@@ -188,6 +189,9 @@ impl Builder {
             cells: built.into_iter().map(|built| built.cell).collect(),
             hasher,
             queues,
+            releases: Releases::default(),
+            // The driver looks at its first turn.
+            overdue_wake: AtomicU64::new(0),
             waker: Arc::default(),
             life: Life::new(jobs),
             clock_steps: AtomicU64::new(0),

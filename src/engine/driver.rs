@@ -1,8 +1,8 @@
 //! The driver: a thread of its own that moves due jobs to their queues the moment they are due, and runs the handlers
 //! that are to run inline.
 //!
-//! Each turn takes a slice of what is due from every partition that has something due, so that a burst in one does not
-//! hold up the others; then a slice of the inline jobs. It sleeps when a turn has left nothing undone.
+//! Each turn takes a slice of what is due from the partitions that have something due (see `release`), then a slice of the
+//! inline jobs. It sleeps when a turn has left nothing undone.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -10,16 +10,15 @@ use std::time::Duration;
 
 use super::attempt::{Failure, report, run_inline};
 use super::handler::{InlineFn, Job, Seat};
+use super::order::Lead;
 use super::queue::Queue;
 use super::rehearsal::Rehearsal;
+use super::release::Release;
 use super::shared::Shared;
 use crate::clock::{RECHECK, Waiter};
 use crate::partition::{Delivery, MonoTime, Now, Started};
 use crate::sync::atomic::Ordering;
 use crate::sync::thread::{self, JoinHandle};
-
-/// Work units of one stay in a partition: some tens to a few hundred microseconds.
-const PARTITION_BUDGET: usize = 2048;
 
 /// Inline jobs between two looks at what else is due, and those of one partition in a row.
 const INLINE_BUDGET: usize = 64;
@@ -71,6 +70,7 @@ struct Driver {
     inline: Vec<(Arc<Seat>, Arc<InlineFn>)>,
     waiter: Waiter,
     rehearsal: Rehearsal,
+    release: Release,
     /// The last time that was read, to notice a wall clock that is set.
     last: Now,
     /// How many rows of inline jobs there have been.
@@ -82,8 +82,9 @@ impl Driver {
         let waiter = Waiter::new(shared.clock.clone(), shared.settings.profile, Arc::clone(&shared.waker));
         let seat = |queue| Arc::new(Seat { shared: Arc::clone(&shared), queue });
         let inline = inline.into_iter().map(|(queue, handler)| (seat(queue), handler)).collect();
-        let rehearsal = Rehearsal::new();
-        Driver { last: shared.clock.now(), shared, inline, waiter, rehearsal, row: Cell::new(0) }
+        let (rehearsal, last) = (Rehearsal::new(), shared.clock.now());
+        let release = Release::new(Arc::clone(&shared), last);
+        Driver { last, shared, inline, waiter, rehearsal, release, row: Cell::new(0) }
     }
 
     fn run(mut self) {
@@ -115,13 +116,8 @@ impl Driver {
     }
 
     /// Returns whether nothing is left to be done.
-    fn turn(&self, now: Now) -> bool {
-        let mut is_done = true;
-        for (at, cell) in self.shared.cells.iter().enumerate() {
-            if cell.wake().is_due(now) {
-                is_done &= self.shared.advance(at, PARTITION_BUDGET);
-            }
-        }
+    fn turn(&mut self, now: Now) -> bool {
+        let mut is_done = self.release.turn(now);
         for (seat, handler) in &self.inline {
             is_done &= self.run_inline(seat, handler);
         }
@@ -129,12 +125,12 @@ impl Driver {
     }
 
     fn run_inline(&self, seat: &Arc<Seat>, handler: &Arc<InlineFn>) -> bool {
-        let mut next = None;
+        let (mut next, mut lead) = (None, Lead::from(0));
         for run in 1..=INLINE_BUDGET {
             let started = next.take().or_else(|| {
-                // Each row begins with the next partition, so that each has its share.
-                let mut partition = self.row.replace(self.row.get().wrapping_add(1));
-                self.shared.start_next(&seat.queue, &mut partition)
+                // Each row begins with the next partition, so that each has its share where several come first.
+                lead.partition = self.row.replace(self.row.get().wrapping_add(1));
+                self.shared.start_next(&seat.queue, &mut lead)
             });
             let Some(started) = started else { return true };
             if started.delivery == Delivery::AtMostOnce && self.shared.ownership.is_some() {
@@ -143,7 +139,7 @@ impl Driver {
                 self.shared.runtime.spawn(later);
                 continue;
             }
-            next = run_one(seat, &**handler, started, !run.is_multiple_of(INLINE_ROW));
+            next = run_one(seat, &**handler, started, &mut lead, !run.is_multiple_of(INLINE_ROW));
         }
         !self.shared.could_start(&seat.queue)
     }
@@ -177,11 +173,17 @@ impl Driver {
 }
 
 /// Runs a job. Returns the one that was started in its place, to be run now, if the caller `goes_on`.
-fn run_one(seat: &Arc<Seat>, handler: &InlineFn, started: Started, goes_on: bool) -> Option<Started> {
+fn run_one(
+    seat: &Arc<Seat>,
+    handler: &InlineFn,
+    started: Started,
+    lead: &mut Lead,
+    goes_on: bool,
+) -> Option<Started> {
     let job = Job::new(started, seat);
     let end = run_inline(handler, &job);
     let end = report(seat, job.handle(), end);
-    let (_, next) = seat.shared.finish_and_start(&seat.queue, job.handle(), end, |_| goes_on);
+    let (_, next) = seat.shared.finish_and_start(&seat.queue, job.handle(), end, lead, |_| goes_on);
     next
 }
 
@@ -192,5 +194,5 @@ async fn run_once_logged(seat: Arc<Seat>, handler: Arc<InlineFn>, started: Start
         seat.shared.finish(&seat.queue, started.handle, end);
         return;
     }
-    run_one(&seat, &*handler, started, false);
+    run_one(&seat, &*handler, started, &mut Lead::from(0), false);
 }

@@ -37,9 +37,11 @@ mod many;
 mod models;
 #[cfg(feature = "sim")]
 mod observed;
+mod order;
 mod ownership;
 mod queue;
 mod rehearsal;
+mod release;
 mod repair;
 mod restore;
 mod schedule;

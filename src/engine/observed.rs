@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::partition::PartitionId;
 use crate::sim::PartitionState;
+use crate::sync::atomic::Ordering::SeqCst;
 
 impl Engine {
     pub(crate) fn partition_state(&self, partition: PartitionId) -> PartitionState {
@@ -34,6 +35,9 @@ impl Engine {
             if owned.log.has_pending() && !is_under_way && !is_mended && !cell.progress.is_ended() {
                 return Some(format!("partition {at} has records to write, none is under way"));
             }
+        }
+        if shared.overdue_wake.load(SeqCst) <= shared.clock.now().mono.as_micros() {
+            return Some("overdue jobs may go, and the driver sleeps".to_owned());
         }
         let idle = shared.queues.iter().find(|queue| queue.has_room() && shared.could_start(queue));
         idle.map(|queue| format!("queue {} has jobs ready and workers to spare", queue.name.as_str()))

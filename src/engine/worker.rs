@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 
 use super::attempt::{Failure, report, run_async};
 use super::handler::{Job, Outcome, Seat};
+use super::order::Lead;
 use super::queue::Runner;
 use super::shared::Shared;
 use crate::partition::{Delivery, MonoTime, Started};
@@ -46,20 +47,20 @@ where
 {
     let (shared, queue) = (&seat.shared, &seat.queue);
     let mut turn = Turn::begins(shared.clock.mono());
-    // Begins anywhere, so that workers spread over the partitions; goes on with the next at every turn, so that each
-    // partition has its share.
-    let mut partition = queue.next_seat();
+    // Where several partitions come first it begins anywhere, so that workers spread over them; and goes on with the next at
+    // every turn, so that each has its share.
+    let mut lead = Lead::from(queue.next_seat());
     let mut next = None;
     loop {
-        if let Some(started) = next.take().or_else(|| shared.start_next(queue, &mut partition)) {
+        if let Some(started) = next.take().or_else(|| shared.start_next(queue, &mut lead)) {
             if queue.has_workers_to_call() && shared.could_start(queue) {
                 queue.call_workers(1);
             }
             let ended;
-            (ended, next) = run(&seat, &*handler, started, &mut turn).await;
+            (ended, next) = run(&seat, &*handler, started, &mut lead, &mut turn).await;
             if next.is_none() && turn.is_over(ended) {
                 turn = Turn::begins(ended);
-                partition += 1;
+                lead.partition += 1;
                 tokio::task::yield_now().await;
             }
             continue;
@@ -94,6 +95,7 @@ async fn run<F, Fut>(
     seat: &Arc<Seat>,
     handler: &F,
     started: Started,
+    lead: &mut Lead,
     turn: &mut Turn,
 ) -> (MonoTime, Option<Started>)
 where
@@ -108,7 +110,7 @@ where
     };
     let end = report(seat, handle, end);
     turn.jobs += 1;
-    seat.shared.finish_and_start(&seat.queue, handle, end, |ended| !turn.is_over(ended))
+    seat.shared.finish_and_start(&seat.queue, handle, end, lead, |ended| !turn.is_over(ended))
 }
 
 /// Resolves when the handler may begin: at most once means not before the store knows that the job is started.

@@ -38,6 +38,7 @@ mod job;
 mod outcome;
 mod overdue;
 mod pace;
+mod rank;
 mod ready;
 mod record;
 mod replay;
@@ -56,10 +57,10 @@ use batch::TickBatch;
 use fired::FiredMemory;
 use job::{Job, State};
 use overdue::Overdue;
-use ready::ReadyQueue;
+use ready::{Came, ReadyQueue};
 
 pub use change::Draft;
-pub use due::Wake;
+pub use due::{Gathering, Wake};
 pub use ident::{
     Delivery, InvalidKey, JobId, KEY_BYTES_MAX, Key, PartitionId, Payload, Priority, QUEUE_NAME_BYTES_MAX,
     QueueId, QueueName, Version,
@@ -68,6 +69,9 @@ pub use job::Handle;
 pub use outcome::{
     CancelOutcome, JobView, LookupOutcome, OnConflict, Refusal, RescheduleOutcome, ScheduleOutcome,
 };
+pub(crate) use overdue::OverdueHead;
+pub(crate) use pace::Pace;
+pub use rank::{Rank, RankKey};
 pub use record::{Queue, Record, RecordedDue, ScheduledRecord};
 pub use replay::{CatchUp, FiredImage, Image, JobImage, Replay, ReplayError, Restored, Slice};
 pub use run::{End, Started};
@@ -204,6 +208,14 @@ impl Partition {
     /// How many jobs of `queue` are due and wait to be started.
     pub fn ready(&self, queue: QueueId) -> usize {
         self.ready_queue(queue).map_or(0, ReadyQueue::len)
+    }
+
+    /// Where the first of those stands, whom [`start`](Self::start) would hand out.
+    pub fn first_ready(&self, queue: QueueId) -> Option<Rank> {
+        let job = self.jobs.at(self.ready_queue(queue)?.first()?)?;
+        let State::Ready(links) = job.state else { return None };
+        let (tick, near) = (links.tick, self.wheel_of(job.due.base).now());
+        Some(job.rank(tick.tick(near), self.config.tick_us))
     }
 
     /// What has been done so far.

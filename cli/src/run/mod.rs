@@ -50,8 +50,8 @@ use crate::{complain, signal};
 Operations, one a line:
   {\"op\":\"schedule\",\"key\":\"concert:42\",\"at\":\"2026-12-01T10:00:00+07:00\",\"payload\":{\"seats\":500}}
       `at` is RFC 3339 or a number of seconds since 1970; or `in`, as \"1.5s\" or a number of seconds.
-      Optional: queue, payload (or payload_base64 for any bytes), priority (0 goes first, 255 last),
-      delivery (at_least_once, at_most_once), on_conflict (reject, replace, keep).
+      Optional: queue, payload (or payload_base64 for any bytes), priority (of the jobs of one tick 0
+      goes first, 255 last), delivery (at_least_once, at_most_once), on_conflict (reject, replace, keep).
   {\"op\":\"reschedule\",\"key\":\"concert:42\",\"in\":\"90s\"}
   {\"op\":\"cancel\",\"key\":\"concert:42\"}
   {\"op\":\"lookup\",\"key\":\"concert:42\"}
