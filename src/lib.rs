@@ -27,7 +27,8 @@
 //!   answer says which.
 //! - **Definite answers**: what a call did is a value to match on, not a hope. A reschedule never brings a fired job back.
 //! - **At least once**, or at most once where you ask for it.
-//! - **Order**: jobs of one partition and one tick fire by (priority, due, sequence).
+//! - **Order**: of the ready jobs of a queue the first starts by (tick, priority, due), over all partitions, and within one
+//!   by sequence too. See [`Priority`].
 //! - **Late, never dropped**: overload makes jobs late. It drops none.
 //! - **Everything is bounded**, and at a bound there is a typed error that says what to do.
 //!

@@ -11,6 +11,7 @@ use super::handler::{BoxError, InlineFn, Job, Outcome, Task, run_task};
 use super::keeper::Keeper;
 use super::keys::KeyHasher;
 use super::meters::{EngineMeters, Register};
+use super::order::Releases;
 use super::queue::{Queue, QueueConfig, Queues, Runner};
 use super::restore::{Base, Built, Claimed, RestoreTold};
 use super::runtime::Handlers;
@@ -251,6 +252,9 @@ impl Builder {
             cells: built.into_iter().map(|built| built.cell).collect(),
             hasher,
             queues,
+            releases: Releases::default(),
+            // The driver looks at its first turn.
+            overdue_wake: AtomicU64::new(0),
             waker: Arc::default(),
             life: Life::new(jobs),
             clock_steps: AtomicU64::new(0),

@@ -1,8 +1,8 @@
 //! The driver: a thread of its own that moves due jobs to their queues the moment they are due, and runs the handlers
 //! that are to run inline.
 //!
-//! Each turn takes a slice of what is due from every partition that has something due, so that a burst in one does not
-//! hold up the others; then a slice of the inline jobs. It sleeps when a turn has left nothing undone.
+//! Each turn takes a slice of what is due from the partitions that have something due (see `release`), then a slice of the
+//! inline jobs. It sleeps when a turn has left nothing undone.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use super::attempt::{Attempt, report, run_inline};
 use super::handler::{InlineFn, Job, Seat};
+use super::order::Lead;
 use super::queue::Queue;
 use super::rehearsal::Rehearsal;
+use super::release::Release;
 use super::runtime::{ASK_EVERY, Asking};
 use super::shared::Shared;
 use super::worker::{Running, begun};
@@ -21,9 +23,6 @@ use crate::partition::{Delivery, MonoTime, Now, Started};
 use crate::rt::Io;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread::{self, JoinHandle};
-
-/// Work units of one stay in a partition: some tens to a few hundred microseconds.
-const PARTITION_BUDGET: usize = 2048;
 
 /// Inline jobs between two looks at what else is due, and those of one partition in a row.
 const INLINE_BUDGET: usize = 64;
@@ -74,6 +73,7 @@ struct Driver {
     inline: Vec<(Arc<Seat>, Arc<InlineFn>)>,
     waiter: Waiter,
     rehearsal: Rehearsal,
+    release: Release,
     /// The last time that was read, to notice a wall clock that is set.
     last: Now,
     /// How many rows of inline jobs there have been.
@@ -111,14 +111,16 @@ impl Driver {
         let waiter = Waiter::new(shared.clock.clone(), shared.settings.profile, Arc::clone(&shared.waker));
         let seat = |queue| Arc::new(Seat { shared: Arc::clone(&shared), queue });
         let inline = inline.into_iter().map(|(queue, handler)| (seat(queue), handler)).collect();
-        let rehearsal = Rehearsal::new();
+        let (rehearsal, last) = (Rehearsal::new(), shared.clock.now());
+        let release = Release::new(Arc::clone(&shared), last);
         let asking = shared.handlers.can_be_asked(&shared.clock).then(Asking::default);
         Driver {
-            last: shared.clock.now(),
+            last,
             shared,
             inline,
             waiter,
             rehearsal,
+            release,
             row: Cell::new(0),
             held: RefCell::default(),
             asking,
@@ -156,13 +158,9 @@ impl Driver {
     }
 
     /// Returns whether nothing is left to be done.
-    fn turn(&self, now: Now) -> bool {
+    fn turn(&mut self, now: Now) -> bool {
         let mut is_done = self.run_held();
-        for (at, cell) in self.shared.cells.iter().enumerate() {
-            if cell.wake().is_due(now) {
-                is_done &= self.shared.advance(at, PARTITION_BUDGET);
-            }
-        }
+        is_done &= self.release.turn(now);
         for (seat, handler) in &self.inline {
             is_done &= self.run_inline(seat, handler);
         }
@@ -170,12 +168,12 @@ impl Driver {
     }
 
     fn run_inline(&self, seat: &Arc<Seat>, handler: &Arc<InlineFn>) -> bool {
-        let mut next = None;
+        let (mut next, mut lead) = (None, Lead::from(0));
         for run in 1..=INLINE_BUDGET {
             let started = next.take().or_else(|| {
-                // Each row begins with the next partition, so that each has its share.
-                let mut partition = self.row.replace(self.row.get().wrapping_add(1));
-                self.shared.start_next(&seat.queue, &mut partition)
+                // Each row begins with the next partition, so that each has its share where several come first.
+                lead.partition = self.row.replace(self.row.get().wrapping_add(1));
+                self.shared.start_next(&seat.queue, &mut lead)
             });
             let Some(started) = started else { return true };
             if let Some(ownership) = self.shared.ownership.as_ref().filter(|_| started.waits_for_its_record())
@@ -190,7 +188,7 @@ impl Driver {
                 }
                 continue;
             }
-            next = run_one(seat, &**handler, started, !run.is_multiple_of(INLINE_ROW));
+            next = run_one(seat, &**handler, started, &mut lead, !run.is_multiple_of(INLINE_ROW));
         }
         !self.shared.could_start(&seat.queue)
     }
@@ -204,7 +202,7 @@ impl Driver {
                 if may_begin { held.pop_front() } else { None }
             };
             let Some(Held { later: (seat, handler, started), .. }) = first else { return true };
-            run_one(&seat, &*handler, started, false);
+            run_one(&seat, &*handler, started, &mut Lead::from(0), false);
         }
         false
     }
@@ -251,9 +249,15 @@ impl Driver {
 }
 
 /// Runs a job. Returns the one that was started in its place, to be run now, if the caller `goes_on`.
-fn run_one(seat: &Arc<Seat>, handler: &InlineFn, started: Started, goes_on: bool) -> Option<Started> {
+fn run_one(
+    seat: &Arc<Seat>,
+    handler: &InlineFn,
+    started: Started,
+    lead: &mut Lead,
+    goes_on: bool,
+) -> Option<Started> {
     let attempt = Attempt::new(&started, seat);
-    run_attempt(seat, handler, &attempt, started, goes_on)
+    run_attempt(seat, handler, &attempt, started, lead, goes_on)
 }
 
 fn run_attempt(
@@ -261,11 +265,12 @@ fn run_attempt(
     handler: &InlineFn,
     attempt: &Attempt,
     started: Started,
+    lead: &mut Lead,
     goes_on: bool,
 ) -> Option<Started> {
     let end = run_inline(attempt, handler, &Job::new(started, seat));
     let end = report(seat, attempt, end);
-    let (ended, next) = seat.shared.finish_and_start(&seat.queue, attempt.handle, end, |_| goes_on);
+    let (ended, next) = seat.shared.finish_and_start(&seat.queue, attempt.handle, end, lead, |_| goes_on);
     attempt.took_until(ended, seat);
     next
 }
@@ -277,7 +282,7 @@ async fn run_later(running: Running<Arc<Seat>>, handler: Arc<InlineFn>, started:
     let begun = begun(&seat, &started, &mut attempt).await;
     running.ends();
     match begun {
-        Ok(()) => drop(run_attempt(&seat, &*handler, &attempt, started, false)),
+        Ok(()) => drop(run_attempt(&seat, &*handler, &attempt, started, &mut Lead::from(0), false)),
         Err(failure) => {
             let end = report(&seat, &attempt, Err(failure));
             seat.shared.finish(&seat.queue, attempt.handle, end);

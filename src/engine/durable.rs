@@ -95,7 +95,9 @@ impl Builder {
     }
 
     /// How many jobs a second are let go, of those that came due while no engine was there: 100,000 if this is not called;
-    /// 0 for as fast as it goes. They go in order. Jobs that come due from then on do not wait for them.
+    /// 0 for as fast as it goes. They go by (tick, priority, due) over all partitions. Jobs that come due from then on do not
+    /// wait for those that are held back; of what is ready the overdue ones start first, so a rate that the handlers keep up
+    /// with holds up nobody.
     pub fn catch_up_per_second(mut self, jobs: u32) -> Self {
         self.settings.catch_up_per_second = NonZeroU32::new(jobs);
         self

@@ -41,10 +41,12 @@ mod meters;
 mod models;
 #[cfg(feature = "sim")]
 mod observed;
+mod order;
 mod outcomes;
 mod ownership;
 mod queue;
 mod rehearsal;
+mod release;
 mod repair;
 mod report;
 mod restore;

@@ -6,6 +6,7 @@ use super::Engine;
 use super::queue::Queue;
 use crate::partition::PartitionId;
 use crate::sim::PartitionState;
+use crate::sync::atomic::Ordering::SeqCst;
 
 impl Engine {
     pub(crate) fn partition_state(&self, partition: PartitionId) -> PartitionState {
@@ -44,6 +45,9 @@ impl Engine {
             if owned.log.has_pending() && !is_under_way && !is_mended && !cell.progress.is_ended() {
                 return Some(format!("partition {at} has records to write, none is under way"));
             }
+        }
+        if shared.overdue_wake.load(SeqCst) <= shared.clock.now().mono.as_micros() {
+            return Some("overdue jobs may go, and the driver sleeps".to_owned());
         }
         let could_run = |queue: &Queue| can_handlers_run || !queue.is_by_workers();
         let idle = shared

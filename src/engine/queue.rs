@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::error::QueueError;
 use super::meters::{QueueMeters, Register};
 use super::unhandled::Unhandled;
-use crate::partition::{self, QueueId, QueueName};
+use crate::partition::{self, QueueId, QueueName, Rank};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
 
@@ -58,6 +58,9 @@ impl QueueConfig {
     }
 
     /// How many jobs may be with its handler at a time. Inline handlers run one at a time whatever this says.
+    ///
+    /// With 1 they begin in exactly the order that [`Priority`](crate::Priority) describes; with more, neighbours may change
+    /// places.
     #[must_use]
     pub fn concurrency(mut self, jobs: usize) -> Self {
         self.concurrency = jobs;
@@ -117,8 +120,9 @@ pub(super) struct Queue {
 #[repr(align(64))]
 #[derive(Default)]
 pub(super) struct Share {
-    /// Due jobs, as the partition's holder last published.
+    /// Due jobs, as the partition's holder last published; and the first of them.
     ready: AtomicUsize,
+    first: [AtomicU64; 2],
     pub(super) running: AtomicUsize,
     pub(super) fired: AtomicU64,
     pub(super) succeeded: AtomicU64,
@@ -204,6 +208,20 @@ impl Queue {
     /// Publishes how many jobs of a partition are due; the caller holds the partition. Returns how many were.
     pub(super) fn publish_ready(&self, partition: usize, jobs: usize) -> usize {
         self.shares[partition].ready.swap(jobs, Ordering::SeqCst)
+    }
+
+    /// Publishes the first of them, before their number. Whoever reads it meanwhile looks again under the lock.
+    pub(super) fn publish_first(&self, partition: usize, rank: Rank) {
+        let [first, second] = &self.shares[partition].first;
+        let (tick, rest) = rank.to_words();
+        first.store(tick, Ordering::Relaxed);
+        second.store(rest, Ordering::Relaxed);
+    }
+
+    /// The first due job of a partition that has any, as last published.
+    pub(super) fn first_in(&self, partition: usize) -> Rank {
+        let [first, second] = &self.shares[partition].first;
+        Rank::from_words(first.load(Ordering::Relaxed), second.load(Ordering::Relaxed))
     }
 
     pub(super) fn ready_in(&self, partition: usize) -> usize {

@@ -336,8 +336,10 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
         applied.map_err(misfit)?;
     }
     let skip_after_us = |queue| queues.by_id(queue).and_then(|queue| queue.skip_after_us());
-    let catch_up = CatchUp { per_second_max: per_partition(settings), skip_after_us: &skip_after_us };
-    let restored = replay.finish(is_logged, &catch_up, clock.now());
+    // In order and apart from the others in any case. How many may go, and of which partition the next, the driver says.
+    let catch_up = CatchUp { per_second_max: Some(NonZeroU32::MAX), skip_after_us: &skip_after_us };
+    let mut restored = replay.finish(is_logged, &catch_up, clock.now());
+    restored.partition.hand_over_pace();
     let mut keys = KeyIndex::new(usize::from(settings.partitions));
     for (key, handle) in restored.keys {
         let is_of_key = |slot| restored.partition.is_of_key(slot, key.as_str());
@@ -355,11 +357,6 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
     let last = LastSnapshot { covered, at: now.mono, is_cut_off: next_record < complete };
     let cell = Cell::new(restored.partition, keys, next_record, last);
     Ok(Built { cell, jobs, overdue: restored.overdue, skipped: restored.skipped })
-}
-
-fn per_partition(settings: &Settings) -> Option<NonZeroU32> {
-    let share = settings.catch_up_per_second?.get().div_ceil(u32::from(settings.partitions));
-    NonZeroU32::new(share)
 }
 
 /// The numbers that this process has for queues, by name. Most jobs are of the queue of the job before them.

@@ -55,7 +55,7 @@ impl<'a> Schedule<'a> {
         self
     }
 
-    /// Its place among the jobs of one tick; lower goes first.
+    /// Its place among the jobs of one tick; lower goes first. See [`Priority`].
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
         self

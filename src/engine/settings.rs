@@ -114,10 +114,14 @@ impl Settings {
         Ok(())
     }
 
+    pub(super) fn tick_us(&self) -> u64 {
+        micros(self.tick)
+    }
+
     /// What each partition is built with.
     pub(super) fn partition(&self, is_logged: bool) -> partition::Config {
         partition::Config {
-            tick_us: micros(self.tick),
+            tick_us: self.tick_us(),
             horizon_us: micros(self.horizon),
             payload_bytes_max: self.payload_bytes_max,
             fired_max: self.fired_max.div_ceil(usize::from(self.partitions)),

@@ -3,6 +3,7 @@
 use super::Engine;
 use super::shared::Shared;
 use crate::partition::{Counts, MonoTime, Now};
+use crate::sync::atomic::Ordering::SeqCst;
 
 impl Engine {
     /// When the engine next has something to do.
@@ -37,7 +38,9 @@ impl Shared {
             }
             counts.push(owned.partition.counts());
         }
-        let could_start = self.queues.iter().any(|queue| queue.has_runner() && self.could_start(queue));
+        let is_overdue_due = self.overdue_wake.load(SeqCst) <= self.clock.now().mono.as_micros();
+        let could_start =
+            is_overdue_due || self.queues.iter().any(|queue| queue.has_runner() && self.could_start(queue));
         (!could_start && self.life.running() == 0).then_some(counts)
     }
 }

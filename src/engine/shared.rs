@@ -16,6 +16,7 @@ use super::health::StoreState;
 use super::keys::KeyHasher;
 pub(super) use super::life::{Life, Stage};
 use super::meters::{EngineMeters, seconds};
+use super::order::{Lead, Releases};
 use super::ownership::Ownership;
 use super::queue::{Queue, Queues};
 use super::runtime::Handlers;
@@ -40,6 +41,9 @@ pub(super) struct Shared {
     pub(super) cells: Box<[Cell]>,
     pub(super) hasher: KeyHasher,
     pub(super) queues: Queues,
+    pub(super) releases: Releases,
+    /// When the next of those may go that were overdue at the start, by the monotonic clock; `u64::MAX` when there are none.
+    pub(super) overdue_wake: AtomicU64,
     /// Wakes the driver.
     pub(super) waker: Arc<Waker>,
     pub(super) life: Life,
@@ -63,7 +67,7 @@ pub(super) struct Taken {
 }
 
 impl Shared {
-    /// Enters partition `at`, and publishes what `change` brought about.
+    /// Enters partition `at`, publishes what `change` brought about, and calls workers for what is ready.
     ///
     /// With a `read_at` the caller has read the clock already, which keeps that out of the lock. Where the time decides
     /// whether a job may fire there must be none: the clock is then read under the lock, so nobody has shown the
@@ -74,6 +78,19 @@ impl Shared {
         read_at: Option<Now>,
         change: impl FnOnce(&mut Owned, Now) -> R,
     ) -> R {
+        let (result, busier) = self.enter_quietly(at, read_at, change);
+        busier.call(self);
+        result
+    }
+
+    /// As [`enter`](Self::enter), and leaves it to the caller to call workers.
+    #[inline(always)]
+    pub(super) fn enter_quietly<R>(
+        self: &Arc<Self>,
+        at: usize,
+        read_at: Option<Now>,
+        change: impl FnOnce(&mut Owned, Now) -> R,
+    ) -> (R, Busier) {
         let cell = &self.cells[at];
         let mut owned = cell.lock();
         let now = read_at.unwrap_or_else(|| self.clock.now());
@@ -86,7 +103,7 @@ impl Shared {
         let is_to_be_sent = self.ownership.is_some() && self.keep_records(cell, &mut owned, now);
         let wake = owned.partition.next_wake();
         cell.publish(wake);
-        let mut busier = self.publish_ready(at, &mut owned);
+        let busier = self.publish_ready(at, &mut owned);
         drop(owned);
         if is_to_be_sent {
             cell.flush.notify_one();
@@ -96,10 +113,7 @@ impl Shared {
         {
             self.waker.wake_before(deadline);
         }
-        while let Some((queue, jobs)) = busier.next(self) {
-            queue.call_workers(jobs.min(self.handlers.threads()));
-        }
-        result
+        (result, busier)
     }
 
     /// Moves what was logged to the buffer. Returns whether the committer has to be told: it looks by itself whenever the
@@ -166,6 +180,9 @@ impl Shared {
         while let Some(id) = owned.partition.take_touched() {
             let Some(queue) = self.queues.by_id(id) else { continue };
             let ready = owned.partition.ready(id);
+            if let Some(first) = owned.partition.first_ready(id) {
+                queue.publish_first(at, first);
+            }
             let more = ready.saturating_sub(queue.publish_ready(at, ready));
             if more > 0 {
                 busier.push(id, more);
@@ -174,34 +191,12 @@ impl Shared {
         busier
     }
 
-    /// Moves what is due in partition `at` to its queues. Returns whether nothing due is left.
-    pub(super) fn advance(self: &Arc<Self>, at: usize, budget: usize) -> bool {
-        self.enter(at, None, |owned, now| owned.partition.advance(now, budget))
-    }
-
-    /// Takes the next due job of `queue`; `None` when there is none to be had. Looks first at the partition that `from`
-    /// says, and leaves there the one in which it found a job: workers that stay each with a partition of their own do not
-    /// meet at its lock.
-    pub(super) fn start_next(self: &Arc<Self>, queue: &Arc<Queue>, from: &mut usize) -> Option<Started> {
-        let count = self.cells.len();
-        let begin = *from % count;
-        for at in (begin..count).chain(0..begin) {
-            while self.could_start_in(at, queue) {
-                if let Some(started) = self.start_in(at, queue) {
-                    *from = at;
-                    return Some(started);
-                }
-            }
-        }
-        None
-    }
-
     /// Whether [`start_next`](Self::start_next) would find a job of `queue`.
     pub(super) fn could_start(&self, queue: &Queue) -> bool {
         (0..self.cells.len()).any(|at| self.could_start_in(at, queue))
     }
 
-    fn could_start_in(&self, at: usize, queue: &Queue) -> bool {
+    pub(super) fn could_start_in(&self, at: usize, queue: &Queue) -> bool {
         queue.ready_in(at) > 0 && self.may_start(queue) && !self.is_log_full(at) && !self.has_lapsed(at)
     }
 
@@ -219,8 +214,17 @@ impl Shared {
         self.ownership.as_ref().is_none_or(|ownership| ownership.may_fire(at, now.mono))
     }
 
-    fn start_in(self: &Arc<Self>, at: usize, queue: &Arc<Queue>) -> Option<Started> {
+    /// Starts the first ready job of `queue` in partition `at`, if it still `comes_first` there.
+    pub(super) fn start_in(
+        self: &Arc<Self>,
+        at: usize,
+        queue: &Arc<Queue>,
+        comes_first: impl FnOnce(&Owned) -> bool,
+    ) -> Option<Started> {
         let started = self.enter(at, None, |owned, now| {
+            if !comes_first(owned) {
+                return None;
+            }
             // Counted first, then looked whether it may: see `Life`.
             let may_start = self.life.begin_one();
             let started = if may_start { self.decide_start(at, queue, owned, now) } else { None };
@@ -256,23 +260,26 @@ impl Shared {
 
     /// Ends a job that [`start_next`](Self::start_next) gave out.
     pub(super) fn finish(self: &Arc<Self>, queue: &Queue, handle: Handle, end: End) {
-        self.finish_and_start(queue, handle, end, |_| false);
+        self.finish_and_start(queue, handle, end, &mut Lead::from(0), |_| false);
     }
 
-    /// Ends a job and starts the next one of the same queue and partition, if the caller `goes_on` then, to run it now:
-    /// under one lock, and by one reading of the clocks. Returns when that was.
+    /// Ends a job and starts the next one of the queue, if that is in the same partition and the caller `goes_on` then, to run
+    /// it now: under one lock, and by one reading of the clocks. Returns when that was.
     pub(super) fn finish_and_start(
         self: &Arc<Self>,
         queue: &Queue,
         handle: Handle,
         end: End,
+        lead: &mut Lead,
         goes_on: impl FnOnce(MonoTime) -> bool,
     ) -> (MonoTime, Option<Started>) {
         let at = usize::from(handle.partition().0);
         let (ended, started) = self.enter(at, None, |owned, now| {
             let is_finished = owned.partition.finish(handle, end, now);
             debug_assert!(is_finished, "a job that was started is running until it is finished");
-            let could_start = goes_on(now.mono) && self.could_start_in(at, queue);
+            let could_start = goes_on(now.mono)
+                && self.could_start_in(at, queue)
+                && self.stays_first(at, queue, owned, lead);
             let started = if could_start { self.decide_start(at, queue, owned, now) } else { None };
             // The next takes over the counts of the one that has ended. They stood while it was decided.
             if started.is_none() {
@@ -377,7 +384,9 @@ impl Shared {
 
     /// The earliest instant at which any partition has something to do.
     pub(super) fn next_wake(&self, now: Now) -> Option<MonoTime> {
-        self.cells.iter().filter_map(|cell| cell.wake().as_mono(now)).min()
+        let overdue = self.overdue_wake.load(SeqCst);
+        let overdue = (overdue != u64::MAX).then_some(MonoTime::from_micros(overdue));
+        self.cells.iter().filter_map(|cell| cell.wake().as_mono(now)).chain(overdue).min()
     }
 
     /// The partition that has something to do at that instant.
@@ -390,7 +399,8 @@ impl Shared {
 /// The queues whose backlog grew, and by how many jobs, until the lock is released. One at most, as a rule, and that takes
 /// no allocation.
 #[derive(Default)]
-struct Busier {
+#[must_use = "workers have to be called"]
+pub(super) struct Busier {
     first: Option<(QueueId, usize)>,
     more: Vec<(QueueId, usize)>,
 }
@@ -401,6 +411,16 @@ impl Busier {
             self.first = Some((queue, jobs));
         } else {
             self.more.push((queue, jobs));
+        }
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.first.is_none()
+    }
+
+    pub(super) fn call(mut self, shared: &Shared) {
+        while let Some((queue, jobs)) = self.next(shared) {
+            queue.call_workers(jobs.min(shared.handlers.threads()));
         }
     }
 

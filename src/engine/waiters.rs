@@ -93,8 +93,10 @@ impl Waiters {
 pub(super) fn wake(group: &mut Vec<Waker>) {
     for waker in group.drain(..) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-            // Some type of the user's, whose drop may panic in its turn.
-            std::mem::forget(panic);
+            if !panic.is::<&str>() && !panic.is::<String>() {
+                // Some type of the user's, whose drop may panic in its turn.
+                std::mem::forget(panic);
+            }
             tracing::error!(
                 "the waker of a task that waits for a commit panicked; that task may wait for ever"
             );

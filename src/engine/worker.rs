@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 
 use super::attempt::{Attempt, Failure, report, run_async, run_inline};
 use super::handler::{InlineFn, Job, Outcome, Seat};
+use super::order::Lead;
 use super::queue::Runner;
 use super::shared::Shared;
 use crate::partition::{Delivery, Handle, MonoTime, Started};
@@ -51,20 +52,20 @@ fn runner_of(shared: Weak<Shared>, handler: Arc<impl RunJob>) -> Runner {
 async fn work(seat: Arc<Seat>, handler: Arc<impl RunJob>) {
     let (shared, queue) = (&seat.shared, &seat.queue);
     let mut turn = Turn::begins(shared.clock.mono());
-    // Begins anywhere, so that workers spread over the partitions; goes on with the next at every turn, so that each
-    // partition has its share.
-    let mut partition = queue.next_seat();
+    // Where several partitions come first it begins anywhere, so that workers spread over them; and goes on with the next at
+    // every turn, so that each has its share.
+    let mut lead = Lead::from(queue.next_seat());
     let mut next = None;
     loop {
-        if let Some(started) = next.take().or_else(|| shared.start_next(queue, &mut partition)) {
+        if let Some(started) = next.take().or_else(|| shared.start_next(queue, &mut lead)) {
             if queue.has_workers_to_call() && shared.could_start(queue) {
                 queue.call_workers(1);
             }
             let ended;
-            (ended, next) = handler.run(&seat, started, &mut turn).await;
+            (ended, next) = handler.run(&seat, started, &mut lead, &mut turn).await;
             if next.is_none() && turn.is_over(ended) {
                 turn = Turn::begins(ended);
-                partition += 1;
+                lead.partition += 1;
                 tokio::task::yield_now().await;
             }
             continue;
@@ -101,6 +102,7 @@ trait RunJob: Send + Sync + 'static {
         &self,
         seat: &Arc<Seat>,
         started: Started,
+        lead: &mut Lead,
         turn: &mut Turn,
     ) -> impl Future<Output = (MonoTime, Option<Started>)> + Send;
 }
@@ -114,7 +116,13 @@ where
     Fut: Future + Send + 'static,
     Fut::Output: Outcome,
 {
-    async fn run(&self, seat: &Arc<Seat>, started: Started, turn: &mut Turn) -> (MonoTime, Option<Started>) {
+    async fn run(
+        &self,
+        seat: &Arc<Seat>,
+        started: Started,
+        lead: &mut Lead,
+        turn: &mut Turn,
+    ) -> (MonoTime, Option<Started>) {
         let handle = started.handle;
         let running = Running::new(&**seat, handle);
         let mut attempt = Attempt::new(&started, seat);
@@ -126,7 +134,7 @@ where
         let end = report(seat, &attempt, end);
         turn.jobs += 1;
         let (ended, next) =
-            seat.shared.finish_and_start(&seat.queue, handle, end, |ended| !turn.is_over(ended));
+            seat.shared.finish_and_start(&seat.queue, handle, end, lead, |ended| !turn.is_over(ended));
         attempt.took_until(ended, seat);
         (ended, next)
     }
@@ -136,14 +144,20 @@ where
 struct OnThread(Arc<InlineFn>);
 
 impl RunJob for OnThread {
-    async fn run(&self, seat: &Arc<Seat>, started: Started, _: &mut Turn) -> (MonoTime, Option<Started>) {
+    async fn run(
+        &self,
+        seat: &Arc<Seat>,
+        started: Started,
+        lead: &mut Lead,
+        _: &mut Turn,
+    ) -> (MonoTime, Option<Started>) {
         let handle = started.handle;
         let running = Running::new(Arc::clone(seat), handle);
         let mut attempt = Attempt::new(&started, seat);
         if let Err(failure) = begun(seat, &started, &mut attempt).await {
             running.ends();
             let end = report(seat, &attempt, Err(failure));
-            return seat.shared.finish_and_start(&seat.queue, handle, end, |_| false);
+            return seat.shared.finish_and_start(&seat.queue, handle, end, lead, |_| false);
         }
         let handler = Arc::clone(&self.0);
         // To its end on that thread: the runtime may drop this task meanwhile, and not the handler.
@@ -154,7 +168,8 @@ impl RunJob for OnThread {
             let end = run_inline(&attempt, &*handler, &Job::new(started, &seat));
             running.ends();
             let end = report(&seat, &attempt, end);
-            let (ended, next) = seat.shared.finish_and_start(&seat.queue, handle, end, |_| false);
+            let mut lead = Lead::from(0);
+            let (ended, next) = seat.shared.finish_and_start(&seat.queue, handle, end, &mut lead, |_| false);
             attempt.took_until(ended, &seat);
             (ended, next)
         };

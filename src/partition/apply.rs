@@ -154,7 +154,7 @@ impl Partition {
     /// Takes a job out of the place that its state names, in O(1) ([`State::Held`]: O(log n)).
     pub(super) fn unplace(&mut self, index: Index) {
         let Some(job) = self.jobs.get(index) else { return };
-        let (state, base, queue, priority) = (job.state, job.due.base, job.queue, job.priority);
+        let (state, base, queue) = (job.state, job.due.base, job.queue);
         let held = (job.due.wall, job.id);
         match state {
             State::Waiting(timer) => {
@@ -167,7 +167,7 @@ impl Partition {
             State::Overdue => self.leave_overdue(),
             State::Ready(links) => {
                 if let Some(Some(ready)) = self.queues.get_mut(usize::from(queue.0)) {
-                    ready.unlink(&mut self.jobs, priority, links);
+                    ready.unlink(&mut self.jobs, index.slot, links);
                 }
                 self.touch(queue);
             }

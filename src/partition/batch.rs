@@ -26,6 +26,10 @@ pub(super) struct Entry {
 
 #[derive(Debug, Default)]
 pub(super) struct TickBatch {
+    /// The tick on each clock, and whether it has jobs that follow the wall.
+    pub(super) wall_tick: u64,
+    pub(super) mono_tick: u64,
+    pub(super) has_wall: bool,
     /// What the present slice has gathered, in the wheel's order.
     slice: Vec<Entry>,
     runs: Vec<VecDeque<Entry>>,
@@ -62,10 +66,26 @@ impl TickBatch {
         }
     }
 
-    /// Takes the first entry in order. With the last one, the batch's memory is given back.
-    pub(super) fn take_first(&mut self) -> Option<Entry> {
+    /// How many entries there are, void ones included.
+    pub(super) fn len(&self) -> usize {
+        self.runs.iter().map(VecDeque::len).sum::<usize>() + self.heads.len()
+    }
+
+    /// The lowest priority that is left.
+    pub(super) fn first_priority(&self) -> Option<Priority> {
+        let fronts = self.runs.iter().filter_map(VecDeque::front);
+        let heads = self.heads.peek().map(|Reverse((entry, _))| entry);
+        fronts.chain(heads).map(|entry| entry.priority).min()
+    }
+
+    /// Takes the first entry in order, if its priority is not above `up_to`. With the last one, the batch's memory is given
+    /// back.
+    pub(super) fn take_first(&mut self, up_to: Priority) -> Option<Entry> {
         if self.runs.len() <= 1 {
             let run = self.runs.first_mut()?;
+            if run.front().is_some_and(|entry| entry.priority > up_to) {
+                return None;
+            }
             let entry = run.pop_front();
             if run.is_empty() {
                 self.give_back();
@@ -75,6 +95,9 @@ impl TickBatch {
         if self.heads.is_empty() {
             let firsts = self.runs.iter_mut().enumerate();
             self.heads = firsts.filter_map(|(n, run)| Some(Reverse((run.pop_front()?, n)))).collect();
+        }
+        if self.heads.peek().is_some_and(|Reverse((entry, _))| entry.priority > up_to) {
+            return None;
         }
         let Reverse((entry, n)) = self.heads.pop()?;
         if let Some(next) = self.runs.get_mut(n).and_then(VecDeque::pop_front) {
@@ -88,6 +111,7 @@ impl TickBatch {
 
     /// Keeps a small buffer for the next tick, and lets a large one go.
     fn give_back(&mut self) {
+        self.has_wall = false;
         if let Some(run) = self.runs.pop().filter(|run| run.capacity() <= KEPT) {
             self.spare = run;
         }
@@ -120,7 +144,7 @@ mod tests {
     }
 
     fn drain(batch: &mut TickBatch) -> Vec<Entry> {
-        std::iter::from_fn(|| batch.take_first()).collect()
+        std::iter::from_fn(|| batch.take_first(Priority::LAST)).collect()
     }
 
     #[test]

@@ -188,7 +188,7 @@ impl Partition {
         }
     }
 
-    fn wheel_of(&self, base: TimeBase) -> &Wheel<u32> {
+    pub(super) fn wheel_of(&self, base: TimeBase) -> &Wheel<u32> {
         match base {
             TimeBase::Wall => &self.wall,
             TimeBase::Mono => &self.mono,

@@ -9,7 +9,7 @@
 //! budget, so that they hold up nobody. See `overdue`.
 
 use super::batch::Entry;
-use super::{Job, MonoTime, Now, Partition, QueueId, State, Timestamp};
+use super::{Came, Job, MonoTime, Now, Partition, Priority, QueueId, Rank, State, TimeBase, Timestamp};
 use crate::wheel::slab::Index;
 
 /// When a partition next has something to do, on each clock.
@@ -37,11 +37,34 @@ impl Wake {
     }
 }
 
+/// How far [`Partition::gather`] has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gathering {
+    /// Nothing is due.
+    Nothing,
+    /// The budget ran out.
+    Partly,
+    /// A tick is whole.
+    Whole {
+        /// The tick, with the lowest priority in it.
+        first: Rank,
+        /// How many jobs it has, those included that were cancelled or moved since they were gathered.
+        jobs: usize,
+    },
+}
+
 /// The current tick on both clocks.
 #[derive(Clone, Copy)]
 struct Ticks {
     wall: u64,
     mono: u64,
+}
+
+/// What came of a look for the oldest tick.
+enum Step {
+    Nothing,
+    CutShort,
+    Whole,
 }
 
 impl Partition {
@@ -50,41 +73,97 @@ impl Partition {
     /// overdue at a restart and may not go yet; if not, call again, whenever convenient.
     pub fn advance(&mut self, now: Now, budget: usize) -> bool {
         let mut left = budget;
-        let ticks = Ticks {
-            wall: now.wall.ticks_floor(self.config.tick_us),
-            // Should a caller read its clock before another that got here first, nothing is lost for it.
-            mono: (now.mono.as_micros() / self.config.tick_us).max(self.mono.now()),
-        };
+        let ticks = self.ticks(now);
         loop {
             // A tick whose release was cut short comes before anything else.
-            if self.collecting_since.is_none() && !self.release(&mut left) {
+            if self.collecting_since.is_none() && !self.release(Priority::LAST, &mut left) {
                 return false;
             }
-            let age = self.oldest_age(ticks, now);
-            match age {
-                Some(_) if left == 0 => return false,
-                Some(age) => {
-                    let since = *self.collecting_since.get_or_insert(now);
-                    if self.collect(age, ticks, now, since, &mut left) {
-                        self.collecting_since = None;
-                    }
-                }
-                // The rest of a tick that was cut short was cancelled meanwhile.
-                None => self.collecting_since = None,
-            }
-            self.batch.end_slice();
-            if self.collecting_since.is_some() {
-                return false;
-            }
-            if age.is_none() && self.batch.is_empty() {
-                break;
+            match self.gather_oldest(ticks, now, &mut left) {
+                Step::CutShort => return false,
+                Step::Nothing if self.batch.is_empty() => break,
+                Step::Nothing | Step::Whole => {}
             }
         }
-        // Nothing is due: bring the wheels up to now, across an empty stretch, so that near jobs land on low levels.
+        self.catch_up_wheels(ticks);
+        self.release_overdue(now, &mut left)
+    }
+
+    /// The first half of [`advance`](Self::advance), for whoever holds several partitions to one order: gathers the tick that
+    /// is due first, and releases nothing of it. To be called again until it is whole, then
+    /// [`release_tick`](Self::release_tick).
+    pub fn gather(&mut self, now: Now, budget: usize) -> Gathering {
+        let mut left = budget;
+        let ticks = self.ticks(now);
+        loop {
+            if self.collecting_since.is_none()
+                && let Some(first) = self.gathered()
+            {
+                return Gathering::Whole { first, jobs: self.batch.len() };
+            }
+            match self.gather_oldest(ticks, now, &mut left) {
+                Step::CutShort => return Gathering::Partly,
+                Step::Nothing if self.batch.is_empty() => break,
+                Step::Nothing | Step::Whole => {}
+            }
+        }
+        self.catch_up_wheels(ticks);
+        Gathering::Nothing
+    }
+
+    /// The second half: moves jobs of the gathered tick to the ready lists, those whose priority is not above `up_to`.
+    pub fn release_tick(&mut self, up_to: Priority, budget: usize) {
+        debug_assert!(self.collecting_since.is_none(), "a tick is gathered whole before it is released");
+        let mut left = budget;
+        self.release(up_to, &mut left);
+    }
+
+    /// The tick that is gathered, with the lowest priority in it.
+    fn gathered(&self) -> Option<Rank> {
+        let priority = self.batch.first_priority()?;
+        let (base, tick) = match self.batch.has_wall {
+            true => (TimeBase::Wall, self.batch.wall_tick),
+            false => (TimeBase::Mono, self.batch.mono_tick),
+        };
+        Some(Rank::new(base, tick, priority, 0))
+    }
+
+    fn ticks(&self, now: Now) -> Ticks {
+        let tick_us = self.config.tick_us;
+        Ticks {
+            wall: now.wall.ticks_floor(tick_us),
+            // Should a caller read its clock before another that got here first, nothing is lost for it.
+            mono: (now.mono.as_micros() / tick_us).max(self.mono.now()),
+        }
+    }
+
+    /// Takes the oldest tick that is due off its sources, as far as the budget goes.
+    fn gather_oldest(&mut self, ticks: Ticks, now: Now, left: &mut usize) -> Step {
+        let age = self.oldest_age(ticks, now);
+        match age {
+            Some(_) if *left == 0 => return Step::CutShort,
+            Some(age) => {
+                let since = *self.collecting_since.get_or_insert(now);
+                if self.collect(age, ticks, now, since, left) {
+                    self.collecting_since = None;
+                }
+            }
+            // The rest of a tick that was cut short was cancelled meanwhile.
+            None => self.collecting_since = None,
+        }
+        self.batch.end_slice();
+        match age {
+            _ if self.collecting_since.is_some() => Step::CutShort,
+            Some(_) => Step::Whole,
+            None => Step::Nothing,
+        }
+    }
+
+    /// Nothing is due: brings the wheels up to now, across an empty stretch, so that near jobs land on low levels.
+    fn catch_up_wheels(&mut self, ticks: Ticks) {
         let wall = self.wall.advance(ticks.wall, 0, |_| {});
         let mono = self.mono.advance(ticks.mono, 0, |_| {});
         debug_assert!(wall.done && mono.done, "nothing was due");
-        self.release_overdue(now, &mut left)
     }
 
     /// Has the processor fetch the job that will be due first, by each of the clocks. Changes nothing.
@@ -110,7 +189,7 @@ impl Partition {
         });
         let held = self.held.first_key_value().map(|(&(due, _), _)| due.tick_start(tick_us));
         let mono = self.mono.next_deadline().map(|tick| MonoTime::from_micros(tick.saturating_mul(tick_us)));
-        let overdue = self.overdue.as_ref().map(|overdue| overdue.next_release());
+        let overdue = self.overdue.as_ref().and_then(|overdue| overdue.next_release());
         Wake {
             wall: match (wheel, held) {
                 (Some(a), Some(b)) => Some(a.min(b)),
@@ -146,11 +225,14 @@ impl Partition {
     /// at its first slice, `since`, so that those of one clock compare the same in every slice. Returns whether it got to the end.
     fn collect(&mut self, age: u64, ticks: Ticks, now: Now, since: Now, left: &mut usize) -> bool {
         let Partition { jobs, wall, mono, batch, held, .. } = self;
+        batch.wall_tick = ticks.wall.saturating_sub(age);
+        batch.mono_tick = ticks.mono.saturating_sub(age);
         let mut gather = |slot: u32| {
             let Some(index) = jobs.index_of(slot) else { return };
             let Some(job) = jobs.at_mut(slot) else { return };
             job.state = State::Collected;
             let due = job.due.as_told(since);
+            batch.has_wall |= job.due.base == TimeBase::Wall;
             batch.gather(Entry { priority: job.priority, due, id: job.id, index, version: job.version });
         };
         let progress = wall.advance(ticks.wall.saturating_sub(age), *left, |timer| gather(timer.value));
@@ -177,27 +259,29 @@ impl Partition {
         true
     }
 
-    /// Moves the collected tick to the ready lists. Returns whether it got to the end.
-    fn release(&mut self, left: &mut usize) -> bool {
+    /// Moves the collected tick to the ready lists, as far as `up_to` and the budget go. Returns whether it got to the end.
+    fn release(&mut self, up_to: Priority, left: &mut usize) -> bool {
+        let (wall_tick, mono_tick) = (self.batch.wall_tick, self.batch.mono_tick);
         while !self.batch.is_empty() {
             if *left == 0 {
                 return false;
             }
+            let Some(entry) = self.batch.take_first(up_to) else { return false };
             *left -= 1;
-            let Some(entry) = self.batch.take_first() else { break };
             // A job that was moved since may have been collected anew, for another place in the order.
             let is_same = |job: &&Job| job.state == State::Collected && job.version == entry.version;
             let collected = self.jobs.get(entry.index).filter(is_same);
-            let Some(queue) = collected.map(|job| job.queue) else { continue };
-            self.make_ready(entry.index, queue);
+            let Some((queue, base)) = collected.map(|job| (job.queue, job.due.base)) else { continue };
+            let tick = if base == TimeBase::Wall { wall_tick } else { mono_tick };
+            self.make_ready(entry.index, queue, Came::InTime, tick);
         }
         true
     }
 
-    /// Appends a job, which is nowhere, to the ready list of its queue and priority.
-    pub(super) fn make_ready(&mut self, index: Index, queue: QueueId) {
+    /// Appends a job, which is nowhere and came due in `tick`, to the ready list of its queue.
+    pub(super) fn make_ready(&mut self, index: Index, queue: QueueId, came: Came, tick: u64) {
         if let Some(Some(ready)) = self.queues.get_mut(usize::from(queue.0)) {
-            ready.push(&mut self.jobs, index.slot);
+            ready.push(&mut self.jobs, index.slot, came, tick);
         }
         self.touch(queue);
     }

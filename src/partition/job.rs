@@ -1,5 +1,6 @@
 //! A job in the job table, and where it stands.
 
+use super::rank::{Rank, ShortTick};
 use super::{
     Delivery, End, JobId, Key, MonoTime, Now, PartitionId, Payload, Priority, QueueId, TimeBase, Timestamp,
     Version,
@@ -63,7 +64,28 @@ impl Job {
     }
 }
 
+impl Job {
+    /// Where it stands as one of `tick`.
+    pub(super) fn rank(&self, tick: u64, tick_us: u64) -> Rank {
+        let JobDue { wall, mono, base } = self.due;
+        let before_us = match base {
+            TimeBase::Wall => Timestamp::from_ticks(tick, tick_us).micros_since(wall),
+            TimeBase::Mono => tick.saturating_mul(tick_us).saturating_sub(mono.as_micros()),
+        };
+        Rank::new(base, tick, self.priority, before_us)
+    }
+}
+
 impl JobDue {
+    /// The tick in which a job fires that is scheduled in time, by the clock of its base.
+    pub(super) fn tick(&self, tick_us: u64) -> u64 {
+        let JobDue { wall, mono, base } = *self;
+        match base {
+            TimeBase::Wall => wall.ticks_ceil(tick_us),
+            TimeBase::Mono => mono.as_micros().div_ceil(tick_us),
+        }
+    }
+
     pub(super) fn is_reached(&self, now: Now) -> bool {
         let JobDue { wall, mono, base } = *self;
         match base {
@@ -118,7 +140,7 @@ pub(super) enum State {
     Overdue,
     /// Off the wheel, in the batch of the tick that is being collected.
     Collected,
-    /// Due: in the ready list of its queue and priority, between these neighbours.
+    /// Due: in the ready list of its queue, between these neighbours.
     Ready(Links),
     /// With its handler since this instant.
     Running(Timestamp),
@@ -134,11 +156,15 @@ impl State {
     }
 }
 
-/// Neighbours in a ready list, by slot.
+/// Neighbours in a ready list, by slot; and the tick in which the job came due, by the clock that it follows.
+///
+/// Packed, so that the tick costs nothing: it fills what alignment would leave empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(Rust, packed)]
 pub(super) struct Links {
     pub(super) previous: Option<Slot>,
     pub(super) next: Option<Slot>,
+    pub(super) tick: ShortTick,
 }
 
 /// A slot of the job table, kept off zero so that an optional one costs nothing.

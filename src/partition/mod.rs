@@ -39,6 +39,7 @@ mod job;
 mod outcome;
 mod overdue;
 mod pace;
+mod rank;
 mod ready;
 mod record;
 mod replay;
@@ -57,10 +58,10 @@ use batch::TickBatch;
 use fired::FiredMemory;
 use job::{Job, State};
 use overdue::{Overdue, Restart};
-use ready::ReadyQueue;
+use ready::{Came, ReadyQueue};
 
 pub use change::Draft;
-pub use due::Wake;
+pub use due::{Gathering, Wake};
 pub use ident::{
     Delivery, InvalidKey, JobId, KEY_BYTES_MAX, Key, PartitionId, Payload, Priority, QUEUE_NAME_BYTES_MAX,
     QueueId, QueueName, Version,
@@ -70,6 +71,9 @@ pub use job::Handle;
 pub use outcome::{
     CancelOutcome, JobView, LookupOutcome, OnConflict, Refusal, RescheduleOutcome, ScheduleOutcome,
 };
+pub(crate) use overdue::OverdueHead;
+pub(crate) use pace::Pace;
+pub use rank::{Rank, RankKey};
 pub use record::{Queue, Record, RecordedDue, ScheduledRecord};
 pub use replay::{CatchUp, FiredImage, Image, JobImage, Replay, ReplayError, Restored, Slice};
 pub use run::{End, Started};
@@ -210,7 +214,7 @@ impl Partition {
         self.ready_queue(queue).map_or(0, ReadyQueue::len)
     }
 
-    /// For how long the oldest of these has been due, in microseconds; 0 if there is none. O(priorities in use).
+    /// For how long the oldest of these has been due, in microseconds; 0 if there is none.
     pub fn oldest_ready_us(&self, queue: QueueId, now: Now) -> u64 {
         let heads = self.ready_queue(queue).into_iter().flat_map(ReadyQueue::heads);
         let jobs = heads.filter_map(|slot| self.jobs.at(slot));
@@ -224,6 +228,14 @@ impl Partition {
             *live.entry(job.queue).or_default() += 1;
         }
         live
+    }
+
+    /// Where the first of those stands, whom [`start`](Self::start) would hand out.
+    pub fn first_ready(&self, queue: QueueId) -> Option<Rank> {
+        let job = self.jobs.at(self.ready_queue(queue)?.first()?)?;
+        let State::Ready(links) = job.state else { return None };
+        let (tick, near) = (links.tick, self.wheel_of(job.due.base).now());
+        Some(job.rank(tick.tick(near), self.config.tick_us))
     }
 
     /// What has been done so far.

@@ -20,7 +20,7 @@ use std::vec;
 use super::job::Job;
 use super::job::{JobDue, State};
 use super::pace::Pace;
-use super::{JobId, MonoTime, Now, Partition, Priority, Timestamp};
+use super::{Came, JobId, MonoTime, Now, Partition, Priority, Rank, Timestamp};
 use crate::wheel::slab::Index;
 #[cfg(any(test, fuzzing))]
 use crate::wheel::slab::Slab;
@@ -44,7 +44,18 @@ pub(super) struct Overdue {
     pieces: VecDeque<vec::IntoIter<Index>>,
     /// Jobs that are here: entries, less those left behind. Never zero.
     waiting: usize,
-    pace: Pace,
+    /// `None` if somebody else sees to it: see [`Partition::hand_over_pace`].
+    pace: Option<Pace>,
+}
+
+/// What comes first of the overdue jobs of a partition, for whoever holds several partitions to one order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum OverdueHead {
+    /// Nobody has looked yet, or the budget ran out.
+    Unseen,
+    First(Rank),
+    /// There are none, and will be none.
+    Gone,
 }
 
 /// The restart that a partition came from: which jobs it had, and when that was.
@@ -73,8 +84,18 @@ impl Overdue {
     }
 
     /// When the next job may go.
-    pub(super) fn next_release(&self) -> MonoTime {
-        self.pace.next()
+    pub(super) fn next_release(&self) -> Option<MonoTime> {
+        self.pace.as_ref().map(Pace::next)
+    }
+
+    fn first(&mut self) -> Option<Index> {
+        while let Some(piece) = self.pieces.front() {
+            if let Some(&index) = piece.as_slice().first() {
+                return Some(index);
+            }
+            self.pieces.pop_front();
+        }
+        None
     }
 
     fn take_first(&mut self) -> Option<Index> {
@@ -127,7 +148,7 @@ impl Partition {
             }
             pieces.push_back(piece.into_iter());
         }
-        let (waiting, pace) = (entries.len(), Pace::new(per_second_max, tick_us, now.mono));
+        let (waiting, pace) = (entries.len(), Some(Pace::new(per_second_max, tick_us, now.mono)));
         self.overdue = (waiting > 0).then(|| Box::new(Overdue { pieces, waiting, pace }));
     }
 
@@ -135,7 +156,7 @@ impl Partition {
     /// budget ran out.
     pub(super) fn release_overdue(&mut self, now: Now, left: &mut usize) -> bool {
         while let Some(overdue) = &mut self.overdue
-            && overdue.pace.allows(now.mono)
+            && overdue.pace.as_mut().is_some_and(|pace| pace.allows(now.mono))
         {
             if *left == 0 {
                 return false;
@@ -144,25 +165,69 @@ impl Partition {
             let first = overdue.take_first();
             debug_assert!(first.is_some(), "every job that waits here has an entry");
             match first {
-                Some(first) => self.release_one(first, now),
+                Some(first) => {
+                    self.release_one(first, now);
+                }
                 None => self.overdue = None,
             }
         }
         true
     }
 
-    fn release_one(&mut self, index: Index, now: Now) {
-        let Some(job) = self.jobs.get(index).filter(|job| job.state == State::Overdue) else { return };
-        let (queue, is_due) = (job.queue, job.due.is_reached(now));
-        if is_due && let Some(overdue) = &mut self.overdue {
-            overdue.pace.spend();
+    /// Leaves the pace of the overdue jobs to the caller: from here on they go by
+    /// [`release_overdue_while`](Self::release_overdue_while), and by nothing else.
+    pub(crate) fn hand_over_pace(&mut self) {
+        if let Some(overdue) = &mut self.overdue {
+            overdue.pace = None;
+        }
+    }
+
+    /// Moves to the ready lists overdue jobs in their order, at most `most` and as long as each `may_go` by its rank. What is
+    /// looked at counts against the budget. Returns what comes first then, and how many have gone.
+    pub(crate) fn release_overdue_while(
+        &mut self,
+        now: Now,
+        most: u64,
+        may_go: impl Fn(Rank) -> bool,
+        left: &mut usize,
+    ) -> (OverdueHead, u64) {
+        let (tick_us, mut gone) = (self.config.tick_us, 0);
+        while let Some(overdue) = &mut self.overdue {
+            if *left == 0 {
+                return (OverdueHead::Unseen, gone);
+            }
+            *left -= 1;
+            let Some(first) = overdue.first() else {
+                debug_assert!(false, "every job that waits here has an entry");
+                self.overdue = None;
+                break;
+            };
+            if let Some(job) = self.jobs.get(first).filter(|job| job.state == State::Overdue) {
+                let rank = job.rank(job.due.tick(tick_us), tick_us);
+                if gone == most || !may_go(rank) {
+                    return (OverdueHead::First(rank), gone);
+                }
+            }
+            overdue.take_first();
+            gone += u64::from(self.release_one(first, now));
+        }
+        (OverdueHead::Gone, gone)
+    }
+
+    /// Returns whether the job has become ready.
+    fn release_one(&mut self, index: Index, now: Now) -> bool {
+        let Some(job) = self.jobs.get(index).filter(|job| job.state == State::Overdue) else { return false };
+        let (queue, is_due, tick) = (job.queue, job.due.is_reached(now), job.due.tick(self.config.tick_us));
+        if is_due && let Some(pace) = self.overdue.as_mut().and_then(|overdue| overdue.pace.as_mut()) {
+            pace.spend();
         }
         self.unplace(index);
         if is_due {
-            self.make_ready(index, queue);
+            self.make_ready(index, queue, Came::Overdue, tick);
         } else {
             self.place(index, now);
         }
+        is_due
     }
 
     /// Counts a job out.

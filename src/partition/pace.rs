@@ -11,7 +11,7 @@ use super::MonoTime;
 /// - What was not made use of is saved for a second at most: a process that was suspended for an hour does not make up
 ///   for it all at once. So in any `t` seconds there are at most `(t + 1) * per_second`, and one tick's more.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     per_second: NonZeroU32,
     tick_us: u64,
     since: MonoTime,
@@ -23,13 +23,18 @@ const SECOND_US: u64 = 1_000_000;
 
 impl Pace {
     /// From `now` on. What a hundredth of a second brings may be done at once, and one thing in any case.
-    pub(super) fn new(per_second: NonZeroU32, tick_us: u64, now: MonoTime) -> Pace {
+    pub(crate) fn new(per_second: NonZeroU32, tick_us: u64, now: MonoTime) -> Pace {
         let credit = u64::from(per_second.get() / 100).max(1);
         Pace { per_second, tick_us, since: now, credit, spent: 0 }
     }
 
     /// Whether one more may be done.
     pub(super) fn allows(&mut self, now: MonoTime) -> bool {
+        self.allowance(now) > 0
+    }
+
+    /// How many more may be done.
+    pub(crate) fn allowance(&mut self, now: MonoTime) -> u64 {
         let now = MonoTime::from_micros(now.as_micros() / self.tick_us * self.tick_us);
         let earned = self.earned(now.micros_since(self.since));
         let allowance = earned.saturating_add(self.credit).saturating_sub(self.spent);
@@ -37,16 +42,21 @@ impl Pace {
         if allowance > saved_max {
             (self.since, self.credit, self.spent) = (now, saved_max, 0);
         }
-        allowance > 0
+        allowance.min(saved_max)
     }
 
     /// Counts one that was done.
     pub(super) fn spend(&mut self) {
-        self.spent += 1;
+        self.spend_many(1);
+    }
+
+    /// Counts so many.
+    pub(crate) fn spend_many(&mut self, done: u64) {
+        self.spent += done;
     }
 
     /// When one more may be done: [`allows`](Self::allows) says so then, and not before.
-    pub(super) fn next(&self) -> MonoTime {
+    pub(crate) fn next(&self) -> MonoTime {
         if self.spent < self.credit {
             return MonoTime::default();
         }

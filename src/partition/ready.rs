@@ -1,33 +1,43 @@
-//! The jobs of one queue that are due and wait to be taken, in the order in which they must be.
+//! The jobs of one queue that are due and wait to be taken, in the order in which they must be: by tick, then as everywhere
+//! by priority, due, sequence.
 //!
-//! One list a priority, lowest number first. A tick's jobs arrive in (due, sequence) order and ticks arrive in order,
-//! so appending keeps each list sorted. The links lie in the jobs themselves: a cancel unlinks in O(1) and leaves
-//! nothing behind, however long the queue stays paused.
+//! A tick's jobs arrive in order, and ticks do, so appending keeps a list sorted. What was overdue at a restart has a list of
+//! its own: its ticks lie before all others, and it arrives beside them. The links lie in the jobs themselves: a cancel
+//! unlinks in O(1) and leaves nothing behind, however long the queue stays paused.
 
-use std::collections::BTreeMap;
-
+use super::QueueName;
 use super::job::{Job, Links, Slot, State};
-use super::{Priority, QueueName};
+use super::rank::ShortTick;
 use crate::wheel::slab::Slab;
 
 #[derive(Debug)]
 pub(super) struct ReadyQueue {
     pub(super) name: QueueName,
-    lists: BTreeMap<Priority, List>,
+    /// By [`Came`], the first to go first.
+    lists: [List; 2],
     len: usize,
     /// Whether the length has changed since it was last reported.
     pub(super) is_touched: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// How a job came to be ready.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Came {
+    /// It was overdue at a restart.
+    Overdue,
+    InTime,
+}
+
+/// Both ends, or none of them.
+#[derive(Clone, Copy, Default, Debug)]
 struct List {
-    head: Slot,
-    tail: Slot,
+    head: Option<Slot>,
+    tail: Option<Slot>,
 }
 
 impl ReadyQueue {
     pub(super) fn new(name: QueueName) -> Self {
-        ReadyQueue { name, lists: BTreeMap::new(), len: 0, is_touched: false }
+        ReadyQueue { name, lists: Default::default(), len: 0, is_touched: false }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -36,72 +46,61 @@ impl ReadyQueue {
 
     /// The first job in order.
     pub(super) fn first(&self) -> Option<u32> {
-        self.lists.first_key_value().map(|(_, list)| list.head.number())
+        let [overdue, in_time] = &self.lists;
+        overdue.head.or(in_time.head).map(Slot::number)
     }
 
-    /// The first job of each priority. They became due no later than those behind them, to a tick.
+    /// The first job of each list. They became due no later than those behind them, to a tick.
     pub(super) fn heads(&self) -> impl Iterator<Item = u32> {
-        self.lists.values().map(|list| list.head.number())
+        self.lists.iter().filter_map(|list| list.head.map(Slot::number))
     }
 
-    /// Appends the job in `slot` to the list of its priority and marks it ready.
-    pub(super) fn push(&mut self, jobs: &mut Slab<Job>, slot: u32) {
+    /// Appends the job in `slot`, which came due in `tick`, to a list, and marks it ready.
+    pub(super) fn push(&mut self, jobs: &mut Slab<Job>, slot: u32, came: Came, tick: u64) {
         let Some(job) = jobs.at_mut(slot) else { return };
-        let me = Slot::new(slot);
-        let previous = match self.lists.get_mut(&job.priority) {
-            Some(list) => Some(std::mem::replace(&mut list.tail, me)),
-            None => {
-                self.lists.insert(job.priority, List { head: me, tail: me });
-                None
-            }
-        };
-        job.state = State::Ready(Links { previous, next: None });
-        if let Some(previous) = previous {
-            relink(jobs, previous, |links| links.next = Some(me));
+        let me = Some(Slot::new(slot));
+        let list = &mut self.lists[came as usize];
+        let previous = std::mem::replace(&mut list.tail, me);
+        job.state = State::Ready(Links { previous, next: None, tick: ShortTick::new(tick) });
+        match previous {
+            Some(previous) => relink(jobs, previous, |links| links.next = me),
+            None => list.head = me,
         }
         self.len += 1;
     }
 
-    /// Takes the job in `slot`, whose links are given, out of the list of its priority.
-    pub(super) fn unlink(&mut self, jobs: &mut Slab<Job>, priority: Priority, links: Links) {
-        if let Some(previous) = links.previous {
-            relink(jobs, previous, |of| of.next = links.next);
+    /// Takes the job in `slot`, whose links are given, out of its list.
+    pub(super) fn unlink(&mut self, jobs: &mut Slab<Job>, slot: u32, links: Links) {
+        let Links { previous, next, .. } = links;
+        let me = Some(Slot::new(slot));
+        if let Some(previous) = previous {
+            relink(jobs, previous, |of| of.next = next);
+        } else if let Some(list) = self.lists.iter_mut().find(|list| list.head == me) {
+            list.head = next;
         }
-        if let Some(next) = links.next {
-            relink(jobs, next, |of| of.previous = links.previous);
-        }
-        match (links.previous, links.next) {
-            (None, None) => {
-                self.lists.remove(&priority);
-            }
-            (None, Some(next)) => self.edit(priority, |list| list.head = next),
-            (Some(previous), None) => self.edit(priority, |list| list.tail = previous),
-            (Some(_), Some(_)) => {}
+        if let Some(next) = next {
+            relink(jobs, next, |of| of.previous = previous);
+        } else if let Some(list) = self.lists.iter_mut().find(|list| list.tail == me) {
+            list.tail = previous;
         }
         self.len -= 1;
-    }
-
-    fn edit(&mut self, priority: Priority, change: impl FnOnce(&mut List)) {
-        debug_assert!(self.lists.contains_key(&priority), "a ready job's priority has a list");
-        if let Some(list) = self.lists.get_mut(&priority) {
-            change(list);
-        }
     }
 
     /// Walks every list both ways.
     #[cfg(any(test, fuzzing))]
     pub(super) fn validate(&self, jobs: &Slab<Job>) {
         let mut seen = 0;
-        for (&priority, list) in &self.lists {
-            let (mut previous, mut at) = (None, Some(list.head));
+        for list in &self.lists {
+            let (mut previous, mut at) = (None, list.head);
             while let Some(slot) = at {
                 let job = jobs.at(slot.number()).expect("a ready list names live jobs");
                 let State::Ready(links) = job.state else { panic!("{job:?} is in a ready list") };
-                assert_eq!((links.previous, job.priority), (previous, priority));
-                (previous, at) = (Some(slot), links.next);
+                let Links { previous: before, next, .. } = links;
+                assert_eq!(before, previous);
+                (previous, at) = (Some(slot), next);
                 seen += 1;
             }
-            assert_eq!(previous, Some(list.tail));
+            assert_eq!(previous, list.tail);
         }
         assert_eq!(seen, self.len);
     }

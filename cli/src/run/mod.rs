@@ -52,8 +52,8 @@ Operations, one a line:
       `at` is RFC 3339 with an offset, or a number of seconds since 1970. A zone may stand beside the offset, or in
       place of it where the time is not ambiguous: \"2026-12-01T10:00:00[Europe/Berlin]\".
       Or `in`, as \"1.5s\", \"1h30m\", or a number of seconds. Units are w, d, h, m, s, ms, us and ns.
-      Optional: queue, payload (or payload_base64 for any bytes), priority (0 goes first, 255 last),
-      delivery (at_least_once, at_most_once), on_conflict (reject, replace, keep).
+      Optional: queue, payload (or payload_base64 for any bytes), priority (of the jobs of one tick 0 goes first, 255
+      last), delivery (at_least_once, at_most_once), on_conflict (reject, replace, keep).
   {\"op\":\"reschedule\",\"key\":\"concert:42\",\"in\":\"90s\"}
   {\"op\":\"cancel\",\"key\":\"concert:42\"}
   {\"op\":\"lookup\",\"key\":\"concert:42\"}

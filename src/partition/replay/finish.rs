@@ -18,8 +18,8 @@ use crate::wheel::slab::Index;
 /// What becomes of jobs that came due while nobody was there to fire them. The default: all fire, as fast as they can.
 #[derive(Clone, Copy)]
 pub struct CatchUp<'a> {
-    /// How many of them may fire in a second. They then go in the order in which they were due, and hold up none that
-    /// comes due meanwhile.
+    /// How many of them may fire in a second. They then go in the order in which they were due; those that are held back
+    /// hold up none that comes due meanwhile.
     pub per_second_max: Option<NonZeroU32>,
     /// By queue, by how many microseconds a job may be overdue and still fire; one that is overdue by more never does.
     pub skip_after_us: &'a dyn Fn(QueueId) -> Option<u64>,

@@ -1,0 +1,335 @@
+//! Promise 7 over partitions: of the ready jobs of a queue the first starts by tick, priority and due, whichever partitions
+//! they are in. One worker, or the driver, and eight partitions.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Keys, TEN_O_CLOCK, at_ms, ms, real_now, until_idle};
+use proptest::prelude::*;
+use reveille::store::MemoryStore;
+use reveille::testing::TestEngine;
+use reveille::{Builder, Engine, Job, Priority, QueueConfig, Timestamp};
+
+const PARTITIONS: u16 = 8;
+
+/// A job, and where it belongs: tick, priority, due, all told by its key.
+#[derive(Clone, Debug)]
+struct Planned {
+    priority: u8,
+    us: i64,
+    key: String,
+}
+
+/// Numbers that look as if they were random.
+fn random(state: &mut u64, below: u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) % below
+}
+
+/// Jobs due at microseconds of their own, within `ticks` ticks from the one that ends at `from_ms` on.
+fn planned(seed: u64, count: usize, from_ms: i64, ticks: u64, priorities: u64) -> Vec<Planned> {
+    let mut state = seed;
+    let mut dues = std::collections::BTreeSet::new();
+    while dues.len() < count {
+        dues.insert((from_ms - 1) * 1_000 + 1 + random(&mut state, ticks * 1_000) as i64);
+    }
+    let mut jobs: Vec<Planned> = dues
+        .into_iter()
+        .map(|us| {
+            let priority = random(&mut state, priorities) as u8;
+            Planned { priority, us, key: format!("{us} {priority} of {seed}") }
+        })
+        .collect();
+    for at in (1..jobs.len()).rev() {
+        jobs.swap(at, random(&mut state, at as u64 + 1) as usize);
+    }
+    jobs
+}
+
+/// In the order in which they must start.
+fn in_order(mut jobs: Vec<Planned>) -> Vec<String> {
+    jobs.sort_by_key(|job| ((job.us + 999).div_euclid(1_000), job.priority, job.us));
+    jobs.into_iter().map(|job| job.key).collect()
+}
+
+async fn schedule(engine: &Engine, queue: &str, base: Timestamp, jobs: &[Planned]) {
+    for job in jobs {
+        let due = Timestamp::from_micros(base.as_micros() + job.us);
+        let call = engine.schedule_raw(queue, "").key(&job.key).priority(Priority(job.priority));
+        call.at(due).await.unwrap();
+    }
+}
+
+fn one_worker(order: &Keys, config: QueueConfig) -> Builder {
+    let log = order.clone();
+    Engine::builder().partitions(PARTITIONS).queue(config.concurrency(1), move |job: Job| {
+        log.push(job.key().as_str());
+        async {}
+    })
+}
+
+fn the_driver(order: &Keys) -> Builder {
+    let log = order.clone();
+    Engine::builder().partitions(PARTITIONS).inline_queue("q", move |job: &Job| log.push(job.key().as_str()))
+}
+
+#[track_caller]
+fn assert_order(order: &Keys, jobs: Vec<Planned>) {
+    let (started, expected) = (order.take(), in_order(jobs));
+    let first = started.iter().zip(&expected).position(|(started, expected)| started != expected);
+    assert_eq!(first.map(|at| (at, &started[at], &expected[at])), None);
+    assert_eq!(started.len(), expected.len());
+}
+
+#[tokio::test]
+async fn the_jobs_of_a_tick_start_in_order_over_all_partitions() {
+    for seed in 0..10 {
+        for inline in [false, true] {
+            let order = Keys::default();
+            let builder = if inline { the_driver(&order) } else { one_worker(&order, QueueConfig::new("q")) };
+            let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap();
+            let jobs = planned(seed, 300, 10, 1, 5);
+            schedule(&engine, "q", TEN_O_CLOCK, &jobs).await;
+            engine.advance(ms(20)).await;
+            assert_order(&order, jobs);
+        }
+    }
+}
+
+/// The clock jumps over hundreds of ticks, so that all are due at once.
+#[tokio::test]
+async fn the_ticks_of_a_catch_up_start_in_order_over_all_partitions() {
+    for seed in 0..10 {
+        for inline in [false, true] {
+            let order = Keys::default();
+            let builder = if inline { the_driver(&order) } else { one_worker(&order, QueueConfig::new("q")) };
+            let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap();
+            let jobs = planned(seed, 1_000, 10, 300, 3);
+            schedule(&engine, "q", TEN_O_CLOCK, &jobs).await;
+            engine.clock().advance(Duration::from_secs(1));
+            engine.settle().await;
+            assert_order(&order, jobs);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_paused_queue_s_backlog_starts_in_order_once_it_is_resumed() {
+    for seed in 0..10 {
+        let order = Keys::default();
+        let engine =
+            TestEngine::start(one_worker(&order, QueueConfig::new("q").paused()), TEN_O_CLOCK).await.unwrap();
+        let jobs = planned(seed, 1_000, 10, 50, 4);
+        schedule(&engine, "q", TEN_O_CLOCK, &jobs).await;
+        engine.advance(ms(200)).await;
+        assert_eq!(order.len(), 0);
+        engine.resume("q").unwrap();
+        engine.settle().await;
+        assert_order(&order, jobs);
+    }
+}
+
+/// Jobs after a delay follow the other clock, whose ticks do not begin with those of the wall.
+#[tokio::test]
+async fn jobs_after_a_delay_start_in_order_too() {
+    for seed in 0..5 {
+        let order = Keys::default();
+        let engine = TestEngine::start(one_worker(&order, QueueConfig::new("q")), TEN_O_CLOCK).await.unwrap();
+        let jobs = planned(seed, 500, 10, 3, 4);
+        for job in &jobs {
+            let after = Duration::from_micros(job.us as u64);
+            let call = engine.schedule_raw("q", "").key(&job.key).priority(Priority(job.priority));
+            call.after(after).await.unwrap();
+        }
+        let base_us = engine.clock().now().mono.as_micros() as i64 % 1_000;
+        engine.clock().advance(ms(100));
+        engine.settle().await;
+        let key_of = |job: &Planned| ((job.us + base_us + 999).div_euclid(1_000), job.priority, job.us);
+        let mut expected = jobs;
+        expected.sort_by_key(key_of);
+        assert_eq!(order.take(), expected.into_iter().map(|job| job.key).collect::<Vec<_>>());
+    }
+}
+
+/// Real time, a real driver, and a worker on another thread that is busy with the first tick when the second is released.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_ticks_start_in_order_in_real_time() {
+    for seed in 0..5 {
+        for inline in [false, true] {
+            let order = Keys::default();
+            let builder = if inline { the_driver(&order) } else { one_worker(&order, QueueConfig::new("q")) };
+            let engine = builder.start().await.unwrap();
+            let base = Timestamp::from_micros(real_now().as_micros() / 1_000 * 1_000 + 500_000);
+            let jobs = planned(seed, 1_500, 0, 2, 5);
+            schedule(&engine, "q", base, &jobs).await;
+            assert!(real_now() < base, "too slow a machine for this test");
+            until_idle(&engine).await;
+            assert_order(&order, jobs);
+        }
+    }
+}
+
+/// More than is released as one: by priority in any case, and by due where they are few.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_tick_starts_by_priority_over_all_partitions() {
+    let (order, log) = (Keys::default(), Keys::default());
+    let sink = log.clone();
+    let builder = Engine::builder().partitions(PARTITIONS).queue(
+        QueueConfig::new("q").concurrency(1),
+        move |job: Job| {
+            sink.push(job.priority().0.to_string());
+            async {}
+        },
+    );
+    drop(order);
+    let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap();
+    let mut state = 7;
+    for n in 0..30_000 {
+        let priority = Priority(random(&mut state, 9) as u8);
+        let call = engine.schedule_raw("q", "").key(format!("{n}")).priority(priority);
+        call.at(at_ms(10)).into_outcome().unwrap();
+    }
+    engine.advance(ms(10)).await;
+    let priorities: Vec<u8> = log.take().iter().map(|text| text.parse().unwrap()).collect();
+    assert!(priorities.is_sorted() && priorities.len() == 30_000);
+}
+
+/// What was overdue when the engine came goes in order over all partitions, at one pace, or as fast as it can.
+#[tokio::test]
+async fn overdue_jobs_start_in_order_after_a_restart() {
+    for (per_second, inline) in [(200, false), (0, false), (100_000, false), (200, true), (3, false)] {
+        let store = Arc::new(MemoryStore::new());
+        let order = Keys::default();
+        let engine =
+            TestEngine::start(one_worker(&order, QueueConfig::new("q")).store(store.clone()), TEN_O_CLOCK)
+                .await
+                .unwrap();
+        let count = if per_second == 3 { 30 } else { 600 };
+        let jobs = planned(per_second.into(), count, 10, 100, 4);
+        schedule(&engine, "q", TEN_O_CLOCK, &jobs).await;
+        engine.shutdown(ms(5_000)).await;
+
+        let builder = if inline { the_driver(&order) } else { one_worker(&order, QueueConfig::new("q")) };
+        let builder = builder.store(store).catch_up_per_second(per_second);
+        let engine = TestEngine::start(builder, at_ms(60_000)).await.unwrap();
+        let first = engine.settle().await.len();
+        match per_second {
+            0 => assert_eq!(first, count, "as fast as they can"),
+            _ => assert!(first <= (per_second as usize / 100).max(1), "{first} at once"),
+        }
+        for second in 1..=11 {
+            engine.advance(Duration::from_secs(1)).await;
+            let most = (second * per_second as usize + (per_second as usize / 100).max(1)).min(count);
+            if per_second > 0 {
+                assert_eq!(
+                    order.len(),
+                    most,
+                    "after {second} s at {per_second} a second, over all partitions"
+                );
+            }
+        }
+        assert_order(&order, jobs);
+    }
+}
+
+/// One that is late already when the others come due, and those that come due while overdue ones are let go.
+#[tokio::test]
+async fn what_was_overdue_starts_before_what_comes_due_while_both_wait() {
+    let store = Arc::new(MemoryStore::new());
+    let order = Keys::default();
+    let engine =
+        TestEngine::start(one_worker(&order, QueueConfig::new("q")).store(store.clone()), TEN_O_CLOCK)
+            .await
+            .unwrap();
+    let mut jobs = planned(1, 200, 10, 100, 4);
+    schedule(&engine, "q", TEN_O_CLOCK, &jobs).await;
+    engine.shutdown(ms(5_000)).await;
+    let builder = one_worker(&order, QueueConfig::new("q").paused()).store(store).catch_up_per_second(100);
+    let engine = TestEngine::start(builder, at_ms(60_000)).await.unwrap();
+    let later = planned(2, 200, 60_010, 100, 4);
+    schedule(&engine, "q", TEN_O_CLOCK, &later).await;
+    jobs.extend(later);
+    engine.advance(Duration::from_secs(5)).await;
+    engine.resume("q").unwrap();
+    engine.settle().await;
+    assert_order(&order, jobs);
+}
+
+/// What happens to a backlog, in any order.
+#[derive(Clone, Debug)]
+enum Step {
+    Schedule { ticks: i64, us: i64, priority: u8 },
+    Cancel(usize),
+    Move { which: usize, ticks: i64 },
+    Pass(u64),
+    Drain,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (1..8_i64, 0..1_000_i64, 0..4_u8).prop_map(|(ticks, us, priority)| Step::Schedule { ticks, us, priority }),
+        2 => any::<usize>().prop_map(Step::Cancel),
+        2 => (any::<usize>(), 1..8_i64).prop_map(|(which, ticks)| Step::Move { which, ticks }),
+        2 => (1..5_u64).prop_map(Step::Pass),
+        1 => Just(Step::Drain),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// A sorted list: what is due of it starts in its order, whatever was cancelled and moved before.
+    #[test]
+    fn a_backlog_is_a_sorted_list(steps in prop::collection::vec(step(), 1..120)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let order = Keys::default();
+            let engine = TestEngine::start(one_worker(&order, QueueConfig::new("q").paused()), TEN_O_CLOCK).await.unwrap();
+            let (mut pending, mut made, mut now_ms): (Vec<Planned>, _, i64) = (Vec::new(), 0, 0);
+            for step in steps.into_iter().chain([Step::Pass(20), Step::Drain]) {
+                match step {
+                    Step::Schedule { ticks, us, priority } => {
+                        // Sequence decides between equals in one partition; so that it need not, no two are equal.
+                        let us = (now_ms + ticks) * 1_000 - us;
+                        if us <= now_ms * 1_000 || pending.iter().any(|job| job.us == us) {
+                            continue;
+                        }
+                        made += 1;
+                        let job = Planned { priority, us, key: format!("{made}") };
+                        schedule(&engine, "q", TEN_O_CLOCK, std::slice::from_ref(&job)).await;
+                        pending.push(job);
+                    }
+                    Step::Cancel(which) if !pending.is_empty() => {
+                        let job = pending.swap_remove(which % pending.len());
+                        engine.cancel(job.key.as_str()).await.unwrap();
+                    }
+                    Step::Move { which, ticks } if !pending.is_empty() => {
+                        let at = which % pending.len();
+                        let us = (now_ms + ticks) * 1_000 - pending[at].us.rem_euclid(1_000);
+                        if us <= now_ms * 1_000 || pending.iter().any(|job| job.us == us) {
+                            continue;
+                        }
+                        pending[at].us = us;
+                        let due = Timestamp::from_micros(TEN_O_CLOCK.as_micros() + us);
+                        engine.reschedule(pending[at].key.as_str(), due).await.unwrap();
+                    }
+                    Step::Pass(ticks) => {
+                        engine.advance(ms(ticks)).await;
+                        now_ms += ticks as i64;
+                    }
+                    Step::Drain => {
+                        engine.resume("q").unwrap();
+                        engine.settle().await;
+                        engine.pause("q").unwrap();
+                        let (due, left) = pending.into_iter().partition(|job| job.us <= now_ms * 1_000);
+                        pending = left;
+                        assert_order(&order, due);
+                    }
+                    Step::Cancel(_) | Step::Move { .. } => {}
+                }
+            }
+        });
+    }
+}
