@@ -190,7 +190,10 @@ async fn overdue_inline_jobs_run_on_the_driver_once_their_start_is_stored() {
             let shutting_down = engine.shutdown(ms(10_000));
             store.set(Fault::None);
             let report = shutting_down.await;
-            assert_eq!((report.still_running, report.is_flushed, keys.take().len()), (0, true, jobs as usize));
+            assert_eq!(
+                (report.still_running, report.is_flushed, keys.take().len()),
+                (0, true, jobs as usize)
+            );
         }
     }
 }

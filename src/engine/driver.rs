@@ -113,7 +113,16 @@ impl Driver {
         let inline = inline.into_iter().map(|(queue, handler)| (seat(queue), handler)).collect();
         let rehearsal = Rehearsal::new();
         let asking = shared.handlers.can_be_asked(&shared.clock).then(Asking::default);
-        Driver { last: shared.clock.now(), shared, inline, waiter, rehearsal, row: Cell::new(0), held: RefCell::default(), asking }
+        Driver {
+            last: shared.clock.now(),
+            shared,
+            inline,
+            waiter,
+            rehearsal,
+            row: Cell::new(0),
+            held: RefCell::default(),
+            asking,
+        }
     }
 
     fn run(mut self) {
@@ -169,12 +178,15 @@ impl Driver {
                 self.shared.start_next(&seat.queue, &mut partition)
             });
             let Some(started) = started else { return true };
-            if let Some(ownership) = self.shared.ownership.as_ref().filter(|_| started.waits_for_its_record()) {
+            if let Some(ownership) = self.shared.ownership.as_ref().filter(|_| started.waits_for_its_record())
+            {
                 // The store has to know of the start first, and the driver waits for nobody.
                 let later = (Arc::clone(seat), Arc::clone(handler), started);
                 match later.2.delivery {
                     Delivery::AtMostOnce => self.run_elsewhere(later),
-                    Delivery::AtLeastOnce => self.held.borrow_mut().push_back(Held::new(later, &ownership.io)),
+                    Delivery::AtLeastOnce => {
+                        self.held.borrow_mut().push_back(Held::new(later, &ownership.io))
+                    }
                 }
                 continue;
             }
