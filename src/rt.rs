@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-#[cfg(feature = "sim")]
+#[cfg(any(feature = "sim", not(reveille_shuttle)))]
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -161,7 +161,11 @@ impl Io {
     pub(crate) fn sleep(&self, time: Duration) -> Boxed {
         match &self.runtime {
             Runtime::Tokio(handle) => {
+                // Under a checker there is one runtime, and this runs in it.
+                #[cfg(not(reveille_shuttle))]
                 let _timer = handle.enter();
+                #[cfg(reveille_shuttle)]
+                let _ = handle;
                 Box::pin(tokio::time::sleep(time))
             }
             #[cfg(feature = "sim")]
@@ -188,11 +192,19 @@ fn start_thread() -> io::Result<Io> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_name(name).build()?;
     let handle = runtime.handle().clone();
     let (held, mut is_held) = mpsc::channel(1);
-    std::thread::Builder::new().name(name.into()).spawn(move || {
+    // Handed over by this: should there be no thread, it must not be dropped here, where blocking may not be allowed.
+    let given = Arc::new(parking_lot::Mutex::new(Some(runtime)));
+    let taken = Arc::clone(&given);
+    let started = std::thread::Builder::new().name(name.into()).spawn(move || {
+        let Some(runtime) = taken.lock().take() else { return };
         runtime.block_on(is_held.recv());
         // Nobody waits for what may still run beside it.
         runtime.shutdown_background();
-    })?;
+    });
+    if let Err(error) = started {
+        given.lock().take().into_iter().for_each(tokio::runtime::Runtime::shutdown_background);
+        return Err(error);
+    }
     Ok(Io { runtime: Runtime::Tokio(handle), _held: Some(held) })
 }
 

@@ -153,6 +153,22 @@ fn a_runtime_that_has_ended_is_refused_at_the_start() {
     assert!(matches!(error, StartError::NoRuntime), "{error}");
 }
 
+/// A standby that waits for a lease, for handlers whose runtime ends meanwhile: it has nothing to wait for any more.
+#[test]
+fn a_runtime_that_ends_ends_the_wait_for_a_lease() {
+    let server = RedisServer::start(&[]);
+    let (own, others) = (bare_runtime(1), bare_runtime(1));
+    let build = || Engine::builder().queue("q", nothing).store(store(&server)).lease(HOUR);
+    let owner = start(build(), &own);
+    let standby = build().runtime(others.handle().clone());
+    let waiting = thread::spawn(move || block_on(standby.start()));
+    thread::sleep(ms(200));
+    drop(others);
+    let error = waiting.join().unwrap().unwrap_err();
+    assert!(matches!(error, StartError::RuntimeEnded), "{error}");
+    block_on(owner.schedule_raw("q", "").key("still the owner").after(HOUR)).unwrap();
+}
+
 /// Everything that can be awaited, on a thread without tokio, with a runtime that has neither timer nor I/O.
 #[test]
 fn every_call_can_be_awaited_outside_of_tokio() {

@@ -232,7 +232,11 @@ impl Builder {
         let base = Arc::new(Base { settings, clock, queues, hasher: KeyHasher::default() });
         let (built, claimed, keeper) = match store {
             Some(store) => {
-                let (built, claimed, keeper) = restore(store, &base, told).await?;
+                let (built, claimed, keeper) = tokio::select! {
+                    biased;
+                    restored = restore(store, &base, told) => restored?,
+                    () = on_runtime.ended() => return Err(StartError::RuntimeEnded),
+                };
                 (built, Some(claimed), Some(keeper))
             }
             None => (restore::nothing(&base)?, None, None),

@@ -11,6 +11,7 @@
 //! that blocks or computes, or of something else that does: it is said once for each pause, with the names of the queues.
 //! Nothing is asked while nothing runs or waits, and no job pays for it.
 
+use std::pin::pin;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use super::shared::Shared;
 use crate::clock::Clock;
 use crate::partition::MonoTime;
 use crate::rt::{Runtime, Scoped};
+use crate::sync::Notify;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 /// How often it is asked whether it polls.
@@ -41,6 +43,7 @@ pub(super) struct Handlers {
 #[derive(Default)]
 struct End {
     has_come: AtomicBool,
+    comes: Notify,
     engine: OnceLock<Weak<Shared>>,
 }
 
@@ -58,6 +61,7 @@ struct Bell(Arc<End>);
 impl Drop for Bell {
     fn drop(&mut self) {
         self.0.has_come.store(true, SeqCst);
+        self.0.comes.notify_waiters();
         if let Some(engine) = self.0.engine.get().and_then(Weak::upgrade) {
             engine.runtime_ends();
         }
@@ -87,6 +91,15 @@ impl Handlers {
     /// When the runtime has ended.
     pub(super) fn check(&self) -> Result<(), StartError> {
         if self.has_ended() { Err(StartError::RuntimeEnded) } else { Ok(()) }
+    }
+
+    /// Resolves when the runtime has ended.
+    pub(super) async fn ended(&self) {
+        let mut comes = pin!(self.end.comes.notified());
+        comes.as_mut().enable();
+        if !self.has_ended() {
+            comes.await;
+        }
     }
 
     /// Has the end told to `engine`, at once if it has come.
