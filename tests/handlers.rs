@@ -218,12 +218,12 @@ async fn a_queue_runs_as_many_jobs_at_a_time_as_it_may_and_no_more() {
 #[test]
 fn starting_outside_a_runtime_is_a_typed_error() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut start = Box::pin(Engine::builder().start());
+    let mut start = Box::pin(Engine::builder().queue("q", nothing).start());
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let std::task::Poll::Ready(outside) = start.as_mut().poll(&mut context) else {
         panic!("it does not wait")
     };
     assert!(matches!(outside, Err(StartError::NoRuntime)));
-    let inside = runtime.block_on(Engine::builder().start());
+    let inside = runtime.block_on(Engine::builder().queue("q", nothing).start());
     assert!(inside.is_ok());
 }

@@ -65,7 +65,7 @@ async fn promise_6_a_crash_repeats_at_least_once_and_not_at_most_once() {
     let store = Arc::new(MemoryStore::new());
     let hangs = |_: Job| std::future::pending::<()>();
     let hanging = Engine::builder().queue("q", hangs).store(store.clone());
-    let engine = TestEngine::start(hanging, TEN_O_CLOCK).await.unwrap().patience(ms(200));
+    let engine = TestEngine::start(hanging, TEN_O_CLOCK).await.unwrap().go_on_after(ms(200));
     engine.schedule_raw("q", "").key("again").at(at_ms(10)).await.unwrap().scheduled().unwrap();
     engine.schedule_raw("q", "").key("once").at_most_once().at(at_ms(10)).await.unwrap().scheduled().unwrap();
     assert_eq!(engine.advance(ms(20)).await.len(), 2);

@@ -15,12 +15,13 @@ use std::task::Poll;
 
 use super::error::CallError;
 use super::handler::{BoxError, InlineFn, Job, Outcome, Seat};
+use super::shared::Probed;
 use crate::partition::{End, Handle};
 
 /// Why an attempt failed, in words.
-pub(super) struct Failure {
-    message: String,
-    is_panic: bool,
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    pub(crate) is_panic: bool,
 }
 
 impl Failure {
@@ -90,6 +91,9 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
 /// Logs and counts how an attempt ended.
 pub(super) fn report(seat: &Seat, handle: Handle, end: Result<(), Failure>) -> End {
     let at = usize::from(handle.partition().0);
+    if let Some(probe) = &seat.shared.probe {
+        probe(Probed::Ended(handle, end.as_ref().map(|_| ())));
+    }
     let share = seat.queue.share(at);
     let Err(Failure { message, is_panic }) = end else {
         share.succeeded.fetch_add(1, Ordering::Relaxed);

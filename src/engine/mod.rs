@@ -21,6 +21,7 @@ mod calls;
 mod cell;
 mod commit;
 mod committer;
+mod context;
 mod deadline;
 mod driver;
 mod durable;
@@ -49,6 +50,7 @@ mod settings;
 mod settled;
 mod shared;
 mod snapshots;
+mod startup;
 mod stats;
 mod target;
 mod waiters;
@@ -63,6 +65,7 @@ use parking_lot::Mutex;
 
 pub use builder::Builder;
 pub use commit::Commit;
+pub use context::ContextTask;
 pub use error::{CallError, CancelError, QueueError, RescheduleError, ScheduleError, StartError};
 pub use handler::{BoxError, Job, Outcome, Task};
 pub use health::StoreState;
@@ -71,9 +74,12 @@ pub use outcomes::{NotAllCancelled, NotAllScheduled, Outcomes};
 pub use queue::{Misfire, QUEUES_MAX, QueueConfig};
 pub use restore::RestoreProgress;
 pub use schedule::{Planned, Schedule};
+pub(crate) use shared::Probed;
+pub use startup::{Standby, StartPhase, Startup};
 pub use stats::{Lateness, QueueStats, Stats, StoreStats};
 pub use target::Target;
 
+use crate::partition::Timestamp;
 use crate::rt;
 use crate::store::StoreError;
 use crate::sync::thread::JoinHandle;
@@ -138,6 +144,7 @@ impl Engine {
         self.owner.is_none()
     }
 
+    #[doc(alias = "queue")]
     /// Adds a queue with an async handler while the engine runs. See [`Builder::queue`].
     ///
     /// # Errors
@@ -188,6 +195,11 @@ impl Engine {
 
     fn queue(&self, name: &str) -> Result<&Arc<queue::Queue>, QueueError> {
         self.shared.queues.by_name(name).ok_or_else(|| QueueError::Unknown { name: name.to_owned() })
+    }
+
+    /// The wall clock, as this engine reads it: what an instant to schedule at is best counted from, in a test too.
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now().wall
     }
 
     /// How many jobs are pending or with a handler. One atomic load.

@@ -18,6 +18,7 @@ use super::ownership::{self, Ownership};
 use super::queue::Queues;
 use super::settings::Settings;
 use super::snapshots::LastSnapshot;
+use super::startup::{Standby, StandbyTold};
 use crate::clock::Clock;
 use crate::partition::{CatchUp, PartitionId, QueueId, QueueName, Record, Replay};
 use crate::rt::{self, Runtime, Tasks};
@@ -57,6 +58,7 @@ pub(super) struct Base {
     pub(super) clock: Clock,
     pub(super) queues: Queues,
     pub(super) hasher: KeyHasher,
+    pub(super) standby_told: Option<StandbyTold>,
 }
 
 /// A partition ready to go on.
@@ -130,7 +132,7 @@ pub(super) async fn from(
     let ownership = Arc::new(ownership);
     let keeper = keeper::start(&ownership, runtime);
     let restoring = async {
-        acquire(&ownership, settings.is_standby, settings.start_patience).await?;
+        acquire(&ownership, settings, base.standby_told.as_ref()).await?;
         load(base, &ownership, runtime, told).await
     };
     let claimed = Claimed { ownership: Arc::clone(&ownership), runtime: runtime.clone(), is_kept: false };
@@ -178,7 +180,12 @@ pub(super) fn nothing(base: &Base) -> Result<Vec<Built>, StartError> {
 }
 
 /// Takes the lease of every partition, in order.
-async fn acquire(ownership: &Ownership, is_standby: bool, patience: Duration) -> Result<(), StartError> {
+async fn acquire(
+    ownership: &Ownership,
+    settings: &Settings,
+    told: Option<&StandbyTold>,
+) -> Result<(), StartError> {
+    let (is_standby, patience) = (settings.is_standby, settings.start_patience);
     let mut last_wait = None;
     for at in 0..usize::from(ownership.claim.partitions) {
         loop {
@@ -186,6 +193,10 @@ async fn acquire(ownership: &Ownership, is_standby: bool, patience: Duration) ->
                 Ok(_lease) => break,
                 // A standby that has begun to wait goes on, whatever becomes of the store meanwhile.
                 Err(error) if is_standby && is_passing(&error, last_wait.is_some()) => {
+                    if error.class == StoreErrorClass::Held {
+                        let standby = Standby { lease_left: error.again_after, owner: error.clone() };
+                        told.iter().for_each(|told| told(standby.clone()));
+                    }
                     match last_wait.replace(error.class) {
                         last if last == Some(error.class) => {}
                         _ if error.class == StoreErrorClass::Held => {
@@ -269,7 +280,7 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
         let message = format!("partition {partition} is at record {next_record}, which no log gets to");
         return Err(StoreError::fatal(message).into());
     }
-    let Base { settings, clock, queues, hasher } = base;
+    let Base { settings, clock, queues, hasher, .. } = base;
     let Loaded { mut image, covered, complete, records } = loaded;
     let mut numbers = Numbers { queues, last: None };
     for job in &mut image.jobs {

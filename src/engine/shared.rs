@@ -9,7 +9,9 @@
 
 use std::sync::Arc;
 
+use super::attempt::Failure;
 use super::cell::{Cell, HISTOGRAM_MAX_US, Owned};
+use super::context::Contexts;
 use super::error::CallError;
 use super::keys::KeyHasher;
 pub(super) use super::life::{Life, Stage};
@@ -42,9 +44,18 @@ pub(super) struct Shared {
     pub(super) driver_wakes: AtomicU64,
     /// Told of every job that starts; for tests.
     pub(super) probe: Option<Probe>,
+    /// What the application gives its handlers.
+    pub(super) contexts: Contexts,
 }
 
-pub(super) type Probe = Box<dyn Fn(&QueueName, &Started) + Send + Sync>;
+pub(super) type Probe = Box<dyn Fn(Probed<'_>) + Send + Sync>;
+
+/// What a probe is told.
+pub(crate) enum Probed<'a> {
+    Started(&'a QueueName, &'a Started),
+    /// With the handler's error, if it failed.
+    Ended(Handle, Result<(), &'a Failure>),
+}
 
 /// What the store has taken of a log: up to which record, and how long that took.
 pub(super) struct Taken {
@@ -240,7 +251,7 @@ impl Shared {
         queue.meters.fired.increment(1);
         queue.meters.lateness_s.record(started.lateness_us as f64 / 1e6);
         if let Some(probe) = &self.probe {
-            probe(&queue.name, started);
+            probe(Probed::Started(&queue.name, started));
         }
     }
 
