@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Probed, Builder, Engine};
+use crate::engine::{Builder, Engine, Probed};
 pub use crate::partition::{Image, JobImage, Now, Record, Replay, Started};
 use crate::partition::{PartitionId, QueueName};
 
