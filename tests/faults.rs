@@ -518,7 +518,9 @@ async fn a_pause_outlives_the_arrival_of_the_handler() {
     engine.schedule_raw("old", "").after(ms(1)).await.unwrap().scheduled().unwrap();
     engine.shutdown(ms(5_000)).await;
     // The queue is known from the store only: it is paused before anybody brings its handler.
-    let engine = TestEngine::start(Engine::builder().store(store), real_now() + MINUTE).await.unwrap();
+    let engine = TestEngine::start(Engine::builder().without_queues().store(store), real_now() + MINUTE)
+        .await
+        .unwrap();
     engine.pause("old").unwrap();
     engine.add_queue("old", nothing).unwrap();
     assert_eq!((engine.settle().await.len(), engine.stats().ready), (0, 1));

@@ -163,7 +163,7 @@ async fn typed_tasks_carry_their_payload() {
 
 #[tokio::test]
 async fn queues_can_be_added_while_the_engine_runs_and_only_once() {
-    let engine = TestEngine::start(Engine::builder(), TEN_O_CLOCK).await.unwrap();
+    let engine = TestEngine::start(Engine::builder().without_queues(), TEN_O_CLOCK).await.unwrap();
     let unknown = engine.schedule_raw("late", "").key("k").after(ms(1)).into_outcome();
     assert!(unknown.unwrap_err().to_string().contains("add_queue"));
     engine.add_queue("late", nothing).unwrap();

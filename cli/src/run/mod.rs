@@ -168,7 +168,7 @@ impl Args {
     }
 
     fn engine(&self) -> Builder {
-        let mut builder = Engine::builder().tick(self.tick);
+        let mut builder = Engine::builder().without_queues().tick(self.tick);
         if let Some(profile) = self.profile {
             builder = builder.profile(match profile {
                 ProfileName::Eco => Profile::Eco,
