@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use super::error::CallError;
-use super::handler::{BoxError, InlineFn, Job, Outcome, Seat};
+use super::handler::{BoxError, Ends, InlineFn, Job, Seat};
 use super::shared::Probed;
 use crate::partition::{End, Handle};
 
@@ -57,13 +57,13 @@ pub(super) async fn run_async<F, Fut>(handler: &F, job: Job) -> Result<(), Failu
 where
     F: Fn(Job) -> Fut,
     Fut: Future,
-    Fut::Output: Outcome,
+    Fut::Output: Ends,
 {
     let mut future = pin!(Some(guarded(|| Ok(handler(job)))?));
     let end = poll_fn(|context| {
         let polled = guarded(|| match future.as_mut().as_pin_mut().map(|future| future.poll(context)) {
             Some(Poll::Pending) => Ok(Poll::Pending),
-            Some(Poll::Ready(outcome)) => outcome.into_result().map(Poll::Ready).map_err(Failure::of_error),
+            Some(Poll::Ready(outcome)) => outcome.into_end().map(Poll::Ready).map_err(Failure::of_error),
             None => Ok(Poll::Ready(())),
         });
         match polled {

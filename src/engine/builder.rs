@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::context::{Contexts, Wanted};
 use super::driver::InlineQueue;
 use super::error::StartError;
-use super::handler::{BoxError, InlineFn, Job, Outcome, Task, run_task};
+use super::handler::{BoxError, Ends, InlineFn, Job, Task, run_task};
 use super::keys::KeyHasher;
 use super::queue::{Queue, QueueConfig, Queues, Runner};
 use super::restore::{Base, RestoreTold};
@@ -57,7 +57,7 @@ impl Builder {
     where
         F: Fn(Job) -> Fut + Send + Sync + 'static,
         Fut: Future + Send + 'static,
-        Fut::Output: Outcome,
+        Fut::Output: Ends,
     {
         let handler = Arc::new(handler);
         let runner = Handler::Async(Box::new(|shared| worker::runner(shared, handler)));
@@ -72,9 +72,9 @@ impl Builder {
     pub fn inline_queue<F, O>(mut self, config: impl Into<QueueConfig>, handler: F) -> Self
     where
         F: Fn(&Job) -> O + Send + Sync + 'static,
-        O: Outcome,
+        O: Ends,
     {
-        let handler = move |job: &Job| -> Result<(), BoxError> { handler(job).into_result() };
+        let handler = move |job: &Job| -> Result<(), BoxError> { handler(job).into_end() };
         self.queues.push((config.into(), Handler::Inline(Arc::new(handler))));
         self
     }

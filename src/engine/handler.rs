@@ -126,12 +126,7 @@ impl fmt::Debug for Job {
     }
 }
 
-/// How a handler may end: with nothing, or with a `Result` of any error; or never, as one that only panics.
-#[diagnostic::on_unimplemented(
-    message = "a handler cannot end with `{Self}`",
-    label = "this handler does",
-    note = "a handler ends with `()`, or with a `Result<(), E>` whose error can be turned into a `BoxError`: end it with `;` or `Ok(())`"
-)]
+/// How a handler may end: with nothing, or with a `Result` of any error. (Or never, as one that only panics.)
 pub trait Outcome {
     /// The end as a result.
     ///
@@ -162,9 +157,26 @@ impl<T> Returns for fn() -> T {
     type Returned = T;
 }
 
+/// An [`Outcome`], or the type of what never ends. Apart from it: other crates could not implement that otherwise.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot end with `{Self}`",
+    label = "this handler does",
+    note = "a handler ends with `()`, or with a `Result<(), E>` whose error can be turned into a `BoxError`: end it with `;` or `Ok(())`"
+)]
+pub trait Ends {
+    fn into_end(self) -> Result<(), BoxError>;
+}
+
+impl<T: Outcome> Ends for T {
+    fn into_end(self) -> Result<(), BoxError> {
+        self.into_result()
+    }
+}
+
 /// As the body of a handler which only panics has it.
-impl Outcome for <fn() -> ! as Returns>::Returned {
-    fn into_result(self) -> Result<(), BoxError> {
+impl Ends for <fn() -> ! as Returns>::Returned {
+    fn into_end(self) -> Result<(), BoxError> {
         self
     }
 }

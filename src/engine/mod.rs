@@ -83,6 +83,7 @@ use crate::partition::Timestamp;
 use crate::rt;
 use crate::store::StoreError;
 use crate::sync::thread::JoinHandle;
+use handler::Ends;
 use shared::{Shared, Stage};
 
 /// Fires jobs on time. Cheap to clone; all clones are the same engine.
@@ -153,7 +154,7 @@ impl Engine {
     where
         F: Fn(Job) -> Fut + Send + Sync + 'static,
         Fut: Future + Send + 'static,
-        Fut::Output: Outcome,
+        Fut::Output: Ends,
     {
         let queue = self.shared.queues.claim(config.into())?;
         queue.run_by(worker::runner(Arc::downgrade(&self.shared), Arc::new(handler)));

@@ -104,16 +104,19 @@ impl Builder {
 impl Startup {
     /// How far it has come.
     pub fn phase(&self) -> StartPhase {
-        self.phase.borrow().clone()
+        let phase = self.phase.borrow().clone();
+        // Its task has ended with the runtime, and has told nothing of it.
+        let is_interrupted = !phase.is_over() && self.phase.has_changed().is_err();
+        if is_interrupted { StartPhase::Failed(Arc::new(StartError::Interrupted)) } else { phase }
     }
 
     /// Waits until it has come to another phase than this clone has been told of, and says which. For ever, once it is
     /// `Ready` or `Failed`.
     pub async fn changed(&mut self) -> StartPhase {
-        if self.phase.changed().await.is_err() && self.is_over() {
+        if self.phase.changed().await.is_err() && self.phase.borrow().is_over() {
             std::future::pending::<()>().await;
         }
-        self.phase.borrow_and_update().clone()
+        self.phase()
     }
 
     /// The engine, if it runs.
@@ -129,18 +132,13 @@ impl Startup {
     /// # Errors
     /// As [`Builder::start`].
     pub async fn ready(&self) -> Result<Engine, Arc<StartError>> {
-        let mut phase = self.phase.clone();
         // An error means that the task has ended, and has told all that it will.
-        let _ = phase.wait_for(StartPhase::is_over).await;
-        match &*phase.borrow() {
-            StartPhase::Ready(engine) => Ok(engine.clone()),
-            StartPhase::Failed(error) => Err(Arc::clone(error)),
+        let _ = self.phase.clone().wait_for(StartPhase::is_over).await;
+        match self.phase() {
+            StartPhase::Ready(engine) => Ok(engine),
+            StartPhase::Failed(error) => Err(error),
             _ => Err(Arc::new(StartError::Interrupted)),
         }
-    }
-
-    fn is_over(&self) -> bool {
-        self.phase.borrow().is_over()
     }
 }
 

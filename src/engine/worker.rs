@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::{Arc, Weak};
 
 use super::attempt::{Failure, report, run_async};
-use super::handler::{Job, Outcome, Seat};
+use super::handler::{Ends, Job, Seat};
 use super::queue::Runner;
 use super::shared::Shared;
 use crate::partition::{Delivery, MonoTime, Started};
@@ -25,7 +25,7 @@ pub(super) fn runner<F, Fut>(shared: Weak<Shared>, handler: Arc<F>) -> Runner
 where
     F: Fn(Job) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
-    Fut::Output: Outcome,
+    Fut::Output: Ends,
 {
     Runner::Workers(Box::new(move |queue| match shared.upgrade() {
         Some(shared) => {
@@ -42,7 +42,7 @@ async fn work<F, Fut>(seat: Arc<Seat>, handler: Arc<F>)
 where
     F: Fn(Job) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
-    Fut::Output: Outcome,
+    Fut::Output: Ends,
 {
     let (shared, queue) = (&seat.shared, &seat.queue);
     let mut turn = Turn::begins(shared.clock.mono());
@@ -99,7 +99,7 @@ async fn run<F, Fut>(
 where
     F: Fn(Job) -> Fut,
     Fut: Future,
-    Fut::Output: Outcome,
+    Fut::Output: Ends,
 {
     let handle = started.handle;
     let end = match begun(seat, &started).await {
