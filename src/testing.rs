@@ -99,7 +99,7 @@ impl TestEngine {
     }
 
     /// Starts an engine on a clock that the rest of the application is on as well, as a
-    /// [`Clock::Manual`](crate::Clock::Manual) of it. The builder's clock is replaced.
+    /// [`Clock::Manual`] of it. The builder's clock is replaced.
     ///
     /// ```
     /// # use std::{sync::Arc, time::Duration};
