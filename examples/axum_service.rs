@@ -8,22 +8,29 @@
 //! curl -X DELETE localhost:3000/orders/7
 //!
 //! cargo run --example axum_service -- --demo  # makes such requests itself, and ends
+//!
+//! REVEILLE_STORE=redis://127.0.0.1:6379 cargo run --example axum_service -- 3001    # orders outlive the process
+//! curl -i localhost:3001/ready                # 200 once the engine runs; 503 before, with what it waits for
 //! ```
 //!
-//! The engine is the state of the router: it is cheap to clone, and all clones are the same engine.
+//! The port is bound before the engine runs: as a second replica on the same Redis it waits until the first ends, and says
+//! so in the meantime. The start is the state of the router: it is cheap to clone, and has the engine once there is one.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use std::{env, io};
 
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use reveille::store::{RedisConfig, RedisStore};
 use reveille::{
     BoxError, CallError, CancelError, CancelOutcome, Engine, InvalidKey, Job, Key, LookupOutcome, Refusal,
-    RescheduleError, RescheduleOutcome, ScheduleError, ScheduleOutcome, Task, Timestamp,
+    RescheduleError, RescheduleOutcome, ScheduleError, ScheduleOutcome, StartPhase, Startup, Task, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -50,28 +57,75 @@ async fn main() -> Result<(), BoxError> {
     let is_demo = argument.as_deref() == Some("--demo");
     let port = argument.filter(|_| !is_demo).map_or(Ok(0), |port| port.parse())?;
 
-    let engine = Engine::builder().task::<ExpireOrder>().start().await?;
+    let mut builder = Engine::builder().task::<ExpireOrder>();
+    if let Ok(address) = env::var("REVEILLE_STORE") {
+        builder = builder.store(Arc::new(RedisStore::new(RedisConfig::new(address)?.namespace("orders")?)));
+    }
+    // The port first: who asks meanwhile is told that the service is not ready.
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let address = listener.local_addr()?;
     println!("listening on http://{address}");
+    let startup = builder.start_in_background()?;
 
+    let starts = startup.clone();
     let until_stopped = async move {
-        let ended = if is_demo { demo(address).await } else { tokio::signal::ctrl_c().await };
-        if let Err(error) = ended {
-            eprintln!("{error}");
+        // A start that has failed ends the service; there is nothing to be ready for.
+        let ended = match starts.ready().await {
+            Err(error) => Err(io::Error::other(error)),
+            Ok(_) if is_demo => demo(address).await,
+            Ok(_) => std::future::pending().await,
+        };
+        ended.unwrap_or_else(|error| eprintln!("{error}"));
+    };
+    let until_stopped = async move {
+        tokio::select! {
+            () = until_stopped => {}
+            _ = tokio::signal::ctrl_c() => {}
         }
     };
-    axum::serve(listener, router(engine.clone())).with_graceful_shutdown(until_stopped).await?;
+    axum::serve(listener, router(startup.clone())).with_graceful_shutdown(until_stopped).await?;
 
     // The requests have been answered. Now the handlers may end; an order that is still pending would need a store.
+    let Some(engine) = startup.engine() else { return Err("stopped before it was ready".into()) };
     let report = engine.shutdown(Duration::from_secs(5)).await;
     println!("stopped; {} pending orders are lost", report.pending_lost);
     Ok(())
 }
 
-fn router(engine: Engine) -> Router {
+fn router(startup: Startup) -> Router {
     let order = post(create).get(show).put(put_off).patch(put_off).delete(settle);
-    Router::new().route("/orders/{id}", order).with_state(engine)
+    Router::new().route("/orders/{id}", order).route("/ready", get(ready)).with_state(startup)
+}
+
+/// For whoever sends the requests here: a load balancer, say.
+async fn ready(State(startup): State<Startup>) -> Result<&'static str, Problem> {
+    Running::of(&startup).map(|_| "ready")
+}
+
+/// The engine, for a request that needs one.
+struct Running(Engine);
+
+impl Running {
+    fn of(startup: &Startup) -> Result<Self, Problem> {
+        startup.engine().map(Running).ok_or_else(|| {
+            let waits_for = match startup.phase() {
+                StartPhase::Standby(standby) => {
+                    format!("another replica serves the orders: {}", standby.owner)
+                }
+                StartPhase::Restoring(progress) => format!("restoring: {} jobs read so far", progress.jobs),
+                _ => "starting".into(),
+            };
+            Problem { retry_after_s: Some(1), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, waits_for) }
+        })
+    }
+}
+
+impl FromRequestParts<Startup> for Running {
+    type Rejection = Problem;
+
+    async fn from_request_parts(_: &mut Parts, startup: &Startup) -> Result<Self, Problem> {
+        Running::of(startup)
+    }
 }
 
 /// What a client says of an order.
@@ -92,7 +146,7 @@ fn key(order: &str) -> String {
 }
 
 async fn create(
-    State(engine): State<Engine>,
+    Running(engine): Running,
     Path(order): Path<String>,
     Json(terms): Json<Terms>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
@@ -103,7 +157,7 @@ async fn create(
     }
 }
 
-async fn show(State(engine): State<Engine>, Path(order): Path<String>) -> Result<Json<Value>, Problem> {
+async fn show(Running(engine): Running, Path(order): Path<String>) -> Result<Json<Value>, Problem> {
     // To look up what cannot be a key finds nothing; whoever wants to know why makes the key first.
     match engine.lookup(&Key::new(key(&order))?) {
         LookupOutcome::Scheduled(job) => {
@@ -116,7 +170,7 @@ async fn show(State(engine): State<Engine>, Path(order): Path<String>) -> Result
 }
 
 async fn put_off(
-    State(engine): State<Engine>,
+    Running(engine): Running,
     Path(order): Path<String>,
     Json(terms): Json<Terms>,
 ) -> Result<Json<Value>, Problem> {
@@ -128,7 +182,7 @@ async fn put_off(
     }
 }
 
-async fn settle(State(engine): State<Engine>, Path(order): Path<String>) -> Result<StatusCode, Problem> {
+async fn settle(Running(engine): Running, Path(order): Path<String>) -> Result<StatusCode, Problem> {
     match engine.cancel(key(&order)).await? {
         CancelOutcome::Cancelled => Ok(StatusCode::NO_CONTENT),
         CancelOutcome::Running | CancelOutcome::Changed { .. } => Err(Problem::expiring()),
@@ -149,11 +203,12 @@ fn rfc3339(instant: Timestamp) -> Result<String, Problem> {
 struct Problem {
     status: StatusCode,
     message: String,
+    retry_after_s: Option<u32>,
 }
 
 impl Problem {
     fn new(status: StatusCode, message: impl ToString) -> Problem {
-        Problem { status, message: message.to_string() }
+        Problem { status, message: message.to_string(), retry_after_s: None }
     }
 
     fn unknown() -> Problem {
@@ -174,7 +229,12 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        (self.status, Json(json!({ "error": self.message }))).into_response()
+        let retry_after = self.retry_after_s.map(|seconds| [(header::RETRY_AFTER, seconds.to_string())]);
+        let answer = (self.status, Json(json!({ "error": self.message })));
+        match retry_after {
+            Some(headers) => (headers, answer).into_response(),
+            None => answer.into_response(),
+        }
     }
 }
 

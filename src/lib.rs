@@ -75,10 +75,10 @@ pub mod wheel;
 
 pub use clock::{Clock, Profile};
 pub use engine::{
-    BoxError, Builder, CallError, CancelError, Change, Commit, Engine, Job, Lateness, Misfire,
+    BoxError, Builder, CallError, CancelError, Change, Commit, ContextTask, Engine, Job, Lateness, Misfire,
     NotAllCancelled, NotAllScheduled, Outcome, Outcomes, Planned, QUEUES_MAX, QueueConfig, QueueError,
-    QueueStats, RescheduleError, RestoreProgress, Schedule, ScheduleError, ShutdownReport, StartError, Stats,
-    StoreState, StoreStats, Target, Task,
+    QueueStats, RescheduleError, RestoreProgress, Schedule, ScheduleError, ShutdownReport, Standby,
+    StartError, StartPhase, Startup, Stats, StoreState, StoreStats, Target, Task,
 };
 pub use partition::{
     CancelOutcome, Due, End, Handle, InvalidKey, JobId, JobView, KEY_BYTES_MAX, Key, LookupOutcome,

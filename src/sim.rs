@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Builder, Engine};
+use crate::engine::{Builder, Engine, Probed};
 pub use crate::partition::{Image, JobImage, Now, Record, Replay, Started};
 use crate::partition::{PartitionId, QueueName};
 
@@ -70,7 +70,11 @@ pub fn within<T>(simulation: &Arc<dyn Simulation>, work: impl FnOnce() -> T) -> 
 
 /// Has every start of a job told, at the moment at which it is decided.
 pub fn on_start(builder: Builder, told: impl Fn(&QueueName, &Started) + Send + Sync + 'static) -> Builder {
-    builder.probe(Box::new(told))
+    builder.probe(Box::new(move |probed| {
+        if let Probed::Started(queue, started) = probed {
+            told(queue, started);
+        }
+    }))
 }
 
 /// A partition as it stands.

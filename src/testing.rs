@@ -18,23 +18,35 @@
 //! # Ok(()) }
 //! ```
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::clock::{Clock, ManualClock};
-use crate::engine::{Builder, Engine, StartError};
-use crate::partition::{JobId, Key, Payload, QueueName, Started, Timestamp, Version};
+use crate::engine::{Builder, Engine, Probed, StartError};
+use crate::partition::{Handle, JobId, Key, Payload, QueueName, Started, Timestamp, Version};
 
 /// An engine whose time stands still until the test moves it. Has everything that an [`Engine`] has.
 pub struct TestEngine {
     engine: Engine,
     clock: Arc<ManualClock>,
-    fired: Arc<Mutex<Vec<FiredJob>>>,
+    sink: Arc<Mutex<Sink>>,
     patience: Duration,
+    goes_on: bool,
+}
+
+/// What the engine has told.
+#[derive(Default)]
+struct Sink {
+    /// Since the test was last told.
+    fired: Vec<(Handle, FiredJob)>,
+    /// Handlers that run: queue and key.
+    running: HashMap<Handle, (String, Key)>,
 }
 
 /// A job that has fired.
@@ -59,6 +71,22 @@ pub struct FiredJob {
     pub lateness: Duration,
     /// What its handler got.
     pub payload: Payload,
+    /// How its handler has ended, if it has.
+    pub end: FiredEnd,
+}
+
+/// How the handler of a fired job has ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum FiredEnd {
+    /// It has not: see [`TestEngine::go_on_after`].
+    Running,
+    /// It did what it had to.
+    Succeeded,
+    /// It returned an error, which says this.
+    Failed(String),
+    /// It panicked, with this.
+    Panicked(String),
 }
 
 impl TestEngine {
@@ -67,22 +95,49 @@ impl TestEngine {
     /// # Errors
     /// As [`Builder::start`].
     pub async fn start(builder: Builder, wall: impl Into<Timestamp>) -> Result<Self, StartError> {
-        let clock = Arc::new(ManualClock::new(wall));
-        let fired: Arc<Mutex<Vec<FiredJob>>> = Arc::default();
-        let sink = Arc::clone(&fired);
-        let builder = builder
-            .clock(Clock::Manual(Arc::clone(&clock)))
-            .probe(Box::new(move |queue, job| sink.lock().push(FiredJob::new(queue, job))));
-        let engine = builder.start().await?;
-        Ok(TestEngine { engine, clock, fired, patience: Duration::from_secs(10) })
+        Self::start_on(builder, Arc::new(ManualClock::new(wall))).await
     }
 
-    /// For how long of real time a step waits for handlers to end; ten seconds, if this is not called. A test whose
-    /// handlers wait for a later time makes it short.
+    /// Starts an engine on a clock that the rest of the application is on as well, as a
+    /// [`Clock::Manual`] of it. The builder's clock is replaced.
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Duration};
+    /// # use reveille::{Clock, Engine, Job, Timestamp, clock::ManualClock, testing::TestEngine};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
+    /// let of_the_application = Clock::Manual(clock.clone());
+    /// let engine = TestEngine::start_on(Engine::builder().queue("q", |_: Job| async {}), clock).await?;
+    /// engine.advance(Duration::from_secs(60)).await;
+    /// assert_eq!(of_the_application.now().wall, engine.now());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Builder::start`].
+    pub async fn start_on(builder: Builder, clock: Arc<ManualClock>) -> Result<Self, StartError> {
+        let sink: Arc<Mutex<Sink>> = Arc::default();
+        let told = Arc::clone(&sink);
+        let builder = builder
+            .clock(Clock::Manual(Arc::clone(&clock)))
+            .probe(Box::new(move |probed| told.lock().take(probed)));
+        let engine = builder.start().await?;
+        Ok(TestEngine { engine, clock, sink, patience: Duration::from_secs(10), goes_on: false })
+    }
+
+    /// For how long of real time a step waits for handlers to end before it panics; ten seconds, if this is not called.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
+    }
+
+    /// For handlers that wait for a later time, or for the test: a step goes on without those that have not ended after
+    /// `patience` of real time. In what has fired they are [`FiredEnd::Running`].
+    #[must_use]
+    pub fn go_on_after(mut self, patience: Duration) -> Self {
+        self.goes_on = true;
+        self.patience(patience)
     }
 
     /// The engine itself.
@@ -90,14 +145,21 @@ impl TestEngine {
         &self.engine
     }
 
-    /// The engine's clock.
-    pub fn clock(&self) -> &ManualClock {
+    /// The engine's clock. An application under test can be on it too: `Clock::Manual(engine.clock().clone())`.
+    pub fn clock(&self) -> &Arc<ManualClock> {
         &self.clock
     }
 
     /// Lets `time` pass. The clock stops at every instant at which something is due, and goes on when the handlers of
     /// what fired have ended. Returns what has fired since it was last told,
     /// in order.
+    ///
+    /// Handlers may wait by tokio's clock: also while that is paused (`tokio::time::pause`), when it runs ahead to what they
+    /// wait for.
+    ///
+    /// # Panics
+    /// When a step takes longer than [`patience`](Self::patience): with the jobs whose handlers run, and the queues in which
+    /// due jobs wait.
     pub async fn advance(&self, time: Duration) -> Vec<FiredJob> {
         let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let end = self.clock.now().mono.saturating_add_micros(us);
@@ -127,15 +189,86 @@ impl TestEngine {
 
     /// Waits until everything due has fired and its handlers have ended, and returns what has fired since it was last
     /// asked for. What waits for a paused queue stays.
+    ///
+    /// # Panics
+    /// As [`advance`](Self::advance).
     pub async fn settle(&self) -> Vec<FiredJob> {
         let begun = Clock::System.now().mono;
         let patience_us = u64::try_from(self.patience.as_micros()).unwrap_or(u64::MAX);
-        while !self.engine.is_settled() && Clock::System.now().mono.micros_since(begun) < patience_us {
-            // The workers may share this thread, the driver may share its core.
-            tokio::task::yield_now().await;
-            std::thread::sleep(Duration::from_micros(20));
+        let mut looks = 0;
+        while !self.engine.is_settled() {
+            if Clock::System.now().mono.micros_since(begun) >= patience_us {
+                assert!(self.goes_on, "{}", self.unsettled());
+                break;
+            }
+            looks += 1;
+            if looks > LOOKS_AWAKE && self.engine.waits_for_handlers() {
+                idle_briefly().await;
+            } else {
+                // The workers may share this thread, the driver may share its core.
+                tokio::task::yield_now().await;
+                thread::sleep(Duration::from_micros(20));
+            }
         }
-        std::mem::take(&mut *self.fired.lock())
+        let fired = std::mem::take(&mut self.sink.lock().fired);
+        fired.into_iter().map(|(_, job)| job).collect()
+    }
+
+    /// What a step still waits for, in words.
+    fn unsettled(&self) -> String {
+        let mut running: Vec<String> =
+            self.sink.lock().running.values().map(|(queue, key)| format!("{key} (queue {queue})")).collect();
+        running.sort_unstable();
+        let waiting = self.engine.stats().queues.into_iter().filter(|queue| queue.ready > 0);
+        let waiting: Vec<String> =
+            waiting.map(|queue| format!("{} in {}", queue.ready, queue.name)).collect();
+        format!(
+            "after {:?} the handlers of these jobs have not ended: [{}]; due jobs that wait: [{}]. Raise \
+             `TestEngine::patience`, or let steps go on without them: `TestEngine::go_on_after`",
+            self.patience,
+            running.join(", "),
+            waiting.join(", ")
+        )
+    }
+}
+
+/// How often a step looks again at once. Handlers that end by themselves have by then.
+const LOOKS_AWAKE: usize = 64;
+
+/// Waits for a millisecond of real time, by nobody's timer: the runtime has nothing to do meanwhile, so a paused clock of
+/// tokio runs ahead to what handlers wait for.
+async fn idle_briefly() {
+    let (done, waited) = tokio::sync::oneshot::channel::<()>();
+    let sleeper = thread::Builder::new().name("reveille-test".into()).spawn(move || {
+        thread::sleep(Duration::from_millis(1));
+        drop(done);
+    });
+    if sleeper.is_ok() {
+        let _ = waited.await;
+    } else {
+        tokio::task::yield_now().await;
+    }
+}
+
+impl Sink {
+    fn take(&mut self, probed: Probed<'_>) {
+        match probed {
+            Probed::Started(queue, job) => {
+                self.running.insert(job.handle, (queue.as_str().to_owned(), job.key.clone()));
+                self.fired.push((job.handle, FiredJob::new(queue, job)));
+            }
+            Probed::Ended(handle, end) => {
+                self.running.remove(&handle);
+                // Looked for from the end: of a job that fires again the last time is meant.
+                let fired = self.fired.iter_mut().rev().find(|(of, _)| *of == handle);
+                let Some((_, fired)) = fired else { return };
+                fired.end = match end {
+                    Ok(()) => FiredEnd::Succeeded,
+                    Err(failure) if failure.is_panic => FiredEnd::Panicked(failure.message.clone()),
+                    Err(failure) => FiredEnd::Failed(failure.message.clone()),
+                };
+            }
+        }
     }
 }
 
@@ -168,6 +301,7 @@ impl FiredJob {
             fired_at: job.fired_at,
             lateness: Duration::from_micros(job.lateness_us),
             payload: job.payload.clone(),
+            end: FiredEnd::Running,
         }
     }
 }

@@ -211,7 +211,10 @@ async fn answers_about_many_can_be_insisted_on_and_are_counted() {
 async fn whatever_holds_a_key_names_its_job() {
     let engine = TestEngine::start(Engine::builder().queue("q", nothing), TEN_O_CLOCK).await.unwrap();
     let key = Key::new("order:7").unwrap();
-    assert!(key == "order:7" && "order:7" == key && key == *"order:7" && key == String::from("order:7"));
+    let text = String::from("order:7");
+    assert_eq!(key, "order:7");
+    assert_eq!(*text, key);
+    assert_eq!(key, text);
     assert_eq!(("order:7".parse(), Key::try_from("order:7")), (Ok(key.clone()), Ok(key.clone())));
     engine.schedule_raw("q", "").key(&key).after(HOUR).await.unwrap().scheduled().unwrap();
     let LookupOutcome::Scheduled(job) = engine.lookup(&key) else { panic!("it is pending") };

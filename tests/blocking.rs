@@ -51,11 +51,14 @@ fn a_handler_that_blocks_holds_up_no_commit() {
             }
         });
         let blocked = engine.schedule_raw("blocks", "").key("blocks").after(Duration::ZERO);
-        block_on(blocked).unwrap();
+        block_on(blocked).unwrap().scheduled().unwrap();
         wait_until("it blocks", || begun.load(SeqCst) == 1);
         let ((), took) = timed(|| {
             for n in 0..64 {
-                block_on(engine.schedule_raw("q", "").key(format!("beside {n}")).after(HOUR)).unwrap();
+                block_on(engine.schedule_raw("q", "").key(format!("beside {n}")).after(HOUR))
+                    .unwrap()
+                    .scheduled()
+                    .unwrap();
             }
         });
         assert!(took < ms(1_500), "{threads} threads: 64 commits took {took:?} beside a handler that blocks");
@@ -80,7 +83,7 @@ fn handlers_that_block_every_thread_do_not_cost_the_lease() {
         let jobs = threads.max(1);
         for n in 0..jobs {
             let call = owner.schedule_raw("blocks", "").key(format!("blocks {n}")).after(ms(50));
-            block_on(call).unwrap();
+            block_on(call).unwrap().scheduled().unwrap();
         }
         let driving = thread::spawn({
             let owner = owner.clone();
@@ -119,7 +122,14 @@ fn a_runtime_that_polls_nothing_is_complained_about() {
     let builder = builder.inline_queue("inline", |_: &Job| ()).queue("idle", nothing);
     let engine = block_on(builder.start()).unwrap();
     for (queue, after) in [("sleeps", 0), ("waits", 200), ("inline", 200)] {
-        engine.schedule_raw(queue, "").key(queue).after(ms(after)).into_outcome().unwrap();
+        engine
+            .schedule_raw(queue, "")
+            .key(queue)
+            .after(ms(after))
+            .into_outcome()
+            .unwrap()
+            .scheduled()
+            .unwrap();
     }
     let looking = thread::spawn({
         let engine = engine.clone();
@@ -133,7 +143,7 @@ fn a_runtime_that_polls_nothing_is_complained_about() {
     let names = ["WARN", "polls nothing", "waiting=\"waits\""];
     assert!(names.iter().all(|part| complaint.contains(part)), "{complaint}");
     // A job that comes later, so that the driver has a reason to look.
-    engine.schedule_raw("waits", "").key("later").after(ms(700)).into_outcome().unwrap();
+    engine.schedule_raw("waits", "").key("later").after(ms(700)).into_outcome().unwrap().scheduled().unwrap();
     runtime.block_on(engine.idle());
     wait_until("it is over", || engine.stats().runtime_pause == Duration::ZERO);
     assert!(!log.lines_with("polls again").is_empty());
@@ -166,11 +176,27 @@ fn a_blocking_queue_holds_up_nobody() {
             .key(format!("blocks {n}"))
             .after(Duration::ZERO)
             .into_outcome()
+            .unwrap()
+            .scheduled()
             .unwrap();
     }
     for n in 0..5 {
-        engine.schedule_raw("q", "").key("quick").after(ms(100 + n)).into_outcome().unwrap();
-        engine.schedule_raw("q", "").key(format!("quick {n}")).after(ms(100 + n)).into_outcome().unwrap();
+        engine
+            .schedule_raw("q", "")
+            .key("quick")
+            .after(ms(100 + n))
+            .into_outcome()
+            .unwrap()
+            .scheduled()
+            .unwrap();
+        engine
+            .schedule_raw("q", "")
+            .key(format!("quick {n}"))
+            .after(ms(100 + n))
+            .into_outcome()
+            .unwrap()
+            .scheduled()
+            .unwrap();
     }
     runtime.block_on(engine.idle());
     assert_eq!(most.load(SeqCst), 3);
@@ -202,7 +228,7 @@ fn a_blocking_handler_that_fails_or_panics_is_a_failed_attempt() {
     for key in ["panics", "fails", "goes well", "once"] {
         let job = engine.schedule_raw("q", "").key(key);
         let job = if key == "once" { job.at_most_once() } else { job };
-        block_on(job.after(Duration::ZERO)).unwrap();
+        block_on(job.after(Duration::ZERO)).unwrap().scheduled().unwrap();
     }
     block_on(engine.idle());
     let stats = engine.stats();

@@ -225,7 +225,7 @@ fn a_commit_is_answered_when_there_is_nobody_left_to_make_it_durable() {
         own.shutdown_background();
         within(MINUTE, engine.idle()).await;
         store.set(Fault::None);
-        within(MINUTE, commit).await.unwrap();
+        within(MINUTE, commit).await.unwrap().scheduled().unwrap();
 
         let store = FaultyStore::new(Fault::Panic);
         let engine = Engine::builder().queue("q", nothing).store(store).start().await.unwrap();
@@ -522,7 +522,9 @@ async fn a_pause_outlives_the_arrival_of_the_handler() {
     engine.schedule_raw("old", "").after(ms(1)).await.unwrap().scheduled().unwrap();
     engine.shutdown(ms(5_000)).await;
     // The queue is known from the store only: it is paused before anybody brings its handler.
-    let engine = TestEngine::start(Engine::builder().store(store), real_now() + MINUTE).await.unwrap();
+    let engine = TestEngine::start(Engine::builder().without_queues().store(store), real_now() + MINUTE)
+        .await
+        .unwrap();
     engine.pause("old").unwrap();
     engine.add_queue("old", nothing).unwrap();
     assert_eq!((engine.settle().await.len(), engine.stats().ready), (0, 1));

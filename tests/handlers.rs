@@ -163,7 +163,7 @@ async fn typed_tasks_carry_their_payload() {
 
 #[tokio::test]
 async fn queues_can_be_added_while_the_engine_runs_and_only_once() {
-    let engine = TestEngine::start(Engine::builder(), TEN_O_CLOCK).await.unwrap();
+    let engine = TestEngine::start(Engine::builder().without_queues(), TEN_O_CLOCK).await.unwrap();
     let unknown = engine.schedule_raw("late", "").key("k").after(ms(1)).into_outcome();
     assert!(unknown.unwrap_err().to_string().contains("add_queue"));
     engine.add_queue("late", nothing).unwrap();
@@ -218,12 +218,12 @@ async fn a_queue_runs_as_many_jobs_at_a_time_as_it_may_and_no_more() {
 #[test]
 fn starting_outside_a_runtime_is_a_typed_error() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut start = Box::pin(Engine::builder().start());
+    let mut start = Box::pin(Engine::builder().queue("q", nothing).start());
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let std::task::Poll::Ready(outside) = start.as_mut().poll(&mut context) else {
         panic!("it does not wait")
     };
     assert!(matches!(outside, Err(StartError::NoRuntime)));
-    let inside = runtime.block_on(Engine::builder().start());
+    let inside = runtime.block_on(Engine::builder().queue("q", nothing).start());
     assert!(inside.is_ok());
 }

@@ -113,7 +113,7 @@ async fn promise_9_settings_out_of_range_are_refused_at_the_start() {
     assert!(start(Engine::builder().tick(Duration::from_nanos(1_500))).await.contains("whole microseconds"));
     assert!(start(Engine::builder().jobs_max(0)).await.contains("at least 1"));
     let no_store = Engine::builder().durability(Durability::Logged).start().await;
-    assert!(matches!(no_store, Err(StartError::NoStore)));
+    assert!(matches!(no_store, Err(StartError::NoStore { setting: "durability" })));
     let twice = Engine::builder().queue("q", nothing).queue("q", nothing).start().await;
     assert!(matches!(twice, Err(StartError::Queue(_))));
 }

@@ -58,7 +58,7 @@ async fn schedule(engine: &Engine, queue: &str, base: Timestamp, jobs: &[Planned
     for job in jobs {
         let due = Timestamp::from_micros(base.as_micros() + job.us);
         let call = engine.schedule_raw(queue, "").key(&job.key).priority(Priority(job.priority));
-        call.at(due).await.unwrap();
+        call.at(due).await.unwrap().scheduled().unwrap();
     }
 }
 
@@ -141,7 +141,7 @@ async fn jobs_after_a_delay_start_in_order_too() {
         for job in &jobs {
             let after = Duration::from_micros(job.us as u64);
             let call = engine.schedule_raw("q", "").key(&job.key).priority(Priority(job.priority));
-            call.after(after).await.unwrap();
+            call.after(after).await.unwrap().scheduled().unwrap();
         }
         let base_us = engine.clock().now().mono.as_micros() as i64 % 1_000;
         engine.clock().advance(ms(100));
@@ -189,7 +189,7 @@ async fn a_large_tick_starts_by_priority_over_all_partitions() {
     for n in 0..30_000 {
         let priority = Priority(random(&mut state, 9) as u8);
         let call = engine.schedule_raw("q", "").key(format!("{n}")).priority(priority);
-        call.at(at_ms(10)).into_outcome().unwrap();
+        call.at(at_ms(10)).into_outcome().unwrap().scheduled().unwrap();
     }
     engine.advance(ms(10)).await;
     let priorities: Vec<u8> = log.take().iter().map(|text| text.parse().unwrap()).collect();
@@ -303,7 +303,7 @@ proptest! {
                     }
                     Step::Cancel(which) if !pending.is_empty() => {
                         let job = pending.swap_remove(which % pending.len());
-                        engine.cancel(job.key.as_str()).await.unwrap();
+                        engine.cancel(job.key.as_str()).await.unwrap().cancelled().unwrap();
                     }
                     Step::Move { which, ticks } if !pending.is_empty() => {
                         let at = which % pending.len();
@@ -313,7 +313,7 @@ proptest! {
                         }
                         pending[at].us = us;
                         let due = Timestamp::from_micros(TEN_O_CLOCK.as_micros() + us);
-                        engine.reschedule(pending[at].key.as_str(), due).await.unwrap();
+                        engine.reschedule(pending[at].key.as_str(), due).await.unwrap().rescheduled().unwrap();
                     }
                     Step::Pass(ticks) => {
                         engine.advance(ms(ticks)).await;

@@ -58,7 +58,7 @@ fn process() {
     };
     let engine = block_on(builder.start()).unwrap();
     if engine.jobs() == 0 {
-        block_on(engine.schedule_raw("q", "").key("poison").after(ms(20))).unwrap();
+        block_on(engine.schedule_raw("q", "").key("poison").after(ms(20))).unwrap().scheduled().unwrap();
     }
     // Tells when the store has all that there is to tell.
     let watched = engine.clone();
@@ -144,7 +144,10 @@ fn an_overdue_job_does_not_wait_for_a_store_that_stands_still() {
     let engine = block_on(build().queue("q", common::nothing).start()).unwrap();
     engine.pause("q").unwrap();
     for n in 0..3 {
-        block_on(engine.schedule_raw("q", "").key(format!("overdue {n}")).after(Duration::ZERO)).unwrap();
+        block_on(engine.schedule_raw("q", "").key(format!("overdue {n}")).after(Duration::ZERO))
+            .unwrap()
+            .scheduled()
+            .unwrap();
     }
     block_on(engine.shutdown(ms(5_000)));
     drop(engine);

@@ -118,7 +118,7 @@ async fn promise_4_outcomes_are_definite_by_key_and_by_handle() {
         async move { gate.acquire().await.unwrap().forget() }
     };
     let builder = Engine::builder().queue("q", handler);
-    let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap().patience(ms(50));
+    let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap().go_on_after(ms(50));
     let schedule = || engine.schedule_raw("q", "").key("k");
 
     assert_eq!(engine.cancel("k").await.unwrap(), CancelOutcome::NotFound);

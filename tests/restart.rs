@@ -66,7 +66,7 @@ async fn promise_6_a_crash_repeats_at_least_once_and_not_at_most_once() {
     let store = Arc::new(MemoryStore::new());
     let hangs = |_: Job| std::future::pending::<()>();
     let hanging = Engine::builder().queue("q", hangs).store(store.clone());
-    let engine = TestEngine::start(hanging, TEN_O_CLOCK).await.unwrap().patience(ms(200));
+    let engine = TestEngine::start(hanging, TEN_O_CLOCK).await.unwrap().go_on_after(ms(200));
     engine.schedule_raw("q", "").key("again").at(at_ms(10)).await.unwrap().scheduled().unwrap();
     engine.schedule_raw("q", "").key("once").at_most_once().at(at_ms(10)).await.unwrap().scheduled().unwrap();
     assert_eq!(engine.advance(ms(20)).await.len(), 2);
@@ -168,7 +168,7 @@ async fn overdue_inline_jobs_run_on_the_driver_once_their_start_is_stored() {
         let engine = build(&keys).start().await.unwrap();
         for n in 0..jobs {
             let job = engine.schedule_raw("inline", "").key(format!("{n:03}"));
-            job.after(Duration::from_micros(n)).await.unwrap();
+            job.after(Duration::from_micros(n)).await.unwrap().scheduled().unwrap();
         }
         engine.shutdown(ms(5_000)).await;
         assert_eq!(keys.len(), 0);

@@ -89,12 +89,15 @@ fn another_engine_takes_over_at_once_when_a_runtime_ends() {
         let build = || Engine::builder().store(Arc::clone(&store)).lease(HOUR);
         let engine = start(build().queue("q", never), &first);
         for key in ["cut short", "cut short too"] {
-            block_on(engine.schedule_raw("q", "").key(key).after(Duration::ZERO)).unwrap();
+            block_on(engine.schedule_raw("q", "").key(key).after(Duration::ZERO))
+                .unwrap()
+                .scheduled()
+                .unwrap();
         }
-        block_on(engine.schedule_raw("q", "").key("pending").after(HOUR)).unwrap();
+        block_on(engine.schedule_raw("q", "").key("pending").after(HOUR)).unwrap().scheduled().unwrap();
         wait_until("they run", || engine.stats().running == 2);
         // The last of what was acknowledged: nobody has seen to it since.
-        block_on(engine.schedule_raw("q", "").key("kept").after(HOUR)).unwrap();
+        block_on(engine.schedule_raw("q", "").key("kept").after(HOUR)).unwrap().scheduled().unwrap();
         first.shutdown_background();
         let again = build().queue("q", move |job: Job| {
             seen.fetch_add(usize::from(job.attempt()), SeqCst);
@@ -127,7 +130,7 @@ fn the_leases_are_kept_while_a_blocking_handler_outlives_its_runtime() {
         })
     };
     let engine = start(build(), &first);
-    block_on(engine.schedule_raw("q", "").key("blocks").after(Duration::ZERO)).unwrap();
+    block_on(engine.schedule_raw("q", "").key("blocks").after(Duration::ZERO)).unwrap().scheduled().unwrap();
     wait_until("it runs", || running.load(SeqCst) == 1);
     first.shutdown_background();
     let again = start(build(), &second);
@@ -166,7 +169,7 @@ fn a_runtime_that_ends_ends_the_wait_for_a_lease() {
     drop(others);
     let error = waiting.join().unwrap().unwrap_err();
     assert!(matches!(error, StartError::RuntimeEnded), "{error}");
-    block_on(owner.schedule_raw("q", "").key("still the owner").after(HOUR)).unwrap();
+    block_on(owner.schedule_raw("q", "").key("still the owner").after(HOUR)).unwrap().scheduled().unwrap();
 }
 
 /// Everything that can be awaited, on a thread without tokio, with a runtime that has neither timer nor I/O.
@@ -181,9 +184,9 @@ fn every_call_can_be_awaited_outside_of_tokio() {
         };
         let engine = start(build(), &runtime);
         let commit = engine.schedule_raw("q", "").key("fsync").durability(reveille::Durability::Fsync);
-        block_on(commit.after(ms(50))).unwrap();
+        block_on(commit.after(ms(50))).unwrap().scheduled().unwrap();
         block_on(engine.idle());
-        block_on(engine.schedule_raw("q", "").key("kept").after(HOUR)).unwrap();
+        block_on(engine.schedule_raw("q", "").key("kept").after(HOUR)).unwrap().scheduled().unwrap();
         engine.add_queue("new", nothing).unwrap();
         let written = block_on(engine.snapshot()).unwrap();
         assert_eq!(written.jobs, usize::from(has_store) as u64);
@@ -201,7 +204,7 @@ fn every_call_can_be_awaited_outside_of_tokio() {
 fn a_grace_period_ends_outside_of_tokio() {
     let runtime = bare_runtime(1);
     let engine = start(Engine::builder().queue("q", |_: Job| std::future::pending::<()>()), &runtime);
-    block_on(engine.schedule_raw("q", "").key("hangs").after(Duration::ZERO)).unwrap();
+    block_on(engine.schedule_raw("q", "").key("hangs").after(Duration::ZERO)).unwrap().scheduled().unwrap();
     wait_until("it runs", || engine.stats().running == 1);
     let (report, took) = timed(|| block_on(engine.shutdown(ms(200))));
     assert_eq!(report.still_running, 1);

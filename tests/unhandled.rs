@@ -72,9 +72,16 @@ async fn left_behind(gone: &'static str) -> Arc<MemoryStore> {
     let store = Arc::new(MemoryStore::new());
     let engine = TestEngine::start(builder(&store).queue(gone, nothing), TEN_O_CLOCK).await.unwrap();
     for n in 0..50 {
-        engine.schedule_raw(gone, "").key(format!("gone:{n}")).at(at_ms(1_000 + n)).await.unwrap();
+        engine
+            .schedule_raw(gone, "")
+            .key(format!("gone:{n}"))
+            .at(at_ms(1_000 + n))
+            .await
+            .unwrap()
+            .scheduled()
+            .unwrap();
     }
-    engine.schedule_raw("kept", "").key("kept").at(at_ms(1_000)).await.unwrap();
+    engine.schedule_raw("kept", "").key("kept").at(at_ms(1_000)).await.unwrap().scheduled().unwrap();
     engine.shutdown(ms(5_000)).await;
     store
 }
@@ -117,7 +124,7 @@ async fn jobs_without_a_handler_are_told_of_at_the_start_and_once_when_they_are_
     assert_eq!(engine.advance(ms(1)).await.len(), 49);
     let queue = stats_of(&engine, "gone");
     assert_eq!((queue.has_handler, queue.unhandled, queue.ready), (true, 0, 0));
-    engine.schedule_raw("gone", "").after(ms(1)).await.unwrap();
+    engine.schedule_raw("gone", "").after(ms(1)).await.unwrap().scheduled().unwrap();
     engine.shutdown(ms(5_000)).await;
 }
 

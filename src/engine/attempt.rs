@@ -16,8 +16,9 @@ use std::task::Poll;
 use tracing::Span;
 
 use super::error::CallError;
-use super::handler::{BoxError, InlineFn, Job, Outcome, Seat};
+use super::handler::{BoxError, Ends, InlineFn, Job, Seat};
 use super::meters::seconds;
+use super::shared::Probed;
 use super::spans;
 use crate::chain::Chain;
 use crate::partition::{End, Handle, MonoTime, Started};
@@ -47,9 +48,9 @@ impl Attempt {
 }
 
 /// Why an attempt failed, in words.
-pub(super) struct Failure {
-    message: String,
-    is_panic: bool,
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    pub(crate) is_panic: bool,
 }
 
 impl Failure {
@@ -86,16 +87,14 @@ pub(super) async fn run_async<F, Fut>(attempt: &Attempt, handler: &F, job: Job) 
 where
     F: Fn(Job) -> Fut,
     Fut: Future,
-    Fut::Output: Outcome,
+    Fut::Output: Ends,
 {
     let mut future = pin!(Some(guarded(attempt, || Ok(handler(job)))?));
     let end = poll_fn(|context| {
         let polled =
             guarded(attempt, || match future.as_mut().as_pin_mut().map(|future| future.poll(context)) {
                 Some(Poll::Pending) => Ok(Poll::Pending),
-                Some(Poll::Ready(outcome)) => {
-                    outcome.into_result().map(Poll::Ready).map_err(Failure::of_error)
-                }
+                Some(Poll::Ready(outcome)) => outcome.into_end().map(Poll::Ready).map_err(Failure::of_error),
                 None => Ok(Poll::Ready(())),
             });
         match polled {
@@ -129,6 +128,9 @@ fn guarded<T>(attempt: &Attempt, run: impl FnOnce() -> Result<T, Failure>) -> Re
 pub(super) fn report(seat: &Seat, attempt: &Attempt, end: Result<(), Failure>) -> End {
     let handle = attempt.handle;
     let at = usize::from(handle.partition().0);
+    if let Some(probe) = &seat.shared.probe {
+        probe(Probed::Ended(handle, end.as_ref().map(|_| ())));
+    }
     let share = seat.queue.share(at);
     let Err(Failure { message, is_panic }) = end else {
         share.succeeded.fetch_add(1, Ordering::Relaxed);

@@ -5,9 +5,10 @@ use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::context::{Contexts, Wanted};
 use super::driver::InlineQueue;
 use super::error::StartError;
-use super::handler::{BoxError, InlineFn, Job, Outcome, Task, run_task};
+use super::handler::{BoxError, Ends, InlineFn, Job, Task, run_task};
 use super::keeper::Keeper;
 use super::keys::KeyHasher;
 use super::meters::{EngineMeters, Register};
@@ -17,6 +18,7 @@ use super::restore::{Base, Built, Claimed, RestoreTold};
 use super::runtime::Handlers;
 use super::settings::Settings;
 use super::shared::{Life, Probe, Shared};
+use super::startup::StandbyTold;
 use super::{Engine, committer, deadline, driver, keeper, meters, restore, snapshots, worker};
 use crate::clock::{Clock, Profile};
 use crate::rt::{Io, Runtime};
@@ -34,6 +36,14 @@ pub struct Builder {
     runtime: Option<Runtime>,
     probe: Option<Probe>,
     pub(super) told: Option<RestoreTold>,
+    pub(super) standby_told: Option<StandbyTold>,
+    pub(super) contexts: Contexts,
+    /// The tasks that there are handlers for, and what they want to find in `contexts`.
+    wanted: Vec<(&'static str, Option<Wanted>)>,
+    /// The first setting that means nothing without a store.
+    pub(super) wants_store: Option<&'static str>,
+    /// Whether it is meant that there is no queue.
+    is_without_queues: bool,
 }
 
 /// A handler whose engine is yet to come.
@@ -58,7 +68,7 @@ impl Builder {
     where
         F: Fn(Job) -> Fut + Send + Sync + 'static,
         Fut: Future + Send + 'static,
-        Fut::Output: Outcome,
+        Fut::Output: Ends,
     {
         let handler = Arc::new(handler);
         let runner = Handler::Async(Box::new(|shared| worker::runner(shared, handler)));
@@ -91,7 +101,7 @@ impl Builder {
     pub fn blocking_queue<F, O>(mut self, config: impl Into<QueueConfig>, handler: F) -> Self
     where
         F: Fn(&Job) -> O + Send + Sync + 'static,
-        O: Outcome,
+        O: Ends,
     {
         let handler = inline(handler);
         let runner = Handler::Async(Box::new(|shared| worker::blocking_runner(shared, handler)));
@@ -106,7 +116,7 @@ impl Builder {
     pub fn inline_queue<F, O>(mut self, config: impl Into<QueueConfig>, handler: F) -> Self
     where
         F: Fn(&Job) -> O + Send + Sync + 'static,
-        O: Outcome,
+        O: Ends,
     {
         self.queues.push((config.into(), Handler::Inline(inline(handler))));
         self
@@ -119,7 +129,16 @@ impl Builder {
 
     /// As [`task`](Self::task), with limits. The queue's name is [`Task::NAME`] whatever `config` says.
     pub fn task_with<T: Task>(self, config: QueueConfig) -> Self {
-        self.queue(config.named(T::NAME), run_task::<T>)
+        let mut builder = self.queue(config.named(T::NAME), run_task::<T>);
+        builder.wanted.push((T::NAME, T::wanted()));
+        builder
+    }
+
+    /// Says that the engine has no queue at its start: [`Engine::add_queue`] brings them. Without this an engine that has
+    /// none does not start.
+    pub fn without_queues(mut self) -> Self {
+        self.is_without_queues = true;
+        self
     }
 
     /// What the engine is called in metrics, as the label `engine`: for a process that has more than one. Without a name there
@@ -154,20 +173,22 @@ impl Builder {
         self
     }
 
-    /// How many bytes a payload may have: 64 KiB if this is not called.
+    /// How many bytes a payload may have: 64 KiB if this is not called, from 1 to 16 MiB. What is larger belongs elsewhere,
+    /// with a reference to it here.
     pub fn payload_bytes_max(mut self, bytes: usize) -> Self {
         self.settings.payload_bytes_max = bytes;
         self
     }
 
-    /// How far ahead a job may be due: ten years if this is not called.
+    /// How far ahead a job may be due: ten years if this is not called, a tick at least.
     pub fn horizon(mut self, horizon: Duration) -> Self {
         self.settings.horizon = horizon;
         self
     }
 
     /// How many fired jobs are remembered, so that `AlreadyFired` can be told from `NotFound`, and for how long: 100,000 for
-    /// an hour, if this is not called. What is older goes when other jobs of its partition end.
+    /// an hour, if this is not called. What is older goes when other jobs of its partition end. With 0 of either
+    /// none is, and a job that has fired is `NotFound`.
     pub fn remember_fired(mut self, jobs: usize, time: Duration) -> Self {
         self.settings.fired_max = jobs;
         self.settings.fired_for = time;
@@ -204,23 +225,24 @@ impl Builder {
         self
     }
 
-    /// Takes the leases, loads what the store holds, and starts firing.
+    /// Takes the leases, loads what the store holds, and starts firing. Queues and tasks come before:
+    /// `builder.queue(..).start().await?`.
     ///
-    /// While another engine owns the jobs this waits, or fails at once: see [`standby`](Self::standby). Dropped before its
-    /// end it starts nothing, and gives back what leases it had. Any executor may poll it, if the runtime is named.
+    /// While another engine owns the jobs this waits, or fails at once: see [`standby`](Self::standby). A service that must answer
+    /// meanwhile calls [`start_in_background`](Self::start_in_background). Dropped before its end it starts nothing, and gives
+    /// back what leases it had. Any executor may poll it, if the runtime is named.
     ///
     /// # Errors
     /// When a setting is out of range, a queue is invalid, there is no runtime or it has ended, or the store fails, cannot
     /// give the durability, or holds what does not fit together: then nothing was changed in it.
     pub async fn start(self) -> Result<Engine, StartError> {
-        let Builder { mut settings, queues: configs, clock, store, runtime, probe, told } = self;
-        settings.check()?;
+        self.check()?;
+        let runtime = self.runtime_or_current()?;
+        let Builder {
+            mut settings, queues: configs, clock, store, probe, told, standby_told, contexts, ..
+        } = self;
         let durability = settings.durability.unwrap_or(default_durability(store.is_some()));
-        if durability > Durability::Memory && store.is_none() {
-            return Err(StartError::NoStore);
-        }
         settings.durability = Some(durability);
-        let runtime = runtime.or_else(Runtime::current).ok_or(StartError::NoRuntime)?;
         let on_runtime = Handlers::on(runtime.for_handlers())?;
         let register = Register::new(settings.name.as_deref());
         let meters = EngineMeters::new(&register, settings.jobs_max);
@@ -229,7 +251,7 @@ impl Builder {
         for (config, handler) in configs {
             handlers.push((queues.claim(config)?, handler));
         }
-        let base = Arc::new(Base { settings, clock, queues, hasher: KeyHasher::default() });
+        let base = Arc::new(Base { settings, clock, queues, hasher: KeyHasher::default(), standby_told });
         let (built, claimed, keeper) = match store {
             Some(store) => {
                 let (built, claimed, keeper) = tokio::select! {
@@ -243,7 +265,7 @@ impl Builder {
         };
         on_runtime.check()?;
         // Whoever had a part in building has ended.
-        let Base { settings, clock, queues, hasher } =
+        let Base { settings, clock, queues, hasher, .. } =
             Arc::into_inner(base).ok_or(StartError::Interrupted)?;
         let jobs = built.iter().map(|built| built.jobs).sum();
         let ownership = claimed.as_ref().map(|claimed| claimed.ownership());
@@ -264,6 +286,7 @@ impl Builder {
             clock_steps: AtomicU64::new(0),
             driver_wakes: AtomicU64::new(0),
             probe,
+            contexts,
         });
         let inline = run_queues(&shared, handlers);
         let driver = driver::start(&shared, inline).map_err(StartError::Thread)?;
@@ -283,8 +306,8 @@ impl Builder {
     }
 }
 
-fn inline<O: Outcome>(handler: impl Fn(&Job) -> O + Send + Sync + 'static) -> Arc<InlineFn> {
-    Arc::new(move |job: &Job| -> Result<(), BoxError> { handler(job).into_result() })
+fn inline<O: Ends>(handler: impl Fn(&Job) -> O + Send + Sync + 'static) -> Arc<InlineFn> {
+    Arc::new(move |job: &Job| -> Result<(), BoxError> { handler(job).into_end() })
 }
 
 /// Restores what the store holds, on a thread that is the engine's from then on.
@@ -297,6 +320,26 @@ async fn restore(
     let (base, its) = (Arc::clone(base), io.clone());
     let restoring = io.runtime().spawn_scoped(async move { restore::from(store, &base, its, told).await });
     restoring.await.ok_or(StartError::Interrupted)?
+}
+
+impl Builder {
+    /// Whether what was said makes sense, alone and together.
+    fn check(&self) -> Result<(), StartError> {
+        self.settings.check()?;
+        for &(task, wanted) in &self.wanted {
+            self.contexts.check(task, wanted)?;
+        }
+        let is_durable = self.settings.durability.is_some_and(|durability| durability > Durability::Memory);
+        match self.wants_store.or(is_durable.then_some("durability")) {
+            Some(setting) if self.store.is_none() => Err(StartError::NoStore { setting }),
+            _ if self.queues.is_empty() && !self.is_without_queues => Err(StartError::NoQueue),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn runtime_or_current(&self) -> Result<Runtime, StartError> {
+        self.runtime.clone().or_else(Runtime::current).ok_or(StartError::NoRuntime)
+    }
 }
 
 /// Has the jobs of every queue run by its handler. Returns the queues that the driver has to run.

@@ -9,7 +9,13 @@ use super::restore::RestoreProgress;
 use crate::store::{Durability, Store};
 
 impl Builder {
-    /// Where records are kept. Without a store a restart forgets everything.
+    /// Notes that a setting was made which means nothing without a store.
+    fn wants_store(&mut self, setting: &'static str) {
+        self.wants_store.get_or_insert(setting);
+    }
+
+    /// Where records are kept. Without a store a restart forgets everything, and what follows here cannot be set
+    /// ([`StartError::NoStore`](crate::StartError::NoStore)).
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
         self
@@ -25,6 +31,7 @@ impl Builder {
     /// How many records a partition may have waiting for the store before calls are refused: 100,000 if this is not
     /// called.
     pub fn log_records_max(mut self, records: usize) -> Self {
+        self.wants_store("log_records_max");
         self.settings.log_records_max = records;
         self
     }
@@ -32,6 +39,7 @@ impl Builder {
     /// How many bytes of records a partition may have waiting for the store before calls are refused: 64 MiB if this is
     /// not called.
     pub fn log_bytes_max(mut self, bytes: usize) -> Self {
+        self.wants_store("log_bytes_max");
         self.settings.log_bytes_max = bytes;
         self
     }
@@ -39,6 +47,7 @@ impl Builder {
     /// How long a commit waits for the store before it ends with [`CallError::Unconfirmed`](crate::CallError::Unconfirmed):
     /// 30 s if this is not called. The change stays in force, and the store gets it when it is back.
     pub fn commit_deadline(mut self, time: Duration) -> Self {
+        self.wants_store("commit_deadline");
         self.settings.commit_deadline = time;
         self
     }
@@ -48,6 +57,7 @@ impl Builder {
     /// An engine that cannot reach its store for about so long stops firing until it can. After a crash the next engine
     /// waits for so long at most before it takes over.
     pub fn lease(mut self, term: Duration) -> Self {
+        self.wants_store("lease");
         self.settings.lease = term;
         self
     }
@@ -55,6 +65,7 @@ impl Builder {
     /// Whether the caller vouches that no other engine is ever started on the same jobs. Firing then goes on through an
     /// outage of the store, however long. An engine that is told that there is another owner stops all the same.
     pub fn single_owner(mut self, is_single: bool) -> Self {
+        self.wants_store("single_owner");
         self.settings.is_single_owner = is_single;
         self
     }
@@ -63,6 +74,7 @@ impl Builder {
     /// is not called. Otherwise it fails at once with [`StartError::Held`](crate::StartError::Held), also after a crash until the dead
     /// engine's lease has ended.
     pub fn standby(mut self, waits: bool) -> Self {
+        self.wants_store("standby");
         self.settings.is_standby = waits;
         self
     }
@@ -70,6 +82,7 @@ impl Builder {
     /// Takes the jobs from an engine that is alive, without waiting for it: it fires and writes nothing from then on. For an
     /// operator who knows why.
     pub fn take_over(mut self, by_force: bool) -> Self {
+        self.wants_store("take_over");
         self.settings.takes_over = by_force;
         self
     }
@@ -82,6 +95,7 @@ impl Builder {
     /// that the store has answered. A load that goes on is not cut off. What will not pass by itself, a wrong password for
     /// one, fails at once.
     pub fn start_patience(mut self, time: Duration) -> Self {
+        self.wants_store("start_patience");
         self.settings.start_patience = time;
         self
     }
@@ -89,6 +103,7 @@ impl Builder {
     /// When snapshots are taken: after so much time, if anything was logged, or after so many records of a partition (or
     /// as many as it has jobs, if that is more). Ten minutes and 100,000 if this is not called.
     pub fn snapshot_every(mut self, time: Duration, records: u64) -> Self {
+        self.wants_store("snapshot_every");
         self.settings.snapshots.every = time;
         self.settings.snapshots.records = records;
         self
@@ -99,6 +114,7 @@ impl Builder {
     /// wait for those that are held back; of what is ready the overdue ones start first, so a rate that the handlers keep up
     /// with holds up nobody.
     pub fn catch_up_per_second(mut self, jobs: u32) -> Self {
+        self.wants_store("catch_up_per_second");
         self.settings.catch_up_per_second = NonZeroU32::new(jobs);
         self
     }

@@ -157,9 +157,28 @@ pub enum StartError {
     /// A queue cannot be built.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// A durability was asked for that needs a store.
-    #[error("the durability needs a store; name one with `Builder::store`, or use `Durability::Memory`")]
-    NoStore,
+    /// A setting was made that means nothing without a store.
+    #[error(
+        "`{setting}` was set, and there is no store; name one with `Builder::store`, or leave the setting out"
+    )]
+    NoStore {
+        /// The setting.
+        setting: &'static str,
+    },
+    /// There is no queue, so no job can be scheduled and none that a store holds would fire.
+    #[error(
+        "the engine has no queue; call `Builder::queue` or `Builder::task` before `start`, or `Builder::without_queues` \
+         if `Engine::add_queue` brings them"
+    )]
+    NoQueue,
+    /// A task needs something of the application that the builder was not given.
+    #[error("the task {task:?} needs a {context}; give it to the engine with `Builder::context`")]
+    NoContext {
+        /// The task's name.
+        task: &'static str,
+        /// The type that it needs.
+        context: &'static str,
+    },
     /// Another process owns the jobs, and the builder says not to wait: see [`Builder::standby`](crate::Builder::standby).
     #[error("another engine is the owner: {0}; stop it, or start this one as a standby")]
     Held(StoreError),

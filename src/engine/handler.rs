@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Engine;
+use super::context::{Contexts, Wanted};
 use super::queue::Queue;
 use super::shared::Shared;
 use crate::partition::{Handle, JobId, Key, Payload, Priority, Started, Timestamp, Version};
@@ -117,6 +118,10 @@ impl Job {
         ownership.and_then(|ownership| ownership.grant(at)).map_or(0, |grant| grant.epoch)
     }
 
+    pub(super) fn contexts(&self) -> &Contexts {
+        &self.seat.shared.contexts
+    }
+
     /// The engine that fired it: a handler may schedule, move and cancel, its own key included.
     pub fn engine(&self) -> Engine {
         Engine::borrowed(Arc::clone(&self.seat.shared))
@@ -129,7 +134,7 @@ impl fmt::Debug for Job {
     }
 }
 
-/// How a handler may end: with nothing, or with a `Result` of any error.
+/// How a handler may end: with nothing, or with a `Result` of any error. (Or never, as one that only panics.)
 pub trait Outcome {
     /// The end as a result.
     ///
@@ -147,6 +152,40 @@ impl Outcome for () {
 impl<E: Into<BoxError>> Outcome for Result<(), E> {
     fn into_result(self) -> Result<(), BoxError> {
         self.map_err(Into::into)
+    }
+}
+
+/// What `fn() -> T` returns: the one way to name the type of what never ends, until Rust has another.
+#[doc(hidden)]
+pub trait Returns {
+    type Returned;
+}
+
+impl<T> Returns for fn() -> T {
+    type Returned = T;
+}
+
+/// An [`Outcome`], or the type of what never ends. Apart from it: other crates could not implement that otherwise.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot end with `{Self}`",
+    label = "this handler does",
+    note = "a handler ends with `()`, or with a `Result<(), E>` whose error can be turned into a `BoxError`: end it with `;` or `Ok(())`"
+)]
+pub trait Ends {
+    fn into_end(self) -> Result<(), BoxError>;
+}
+
+impl<T: Outcome> Ends for T {
+    fn into_end(self) -> Result<(), BoxError> {
+        self.into_result()
+    }
+}
+
+/// As the body of a handler which only panics has it.
+impl Ends for <fn() -> ! as Returns>::Returned {
+    fn into_end(self) -> Result<(), BoxError> {
+        self
     }
 }
 
@@ -169,9 +208,19 @@ impl<E: Into<BoxError>> Outcome for Result<(), E> {
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no task",
+    note = "implement `reveille::Task`, or `reveille::ContextTask` for one that needs something of the application"
+)]
 pub trait Task: Serialize + DeserializeOwned + Send + 'static {
     /// The name of the queue that runs it.
     const NAME: &'static str;
+
+    /// What it needs to find among the contexts.
+    #[doc(hidden)]
+    fn wanted() -> Option<Wanted> {
+        None
+    }
 
     /// Runs it.
     fn run(self, job: Job) -> impl Future<Output = Result<(), BoxError>> + Send;

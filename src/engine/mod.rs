@@ -23,6 +23,7 @@ mod calls;
 mod cell;
 mod commit;
 mod committer;
+mod context;
 mod deadline;
 mod driver;
 mod durable;
@@ -58,6 +59,7 @@ mod shared;
 mod snapshots;
 mod spans;
 mod standing;
+mod startup;
 mod stats;
 mod target;
 mod unhandled;
@@ -73,6 +75,7 @@ use parking_lot::Mutex;
 
 pub use builder::Builder;
 pub use commit::Commit;
+pub use context::ContextTask;
 pub use error::{CallError, CancelError, QueueError, RescheduleError, ScheduleError, StartError};
 pub use handler::{BoxError, Job, Outcome, Task};
 pub use health::StoreState;
@@ -82,12 +85,16 @@ pub use queue::{Misfire, QUEUES_MAX, QueueConfig};
 pub use report::ShutdownReport;
 pub use restore::RestoreProgress;
 pub use schedule::{Planned, Schedule};
+pub(crate) use shared::Probed;
+pub use startup::{Standby, StartPhase, Startup};
 pub use stats::{Lateness, QueueStats, Stats, StoreStats};
 pub use target::Target;
 
+use crate::partition::Timestamp;
 use crate::rt::Io;
 use crate::store::{Durability, StoreError};
 use crate::sync::thread::JoinHandle;
+use handler::Ends;
 use shared::{Shared, Stage};
 
 /// Fires jobs on time. Cheap to clone; all clones are the same engine.
@@ -141,6 +148,7 @@ impl Engine {
         self.owner.is_none()
     }
 
+    #[doc(alias = "queue")]
     /// Adds a queue with an async handler while the engine runs. See [`Builder::queue`].
     ///
     /// # Errors
@@ -149,7 +157,7 @@ impl Engine {
     where
         F: Fn(Job) -> Fut + Send + Sync + 'static,
         Fut: Future + Send + 'static,
-        Fut::Output: Outcome,
+        Fut::Output: Ends,
     {
         if self.shared.handlers.has_ended() {
             return Err(QueueError::RuntimeEnded);
@@ -194,6 +202,11 @@ impl Engine {
 
     fn queue(&self, name: &str) -> Result<&Arc<queue::Queue>, QueueError> {
         self.shared.queues.by_name(name).ok_or_else(|| QueueError::Unknown { name: name.to_owned() })
+    }
+
+    /// The wall clock, as this engine reads it: what an instant to schedule at is best counted from, in a test too.
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now().wall
     }
 
     /// How many jobs are pending or with a handler. One atomic load.

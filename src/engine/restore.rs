@@ -22,6 +22,7 @@ use super::queue::Queues;
 use super::settings::Settings;
 use super::snapshots::LastSnapshot;
 use super::standing::Standing;
+use super::startup::{Standby, StandbyTold};
 use crate::clock::Clock;
 use crate::partition::{CatchUp, PartitionId, QueueId, QueueName, Record, Replay};
 use crate::rt::{self, Io, Tasks};
@@ -65,6 +66,7 @@ pub(super) struct Base {
     pub(super) clock: Clock,
     pub(super) queues: Queues,
     pub(super) hasher: KeyHasher,
+    pub(super) standby_told: Option<StandbyTold>,
 }
 
 /// A partition ready to go on.
@@ -168,7 +170,7 @@ pub(super) async fn from(
     let ownership = Arc::new(ownership);
     let keeper = keeper::start(&ownership);
     let restoring = async {
-        acquire(&ownership, settings.is_standby, settings.start_patience).await?;
+        acquire(&ownership, settings, base.standby_told.as_ref()).await?;
         load(base, &ownership, told).await
     };
     let claimed = Claimed { ownership: Arc::clone(&ownership), is_kept: false };
@@ -223,7 +225,12 @@ pub(super) fn nothing(base: &Base) -> Result<Vec<Built>, StartError> {
 }
 
 /// Takes the lease of every partition, in order.
-async fn acquire(ownership: &Ownership, is_standby: bool, patience: Duration) -> Result<(), StartError> {
+async fn acquire(
+    ownership: &Ownership,
+    settings: &Settings,
+    told: Option<&StandbyTold>,
+) -> Result<(), StartError> {
+    let (is_standby, patience) = (settings.is_standby, settings.start_patience);
     let mut standing = Standing::new(&ownership.clock);
     for at in 0..usize::from(ownership.claim.partitions) {
         loop {
@@ -231,6 +238,10 @@ async fn acquire(ownership: &Ownership, is_standby: bool, patience: Duration) ->
                 Ok(_lease) => break,
                 // A standby that has begun to wait goes on, whatever becomes of the store meanwhile.
                 Err(error) if is_standby && is_passing(&error, standing.has_begun()) => {
+                    if error.class == StoreErrorClass::Held {
+                        let standby = Standby { lease_left: error.again_after, owner: error.clone() };
+                        told.iter().for_each(|told| told(standby.clone()));
+                    }
                     standing.goes_on(at, &error);
                     let pause = error.again_after.unwrap_or(RETRY_LAST);
                     rt::sleep(pause.clamp(RETRY_FIRST, RETRY_LAST)).await;
@@ -317,7 +328,7 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
         let message = format!("partition {partition} is at record {next_record}, which no log gets to");
         return Err(StoreError::fatal(message).into());
     }
-    let Base { settings, clock, queues, hasher } = base;
+    let Base { settings, clock, queues, hasher, .. } = base;
     let Loaded { mut image, covered, complete, records } = loaded;
     let mut numbers = Numbers { queues, last: None };
     for job in &mut image.jobs {

@@ -89,6 +89,12 @@ impl Settings {
         if !self.tick.as_nanos().is_multiple_of(1_000) {
             return Err(invalid("tick", format!("{:?}", self.tick), "whole microseconds"));
         }
+        if self.horizon < self.tick {
+            return Err(invalid("horizon", format!("{:?}", self.horizon), "a tick at least"));
+        }
+        if !(1..=PAYLOAD_BYTES_MAX).contains(&self.payload_bytes_max) {
+            return Err(invalid("payload_bytes_max", self.payload_bytes_max.to_string(), "1 byte to 16 MiB"));
+        }
         if self.jobs_max == 0 {
             return Err(invalid("jobs_max", self.jobs_max.to_string(), "at least 1"));
         }
@@ -131,6 +137,9 @@ impl Settings {
         }
     }
 }
+
+/// More would fill a log's buffer with a few jobs, and hold up all others on a line.
+const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 
 /// Less would not leave room for a proof that is late.
 const LEASE_MIN: Duration = Duration::from_millis(100);

@@ -1,6 +1,10 @@
 //! Whether an engine has caught up with its clock: what a test waits for before it moves the clock on.
 
+use std::sync::Arc;
+
 use super::Engine;
+use super::cell::Cell;
+use super::queue::Queue;
 use super::shared::Shared;
 use crate::partition::{Counts, MonoTime, Now};
 use crate::sync::atomic::Ordering::SeqCst;
@@ -9,6 +13,11 @@ impl Engine {
     /// When the engine next has something to do.
     pub(crate) fn next_wake(&self, now: Now) -> Option<MonoTime> {
         self.shared.next_wake(now)
+    }
+
+    /// Whether there is nothing left to do but for handlers to end.
+    pub(crate) fn waits_for_handlers(&self) -> bool {
+        self.shared.is_still() && self.shared.life.running() > 0
     }
 
     /// Whether nothing is due, nothing that could be started waits, and no handler runs.
@@ -25,6 +34,16 @@ impl Engine {
 }
 
 impl Shared {
+    /// Whether nothing is due, and nothing that could be started waits.
+    fn is_still(&self) -> bool {
+        let is_due = |cell: &Cell| {
+            let now = self.clock.now();
+            cell.lock().partition.next_wake().is_due(now) || cell.wake().is_due(now)
+        };
+        let could_start = |queue: &Arc<Queue>| queue.has_runner() && self.could_start(queue);
+        !self.cells.iter().any(is_due) && !self.queues.iter().any(could_start)
+    }
+
     /// What has been done so far, if there is nothing left to do.
     fn look(&self) -> Option<Vec<Counts>> {
         let mut counts = Vec::with_capacity(self.cells.len());

@@ -10,7 +10,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attempt::Failure;
 use super::cell::{Cell, HISTOGRAM_MAX_US, Owned};
+use super::context::Contexts;
 use super::error::CallError;
 use super::health::StoreState;
 use super::keys::KeyHasher;
@@ -51,12 +53,21 @@ pub(super) struct Shared {
     pub(super) driver_wakes: AtomicU64,
     /// Told of every job that starts; for tests.
     pub(super) probe: Option<Probe>,
+    /// What the application gives its handlers.
+    pub(super) contexts: Contexts,
 }
 
 /// How long a job that a restart found overdue waits for the store to have its start.
 const START_PATIENCE: Duration = Duration::from_secs(1);
 
-pub(super) type Probe = Box<dyn Fn(&QueueName, &Started) + Send + Sync>;
+pub(super) type Probe = Box<dyn Fn(Probed<'_>) + Send + Sync>;
+
+/// What a probe is told.
+pub(crate) enum Probed<'a> {
+    Started(&'a QueueName, &'a Started),
+    /// With the handler's error, if it failed.
+    Ended(Handle, Result<(), &'a Failure>),
+}
 
 /// What the store has taken of a log: up to which record, and how long that took.
 pub(super) struct Taken {
@@ -254,7 +265,7 @@ impl Shared {
     fn tell_start(&self, queue: &Queue, started: &Started) {
         queue.meters.lateness_s.record(seconds(started.lateness_us));
         if let Some(probe) = &self.probe {
-            probe(&queue.name, started);
+            probe(Probed::Started(&queue.name, started));
         }
     }
 

@@ -9,7 +9,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
 use super::attempt::{Attempt, Failure, report, run_async, run_inline};
-use super::handler::{InlineFn, Job, Outcome, Seat};
+use super::handler::{Ends, InlineFn, Job, Seat};
 use super::order::Lead;
 use super::queue::Runner;
 use super::shared::Shared;
@@ -27,7 +27,7 @@ pub(super) fn runner<F, Fut>(shared: Weak<Shared>, handler: Arc<F>) -> Runner
 where
     F: Fn(Job) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
-    Fut::Output: Outcome,
+    Fut::Output: Ends,
 {
     runner_of(shared, Arc::new(InTask(handler)))
 }
@@ -114,7 +114,7 @@ impl<F, Fut> RunJob for InTask<F>
 where
     F: Fn(Job) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
-    Fut::Output: Outcome,
+    Fut::Output: Ends,
 {
     async fn run(
         &self,

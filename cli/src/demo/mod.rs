@@ -94,6 +94,7 @@ impl Args {
     async fn start(&self, named: Option<&Named>) -> Result<Engine, String> {
         let build = || {
             Engine::builder()
+                .without_queues()
                 .remember_fired(self.jobs as usize, Duration::from_secs(3600))
                 .profile(Profile::default())
         };

@@ -116,8 +116,8 @@ impl Args {
         let partitions = self.partitions(&found)?;
         let if_owned = if self.force { IfOwned::TakeOver } else { IfOwned::Fail };
         let build = || {
-            let builder =
-                Engine::builder().horizon(HORIZON).payload_bytes_max(LINE_BYTES_MAX).unhandled_queues(true);
+            let builder = Engine::builder().without_queues().unhandled_queues(true).horizon(HORIZON);
+            let builder = builder.payload_bytes_max(LINE_BYTES_MAX);
             self.keeping.apply(builder)
         };
         store::start(named, Some(partitions), if_owned, build).await

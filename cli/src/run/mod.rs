@@ -190,7 +190,7 @@ impl Args {
 
     fn engine(&self) -> Builder {
         // Those that the store has jobs of are added once it is known which they are.
-        let mut builder = Engine::builder().tick(self.tick).unhandled_queues(true);
+        let mut builder = Engine::builder().without_queues().unhandled_queues(true).tick(self.tick);
         if let Some(profile) = self.profile {
             builder = builder.profile(match profile {
                 ProfileName::Eco => Profile::Eco,

@@ -96,7 +96,6 @@ impl Rig {
             .clock(Clock::Manual(Arc::clone(&clock)))
             .partitions(1)
             .remember_fired(0, Duration::ZERO)
-            .commit_deadline(FOR_EVER)
             .queue(QueueConfig::new("q").concurrency(concurrency), handler);
         let engine = with(builder).start().await.unwrap();
         Rig { engine, clock, fired }

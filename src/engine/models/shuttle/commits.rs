@@ -22,7 +22,8 @@ async fn commit(engine: Engine, key: &str, store: &ModelStore) -> Result<(), Sch
 
 async fn rig(store: &Arc<ModelStore>, log_records_max: usize) -> Rig {
     let store = Arc::clone(store);
-    Rig::start(1, |builder| builder.store(store).log_records_max(log_records_max)).await
+    Rig::start(1, |builder| builder.store(store).commit_deadline(FOR_EVER).log_records_max(log_records_max))
+        .await
 }
 
 /// Starts a caller on a thread of its own that tries until the log has room.
