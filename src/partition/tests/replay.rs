@@ -156,7 +156,11 @@ fn a_start_tells_whether_the_restart_found_the_job_overdue() {
     let (partition, keys) = restart(&mut rig);
     rig.partition = partition;
     let moved = keys.iter().find(|(key, _)| key == "moved").unwrap().1;
-    rig.partition.reschedule(moved, Due::In(std::time::Duration::from_millis(30)), None, rig.now).unwrap();
+    rig.partition
+        .reschedule(moved, Due::In(std::time::Duration::from_millis(30)), None, rig.now)
+        .unwrap()
+        .rescheduled()
+        .unwrap();
     rig.after("new", 0);
     rig.pass_ms(100);
     rig.settle();
