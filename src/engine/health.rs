@@ -23,6 +23,8 @@ pub(super) struct Health {
     last_error: Mutex<Option<String>>,
     incidents: AtomicU64,
     last_incident: Mutex<Option<String>>,
+    /// What speaks against relying on a store that takes what it is sent.
+    doubts: Mutex<Vec<String>>,
     pub(super) snapshots: AtomicU64,
 }
 
@@ -38,6 +40,9 @@ pub enum StoreState {
     /// It can be reached and takes no writes: it is out of memory, read-only, or cannot write its disk. Jobs fire; commits
     /// wait. Somebody has to mend it.
     Refusing,
+    /// It takes what it is sent, and may lose it: its settings were changed. See
+    /// [`StoreStats::doubts`](crate::StoreStats::doubts).
+    Doubtful,
     /// It takes nothing from this engine any more: see [`Engine::lost`](crate::Engine::lost).
     Lost,
 }
@@ -75,15 +80,40 @@ impl Health {
 
     pub(super) fn state(&self) -> StoreState {
         let failing = self.failing.lock();
-        let refuses =
-            |class: &StoreErrorClass| matches!(class, StoreErrorClass::Refused | StoreErrorClass::Fatal);
+        let refuses = |class: &StoreErrorClass| {
+            matches!(class, StoreErrorClass::Refused | StoreErrorClass::Blocked | StoreErrorClass::Fatal)
+        };
         if failing.values().any(refuses) {
             StoreState::Refusing
-        } else if failing.is_empty() {
+        } else if !failing.is_empty() {
+            StoreState::Unreachable
+        } else if self.doubts.lock().is_empty() {
             StoreState::Healthy
         } else {
-            StoreState::Unreachable
+            StoreState::Doubtful
         }
+    }
+
+    /// Notes what speaks against relying on the store now, and tells of what is new or has ended.
+    pub(super) fn doubt(&self, doubts: Vec<String>) {
+        let mut before = self.doubts.lock();
+        if doubts == *before {
+            return;
+        }
+        for doubt in &doubts {
+            tracing::error!("the store cannot be relied on: {doubt}");
+            *self.last_error.lock() = Some(doubt.clone());
+        }
+        if doubts.is_empty() {
+            tracing::info!(
+                "the store can be relied on again; what it has lost meanwhile is told as an incident"
+            );
+        }
+        *before = doubts;
+    }
+
+    pub(super) fn doubts(&self) -> Vec<String> {
+        self.doubts.lock().clone()
     }
 
     pub(super) fn last_error(&self) -> Option<String> {

@@ -234,7 +234,7 @@ impl Engine {
         for at in 0..self.shared.cells.len() {
             let partition = crate::partition::PartitionId(at as u16);
             life.until(|| self.shared.is_in_step(at)).await;
-            is_flushed &= self.shared.log_flushed(partition).await.is_ok();
+            is_flushed &= self.shared.log_flushed(partition).await.is_ok() && !self.shared.is_behind(at);
         }
         is_flushed
     }

@@ -32,6 +32,9 @@ const RECORDS_MAX: u64 = 1 << 52;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LAST: Duration = Duration::from_secs(1);
 
+/// While a partition is not there that should be.
+const RETRY_LOST: Duration = Duration::from_millis(100);
+
 /// How far a restore has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -181,6 +184,7 @@ pub(super) fn nothing(base: &Base) -> Result<Vec<Built>, StartError> {
 async fn acquire(ownership: &Ownership, is_standby: bool, patience: Duration) -> Result<(), StartError> {
     let mut last_wait = None;
     for at in 0..usize::from(ownership.claim.partitions) {
+        let mut awaited = Duration::ZERO;
         loop {
             match patiently(patience, || ownership.acquire(at)).await {
                 Ok(_lease) => break,
@@ -193,8 +197,28 @@ async fn acquire(ownership: &Ownership, is_standby: bool, patience: Duration) ->
                         }
                         _ => tracing::warn!(%error, "the store does not answer; it is waited for as well"),
                     }
-                    let pause = error.again_after.unwrap_or(RETRY_LAST);
-                    rt::sleep(pause.clamp(RETRY_FIRST, RETRY_LAST)).await;
+                    let left = error.again_after.unwrap_or(RETRY_LAST);
+                    let waited = match error.class {
+                        StoreErrorClass::Held => {
+                            ownership.store.until_free(PartitionId(at as u16), left).await
+                        }
+                        _ => Err(error),
+                    };
+                    if waited.is_err() {
+                        rt::sleep(left.clamp(RETRY_FIRST, RETRY_LAST)).await;
+                    }
+                }
+                // An owner that lives has it in memory, and finds out within a quarter of its term.
+                Err(error) if error.class == StoreErrorClass::Behind && awaited < ownership.claim.term => {
+                    if awaited.is_zero() {
+                        tracing::warn!(
+                            partition = at,
+                            %error,
+                            "the store has lost something; its owner has a term to write it again, if there is one"
+                        );
+                    }
+                    rt::sleep(RETRY_LOST).await;
+                    awaited += RETRY_LOST;
                 }
                 Err(error) if error.class == StoreErrorClass::Held => return Err(StartError::Held(error)),
                 Err(error) => return Err(error.into()),

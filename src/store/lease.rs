@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::partition::PartitionId;
 
-/// A process that owns partitions, by a name that no other has: host, process id and a random number.
+/// A process that owns partitions, by a name that no other has: host, process id and a random number, and on Linux what proves
+/// to others of the same machine that it has ended.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Owner(Arc<str>);
 

@@ -36,12 +36,13 @@
 //!   something is on the disk.
 //!
 //! # What a user of Redis has to be allowed
-//! `EVALSHA EVAL HMGET HGET HSET HDEL EXISTS TYPE TIME XADD XRANGE XTRIM XLEN GET SET UNLINK INFO` on `{rv:<namespace>:*`; if
+//! `EVALSHA EVAL HMGET HGET HSET HDEL EXISTS TYPE TIME XADD XRANGE XTRIM XLEN GET SET STRLEN UNLINK INFO` on `{rv:<namespace>:*`; if
 //! possible also `CONFIG|GET COMMAND|INFO CLIENT|SETNAME MEMORY|USAGE`; `WAIT` and `WAITAOF` for what they are for.
 
 mod answer;
 mod append;
 mod assembly;
+mod check;
 mod config;
 mod connect;
 mod errors;
@@ -62,12 +63,15 @@ mod wire;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use config::{NAMESPACE_CHARS_MAX, RedisConfig, RedisConfigError};
 pub use inspect::{LivingOwner, PartitionRead, PartitionReport, SnapshotReport};
 
 #[cfg(feature = "sim")]
 pub(crate) use scripts::script_name;
+
+use parking_lot::Mutex;
 
 use keys::{Keys, Namespace};
 use known::Known;
@@ -107,6 +111,8 @@ struct Core {
     control: Link,
     syncs: Syncs,
     known: Known,
+    /// What the server was like when it was last asked.
+    seen: Mutex<guard::Seen>,
 }
 
 impl RedisStore {
@@ -120,6 +126,7 @@ impl RedisStore {
             control: link("control"),
             syncs: Syncs::new(&config),
             known: Known::default(),
+            seen: Mutex::default(),
             config: Arc::clone(&config),
         };
         RedisStore { core: Arc::new(core) }
@@ -170,6 +177,21 @@ impl Store for RedisStore {
             let writer = self.begin_snapshot(grant, begin).await?;
             Ok(Some(Box::new(writer) as Box<dyn SnapshotWriter + 'a>))
         })
+    }
+
+    fn until_free<'a>(&'a self, partition: PartitionId, left: Duration) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.core.until_free(partition, left).await;
+            Ok(())
+        })
+    }
+
+    fn check<'a>(&'a self, grant: &'a Grant) -> StoreFuture<'a, ()> {
+        Box::pin(self.core.check(grant))
+    }
+
+    fn doubts(&self) -> StoreFuture<'_, Vec<String>> {
+        Box::pin(self.core.doubts())
     }
 }
 
