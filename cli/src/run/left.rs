@@ -19,6 +19,8 @@ enum Kept {
         /// Changes that the store has not confirmed, and will not be asked to any more.
         missing: u64,
     },
+    /// The store has lost something that it had confirmed, and was not given it again.
+    Damaged,
     /// The store has what it was told in time, and another engine owns it.
     ByAnother,
 }
@@ -30,6 +32,7 @@ impl Left {
         let kept = match stats.store {
             None => Kept::Nowhere,
             Some(store) if store.state == StoreState::Lost => Kept::ByAnother,
+            Some(store) if store.partitions_behind > 0 => Kept::Damaged,
             Some(_) => Kept::InStore { missing: stats.log_pending },
         };
         Left { jobs: engine.jobs(), kept }
@@ -56,6 +59,10 @@ impl fmt::Display for Left {
                 let are = if self.jobs == 1 { "is" } else { "are" };
                 write!(f, ", and {are} lost: there is no store")
             }
+            (Kept::Damaged, _) => f.write_str(
+                "; the store has lost what it had confirmed, and could not be given it again: a restart may be refused, or \
+                 not know of these jobs",
+            ),
             (Kept::InStore { missing: 0 }, 1..) => f.write_str(" in the store"),
             (Kept::InStore { missing: missing @ 1.. }, _) => write!(
                 f,
@@ -84,5 +91,7 @@ mod tests {
                 .starts_with("no job is pending; the store has not confirmed")
         );
         assert!(!said(5, Kept::ByAnother).contains('5'));
+        assert!(said(5, Kept::Damaged).starts_with("5 jobs stay pending; the store has lost"));
+        assert!(!Left { jobs: 5, kept: Kept::Damaged }.is_kept());
     }
 }
