@@ -27,7 +27,7 @@ mod shrink;
 mod trace;
 mod world;
 
-pub use plan::{Fault, Item, Setting, What, draw};
+pub use plan::{Fault, Item, Loss, Setting, What, draw};
 pub use run::{Outcome, run, run_beside};
 pub use server::{Asked, Held, Mode, Twin};
 pub use shrink::shrink;

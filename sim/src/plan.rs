@@ -216,6 +216,23 @@ pub enum Fault {
     Flush,
     /// Somebody says SCRIPT FLUSH.
     ForgetScripts,
+    /// A key or a field of a partition is gone.
+    Lose(u16, Loss),
+    /// The server's wall is set on, and right again after so long.
+    ServerAhead(u64, u64),
+}
+
+/// What a partition loses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Loss {
+    /// `:m`.
+    Meta,
+    /// `:l`.
+    Log,
+    /// A chunk of the snapshot, if there are so many.
+    Chunk(u64),
+    /// A field of `:m`.
+    Field(&'static str),
 }
 
 const MS: u64 = 1_000;
@@ -241,6 +258,7 @@ pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
         plan.push(Item { at_us, what: What::Fault(draw_fault(&mut rng, &setting)) });
     }
     draw_blocks(&setting, &mut plan);
+    draw_losses(seed, &setting, faults > 0, &mut plan);
     plan.sort_by_key(|item| item.at_us);
     (setting, plan)
 }
@@ -253,6 +271,43 @@ fn draw_blocks(setting: &Setting, plan: &mut Vec<Item>) {
         let at_us = rng.u64(SECOND..setting.active_us);
         let us = rng.u64(10 * MS..setting.lease_ms * MS * 3);
         plan.push(Item { at_us, what: What::Fault(Fault::Block(rng.usize(..setting.slots), us)) });
+    }
+}
+
+/// Loses what the server has, and sets its clock with leases standing. From a stream of its own too.
+fn draw_losses(seed: u64, setting: &Setting, has_faults: bool, plan: &mut Vec<Item>) {
+    const FIELDS: [&str; 14] = [
+        "format",
+        "partitions",
+        "owner",
+        "epoch",
+        "lease_until",
+        "term_ms",
+        "tail",
+        "base",
+        "gen",
+        "chunks",
+        "covered",
+        "log_from",
+        "open",
+        "last_gen",
+    ];
+    let mut rng = fastrand::Rng::with_seed(seed ^ 0x10_55e5);
+    let losses = if has_faults && rng.u8(..3) == 0 { rng.u64(1..4) } else { 0 };
+    for _ in 0..losses {
+        let at_us = rng.u64(2 * SECOND..setting.active_us);
+        let loss = match rng.u8(..10) {
+            0..3 => Loss::Meta,
+            3..5 => Loss::Log,
+            5..7 => Loss::Chunk(rng.u64(..3)),
+            _ => Loss::Field(FIELDS[rng.usize(..FIELDS.len())]),
+        };
+        plan.push(Item { at_us, what: What::Fault(Fault::Lose(rng.u16(..setting.partitions), loss)) });
+    }
+    if has_faults && rng.u8(..4) == 0 {
+        let at_us = rng.u64(SECOND..setting.active_us);
+        let ahead = Fault::ServerAhead(rng.u64(..200 * SECOND), rng.u64(10 * MS..6 * SECOND));
+        plan.push(Item { at_us, what: What::Fault(ahead) });
     }
 }
 

@@ -112,6 +112,8 @@ pub(crate) enum Why {
     FailOver,
     /// Somebody said so.
     Flush,
+    /// A partition is begun with nothing.
+    GivenUp,
 }
 
 /// Follows the plan, then waits for everything to come to its end.
@@ -194,5 +196,10 @@ fn bring_about(app: &Arc<App>, fault: Fault) {
         Fault::Mode(mode, us) => server.misbehave(mode, us),
         Fault::Flush => server.flush(),
         Fault::ForgetScripts => server.forget_scripts(),
+        Fault::Lose(partition, loss) => server.lose_some(partition, loss),
+        Fault::ServerAhead(ahead_us, for_us) => {
+            server.set_ahead(ahead_us);
+            later(for_us, Box::new(move |app| app.network.server.set_back(ahead_us)));
+        }
     }
 }

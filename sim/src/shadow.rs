@@ -56,6 +56,8 @@ struct Part {
     /// From the beginning, and from each time that it was written anew. The last one counts.
     lineages: Vec<Lineage>,
     grants: Vec<Grant>,
+    /// Somebody has deleted a key or a field of it.
+    has_lost: bool,
 }
 
 struct Grant {
@@ -73,6 +75,13 @@ struct Lineage {
     records: Vec<(u64, Record)>,
 }
 
+impl Part {
+    /// With `:m` Redis has forgotten which epochs there were.
+    fn forgets_epochs(&mut self, group: u64) {
+        self.grants.push(Grant { group, owner: String::new(), epoch: 0 });
+    }
+}
+
 impl Lineage {
     fn end(&self) -> u64 {
         self.covered + self.records.len() as u64
@@ -82,7 +91,7 @@ impl Lineage {
 impl Shadow {
     /// Nothing, for so many partitions that are built with `config`.
     pub(crate) fn new(world: &Arc<World>, config: Config, partitions: u16) -> Arc<Self> {
-        let part = || Part { lineages: vec![Lineage::default()], grants: Vec::new() };
+        let part = || Part { lineages: vec![Lineage::default()], ..Part::default() };
         let parts = Mutex::new((0..partitions).map(|_| part()).collect());
         Arc::new(Shadow {
             world: Arc::clone(world),
@@ -105,7 +114,29 @@ impl Shadow {
     }
 
     /// A lease was given.
-    pub(crate) fn acquired(&self, partition: u16, owner: &str, epoch: u64, group: u64) {
+    pub(crate) fn acquired(
+        &self,
+        partition: u16,
+        owner: &str,
+        (after, epoch, tail): (u64, u64, u64),
+        group: u64,
+    ) {
+        if epoch <= after {
+            let detail = format!(
+                "partition {partition}: epoch {epoch} is given where one after {after} was asked for"
+            );
+            self.world.broken("5 stale writer", detail);
+        }
+        // What was lost bit by bit is taken for nothing, when nothing of it is left.
+        let is_lost = {
+            let parts = self.parts.lock();
+            parts.get(usize::from(partition)).is_some_and(|part| {
+                part.has_lost && part.lineages.last().is_some_and(|lineage| lineage.end() > 0) && tail == 0
+            })
+        };
+        if is_lost {
+            self.given_up(partition, group);
+        }
         let mut parts = self.parts.lock();
         let Some(part) = parts.get_mut(usize::from(partition)) else { return };
         if let Some(last) = part.grants.last().filter(|last| last.epoch >= epoch) {
@@ -176,6 +207,42 @@ impl Shadow {
         self.told(by.partition, &Event::Rewritten(by.owner.to_owned()), Why::Crash);
     }
 
+    /// Somebody has deleted a key or a field: the lease among it, it may be.
+    pub(crate) fn loses(&self, partition: u16, is_meta: bool, group: u64) {
+        if let Some(part) = self.parts.lock().get_mut(usize::from(partition)) {
+            part.has_lost = true;
+            if is_meta {
+                part.forgets_epochs(group);
+            }
+        }
+        self.losses.fetch_add(1, Relaxed);
+        self.leases_end();
+    }
+
+    /// Leases may have come to an end before their time.
+    pub(crate) fn leases_end(&self) {
+        if let Some(told) = &*self.any_loss.lock() {
+            told();
+        }
+    }
+
+    /// Whether somebody has deleted a key or a field of a partition.
+    pub(crate) fn has_lost(&self, partition: u16) -> bool {
+        self.parts.lock()[usize::from(partition)].has_lost
+    }
+
+    /// A partition begins with nothing.
+    pub(crate) fn given_up(&self, partition: u16, group: u64) {
+        self.losses.fetch_add(1, Relaxed);
+        self.leases_end();
+        if let Some(part) = self.parts.lock().get_mut(usize::from(partition)) {
+            // Not in place of those before it: a crash may bring them back.
+            part.lineages.push(Lineage { group, ..Lineage::default() });
+            part.forgets_epochs(group);
+        }
+        self.told(partition, &Event::Lost(0), Why::GivenUp);
+    }
+
     /// The server has lost every change after number `keeps`, the first of which was made at `first_us`.
     pub(crate) fn lost(&self, keeps: u64, first_us: u64, why: Why) {
         self.losses.fetch_add(1, Relaxed);
@@ -190,6 +257,8 @@ impl Shadow {
             part.grants.retain(|grant| grant.group <= keeps);
             if keeps == 0 {
                 part.lineages = vec![Lineage::default()];
+                // An owner may end between the partitions that it writes again.
+                part.has_lost = true;
             }
             if let Some(lineage) = part.lineages.last_mut() {
                 lineage.records.retain(|(group, _)| *group <= keeps);

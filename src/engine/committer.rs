@@ -271,7 +271,7 @@ impl Committer {
                     (sent.answer, sent.answered) = (None, None);
                 }
             }
-            StoreErrorClass::Behind => self.ownership.found_behind(self.at),
+            StoreErrorClass::Behind | StoreErrorClass::Blocked => self.ownership.found_behind(self.at, error),
             StoreErrorClass::Fenced => {
                 self.ownership.lose(error);
                 progress.end(CallError::disowned(error.clone()));

@@ -47,6 +47,8 @@ pub(super) struct Health {
     last_error: Mutex<Option<String>>,
     incidents: AtomicU64,
     last_incident: Mutex<Option<String>>,
+    /// What speaks against relying on a store that takes what it is sent.
+    doubts: Mutex<Vec<String>>,
     pub(super) snapshots: AtomicU64,
 }
 
@@ -71,6 +73,9 @@ pub enum StoreState {
     /// It can be reached and takes no writes: it is out of memory, read-only, or cannot write its disk. Jobs fire; commits
     /// wait. Somebody has to mend it.
     Refusing,
+    /// It takes what it is sent, and may lose it: its settings were changed. See
+    /// [`StoreStats::doubts`](crate::StoreStats::doubts).
+    Doubtful,
     /// It takes nothing from this engine any more: see [`Engine::lost`](crate::Engine::lost).
     Lost,
     /// The runtime that handlers run on has ended, and the engine with it: it takes nothing any more from this engine, which
@@ -81,6 +86,7 @@ pub enum StoreState {
 impl Health {
     pub(super) fn new(clock: Clock, errors: ErrorMeters) -> Self {
         Health {
+            doubts: Mutex::default(),
             clock,
             errors,
             failing: Mutex::default(),
@@ -143,15 +149,41 @@ impl Health {
 
     pub(super) fn state(&self) -> StoreState {
         let failing = self.failing.lock();
-        let refuses =
-            |failing: &Failing| matches!(failing.class, StoreErrorClass::Refused | StoreErrorClass::Fatal);
+        let refuses = |failing: &Failing| {
+            use StoreErrorClass::{Blocked, Fatal, Refused};
+            matches!(failing.class, Refused | Blocked | Fatal)
+        };
         if failing.values().any(refuses) {
             StoreState::Refusing
-        } else if failing.is_empty() {
+        } else if !failing.is_empty() {
+            StoreState::Unreachable
+        } else if self.doubts.lock().is_empty() {
             StoreState::Healthy
         } else {
-            StoreState::Unreachable
+            StoreState::Doubtful
         }
+    }
+
+    /// Notes what speaks against relying on the store now, and tells of what is new or has ended.
+    pub(super) fn doubt(&self, doubts: Vec<String>) {
+        let mut before = self.doubts.lock();
+        if doubts == *before {
+            return;
+        }
+        for doubt in &doubts {
+            tracing::error!("the store cannot be relied on: {doubt}");
+            *self.last_error.lock() = Some(doubt.clone());
+        }
+        if doubts.is_empty() {
+            tracing::info!(
+                "the store can be relied on again; what it has lost meanwhile is told as an incident"
+            );
+        }
+        *before = doubts;
+    }
+
+    pub(super) fn doubts(&self) -> Vec<String> {
+        self.doubts.lock().clone()
     }
 
     pub(super) fn last_error(&self) -> Option<String> {

@@ -127,13 +127,19 @@ async fn prove(
                 let is_short = acknowledged.is_some_and(|durable| renewed.tail < durable[at]);
                 // What is being written anew is short until it has been.
                 if is_short && !was_behind {
-                    ownership.found_behind(at);
+                    let tail = renewed.tail;
+                    ownership.found_behind(at, &StoreError::retry(format!("its records end before {tail}")));
                 }
             }
             Err(error) if error.class == StoreErrorClass::Behind => {
                 if !was_behind {
-                    ownership.found_behind(at);
+                    ownership.found_behind(at, &error);
                 }
+            }
+            Err(error) if error.class == StoreErrorClass::Blocked => {
+                // While that lies there, nobody else can be given the lease.
+                ownership.proved(grant, asked_at);
+                ownership.found_behind(at, &error);
             }
             Err(error) if error.class == StoreErrorClass::Fenced => ownership.lose(&error),
             Err(error) => all = Err(error),

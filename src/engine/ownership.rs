@@ -21,7 +21,9 @@ use super::shared::Shared;
 use crate::clock::Clock;
 use crate::partition::{MonoTime, PartitionId};
 use crate::rt::Io;
-use crate::store::{Claim, Durability, Grant, Lease, Opened, Owner, Store, StoreError};
+use crate::store::{
+    Claim, Durability, Grant, Lease, Opened, Owner, Store, StoreError, StoreErrorClass, owner_name,
+};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 pub(super) struct Ownership {
@@ -50,8 +52,9 @@ struct LeaseState {
     has_lapsed: AtomicBool,
     /// When that was found out.
     lapsed_at_us: AtomicU64,
-    /// Whether the store was found to have less than it acknowledged.
+    /// Whether the store was found to have less than it acknowledged, or something else in its place; and why it is so.
     is_behind: AtomicBool,
+    behind_since: Mutex<Option<StoreError>>,
     /// Whether a claim is under way, or has been and its answer was lost: what the store says of the grant from before it
     /// means nothing.
     is_claiming: AtomicBool,
@@ -84,6 +87,7 @@ impl Ownership {
             has_lapsed: AtomicBool::new(false),
             lapsed_at_us: AtomicU64::new(0),
             is_behind: AtomicBool::new(false),
+            behind_since: Mutex::new(None),
             is_claiming: AtomicBool::new(false),
         };
         Ownership {
@@ -137,7 +141,12 @@ impl Ownership {
         let by_force = self.claim.by_force && had.is_none();
         let claim = Claim { epoch_after: had.map_or(0, |grant| grant.epoch), by_force, ..self.claim.clone() };
         let asked_at = self.clock.now().mono;
-        let lease = self.store.acquire(PartitionId(at as u16), &claim).await?;
+        let lease = self.store.acquire(PartitionId(at as u16), &claim).await.inspect_err(|error| {
+            // Nothing was claimed, and nobody can, so what the store says of the grant from before still counts.
+            if error.class == StoreErrorClass::Blocked {
+                self.leases[at].is_claiming.store(false, SeqCst);
+            }
+        })?;
         *self.leases[at].grant.lock() = Some(lease.grant.clone());
         self.leases[at].is_claiming.store(false, SeqCst);
         self.proved(&lease.grant, asked_at);
@@ -227,7 +236,8 @@ impl Ownership {
     }
 
     /// The store has less of a partition than it acknowledged: its committer has to write everything anew.
-    pub(super) fn found_behind(&self, at: usize) {
+    pub(super) fn found_behind(&self, at: usize, why: &StoreError) {
+        self.leases[at].behind_since.lock().get_or_insert_with(|| why.clone());
         if !self.leases[at].is_behind.swap(true, SeqCst)
             && let Some(engine) = self.engine()
         {
@@ -239,7 +249,13 @@ impl Ownership {
         self.leases[at].is_behind.load(SeqCst)
     }
 
+    /// Why a partition is to be written anew.
+    pub(super) fn why_behind(&self, at: usize) -> Option<StoreError> {
+        self.leases[at].behind_since.lock().clone()
+    }
+
     pub(super) fn is_in_step(&self, at: usize) {
+        *self.leases[at].behind_since.lock() = None;
         self.leases[at].is_behind.store(false, SeqCst);
     }
 
@@ -294,29 +310,11 @@ fn trusted_us(term: Duration) -> u64 {
     us - us / 8
 }
 
-/// A name that no other engine has: host, process, and a random number.
+/// A name that no other engine has.
 pub(super) fn new_owner() -> Owner {
     #[cfg(feature = "sim")]
     if let Some(simulation) = crate::sim::current() {
         return Owner::new(simulation.owner());
     }
-    let host = host_name();
-    Owner::new(format!("{host}:{}:{:016x}", std::process::id(), random()))
-}
-
-#[cfg(target_os = "linux")]
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn host_name() -> String {
-    std::env::var("HOSTNAME").unwrap_or_else(|_| "host".to_owned())
-}
-
-/// The standard library seeds its hashers from the system's randomness.
-#[allow(clippy::disallowed_methods, reason = "two owners must not have one name")]
-fn random() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0u8)
+    Owner::new(owner_name())
 }

@@ -6,6 +6,10 @@
 //!
 //! What was acknowledged and lost is there again, provided that this process lives until the end of the repair; the
 //! incident is reported either way.
+//!
+//! Where something lies in the way that is not the engine's it is left alone, and asked again until somebody has removed
+//! it. Meanwhile jobs fire from memory, for as long as it takes: records need not be kept for a store that will get
+//! everything.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +25,18 @@ use crate::store::{Durability, SnapshotBegin, StoreError, StoreErrorClass};
 
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Before it is looked again whether somebody has removed what lies in the way.
+const PAUSE_BLOCKED: Duration = Duration::from_millis(500);
+
 /// Writes the partition anew, as often as it takes. Ends at once when another owns it.
 pub(super) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) {
     let progress = &shared.cells[at].progress;
     let durable = progress.durable();
     progress.rewrite();
+    let why = ownership.why_behind(at).map_or_else(String::new, |why| format!(" ({why})"));
     ownership.health.incident(format!(
-        "the store has lost records of partition {at} that it had acknowledged, up to {durable}; \
-         writing the whole partition again from memory"
+        "the store has lost records of partition {at} that it had acknowledged, up to {durable}, or what they need; \
+         writing the whole partition again from memory{why}"
     ));
     let since = ownership.clock.mono();
     wait_for_the_living(ownership, at).await;
@@ -52,7 +60,14 @@ pub(super) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
                 ownership.health.fails(Speaker::Committer(at), &error);
                 tracing::error!(partition = at, %error, "the store cannot be mended; calls are no longer durable");
                 progress.end(CallError::NotDurable(error));
-                break;
+                // It stays behind: a shutdown must not say that the store has everything.
+                shared.life.store_settles();
+                return;
+            }
+            StoreErrorClass::Blocked => {
+                ownership.health.fails(Speaker::Committer(at), &error);
+                forget_pending(shared, at);
+                rt::sleep(PAUSE_BLOCKED).await;
             }
             StoreErrorClass::Held if is_renewed(&mut held_until, &error, ownership.clock.now().mono) => {
                 let lost = StoreError::fenced(format!("another engine has taken over meanwhile: {error}"));
@@ -68,6 +83,16 @@ pub(super) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
     }
     ownership.is_in_step(at);
     shared.life.store_settles();
+}
+
+/// Makes room in the log: what is pending is in memory, and the snapshot that ends this will show it.
+fn forget_pending(shared: &Arc<Shared>, at: usize) {
+    let end = {
+        let mut owned = shared.cells[at].lock();
+        owned.log.discard();
+        owned.log.end()
+    };
+    shared.unblock_log(at, Some(Taken { end, batches: 0, bytes: 0, delay_us: 0 }));
 }
 
 /// An owner whose lease has run out may have been followed by another, and what the store has lost may be the word of

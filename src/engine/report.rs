@@ -45,6 +45,9 @@ pub struct ShutdownReport {
     /// handler still runs. `false` without a store; with one that was found to have lost what it had confirmed and was not
     /// mended; and when another engine has taken over, since nobody can tell any more.
     pub is_flushed: bool,
+    /// Partitions of which the store has lost something that it had confirmed, and was not given again: a restart may be
+    /// refused, or not know of their jobs.
+    pub partitions_behind: usize,
     /// Whether another engine has taken the jobs over: they are for that one to fire.
     pub is_taken_over: bool,
 }
@@ -74,6 +77,7 @@ impl Shared {
             changes_unconfirmed: 0,
             has_store,
             is_flushed: has_store,
+            partitions_behind: 0,
             is_taken_over: self.is_taken_over(),
         };
         for (at, cell) in self.cells.iter().enumerate() {
@@ -83,6 +87,7 @@ impl Shared {
             };
             report.pending += pending;
             report.changes_unconfirmed += self.unconfirmed(at);
+            report.partitions_behind += usize::from(self.is_behind(at));
             if !has_store {
                 report.pending_lost += pending;
             } else if self.is_kept(at) {
@@ -120,6 +125,7 @@ impl Shared {
     pub(super) fn tell_end(&self, report: &ShutdownReport, grace: Duration) {
         let &ShutdownReport { still_running, pending, pending_durable, pending_lost, .. } = report;
         let &ShutdownReport { changes_unconfirmed, has_store, is_flushed, is_taken_over, .. } = report;
+        let partitions_behind = report.partitions_behind;
         // The fields are the same whatever the level, and a level is part of what is compiled.
         macro_rules! tell {
             ($level:ident, $($field:ident = $value:expr,)* $message:literal) => {
@@ -133,6 +139,7 @@ impl Shared {
                     changes_unconfirmed,
                     has_store,
                     is_flushed,
+                    partitions_behind,
                     is_taken_over,
                     $message
                 )
@@ -153,6 +160,11 @@ impl Shared {
             tell!(warn, "the engine has stopped; the jobs that were pending are lost, as there is no store");
         } else if report.is_clean() {
             tell!(info, "the engine has stopped");
+        } else if partitions_behind > 0 {
+            tell!(
+                warn,
+                "the engine has stopped; the store has lost what it had confirmed, and was not given it again"
+            );
         } else {
             tell!(warn, "the engine has stopped; the store has not confirmed every change");
         }

@@ -40,6 +40,8 @@ const RETRY_LAST: Duration = Duration::from_secs(1);
 /// When it is first said that the store is waited for, and how often after that.
 const TELL_FIRST: Duration = Duration::from_secs(1);
 const TELL_EVERY: Duration = Duration::from_secs(30);
+/// While a partition is not there that should be.
+const RETRY_LOST: Duration = Duration::from_millis(100);
 
 /// How far a restore has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -233,6 +235,7 @@ async fn acquire(
     let (is_standby, patience) = (settings.is_standby, settings.start_patience);
     let mut standing = Standing::new(&ownership.clock);
     for at in 0..usize::from(ownership.claim.partitions) {
+        let mut awaited = Duration::ZERO;
         loop {
             match patiently(patience, || ownership.acquire(at)).await {
                 Ok(_lease) => break,
@@ -243,8 +246,28 @@ async fn acquire(
                         told.iter().for_each(|told| told(standby.clone()));
                     }
                     standing.goes_on(at, &error);
-                    let pause = error.again_after.unwrap_or(RETRY_LAST);
-                    rt::sleep(pause.clamp(RETRY_FIRST, RETRY_LAST)).await;
+                    let left = error.again_after.unwrap_or(RETRY_LAST);
+                    let waited = match error.class {
+                        StoreErrorClass::Held => {
+                            ownership.store.until_free(PartitionId(at as u16), left).await
+                        }
+                        _ => Err(error),
+                    };
+                    if waited.is_err() {
+                        rt::sleep(left.clamp(RETRY_FIRST, RETRY_LAST)).await;
+                    }
+                }
+                // An owner that lives has it in memory, and finds out within a quarter of its term.
+                Err(error) if error.class == StoreErrorClass::Behind && awaited < ownership.claim.term => {
+                    if awaited.is_zero() {
+                        tracing::warn!(
+                            partition = at,
+                            %error,
+                            "the store has lost something; its owner has a term to write it again, if there is one"
+                        );
+                    }
+                    rt::sleep(RETRY_LOST).await;
+                    awaited += RETRY_LOST;
                 }
                 Err(error) if error.class == StoreErrorClass::Held => return Err(StartError::Held(error)),
                 Err(error) => return Err(error.into()),

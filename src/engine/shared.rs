@@ -174,8 +174,12 @@ impl Shared {
 
     /// Whether the store of partition `at` is not being written anew, or never will have been.
     pub(super) fn is_in_step(&self, at: usize) -> bool {
-        let is_behind = self.ownership.as_ref().is_some_and(|ownership| ownership.is_behind(at));
-        !is_behind || self.cells[at].progress.is_ended()
+        !self.is_behind(at) || self.cells[at].progress.is_ended()
+    }
+
+    /// Whether the store of partition `at` was found to lack something, and has not been mended.
+    pub(super) fn is_behind(&self, at: usize) -> bool {
+        self.ownership.as_ref().is_some_and(|ownership| ownership.is_behind(at))
     }
 
     /// Has driver and workers look for work.

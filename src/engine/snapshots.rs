@@ -14,13 +14,19 @@ use super::ownership::Ownership;
 use super::shared::{Shared, Stage};
 use crate::partition::MonoTime;
 use crate::rt;
-use crate::store::{SnapshotBegin, SnapshotInfo, SnapshotWriter, StoreError};
+use crate::store::{SnapshotBegin, SnapshotInfo, SnapshotWriter, StoreError, StoreErrorClass};
 
 /// Slots of the job table that are read in one hold of the lock: some tens of microseconds.
 const SLICE: usize = 256;
 
 /// How often it is looked whether a snapshot is due. Never under shuttle, where a sleep takes no time.
 const LOOK_EVERY: Duration = if cfg!(reveille_shuttle) { Duration::MAX } else { Duration::from_millis(500) };
+
+/// How often it is looked at one of the partitions whether all is there.
+const CHECK_EVERY: Duration = if cfg!(reveille_shuttle) { Duration::MAX } else { Duration::from_secs(1) };
+
+/// How often the store is asked how it does.
+const DOUBTS_EVERY_US: u64 = 30_000_000;
 
 /// After a failure: writing a partition is work, also for a store that then refuses it.
 const REST_US: u64 = 5_000_000;
@@ -51,8 +57,40 @@ pub(super) fn start(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
             biased;
             () = stopping => {}
             () = take_due(&shared, &ownership) => {}
+            () = look_after(&shared, &ownership) => {}
         }
     });
+}
+
+/// Looks now and then whether the store still has what it acknowledged, one partition after the other.
+async fn look_after(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
+    let mut doubted_at = shared.clock.now().mono;
+    for at in (0..shared.cells.len()).cycle() {
+        rt::sleep(CHECK_EVERY).await;
+        check(shared, ownership, at).await;
+        let now = shared.clock.now().mono;
+        if now.micros_since(doubted_at) >= DOUBTS_EVERY_US {
+            doubted_at = now;
+            // Whoever writes tells if it does not answer.
+            if let Ok(doubts) = ownership.store.doubts().await {
+                ownership.health.doubt(doubts);
+            }
+        }
+    }
+}
+
+async fn check(shared: &Shared, ownership: &Ownership, at: usize) {
+    // While a snapshot is taken, or all is written anew, things change that are looked at.
+    let Ok(_only) = shared.cells[at].snapshots.try_lock() else { return };
+    let Some(grant) = ownership.grant(at).filter(|grant| ownership.is_current(grant)) else { return };
+    if ownership.is_behind(at) {
+        return;
+    }
+    let Err(error) = ownership.store.check(&grant).await else { return };
+    let is_lost = matches!(error.class, StoreErrorClass::Behind | StoreErrorClass::Blocked);
+    if is_lost && ownership.is_current(&grant) && !ownership.is_behind(at) {
+        ownership.found_behind(at, &error);
+    }
 }
 
 async fn take_due(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {

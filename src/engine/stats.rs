@@ -69,6 +69,9 @@ pub struct StoreStats {
     pub state: StoreState,
     /// The last error, whether or not it has passed.
     pub last_error: Option<String>,
+    /// What speaks against relying on the store although it takes what it is sent, and what to do: settings of Redis that
+    /// were changed while the engine runs. Looked at every half a minute.
+    pub doubts: Vec<String>,
     /// The name under which the engine holds its leases.
     pub owner: String,
     /// For how much longer the engine can prove that it is the owner, of the partition where that is least; `None` where it
@@ -80,6 +83,9 @@ pub struct StoreStats {
     pub snapshots: u64,
     /// Records logged since the last snapshots.
     pub log_records: u64,
+    /// Partitions of which the store lacks something that it had acknowledged, and has not been given again yet: until it is,
+    /// a restart may not have their jobs.
+    pub partitions_behind: usize,
     /// How often the store was found to have lost what it had acknowledged.
     pub incidents: u64,
     /// What the last of them was.
@@ -219,11 +225,13 @@ impl Ownership {
         StoreStats {
             state: self.state(shared),
             last_error: self.health.last_error(),
+            doubts: self.health.doubts(),
             owner: self.claim.owner.to_string(),
             lease_left: left.min().map(|until| Duration::from_micros(until.micros_since(now))),
             commit_delay: Lateness::of(commit_us),
             snapshots: self.health.snapshots.load(Relaxed),
             log_records: shared.cells.iter().map(log_records).sum(),
+            partitions_behind: (0..shared.cells.len()).filter(|&at| self.is_behind(at)).count(),
             incidents,
             last_incident,
         }

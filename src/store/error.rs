@@ -18,6 +18,10 @@ pub enum StoreErrorClass {
     /// The store has less than it acknowledged: it went back in time. The engine takes the lease anew and writes
     /// everything again.
     Behind,
+    /// Something that is not the engine's lies where it would write: nothing was written, and nobody else can own the
+    /// partition while it lies there. Somebody has to remove it, as the message says; the engine fires on from memory, asks
+    /// again, and then writes everything anew.
+    Blocked,
     /// It will not pass: the store does not take this engine's records, or holds what is not to be touched.
     Fatal,
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::partition::PartitionId;
 
-/// An engine that owns partitions, by a name that no other has: host, process id and a random number. Clones are the same
-/// owner.
+/// An engine that owns partitions, by a name that no other has: host, process id and a random number, and on Linux what proves
+/// to others of the same machine that its process has ended. Clones are the same owner.
 #[derive(Clone)]
 pub struct Owner(Arc<Named>);
 

@@ -17,6 +17,7 @@
 #[cfg(feature = "redis")]
 mod codec;
 mod error;
+mod host;
 mod lease;
 mod memory;
 #[cfg(feature = "redis")]
@@ -44,11 +45,13 @@ pub use codec::model as codec_model;
 #[cfg(feature = "sim")]
 pub(crate) use codec::{QueueNames, decode_batch, decode_chunk};
 pub use error::{StoreError, StoreErrorClass};
+pub(crate) use host::owner_name;
 pub use lease::{Claim, Grant, Lease, Owner};
 pub use memory::MemoryStore;
 pub use snapshot::{SnapshotBegin, SnapshotInfo, SnapshotWriter};
 
 use crate::partition::{Image, PartitionId, Record};
+use crate::rt;
 
 /// What a store's calls return.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -73,6 +76,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// (`epoch_after` is not 0) when another has got a higher epoch than that meanwhile, whether or not its lease lasts:
     /// what the one has in memory must not replace what the other wrote.
     fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease>;
+
+    /// Resolves when a lease that [`Store::acquire`] has called [`StoreErrorClass::Held`], for another `left`, is worth asking
+    /// for again. A store that can tell resolves as soon as it was given back, or has run out.
+    ///
+    /// Unless a store says otherwise, this waits for `left`, and for a second at most.
+    fn until_free<'a>(&'a self, _partition: PartitionId, left: Duration) -> StoreFuture<'a, ()> {
+        const WAIT: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(1);
+        Box::pin(async move {
+            rt::sleep(left.clamp(*WAIT.start(), *WAIT.end())).await;
+            Ok(())
+        })
+    }
 
     /// Proves leases for another term: one answer for each grant, in their order.
     fn renew<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, Vec<Result<Renewed, StoreError>>>;
@@ -99,6 +114,24 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         grant: &'a Grant,
         begin: SnapshotBegin,
     ) -> StoreFuture<'a, Option<Box<dyn SnapshotWriter + 'a>>>;
+
+    /// Looks whether the store still has what it has acknowledged of a partition. An engine asks now and then, of one
+    /// partition at a time; a store that has much looks at a part of it each time. No look, unless a store says otherwise.
+    ///
+    /// # Errors
+    /// [`StoreErrorClass::Behind`] if something is gone: the engine writes the partition anew.
+    fn check<'a>(&'a self, _grant: &'a Grant) -> StoreFuture<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// What speaks against relying on the store, though it takes what it is sent: settings under which it may lose it, that
+    /// were changed since it was opened. An engine asks now and then, and tells. Nothing, unless a store says otherwise.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    fn doubts(&self) -> StoreFuture<'_, Vec<String>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 }
 
 /// What [`Store::load`] tells while it is at it.

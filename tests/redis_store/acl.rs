@@ -57,7 +57,13 @@ async fn all_of_an_engine(store: &RedisStore) -> Result<(), StoreError> {
         Err(error) if error.class == StoreErrorClass::Held => {}
         other => panic!("the lease is held: {other:?}"),
     }
+    // The owner looks now and then whether all of it is still there.
+    for grant in &all {
+        store.check(grant).await?;
+    }
+    store.doubts().await?;
     store.release(&all).await?;
+    store.until_free(P0, Duration::from_secs(1)).await?;
     let next = store.acquire(P0, &claim("standby")).await?.grant;
     let loaded = store.load(&next, &|_| {}).await?;
     assert_image(&loaded.image, &jobs(0..from + 1_000));

@@ -48,7 +48,7 @@ async fn chunks_that_do_not_fit_are_refused() {
         is_refused(&server, &store, &grant, case, &[&[chunk(1).as_str()], words].concat()).await;
     };
     server.run(&["DEL", &chunk(1)]);
-    check("missing", &["missing", "restore"]).await;
+    check("missing", &["missing", "Restore", "redis-cli"]).await;
     set(&server, &chunk(1), &second[..second.len() / 2]);
     check("cut short", &["cut short", "backup"]).await;
     for at in [4, 40, second.len() - 1] {
@@ -75,8 +75,9 @@ async fn chunks_that_do_not_fit_are_refused() {
     set(&server, &key(&format!("s:{generation}:1")), &second);
     is_refused(&server, &store, &grant, "of another generation", &["another snapshot"]).await;
     let other = reveille::PartitionId(1);
-    let elsewhere =
-        reveille::store::Store::acquire(&store, other, &crate::support::claim("me")).await.unwrap().grant;
+    // As one who owned it: nothing is there of it, while there is of others.
+    let claim = reveille::store::Claim { epoch_after: 1, ..crate::support::claim("me") };
+    let elsewhere = reveille::store::Store::acquire(&store, other, &claim).await.unwrap().grant;
     let to = |name: &str| format!("{{rv:test:1}}:{name}");
     server.run(&["COPY", &key("m"), &to("m"), "REPLACE"]);
     server.run(&["HSET", &to("m"), "epoch", &elsewhere.epoch.to_string()]);
@@ -181,7 +182,8 @@ async fn a_meta_that_does_not_fit_is_refused() {
     is_refused(&server, &store, &grant, "a string", &[&m, "namespace"]).await;
     server.run(&["DEL", &m]);
     assert_refused(load(&store, &grant).await, StoreErrorClass::Behind, &[&m, "gone"]);
-    assert_eq!(store.read(P0).await.unwrap(), None);
+    // Whoever reads without a lease must not take what is lost for nothing.
+    assert_refused(store.read(P0).await, StoreErrorClass::Behind, &[&m, "gone", "redis-cli"]);
     server.run(&["RENAME", "aside", &m]);
     assert!(load(&store, &grant).await.is_ok());
 }

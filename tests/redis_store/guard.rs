@@ -96,7 +96,6 @@ async fn the_number_of_partitions_is_for_ever() {
         (vec!["SET", "value"], &["namespace"][..]),
         (vec!["HSET", "field", "value"], &["namespace"]),
         (vec!["HSET", "format", "reveille/9", "partitions", "4"], &["reveille/9", "update"]),
-        (vec!["HSET", "format", "reveille/1"], &["namespace"]),
     ] {
         let m = key("m");
         server.run(&["DEL", &m]);

@@ -28,7 +28,7 @@ async fn every_write(store: &RedisStore, grant: &Grant) -> Vec<(&'static str, Op
     let mut all = Vec::new();
     all.push(("append", class(append(store, grant, 600..601).await)));
     all.push(("renew", class(store.renew(std::slice::from_ref(grant)).await.unwrap().remove(0).map(|_| ()))));
-    all.push(("acquire", class(store.acquire(reveille::PartitionId(1), &claim("me")).await.map(|_| ()))));
+    all.push(("acquire", class(store.acquire(grant.partition, &claim("me")).await.map(|_| ()))));
     all.push(("sync", class(store.sync(grant, Durability::Fsync).await)));
     all.push(("begin", class(store.snapshot(grant, begin(600)).await.map(std::mem::forget))));
     all.push(("release", class(store.release(std::slice::from_ref(grant)).await)));
@@ -250,7 +250,7 @@ async fn a_user_who_may_not_write_everything() {
 async fn the_commands_that_are_named_are_enough() {
     let server = RedisServer::start(&[]);
     let named = "+evalsha +eval +hmget +hget +hset +hdel +exists +type +time +xadd +xrange +xtrim +xlen +get +set \
-                 +unlink +info";
+                 +strlen +unlink +info";
     let rules: Vec<&str> = ["ACL", "SETUSER", "bob", "reset", "on", ">pw", "~{rv:test:*"]
         .into_iter()
         .chain(named.split_whitespace())
@@ -266,6 +266,8 @@ async fn the_commands_that_are_named_are_enough() {
     append(&store, &grant, 500..501).await.unwrap();
     store.renew(std::slice::from_ref(&grant)).await.unwrap().remove(0).unwrap();
     assert_eq!(load(&store, &grant).await.unwrap().next_record(), 501);
+    store.check(&grant).await.unwrap();
+    store.until_free(grant.partition, Duration::from_millis(50)).await.unwrap();
     let report = store.inspect().await.unwrap().remove(0);
     assert_eq!((report.tail, report.memory_bytes), (501, None));
     store.release(&[grant]).await.unwrap();

@@ -259,7 +259,7 @@ async fn a_chunk_writes_over_nothing() {
             open.write(jobs(0..3_000)).await?;
             open.publish(0).await
         };
-        assert_refused(written.await, StoreErrorClass::Fatal, &[&chunk, "namespace"]);
+        assert_refused(written.await, StoreErrorClass::Blocked, &[&chunk, "namespace"]);
         assert_eq!(server.dump().get(&chunk), before.get(&chunk));
         std::mem::forget(open);
         server.run(&["DEL", &chunk]);

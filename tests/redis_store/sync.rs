@@ -136,9 +136,11 @@ async fn all_who_wait_share_an_answer() {
     let server = RedisServer::start(&EVERYSEC);
     let fake = waitaof(&server, Duration::from_millis(200));
     let store = Arc::new(RedisStore::new(config(&fake.url)));
-    let mut tasks = Vec::new();
+    let (mut grants, mut tasks) = (Vec::new(), Vec::new());
     for partition in 0..4 {
-        let grant = store.acquire(PartitionId(partition), &claim("me")).await.unwrap().grant;
+        grants.push(store.acquire(PartitionId(partition), &claim("me")).await.unwrap().grant);
+    }
+    for grant in grants {
         store.append(&batch(&grant, 0..10)).await.unwrap();
         let store = Arc::clone(&store);
         tasks.push(tokio::spawn(async move { store.sync(&grant, Durability::Fsync).await }));

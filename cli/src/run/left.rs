@@ -17,10 +17,12 @@ enum Kept {
     /// There is no store.
     Nowhere,
     InStore,
-    /// The store has not confirmed so many changes, or has lost what it had confirmed; it will not be asked any more.
+    /// The store has not confirmed so many changes, and will not be asked any more.
     InPart {
         missing: u64,
     },
+    /// The store has lost something that it had confirmed, and was not given it again.
+    Damaged,
     /// The store has what it was told in time, and another engine owns it.
     ByAnother,
 }
@@ -34,6 +36,8 @@ impl Left {
             Kept::ByAnother
         } else if report.is_flushed {
             Kept::InStore
+        } else if report.partitions_behind > 0 {
+            Kept::Damaged
         } else {
             Kept::InPart { missing: report.changes_unconfirmed }
         };
@@ -62,9 +66,9 @@ impl fmt::Display for Left {
                 write!(f, ", and {are} lost: there is no store")
             }
             (Kept::InStore, 1..) => f.write_str(" in the store"),
-            (Kept::InPart { missing: 0 }, _) => f.write_str(
-                "; the store has lost changes that it had confirmed, so that a restart may not know of them: a job that has \
-                 fired may fire again",
+            (Kept::Damaged, _) => f.write_str(
+                "; the store has lost what it had confirmed, and could not be given it again: a restart may be refused, or \
+                 not know of these jobs",
             ),
             (Kept::InPart { missing }, _) => write!(
                 f,
@@ -90,7 +94,8 @@ mod tests {
         assert_eq!(said(1, Kept::InStore), "1 job stays pending in the store");
         let in_part = |missing| said(0, Kept::InPart { missing });
         assert!(in_part(3).starts_with("no job is pending; the store has not confirmed the last 3 changes"));
-        assert!(in_part(0).starts_with("no job is pending; the store has lost changes"));
         assert!(!said(5, Kept::ByAnother).contains('5'));
+        assert!(said(5, Kept::Damaged).starts_with("5 jobs stay pending; the store has lost"));
+        assert!(!Left { jobs: 5, kept: Kept::Damaged }.is_kept());
     }
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
 
 use reveille::store::{
     Batch, Claim, Grant, Lease, LoadTold, Loaded, Needs, Opened, Renewed, SnapshotBegin, SnapshotWriter,
@@ -80,6 +81,18 @@ impl Store for Watched {
         begin: SnapshotBegin,
     ) -> StoreFuture<'a, Option<Box<dyn SnapshotWriter + 'a>>> {
         self.inner.snapshot(grant, begin)
+    }
+
+    fn until_free<'a>(&'a self, partition: PartitionId, left: Duration) -> StoreFuture<'a, ()> {
+        self.inner.until_free(partition, left)
+    }
+
+    fn check<'a>(&'a self, grant: &'a Grant) -> StoreFuture<'a, ()> {
+        self.inner.check(grant)
+    }
+
+    fn doubts(&self) -> StoreFuture<'_, Vec<String>> {
+        self.inner.doubts()
     }
 }
 

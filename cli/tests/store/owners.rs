@@ -48,6 +48,38 @@ fn a_standby_takes_over_from_a_killed_owner_when_its_lease_has_ended() {
     assert_eq!(text(&standby.event(), "outcome"), "scheduled");
 }
 
+/// A process of the same machine is proved to have ended: nobody waits for the end of its lease.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "that it does not take as long as the lease is the point")]
+fn a_standby_takes_over_at_once_from_a_killed_owner_of_this_machine() {
+    let server = RedisServer::start(&[]);
+    let (mut owner, mut standby) = owner_and_standby(&server, &["--lease", "5min"]);
+    let killed = Instant::now();
+    owner.kill();
+    assert_eq!(text(&standby.event(), "outcome"), "scheduled");
+    assert!(killed.elapsed() < Duration::from_secs(30), "it took {:?}", killed.elapsed());
+}
+
+/// Nobody can write over what somebody has put in the way, so nobody says that the jobs are kept.
+#[test]
+fn an_owner_whose_store_cannot_be_mended_does_not_end_well() {
+    let server = RedisServer::start(&[]);
+    let mut owner = run(&server, "ns", &LEASE);
+    owner.write(FAR);
+    assert_eq!(text(&owner.event(), "outcome"), "scheduled");
+    let taken = std::process::Command::new("redis-cli")
+        .args(["-p", &server.port().to_string(), "EVAL"])
+        .arg("for _, k in ipairs(redis.call('KEYS', '*:m')) do redis.call('DEL', k) redis.call('SET', k, 'mine') end")
+        .arg("0")
+        .status();
+    assert!(taken.unwrap().success());
+    owner.says("holds something that Reveille has not written there");
+    owner.signal(Signal::TERM);
+    let ended = owner.ended();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("1 job stays pending; the store has lost"), "{}", ended.stderr);
+}
+
 #[test]
 fn a_standby_waits_through_an_outage() {
     let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);

@@ -179,6 +179,13 @@ impl App {
         process.spawn_task(caller.call(call));
     }
 
+    /// Gives up the partition that an error speaks of, if something of it was deleted.
+    fn follow_advice(&self, error: &str) -> bool {
+        let number = error.split("{rv:sim:").nth(1).and_then(|rest| rest.split('}').next());
+        let Some(partition) = number.and_then(|number| number.parse().ok()) else { return false };
+        self.network.server.give_up(partition, self.setting.partitions)
+    }
+
     /// Nothing goes wrong from here on: everything is there, and runs.
     pub(crate) fn heal(self: &Arc<Self>) {
         self.world.note(|| "all is well from here on".to_owned());
@@ -211,10 +218,11 @@ impl App {
             | Fault::Crash(us, _)
             | Fault::FailOver(us)
             | Fault::ServerBack(us)
-            | Fault::Mode(_, us) => us,
+            | Fault::Mode(_, us)
+            | Fault::ServerAhead(_, us) => us,
             Fault::Shutdown(_, grace_us, down_us) => grace_us + down_us,
             Fault::Cut(_, arrives_us) => arrives_us.unwrap_or(0),
-            Fault::Wall(..) | Fault::Flush | Fault::ForgetScripts => 0,
+            Fault::Wall(..) | Fault::Flush | Fault::ForgetScripts | Fault::Lose(..) => 0,
         };
         // A server needs a while to come up, and whoever waits for a lease to get it.
         let after_us = 10_000_000 + 4_000 * self.setting.lease_ms;
@@ -254,7 +262,11 @@ async fn live(app: Arc<App>, process: Arc<Process>) {
                     StartError::Held(_) => false,
                     _ => true,
                 };
-                if is_fatal {
+                // An operator does what the error says, where somebody has deleted something.
+                let is_advised =
+                    ["redis-cli", "remove the key"].iter().any(|word| error.to_string().contains(word));
+                let given_up = is_advised && app.follow_advice(&error.to_string());
+                if is_fatal && !given_up {
                     app.world.broken("2 nothing is lost", format!("life {life}: it cannot begin: {error}"));
                 }
                 process.sleep(Duration::from_millis(300)).await;

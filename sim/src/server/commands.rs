@@ -115,11 +115,23 @@ impl Run<'_> {
                 }
                 Reply::Int((pairs.len() / 2) as i64)
             }
-            // Only ever of a field that is not there.
-            (b"HDEL", [_, _]) => Reply::Int(0),
+            (b"HDEL", [key, field]) => match self.db.get(key) {
+                None | Some(Held::Hash(_)) => Reply::Int(self.db.remove_field(key, field).into()),
+                Some(_) => Reply::Error(WRONGTYPE.into()),
+            },
             (b"GET", [key]) => match self.db.get(key) {
                 None => Reply::Nil,
                 Some(Held::Text(bytes)) => Reply::Bulk(bytes.to_vec()),
+                Some(_) => Reply::Error(WRONGTYPE.into()),
+            },
+            (b"STRLEN", [key]) => match self.db.get(key) {
+                None => Reply::Int(0),
+                Some(Held::Text(bytes)) => Reply::Int(bytes.len() as i64),
+                Some(_) => Reply::Error(WRONGTYPE.into()),
+            },
+            (b"XLEN", [key]) => match self.db.get(key) {
+                None => Reply::Int(0),
+                Some(Held::Stream(entries, _)) => Reply::Int(entries.len() as i64),
                 Some(_) => Reply::Error(WRONGTYPE.into()),
             },
             (b"SET", [key, value]) => {

@@ -148,6 +148,19 @@ impl Db {
         true
     }
 
+    /// HDEL of one field. Whether there was one.
+    pub(crate) fn remove_field(&mut self, key: &[u8], field: &[u8]) -> bool {
+        let Some(Held::Hash(fields)) = self.keys.get_mut(key) else { return false };
+        let Some(was) = fields.remove(field) else { return false };
+        self.current.push(Undo::Field(key.to_vec(), field.to_vec(), Some(was)));
+        // A hash without a field is no key.
+        if fields.is_empty() {
+            let gone = self.keys.remove(key);
+            self.current.push(Undo::Whole(key.to_vec(), gone));
+        }
+        true
+    }
+
     /// SET.
     pub(crate) fn set(&mut self, key: &[u8], value: &[u8]) {
         let was = self.keys.insert(key.to_vec(), Held::Text(value.into()));

@@ -18,6 +18,7 @@ pub(crate) use db::Db;
 pub use db::Held;
 pub use twin::{Asked, Twin};
 
+use crate::plan::Loss;
 use crate::process::WALL_BEGIN_US;
 use crate::run::Why;
 use crate::shadow::{Append, Shadow};
@@ -63,7 +64,7 @@ struct State {
     mode: Mode,
     mode_until_us: u64,
     paused_until_us: u64,
-    clock_back_us: u64,
+    clock_back_us: i64,
     known_scripts: BTreeSet<String>,
     texts: BTreeMap<String, String>,
     /// From when on which groups are known to be on the disk, and with the replica.
@@ -140,7 +141,71 @@ impl Server {
 
     /// Its clock is set back.
     pub(crate) fn set_back(&self, us: u64) {
-        self.state.lock().clock_back_us += us;
+        self.state.lock().clock_back_us += us as i64;
+    }
+
+    /// Its clock is set on: leases end before their time.
+    pub(crate) fn set_ahead(&self, us: u64) {
+        self.state.lock().clock_back_us -= us as i64;
+        self.shadow.leases_end();
+    }
+
+    /// Somebody deletes a key or a field.
+    pub(crate) fn lose_some(&self, partition: u16, loss: Loss) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let key = |name: &str| format!("{{rv:sim:{partition}}}:{name}");
+        let words = match loss {
+            Loss::Meta => vec!["UNLINK".to_owned(), key("m")],
+            Loss::Log => vec!["UNLINK".to_owned(), key("l")],
+            Loss::Chunk(number) => {
+                let generation = field(&state.db, partition, "gen").unwrap_or_default();
+                vec!["UNLINK".to_owned(), key(&format!("s:{generation}:{number}"))]
+            }
+            Loss::Field(field) => vec!["HDEL".to_owned(), key("m"), field.to_owned()],
+        };
+        if !state.is_up || state.mode_until_us > self.world.now_us() {
+            return;
+        }
+        if let Some(group) = self.somebody_says(state, &words) {
+            self.world.note(|| format!("redis: partition {partition} loses {loss:?}"));
+            self.shadow.loses(partition, loss == Loss::Meta, group);
+        }
+    }
+
+    /// An operator follows the advice that an error gives: what is left of a partition is removed, and it begins with nothing.
+    /// `false` if nothing had been lost of it.
+    pub(crate) fn give_up(&self, partition: u16, partitions: u16) -> bool {
+        if !self.shadow.has_lost(partition) {
+            return false;
+        }
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let prefix = format!("{{rv:sim:{partition}}}:").into_bytes();
+        let keys: Vec<_> = state.db.all().keys().filter(|key| key.starts_with(&prefix)).cloned().collect();
+        for key in keys {
+            self.somebody_says(state, &["UNLINK".to_owned(), String::from_utf8_lossy(&key).into_owned()]);
+        }
+        let words = format!(
+            "HSET {{rv:sim:{partition}}}:m format reveille/1 partitions {partitions} owner nobody epoch 0 tail 0 lease_until 0"
+        );
+        self.somebody_says(state, &words.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        self.world.note(|| format!("redis: partition {partition} is given up"));
+        self.shadow.given_up(partition, state.db.count);
+        true
+    }
+
+    /// Runs a command of nobody that is simulated. The number of the change, if it was one.
+    fn somebody_says(&self, state: &mut State, words: &[String]) -> Option<u64> {
+        let args: Vec<Vec<u8>> = words.iter().map(|word| word.clone().into_bytes()).collect();
+        let (now_us, mode) = (self.clock_us(state), state.mode);
+        state.mode = Mode::Well;
+        let mut run = Run { db: &mut state.db, mode: Mode::Well, now_us, is_dirty: false };
+        let reply = run.command(&args);
+        let group = state.db.commit(self.world.now_us());
+        self.twin_answer(state, args, to_value(reply));
+        state.mode = mode;
+        group
     }
 
     /// It forgets the scripts.
@@ -282,7 +347,7 @@ impl Server {
     }
 
     fn clock_us(&self, state: &State) -> u64 {
-        WALL_BEGIN_US as u64 + self.world.now_us() - state.clock_back_us
+        (WALL_BEGIN_US as u64 + self.world.now_us()).saturating_add_signed(-state.clock_back_us)
     }
 
     fn script(&self, state: &mut State, name: &[u8], args: &[Vec<u8>]) -> Reply {
@@ -334,7 +399,10 @@ impl Server {
         let number = |at: usize| text(at).parse::<u64>().unwrap_or(0);
         let Some(partition) = partition_of(keys.first().map_or(&[], Vec::as_slice)) else { return };
         match script {
-            "ACQUIRE" => self.shadow.acquired(partition, &text(0), word(1).parse().unwrap_or(0), group),
+            "ACQUIRE" => {
+                let (epoch, tail) = (word(1).parse().unwrap_or(0), word(2).parse().unwrap_or(0));
+                self.shadow.acquired(partition, &text(0), (number(1), epoch, tail), group);
+            }
             "APPEND" => {
                 let append = Append { partition, owner: &text(0), epoch: number(1), group };
                 self.shadow.appended(&append, args.get(4).map_or(&[], Vec::as_slice));
@@ -358,13 +426,8 @@ impl Server {
     /// The chunks of the snapshot in force.
     fn chunks(&self, db: &Db, partition: u16) -> Vec<Arc<[u8]>> {
         let prefix = format!("{{rv:sim:{partition}}}");
-        let field = |field: &str| match db.get(format!("{prefix}:m").as_bytes()) {
-            Some(Held::Hash(fields)) => {
-                fields.get(field.as_bytes()).map(|value| String::from_utf8_lossy(value).into_owned())
-            }
-            _ => None,
-        };
-        let (generation, count) = (field("gen").unwrap_or_default(), field("chunks").unwrap_or_default());
+        let of = |name| field(db, partition, name).unwrap_or_default();
+        let (generation, count) = (of("gen"), of("chunks"));
         let chunk = |number| match db.get(format!("{prefix}:s:{generation}:{number}").as_bytes()) {
             Some(Held::Text(bytes)) => Some(Arc::clone(bytes)),
             _ => None,
@@ -415,6 +478,16 @@ impl Server {
 /// The last group of which this is known by now.
 fn known(words: &[(u64, u64)], now_us: u64) -> u64 {
     words.iter().filter(|(at_us, _)| *at_us <= now_us).map(|&(_, count)| count).max().unwrap_or(0)
+}
+
+/// A field of `:m`.
+fn field(db: &Db, partition: u16, name: &str) -> Option<String> {
+    match db.get(format!("{{rv:sim:{partition}}}:m").as_bytes()) {
+        Some(Held::Hash(fields)) => {
+            fields.get(name.as_bytes()).map(|value| String::from_utf8_lossy(value).into_owned())
+        }
+        _ => None,
+    }
 }
 
 /// The partition that a key is of.

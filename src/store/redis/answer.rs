@@ -11,9 +11,11 @@
 //! | `CLAIMED` | epoch | it is the caller's own, under a later epoch that it was not told of | `Behind` |
 //! | `BACK` | epoch | Redis knows only an older epoch than this one | `Behind` |
 //! | `GONE` | key | a key that has to be there is not | `Behind` |
-//! | `FOREIGN` | key | a key holds something that is not ours | `Fatal` |
-//! | `ORPHAN` | key | a log without its `:m` | `Fatal` |
-//! | `FORMAT` | key, format | written by another version | `Fatal` |
+//! | `DAMAGED` | key, field | a field of `:m` is gone, or is not what Reveille wrote there | `Behind` |
+//! | `ORPHAN` | key | a log without its `:m` | `Behind` |
+//! | `NONE` | key | nobody has owned the partition, or all of it was lost | by `lease` |
+//! | `FOREIGN` | key | a key holds something that is not ours | `Blocked`, `Fatal` at a start |
+//! | `FORMAT` | key, format | written by another version | `Blocked`, `Fatal` at a start |
 //! | `PARTITIONS` | count | written with another number of partitions | `Fatal` |
 //! | `LEFT` | generation, chunks | chunks of an earlier snapshot have to go first | |
 //! | `CLOSED` | generation | another snapshot has been begun | `Retry` |
@@ -47,6 +49,11 @@ impl Answer {
         Answer(parts.into_iter().map(text).collect())
     }
 
+    /// An answer as a script would give it.
+    pub(super) fn words(words: &[&str]) -> Self {
+        Answer(words.iter().map(|word| (*word).to_owned()).collect())
+    }
+
     pub(super) fn word(&self) -> &str {
         self.part(0)
     }
@@ -67,7 +74,8 @@ impl Answer {
         match self.word() {
             "HELD" => StoreError::held(
                 format!(
-                    "partition {partition} belongs to {first}, whose lease lasts for another {second} ms unless it is renewed"
+                    "partition {partition} belongs to {first}, whose lease ends in {second} ms at the latest unless it \
+                     is proved again"
                 ),
                 Duration::from_millis(self.number(2)),
             ),
@@ -77,13 +85,19 @@ impl Answer {
             "GONE" => behind(format!(
                 "Redis has lost partition {partition}: `{first}` is gone (was it flushed, or restarted without its data?)"
             )),
-            "FOREIGN" => foreign(first),
-            "ORPHAN" => StoreError::fatal(format!(
-                "`{first}` is there and `{}`, which tells what it is, is not: restore that key from a backup, or \
-                 delete `{keys}` to begin with nothing; nothing was changed",
-                keys.meta()
+            "DAMAGED" => damaged(keys, second),
+            "FOREIGN" => blocked(foreign(first)),
+            "ORPHAN" => behind(format!(
+                "`{}`, which says what partition {partition} is, is gone, while `{first}` is there; nothing was \
+                 changed. {}",
+                keys.meta(),
+                keys.ways_out()
             )),
-            "FORMAT" => other_format(first, second),
+            "FORMAT" if self.part(3) == "ours" => blocked(StoreError::fatal(format!(
+                "somebody has set the field `format` of `{first}` to {second:?}, where this engine wrote {FORMAT}: put \
+                 it back (HSET {first} format {FORMAT}); nothing was changed"
+            ))),
+            "FORMAT" => blocked(other_format(first, second)),
             "PARTITIONS" => other_partitions(first),
             _ => self.other_refusal(keys),
         }
@@ -121,6 +135,20 @@ pub(super) fn behind(message: String) -> StoreError {
     StoreError::new(StoreErrorClass::Behind, message)
 }
 
+/// Something that is not ours lies in the way: it is waited for until somebody has removed it.
+fn blocked(error: StoreError) -> StoreError {
+    StoreError::new(StoreErrorClass::Blocked, error.to_string())
+}
+
+/// A field of `:m` has been lost.
+pub(super) fn damaged(keys: &Keys, field: &str) -> StoreError {
+    behind(format!(
+        "the field `{field}` of `{}` is gone, or is not what Reveille wrote there; nothing was changed. {}",
+        keys.meta(),
+        keys.ways_out()
+    ))
+}
+
 /// Redis knows only an epoch that is over.
 pub(super) fn back(partition: u16, epoch: impl Display) -> StoreError {
     behind(format!("Redis went back in time: of partition {partition} it knows epoch {epoch}, which is over"))
@@ -145,7 +173,7 @@ pub(super) fn fenced(partition: u16, owner: &str, epoch: impl Display) -> StoreE
 pub(super) fn foreign(key: &str) -> StoreError {
     StoreError::fatal(format!(
         "the key `{key}` holds something that Reveille has not written there: give Reveille a namespace of its own, \
-         or remove the key; nothing was changed"
+         or remove the key (RENAME or DEL); nothing was changed"
     ))
 }
 
@@ -176,7 +204,7 @@ mod tests {
 
     #[test]
     fn every_refusal_has_its_class() {
-        use StoreErrorClass::{Behind, Fatal, Fenced, Held, Refused, Retry};
+        use StoreErrorClass::{Behind, Blocked, Fatal, Fenced, Held, Refused, Retry};
         let keys = Namespace::new("ns".into()).keys(PartitionId(3));
         for (parts, class) in [
             (vec!["HELD", "bob", "1500"], Held),
@@ -184,9 +212,10 @@ mod tests {
             (vec!["CLAIMED", "7"], Behind),
             (vec!["BACK", "7"], Behind),
             (vec!["GONE", "{rv:ns:3}:m"], Behind),
-            (vec!["FOREIGN", "{rv:ns:3}:m"], Fatal),
-            (vec!["ORPHAN", "{rv:ns:3}:l"], Fatal),
-            (vec!["FORMAT", "{rv:ns:3}:m", "reveille/2"], Fatal),
+            (vec!["DAMAGED", "{rv:ns:3}:m", "tail"], Behind),
+            (vec!["FOREIGN", "{rv:ns:3}:m"], Blocked),
+            (vec!["ORPHAN", "{rv:ns:3}:l"], Behind),
+            (vec!["FORMAT", "{rv:ns:3}:m", "reveille/2"], Blocked),
             (vec!["PARTITIONS", "4"], Fatal),
             (vec!["OVERLAP", "7"], Fatal),
             (vec!["CLOSED", "7"], Retry),
@@ -196,7 +225,7 @@ mod tests {
             (vec!["WHAT"], Refused),
             (vec![], Refused),
         ] {
-            let answer = Answer(parts.iter().map(|part| (*part).to_owned()).collect());
+            let answer = Answer::words(&parts);
             let error = answer.refusal(&keys);
             assert_eq!(error.class, class, "{parts:?}");
             assert!(

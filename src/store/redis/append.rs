@@ -1,7 +1,7 @@
 //! Adding to the log.
 
 use super::Core;
-use super::answer::behind;
+use super::answer::{behind, damaged};
 use super::errors::Doing;
 use super::facts::Fsync;
 use super::scripts::{APPEND, Call, run};
@@ -27,14 +27,17 @@ impl Core {
             .number(batch.end_record())
             .bytes(&bytes);
         let sending = self.known.send(grant, *first_record);
+        self.known.sends(grant, batch.end_record());
         let (answer, connection) = run(&self.log, &call, Doing::with("appending to", &log)).await?;
         match answer.word() {
             "OK" => {
                 let is_proved = connection.facts.fsync() == Fsync::BeforeAnswer;
                 self.known.acknowledge(grant, batch.end_record(), is_proved);
+                self.known.appends(grant);
                 Ok(())
             }
             // It was written by a request whose answer was lost, perhaps to a server that did not sync it then.
+            "DUP" if !self.known.can_have(grant, answer.number(1)) => Err(damaged(&keys, "tail")),
             "DUP" => {
                 self.known.acknowledge(grant, batch.end_record(), false);
                 Ok(())

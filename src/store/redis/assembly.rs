@@ -169,9 +169,9 @@ impl Assembly {
         let end = if key.contains('`') { "" } else { "`" };
         StoreError::fatal(format!(
             "what Redis holds of partition {} does not fit together: `{key}{end}: {problem}. Nothing was loaded or \
-             changed: restore `{}` from a backup, or delete these keys to begin with nothing",
+             changed. {}",
             self.keys.partition().0,
-            self.keys
+            self.keys.ways_out()
         ))
     }
 

@@ -101,6 +101,10 @@ impl Facts {
         facts
     }
 
+    pub(super) fn fsync_is_possible(&self) -> bool {
+        !matches!(self.fsync(), Fsync::Impossible(_))
+    }
+
     pub(super) fn fsync(&self) -> Fsync {
         let Settings { appendfsync, no_appendfsync_on_rewrite, .. } = &self.settings;
         if !self.has_aof {

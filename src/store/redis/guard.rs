@@ -35,9 +35,11 @@ impl Core {
     pub(super) async fn open(&self, needs: &Needs) -> Result<Opened, StoreError> {
         let facts = self.control.fresh().await?.facts.clone();
         check_memory(&facts)?;
+        self.namespace.has(needs.partitions);
         self.check_partitions(needs.partitions).await?;
         let durability_max = self.durability_max(&facts, needs.durability)?;
         warn(&facts);
+        *self.seen.lock() = Seen { opened: Some(facts.clone()), evicted_keys: facts.evicted_keys };
         let (address, version) = (self.config.address(), facts.version);
         tracing::info!(address, %version, %durability_max, "opened the store in Redis");
         Ok(Opened { durability_max, has_lease: true })
@@ -56,25 +58,29 @@ impl Core {
         let doing = Doing::with("reading", &key);
         let connection = self.control.connection().await?;
         let mut command = Cmd::new();
-        command.arg("HMGET").arg(&key).arg("format").arg("partitions");
+        command.arg("HMGET").arg(&key).arg("format").arg("partitions").arg("owner");
         let answer = self.control.send(&connection, &command, doing).await?;
         let answer = self.control.checked(&connection, answer, doing);
         let answer = answer
             .map_err(|error| if error.class == StoreErrorClass::Fatal { foreign(&key) } else { error })?;
         let fields: Vec<Option<String>> = redis::from_redis_value(answer).unwrap_or_default();
         match fields.as_slice() {
-            [Some(format), Some(found)] if format == FORMAT => match found.parse::<u16>() {
-                Ok(found) if found == asked => Ok(Looked::Settled),
-                _ => Err(other_partitions(found)),
-            },
-            [Some(format), _] if format != FORMAT => Err(other_format(&key, format)),
-            [None, _] if !self.exists(&key).await? => Ok(Looked::Settled),
-            [None, _] if is_first => Ok(Looked::Foreign),
+            [Some(format), found, _] if format == FORMAT => {
+                match found.as_ref().map(|found| found.parse::<u16>()) {
+                    Some(Ok(found)) if found != asked => Err(other_partitions(&found.to_string())),
+                    // A field that was lost its owner writes again, if that lives: whoever claims the partition finds out.
+                    _ => Ok(Looked::Settled),
+                }
+            }
+            [Some(format), ..] => Err(other_format(&key, format)),
+            [None, _, Some(_)] => Ok(Looked::Settled),
+            [None, ..] if !self.exists(&key).await? => Ok(Looked::Settled),
+            [None, ..] if is_first => Ok(Looked::Foreign),
             _ => Err(foreign(&key)),
         }
     }
 
-    async fn exists(&self, key: &str) -> Result<bool, StoreError> {
+    pub(super) async fn exists(&self, key: &str) -> Result<bool, StoreError> {
         let doing = Doing::with("reading", key);
         let connection = self.control.connection().await?;
         let answer = self.control.send(&connection, Cmd::new().arg("EXISTS").arg(key), doing).await?;
@@ -122,6 +128,46 @@ fn check_memory(facts: &Facts) -> Result<(), StoreError> {
         );
     }
     Ok(())
+}
+
+/// What the server was like.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    /// When it was opened.
+    opened: Option<Facts>,
+    /// How many keys it had evicted when it was last asked.
+    evicted_keys: u64,
+}
+
+impl Seen {
+    /// What speaks against relying on a server that is like this now, and was not said when it was opened.
+    pub(super) fn doubts(&mut self, now: Facts) -> Vec<String> {
+        let mut doubts = Vec::new();
+        if let Err(error) = check_memory(&now) {
+            doubts.push(error.to_string());
+        }
+        // It begins anew with every start of the server.
+        let evicted = now.evicted_keys.saturating_sub(self.evicted_keys);
+        self.evicted_keys = now.evicted_keys;
+        if evicted > 0 {
+            doubts.push(format!(
+                "Redis throws keys away since it is full ({evicted} since it was last asked), and the jobs' may be among \
+                 them: set `maxmemory-policy noeviction`, and raise `maxmemory`"
+            ));
+        }
+        let opened = self.opened.get_or_insert_with(|| now.clone());
+        if opened.has_aof && !now.has_aof {
+            doubts.push(
+                "the append-only file of Redis was switched off: its restart loses every job since its last dump; set \
+                 `appendonly yes`"
+                    .to_owned(),
+            );
+        }
+        if let (true, Fsync::Impossible(why), true) = (opened.fsync_is_possible(), now.fsync(), now.has_aof) {
+            doubts.push(format!("it cannot be known any more what is on the disk of Redis: {why}"));
+        }
+        doubts
+    }
 }
 
 fn warn(facts: &Facts) {

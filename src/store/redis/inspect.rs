@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis::{Pipeline, Value};
 
-use super::answer::behind;
+use super::answer::{Answer, behind};
 use super::errors::Doing;
 use super::keys::Keys;
 use super::link::Link;
@@ -17,6 +17,9 @@ use crate::store::{Loaded, Owner, StoreError, StoreErrorClass};
 
 /// Chunks whose memory is asked for. The others are taken to be like them.
 const CHUNKS_SAMPLED: u64 = 16;
+
+/// Partitions that are asked for how many there are.
+const PARTITIONS_TRIED: u16 = 4;
 
 /// How often a read begins anew because the owner has published a snapshot meanwhile.
 const READS_MAX: u32 = 5;
@@ -125,8 +128,8 @@ impl RedisStore {
     pub async fn inspect(&self) -> Result<Vec<PartitionReport>, StoreError> {
         let _closed = Closing(&self.core.look);
         let mut reports = Vec::new();
-        let Some(first) = self.core.meta(PartitionId(0)).await? else { return Ok(reports) };
-        for partition in (0..first.partitions).map(PartitionId) {
+        let Some(partitions) = self.core.partitions().await? else { return Ok(reports) };
+        for partition in (0..partitions).map(PartitionId) {
             if let Some(report) = self.core.report(partition).await? {
                 reports.push(report);
             }
@@ -140,21 +143,24 @@ impl RedisStore {
     /// When Redis cannot be had, or has something else under the key.
     pub async fn partitions(&self) -> Result<Option<u16>, StoreError> {
         let _closed = Closing(&self.core.look);
-        Ok(self.core.meta(PartitionId(0)).await?.map(|meta| meta.partitions))
+        self.core.partitions().await
     }
 
     /// Reads a partition without taking its lease, also while its owner goes on writing: everything up to the last record
     /// at the time of reading. `None` if nobody has owned it. Works on a replica too.
     ///
     /// # Errors
-    /// When Redis cannot be had, or what it holds does not fit together.
+    /// When Redis cannot be had, or what it holds does not fit together, or the partition was lost.
     pub async fn read(&self, partition: PartitionId) -> Result<Option<PartitionRead>, StoreError> {
         let core = &*self.core;
         let _closed = Closing(&core.look);
         let keys = core.keys(partition);
         let mut reads = 0;
         loop {
-            let Some(before) = core.meta(partition).await? else { return Ok(None) };
+            let Some(before) = core.meta(partition).await? else {
+                core.check_unread(&keys).await?;
+                return Ok(None);
+            };
             let loaded = read(&core.look, &keys, &before, true, &|_| {}).await;
             reads += 1;
             let error = match loaded {
@@ -178,6 +184,31 @@ impl RedisStore {
 impl Core {
     async fn meta(&self, partition: PartitionId) -> Result<Option<Meta>, StoreError> {
         Meta::read(&self.look, &self.keys(partition)).await
+    }
+
+    async fn partitions(&self) -> Result<Option<u16>, StoreError> {
+        let mut first = self.meta(PartitionId(0)).await?;
+        // That of one may have been lost.
+        for partition in (1..PARTITIONS_TRIED).map(PartitionId) {
+            if first.is_some() {
+                break;
+            }
+            first = self.meta(partition).await?;
+        }
+        let partitions = first.map(|meta| meta.partitions);
+        if let Some(partitions) = partitions {
+            self.namespace.has(partitions);
+        }
+        Ok(partitions)
+    }
+
+    /// There is no `:m`: is that because nobody has owned the partition, or was it lost?
+    async fn check_unread(&self, keys: &Keys) -> Result<(), StoreError> {
+        let log = keys.log();
+        if self.exists(&log).await? {
+            return Err(Answer::words(&["ORPHAN", &log]).refusal(keys));
+        }
+        self.check_unowned(keys, PARTITIONS_TRIED.max(keys.partitions())).await
     }
 
     async fn report(&self, partition: PartitionId) -> Result<Option<PartitionReport>, StoreError> {

@@ -1,5 +1,5 @@
-//! What this process knows of each partition in Redis: how far it was acknowledged, what is under way, and what of it is
-//! known to be on Redis' disk.
+//! What this process knows of each partition in Redis: how far it was acknowledged, what is under way, what of it is
+//! known to be on Redis' disk, and what there has to be.
 //!
 //! # A batch that leaves a gap
 //! Either Redis has lost what it had acknowledged, or the batch has overtaken one before it, which was lost with its
@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use parking_lot::Mutex;
 
+use super::meta::{Meta, Published};
 use crate::partition::PartitionId;
 use crate::store::Grant;
 
@@ -31,6 +32,87 @@ struct Mark {
     unproved: u64,
     /// How many of them a later proof has covered.
     proved: u64,
+    /// Nothing past this record was ever sent: Redis cannot have it.
+    sent: u64,
+    /// The tail when the lease was given.
+    base: u64,
+    /// Batches that Redis has added to its log.
+    appended: u64,
+    kept: Kept,
+    round: Round,
+}
+
+/// What `:m` says of the snapshot, as far as this process was told.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) enum Kept {
+    /// It was not told, or there was a change of which it was not told how it ended.
+    #[default]
+    Unknown,
+    /// There is none.
+    Nothing,
+    /// This one, and where the log begins after it.
+    Snapshot(Published, String),
+}
+
+/// How far a look at the partition has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Round {
+    /// The snapshot that it is about.
+    pub(super) generation: u64,
+    /// The next chunk to look at, and how many bytes those before it have.
+    pub(super) next_chunk: u64,
+    pub(super) bytes: u64,
+    /// Entries that there were in the log, and how many had been appended by then.
+    pub(super) log: Option<(u64, u64)>,
+}
+
+/// What is looked at next, and what has to be there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Expected {
+    pub(super) kept: Kept,
+    pub(super) base: u64,
+    pub(super) round: Round,
+    pub(super) appended: u64,
+}
+
+impl Kept {
+    pub(super) fn of(meta: &Meta) -> Self {
+        match (meta.snapshot, &meta.log_from) {
+            (None, _) => Kept::Nothing,
+            (Some(published), Some(log_from)) => Kept::Snapshot(published, log_from.clone()),
+            (Some(_), None) => Kept::Unknown,
+        }
+    }
+
+    /// Fields of `:m`, with the values that they have to have.
+    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Kept::Unknown => Vec::new(),
+            Kept::Nothing => vec![("gen", String::new())],
+            Kept::Snapshot(published, log_from) => {
+                let mut fields: Vec<_> =
+                    published.fields().map(|(field, number)| (field, number.to_string())).into();
+                fields.push(("log_from", log_from.clone()));
+                fields
+            }
+        }
+    }
+
+    /// The record after the last that the log need not have; `None` if that is not known.
+    pub(super) fn covered(&self) -> Option<u64> {
+        match self {
+            Kept::Unknown => None,
+            Kept::Nothing => Some(0),
+            Kept::Snapshot(published, _) => Some(published.covered),
+        }
+    }
+
+    pub(super) fn published(&self) -> Option<&Published> {
+        match self {
+            Kept::Snapshot(published, _) => Some(published),
+            _ => None,
+        }
+    }
 }
 
 /// A batch under way, until it is dropped.
@@ -54,10 +136,65 @@ pub(super) struct Unproved {
 }
 
 impl Known {
-    /// A lease was given: what was known under an earlier one no longer counts.
+    /// A lease was given: what was known under an earlier one no longer counts, but for the snapshot, which the next one
+    /// replaces.
     pub(super) fn leased(&self, grant: &Grant, tail: u64) {
-        let mark = Mark { epoch: grant.epoch, acknowledged: tail, unproved: 1, ..Mark::default() };
-        self.0.lock().insert(grant.partition, mark);
+        let mut marks = self.0.lock();
+        let kept = marks.remove(&grant.partition).map(|mark| mark.kept).unwrap_or_default();
+        let (epoch, base) = (grant.epoch, tail);
+        let mark = Mark { epoch, base, acknowledged: tail, sent: tail, unproved: 1, kept, ..Mark::default() };
+        marks.insert(grant.partition, mark);
+    }
+
+    /// What an owner that claims a partition again knows of it: up to which record it was acknowledged, up to which it was
+    /// sent, and the snapshot.
+    pub(super) fn owned(&self, partition: PartitionId) -> (u64, u64, Kept) {
+        match self.0.lock().get(&partition) {
+            Some(mark) => (mark.acknowledged, mark.sent, mark.kept.clone()),
+            None => (0, u64::MAX, Kept::Unknown),
+        }
+    }
+
+    /// What `:m` says of the snapshot from now on.
+    pub(super) fn keeps(&self, grant: &Grant, kept: Kept) {
+        self.with(grant, |mark| mark.kept = kept);
+    }
+
+    pub(super) fn kept(&self, grant: &Grant) -> Kept {
+        self.with(grant, |mark| mark.kept.clone())
+    }
+
+    /// What a look at the partition should find.
+    pub(super) fn expected(&self, grant: &Grant) -> Expected {
+        self.with(grant, |mark| {
+            let generation = mark.kept.published().map_or(0, |published| published.generation);
+            if mark.round.generation != generation {
+                mark.round = Round { generation, ..Round::default() };
+            }
+            let Mark { kept, base, round, appended, .. } = mark.clone();
+            Expected { kept, base, round, appended }
+        })
+    }
+
+    /// What was looked for has been found.
+    pub(super) fn found(&self, grant: &Grant, expected: &Expected, entries: u64, round: Round) {
+        self.with(grant, |mark| {
+            if mark.kept == expected.kept && mark.round == expected.round {
+                // A batch under way may be among the entries.
+                let appended = mark.appended + mark.under_way.len() as u64;
+                mark.round = Round { log: Some((entries, appended)), ..round };
+            }
+        });
+    }
+
+    /// Records up to this one may be there from now on.
+    pub(super) fn sends(&self, grant: &Grant, end_record: u64) {
+        self.with(grant, |mark| mark.sent = mark.sent.max(end_record));
+    }
+
+    /// Whether Redis can have records up to this one.
+    pub(super) fn can_have(&self, grant: &Grant, tail: u64) -> bool {
+        self.with(grant, |mark| tail <= mark.sent)
     }
 
     /// Redis has acknowledged every record before this one.
@@ -78,8 +215,14 @@ impl Known {
     pub(super) fn acknowledge(&self, grant: &Grant, end_record: u64, is_proved: bool) {
         self.with(grant, |mark| {
             mark.acknowledged = mark.acknowledged.max(end_record);
+            mark.sent = mark.sent.max(end_record);
             mark.unproved += u64::from(!is_proved);
         });
+    }
+
+    /// Redis has added a batch to its log.
+    pub(super) fn appends(&self, grant: &Grant) {
+        self.with(grant, |mark| mark.appended += 1);
     }
 
     /// What a proof has to cover that is asked for now.
@@ -103,14 +246,18 @@ impl Known {
             std::cmp::Ordering::Equal => act(mark),
             // A grant that this process did not ask for itself.
             std::cmp::Ordering::Less => {
-                *mark = Mark { epoch: grant.epoch, unproved: 1, ..Mark::default() };
+                *mark = Mark { sent: u64::MAX, ..Mark::of(grant) };
                 act(mark)
             }
             // One that is over. It changes nothing.
-            std::cmp::Ordering::Greater => {
-                act(&mut Mark { epoch: grant.epoch, unproved: 1, ..Mark::default() })
-            }
+            std::cmp::Ordering::Greater => act(&mut Mark { sent: u64::MAX, ..Mark::of(grant) }),
         }
+    }
+}
+
+impl Mark {
+    fn of(grant: &Grant) -> Self {
+        Mark { epoch: grant.epoch, unproved: 1, ..Mark::default() }
     }
 }
 

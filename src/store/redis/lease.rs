@@ -2,32 +2,178 @@
 
 use std::time::Duration;
 
-use super::Core;
-use super::answer::{Answer, behind};
+use redis::{Pipeline, Value};
+
+use super::answer::{Answer, FORMAT, behind, damaged};
 use super::errors::Doing;
-use super::scripts::{ACQUIRE, Call, RELEASE, RENEW, run, run_all};
+use super::keys::Keys;
+use super::scripts::{ACQUIRE, Call, NUMBER_MAX, RELEASE, RENEW, run, run_all};
+use super::{Core, meta};
 use crate::partition::PartitionId;
+use crate::rt;
+use crate::store::host::is_dead;
 use crate::store::{Claim, Grant, Lease, Renewed, StoreError, StoreErrorClass};
+
+/// Partitions that are looked at for whether a namespace is in use.
+const LOOKED_AT_MAX: u16 = 64;
+
+/// How often a partition is looked at whose lease is another's: a lease that is given back is taken within this, and a few
+/// round trips.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// After a look that failed.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// From whom a lease that lasts may be taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Force<'a> {
+    Nobody,
+    Anybody,
+    This(&'a str),
+}
+
+/// What a look at another's lease has shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Seen {
+    Free,
+    /// For so long yet.
+    Held(Duration),
+    /// There is none, or Redis did not tell.
+    Gone,
+}
 
 impl Core {
     pub(super) async fn acquire(&self, partition: PartitionId, claim: &Claim) -> Result<Lease, StoreError> {
+        self.namespace.has(claim.partitions);
         let keys = self.keys(partition);
-        let meta = keys.meta();
-        let call = Call::new(&ACQUIRE, vec![meta.clone(), keys.log()])
-            .text(claim.owner.as_str())
-            .number(claim.epoch_after)
-            .number(claim.partitions.into())
-            .number(milliseconds(claim.term))
-            .flag(claim.by_force);
-        let doing = Doing::with("taking the lease of", &meta);
-        let (answer, _) = run(&self.control, &call, doing).await?;
+        let mut force = if claim.by_force { Force::Anybody } else { Force::Nobody };
+        let mut may_begin = false;
+        let mut answer = self.claim(&keys, claim, force, may_begin).await?;
+        let holder = answer.part(1).to_owned();
+        if answer.word() == "HELD" && is_dead(&holder) {
+            tracing::warn!(
+                partition = partition.0,
+                owner = holder,
+                "the owner was a process of this machine, which has ended: its lease is not waited for"
+            );
+            force = Force::This(&holder);
+            answer = self.claim(&keys, claim, force, may_begin).await?;
+        }
+        if answer.word() == "NONE" {
+            self.check_unowned(&keys, claim.partitions).await?;
+            may_begin = true;
+            answer = self.claim(&keys, claim, force, may_begin).await?;
+        }
         if answer.word() != "OK" {
-            return Err(answer.refusal(&keys));
+            return Err(of_claim(answer.refusal(&keys), claim));
         }
         let (epoch, tail) = (answer.number(1), answer.number(2));
         let grant = Grant { partition, owner: claim.owner.clone(), epoch, term: claim.term };
         self.known.leased(&grant, tail);
         Ok(Lease { grant, tail })
+    }
+
+    async fn claim(
+        &self,
+        keys: &Keys,
+        claim: &Claim,
+        force: Force<'_>,
+        may_begin: bool,
+    ) -> Result<Answer, StoreError> {
+        let (tail, sent, kept) = self.known.owned(keys.partition());
+        let mut names = vec![keys.meta(), keys.log()];
+        names.extend(kept.published().map(|published| keys.chunk(published.generation, 0)));
+        let mut call = Call::new(&ACQUIRE, names)
+            .text(claim.owner.as_str())
+            .number(claim.epoch_after)
+            .number(claim.partitions.into())
+            .number(milliseconds(claim.term))
+            .text(match force {
+                Force::Nobody => "0",
+                Force::Anybody => "1",
+                Force::This(owner) => owner,
+            })
+            .flag(may_begin)
+            .number(tail)
+            .number(sent.min(NUMBER_MAX - 1));
+        let fields = kept.fields();
+        if kept.published().is_some() {
+            for (field, value) in &fields {
+                call = call.text(field).text(value);
+            }
+        }
+        let meta = keys.meta();
+        let (answer, _) = run(&self.control, &call, Doing::with("taking the lease of", &meta)).await?;
+        Ok(answer)
+    }
+
+    /// Nothing is there of a partition. That is how it begins, unless others of the namespace hold something already: an
+    /// engine has all its partitions before it writes to one.
+    pub(super) async fn check_unowned(&self, keys: &Keys, partitions: u16) -> Result<(), StoreError> {
+        let meta = keys.meta();
+        let doing = Doing::with("looking for the others of", &meta);
+        let mut commands = Pipeline::new();
+        for other in (0..partitions.min(LOOKED_AT_MAX)).map(PartitionId) {
+            commands.cmd("HMGET").arg(self.keys(other).meta()).arg("format").arg("tail").arg("gen");
+        }
+        let connection = self.control.connection().await?;
+        let answers = self.control.send_all(&connection, &commands, doing).await?;
+        let is_in_use = |answer: Value| {
+            let fields: Vec<Option<String>> = redis::from_redis_value(answer).unwrap_or_default();
+            match fields.as_slice() {
+                [Some(format), tail, generation] if format == FORMAT => {
+                    tail.as_ref().is_some_and(|tail| tail != "0") || generation.is_some()
+                }
+                _ => false,
+            }
+        };
+        if answers.into_iter().any(is_in_use) {
+            let partition = keys.partition().0;
+            return Err(behind(format!(
+                "`{meta}`, which says what partition {partition} is, is gone, and so is its log, while other partitions \
+                 are there; nothing was changed. {}",
+                keys.ways_out()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Resolves when a lease that another holds can be had, or should be asked for. What is gone from Redis meanwhile, as
+    /// after FLUSHALL, is left to its owner to write again for as long as the lease lasts that was seen last.
+    pub(super) async fn until_free(&self, partition: PartitionId, mut left: Duration) {
+        let mut unseen = Duration::ZERO;
+        loop {
+            let (seen, pause) = match self.look_at_lease(partition).await {
+                Ok(seen) => (seen, LOOK_EVERY),
+                Err(_) => (Seen::Gone, LOOK_AGAIN),
+            };
+            match seen {
+                Seen::Free => return,
+                Seen::Held(for_another) => (left, unseen) = (for_another, Duration::ZERO),
+                Seen::Gone if unseen >= left => return,
+                Seen::Gone => unseen += pause,
+            }
+            rt::sleep(pause).await;
+        }
+    }
+
+    async fn look_at_lease(&self, partition: PartitionId) -> Result<Seen, StoreError> {
+        let meta = self.keys(partition).meta();
+        let doing = Doing::with("looking at the lease of", &meta);
+        let mut commands = Pipeline::new();
+        commands.cmd("HMGET").arg(&meta).arg("owner").arg("lease_until").arg("term_ms").cmd("TIME");
+        let connection = self.control.connection().await?;
+        let answers = self.control.send_all(&connection, &commands, doing).await?;
+        let Ok([fields, time]) = <[Value; 2]>::try_from(answers) else { return Ok(Seen::Gone) };
+        let fields = self.control.checked(&connection, fields, doing)?;
+        let now_ms = meta::milliseconds(self.control.checked(&connection, time, doing)?);
+        let fields: Vec<Option<String>> = redis::from_redis_value(fields).unwrap_or_default();
+        let [Some(owner), Some(until), term] = fields.as_slice() else { return Ok(Seen::Gone) };
+        let left_ms = until.parse::<u64>().unwrap_or(0).saturating_sub(now_ms);
+        let term_ms = term.as_ref().and_then(|term| term.parse().ok()).unwrap_or(u64::MAX);
+        // Longer than a term it does not last: whoever asks for it sets that right.
+        let is_free = left_ms == 0 || left_ms > term_ms || is_dead(owner);
+        Ok(if is_free { Seen::Free } else { Seen::Held(Duration::from_millis(left_ms)) })
     }
 
     pub(super) async fn renew(
@@ -53,6 +199,9 @@ impl Core {
             return Err(answer.refusal(&self.keys(grant.partition)));
         }
         let tail = answer.number(1);
+        if !self.known.can_have(grant, tail) {
+            return Err(damaged(&self.keys(grant.partition), "tail"));
+        }
         if tail < known {
             return Err(behind(format!(
                 "Redis went back in time: of partition {} it has the records up to {tail}, and had acknowledged \
@@ -81,6 +230,14 @@ impl Core {
             }
         }
         Ok(())
+    }
+}
+
+/// A refusal to a claim. At a start there is nothing to wait for, and nobody who would go on meanwhile.
+fn of_claim(refusal: StoreError, claim: &Claim) -> StoreError {
+    match refusal.class {
+        StoreErrorClass::Blocked if claim.epoch_after == 0 => StoreError::fatal(refusal.to_string()),
+        _ => refusal,
     }
 }
 

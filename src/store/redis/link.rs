@@ -99,7 +99,7 @@ impl Link {
 
     /// The same, but made anew: what the server says of itself is then as it is now.
     pub(super) async fn fresh(&self) -> Result<Arc<Connection>, StoreError> {
-        self.state.lock().current = None;
+        self.give_up();
         self.connection().await
     }
 
@@ -141,6 +141,11 @@ impl Link {
             self.drop_connection(connection);
         }
         failure.error
+    }
+
+    /// Nobody gets the connection that there is any more, if there is one: the next is told anew what the server is like.
+    pub(super) fn give_up(&self) {
+        self.state.lock().current = None;
     }
 
     /// Nobody gets this connection any more. Those who have it may still hear from it.

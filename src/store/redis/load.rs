@@ -10,6 +10,7 @@ use super::answer::{behind, foreign};
 use super::assembly::{Assembly, Entry, Piece};
 use super::errors::Doing;
 use super::keys::Keys;
+use super::known::Kept;
 use super::link::Link;
 use super::meta::Meta;
 use crate::rt::Runtime;
@@ -35,6 +36,9 @@ impl Core {
         if loaded.is_ok() && (after.tail, after.snapshot) != (before.tail, before.snapshot) {
             let partition = grant.partition.0;
             return Err(StoreError::retry(format!("partition {partition} was written to while it was read")));
+        }
+        if loaded.is_ok() {
+            self.known.keeps(grant, Kept::of(&before));
         }
         loaded
     }

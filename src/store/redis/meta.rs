@@ -18,6 +18,8 @@ pub(super) struct Meta {
     pub(super) epoch: u64,
     /// Milliseconds, by Redis' clock. 0: it was given back.
     pub(super) lease_until_ms: u64,
+    /// For how long a proof of it lasts; `None` if that is not there.
+    term_ms: Option<u64>,
     /// The sequence after the last record in the log.
     pub(super) tail: u64,
     pub(super) snapshot: Option<Published>,
@@ -49,6 +51,7 @@ const FIELDS: &[&str] = &[
     "owner",
     "epoch",
     "lease_until",
+    "term_ms",
     "tail",
     "gen",
     "chunks",
@@ -68,6 +71,7 @@ const FIELDS: &[&str] = &[
 
 /// The fields that are there, and the key that they are of.
 struct Found<'a> {
+    keys: &'a Keys,
     key: &'a str,
     values: Vec<Option<String>>,
 }
@@ -102,7 +106,7 @@ impl Meta {
             return Ok(Some(None));
         }
         let values = redis::from_redis_value(fields).map_err(|_| foreign(&key))?;
-        let found = Found { key: &key, values };
+        let found = Found { keys, key: &key, values };
         if is_first && found.text("format").is_none() {
             return Ok(None);
         }
@@ -122,7 +126,9 @@ impl Meta {
             partitions: found.number("partitions")?.try_into().map_err(|_| found.damaged("partitions"))?,
             owner: found.text("owner").ok_or_else(|| found.damaged("owner"))?.to_owned(),
             epoch: found.number("epoch")?,
-            lease_until_ms: found.number("lease_until")?,
+            // The next proof writes it again, and nobody needs it to read the jobs.
+            lease_until_ms: found.number("lease_until").unwrap_or(0),
+            term_ms: found.text("term_ms").and_then(|text| text.parse().ok()),
             tail: found.number("tail")?,
             snapshot: generation.map(|_| Published::parse(found)).transpose()?,
             log_from: found.text("log_from").map(str::to_owned),
@@ -136,10 +142,11 @@ impl Meta {
         self.snapshot.map_or(0, |snapshot| snapshot.covered)
     }
 
-    /// For how long the owner's lease lasts; `None` if it does not.
+    /// For how long the owner's lease lasts; `None` if it does not. Never more than its term: the clock may have been ahead
+    /// when it was proved.
     pub(super) fn lease_left(&self) -> Option<Duration> {
         let left = self.lease_until_ms.checked_sub(self.now_ms).filter(|&left| left > 0);
-        left.map(Duration::from_millis)
+        left.map(|left| Duration::from_millis(left.min(self.term_ms.unwrap_or(u64::MAX))))
     }
 
     /// Whether the partition is that of the holder of `grant`.
@@ -174,6 +181,23 @@ impl Published {
     }
 }
 
+impl Published {
+    /// By the names of their fields.
+    pub(super) fn fields(&self) -> [(&'static str, u64); 9] {
+        [
+            ("gen", self.generation),
+            ("chunks", self.chunks),
+            ("covered", self.covered),
+            ("complete", self.complete),
+            ("next_sequence", self.next_sequence),
+            ("jobs", self.jobs),
+            ("fired", self.fired),
+            ("bytes", self.bytes),
+            ("snapshot_at", self.at_ms),
+        ]
+    }
+}
+
 impl Found<'_> {
     fn text(&self, field: &str) -> Option<&str> {
         let at = FIELDS.iter().position(|known| *known == field)?;
@@ -186,15 +210,15 @@ impl Found<'_> {
 
     fn damaged(&self, field: &str) -> StoreError {
         StoreError::fatal(format!(
-            "the field `{field}` of `{}` is not what Reveille writes there: restore the key from a backup; \
-             nothing was changed",
-            self.key
+            "the field `{field}` of `{}` is not what Reveille writes there; nothing was changed. {}",
+            self.key,
+            self.keys.ways_out()
         ))
     }
 }
 
 /// An answer to TIME.
-fn milliseconds(time: Value) -> u64 {
+pub(super) fn milliseconds(time: Value) -> u64 {
     let (seconds, micros): (u64, u64) = redis::from_redis_value(time).unwrap_or_default();
     seconds * 1_000 + micros / 1_000
 }

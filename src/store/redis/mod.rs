@@ -42,6 +42,7 @@ mod address;
 mod answer;
 mod append;
 mod assembly;
+mod check;
 mod config;
 mod connect;
 mod errors;
@@ -62,12 +63,15 @@ mod wire;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use config::{NAMESPACE_CHARS_MAX, RedisConfig, RedisConfigError};
 pub use inspect::{LivingOwner, PartitionRead, PartitionReport, ReplicaReport, SnapshotReport};
 
 #[cfg(feature = "sim")]
 pub(crate) use scripts::script_name;
+
+use parking_lot::Mutex;
 
 use keys::{Keys, Namespace};
 use known::Known;
@@ -109,6 +113,8 @@ struct Core {
     look: Link,
     syncs: Syncs,
     known: Known,
+    /// What the server was like when it was last asked.
+    seen: Mutex<guard::Seen>,
 }
 
 impl RedisStore {
@@ -123,6 +129,7 @@ impl RedisStore {
             look: Link::for_looking(Arc::clone(&config)),
             syncs: Syncs::new(&config),
             known: Known::default(),
+            seen: Mutex::default(),
             config: Arc::clone(&config),
         };
         RedisStore { core: Arc::new(core) }
@@ -173,6 +180,21 @@ impl Store for RedisStore {
             let writer = self.begin_snapshot(grant, begin).await?;
             Ok(Some(Box::new(writer) as Box<dyn SnapshotWriter + 'a>))
         })
+    }
+
+    fn until_free<'a>(&'a self, partition: PartitionId, left: Duration) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.core.until_free(partition, left).await;
+            Ok(())
+        })
+    }
+
+    fn check<'a>(&'a self, grant: &'a Grant) -> StoreFuture<'a, ()> {
+        Box::pin(self.core.check(grant))
+    }
+
+    fn doubts(&self) -> StoreFuture<'_, Vec<String>> {
+        Box::pin(self.core.doubts())
     }
 }
 

@@ -15,6 +15,8 @@ use std::time::Duration;
 use super::answer::{Answer, behind};
 use super::errors::Doing;
 use super::keys::Keys;
+use super::known::Kept;
+use super::meta::Published;
 use super::scripts::{CHUNK, Call, PUBLISH, run};
 use super::sweep::Sweep;
 use super::{Core, RedisStore};
@@ -175,6 +177,15 @@ impl Writer {
     async fn flip(&self, complete: u64) -> Result<(), StoreError> {
         let (begin, info, keys, grant) = (&self.begin, &self.info, &self.keys, &self.grant);
         let known = self.core.known.acknowledged(grant);
+        // Until it is told how this ends.
+        let before = self.core.known.kept(grant);
+        self.core.known.keeps(grant, Kept::Unknown);
+        if begin.replaces_log {
+            self.core.known.sends(grant, begin.covered);
+        }
+        let before =
+            before.published().map(|before| [before.generation, before.chunks].map(|n| n.to_string()));
+        let [old, old_chunks] = before.unwrap_or_default();
         let call = Call::by(&PUBLISH, vec![keys.meta()], grant)
             .number(self.generation)
             .number(info.chunks)
@@ -184,12 +195,15 @@ impl Writer {
             .number(info.jobs)
             .number(info.fired)
             .number(info.bytes)
-            .flag(begin.replaces_log);
+            .flag(begin.replaces_log)
+            .text(&old)
+            .text(&old_chunks);
         let meta = keys.meta();
         let doing = Doing::with("publishing a snapshot of", &meta);
         let (answer, _) = patiently(|| run(&self.core.control, &call, doing)).await?;
         match answer.word() {
             "OK" => {
+                self.core.known.keeps(grant, self.kept(complete, answer.number(2)));
                 if begin.replaces_log {
                     self.core.known.acknowledge(grant, begin.covered, false);
                 }
@@ -198,6 +212,23 @@ impl Writer {
             "GAP" => Err(self.too_early(&answer, complete, known)),
             _ => Err(answer.refusal(keys)),
         }
+    }
+
+    /// What `:m` says now.
+    fn kept(&self, complete: u64, at_ms: u64) -> Kept {
+        let (begin, info) = (&self.begin, &self.info);
+        let published = Published {
+            generation: self.generation,
+            chunks: info.chunks,
+            covered: begin.covered,
+            complete,
+            next_sequence: begin.next_sequence,
+            jobs: info.jobs,
+            fired: info.fired,
+            bytes: info.bytes,
+            at_ms,
+        };
+        Kept::Snapshot(published, format!("{}-{}", self.grant.epoch, begin.covered + 1))
     }
 
     fn too_early(&self, answer: &Answer, complete: u64, known: u64) -> StoreError {

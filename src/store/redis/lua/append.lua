@@ -12,7 +12,7 @@ if redis.acl_check_cmd and not redis.acl_check_cmd('HSET', KEYS[1], 'tail', '0')
   return redis.error_reply('NOPERM the user may not run HSET on ' .. KEYS[1])
 end
 local id, added = ARGV[2] .. '-' .. ARGV[4], nil
-if tail > tonumber(got[5] or '0') then
+if tail > (tonumber(got[5]) or 0) then
   -- There are records since the snapshot: a log that is not there has been lost.
   added = redis.pcall('XADD', KEYS[2], 'NOMKSTREAM', id, 'b', ARGV[5])
   if not added then return {'GONE', KEYS[2]} end

@@ -9,6 +9,6 @@ if type(there) == 'table' then return failed(KEYS[2], there) end
 if there then return there == ARGV[5] and {'OK'} or {'FOREIGN', KEYS[2]} end
 redis.call('SET', KEYS[2], ARGV[5])
 -- How many there are, and how far their numbers go: a few are under way at a time.
-local chunks, far = tonumber(got[6]) + 1, math.max(tonumber(got[7]), tonumber(ARGV[4]) + 1)
+local chunks, far = (tonumber(got[6]) or 0) + 1, math.max(tonumber(got[7]) or 0, tonumber(ARGV[4]) + 1)
 redis.call('HSET', KEYS[1], 'open_chunks', text(chunks), 'open_end', text(far))
 return {'OK'}

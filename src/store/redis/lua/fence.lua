@@ -18,21 +18,27 @@ local function failed(key, reply)
 end
 
 -- What `:m` says if the caller may write: format, owner, epoch, tail, and the fields that are asked for. Otherwise nil, and
--- the answer that says why not.
+-- the answer that says why not. A field that is gone from a hash in the caller's own name has been lost; a hash that bears
+-- nobody's name is not ours.
 local function fence(...)
-  local m = KEYS[1]
+  local m, mine = KEYS[1], tonumber(ARGV[2])
   local got = redis.pcall('HMGET', m, 'format', 'owner', 'epoch', 'tail', ...)
   if got.err then return nil, failed(m, got) end
-  if not got[1] then
+  local format, owner, epoch = got[1], got[2], tonumber(got[3])
+  if not format and owner ~= ARGV[1] then
     return nil, redis.call('EXISTS', m) == 1 and {'FOREIGN', m} or {'GONE', m}
   end
-  if got[1] ~= FORMAT then return nil, {'FORMAT', m, got[1]} end
-  local epoch = tonumber(got[3])
-  if not epoch or not tonumber(got[4]) then return nil, {'FOREIGN', m} end
-  if epoch < tonumber(ARGV[2]) then return nil, {'BACK', got[3]} end
+  local is_another = owner and owner ~= ARGV[1]
+  if format and format ~= FORMAT and not (is_another and epoch and epoch > mine) then
+    return nil, {'FORMAT', m, format, owner == ARGV[1] and 'ours' or ''}
+  end
+  if epoch and epoch < mine then return nil, {'BACK', got[3]} end
   -- A claim of its own, whose answer was lost.
-  if epoch > tonumber(ARGV[2]) and got[2] == ARGV[1] then return nil, {'CLAIMED', got[3]} end
-  if epoch > tonumber(ARGV[2]) or got[2] ~= ARGV[1] then return nil, {'FENCED', got[2], got[3]} end
+  if epoch and epoch > mine and owner == ARGV[1] then return nil, {'CLAIMED', got[3]} end
+  if is_another or (epoch and epoch > mine) then return nil, {'FENCED', owner or '?', got[3] or '?'} end
+  local lost = not format and 'format' or not owner and 'owner' or not epoch and 'epoch'
+    or not tonumber(got[4]) and 'tail'
+  if lost then return nil, {'DAMAGED', m, lost} end
   return got
 end
 
