@@ -76,9 +76,8 @@ fn example() -> PathBuf {
         .expect("cargo runs");
     let told = String::from_utf8(built.stdout).unwrap();
     let messages = told.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let executable =
-        messages.filter_map(|message| Some(message["executable"].as_str()?.to_owned())).next_back();
-    executable.expect("the example is built").into()
+    let mut executables = messages.filter_map(|message| Some(message["executable"].as_str()?.to_owned()));
+    executables.next_back().expect("the example is built").into()
 }
 
 #[test]

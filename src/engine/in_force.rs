@@ -3,7 +3,8 @@
 use super::error::{CallError, CancelError, RescheduleError, ScheduleError};
 use crate::store::StoreError;
 
-/// What has become of the change that a call asked for, when the call ends with an error.
+/// What has become of the change that a call asked for, when the call ends with an error. Of a commit that has waited, the
+/// change is what its outcome tells, which may be that there was nothing to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Change {
