@@ -48,25 +48,24 @@ mod tests {
     }
 
     #[derive(Debug)]
-    struct Ring(std::cell::Cell<u32>);
+    struct Ring(usize);
 
     impl fmt::Display for Ring {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            self.0.set(self.0.get() + 1);
-            write!(f, "again {}", self.0.get())
+            write!(f, "again {}", self.0)
         }
     }
 
     impl Error for Ring {
         fn source(&self) -> Option<&(dyn Error + 'static)> {
-            // Leaked: a cause must outlive the error only by its type.
-            Some(Box::leak(Box::new(Ring(self.0.clone()))))
+            // Leaked: there is no owner for a chain without an end.
+            Some(Box::leak(Box::new(Ring(self.0 + 1))))
         }
     }
 
     #[test]
     fn a_chain_without_an_end_is_cut() {
-        let told = Chain(&Ring(std::cell::Cell::new(0))).to_string();
-        assert!(told.ends_with(&format!("again {}", CAUSES_MAX + 1)), "{told}");
+        let told = Chain(&Ring(100)).to_string();
+        assert!(told.ends_with(&format!("again {}", 100 + CAUSES_MAX)), "{told}");
     }
 }

@@ -64,7 +64,7 @@ fn a_handler_that_blocks_holds_up_no_commit() {
         assert!(took < ms(1_500), "{threads} threads: 64 commits took {took:?} beside a handler that blocks");
         assert_eq!(engine.stats().running, 1, "it blocked all the while");
         let keys: Vec<String> = (0..64).map(|n| format!("beside {n}")).collect();
-        block_on(engine.cancel_many(keys.iter())).unwrap();
+        block_on(engine.cancel_many(keys.iter())).unwrap().cancelled().unwrap();
         drop(driving.join().unwrap());
     }
 }
@@ -181,14 +181,6 @@ fn a_blocking_queue_holds_up_nobody() {
             .unwrap();
     }
     for n in 0..5 {
-        engine
-            .schedule_raw("q", "")
-            .key("quick")
-            .after(ms(100 + n))
-            .into_outcome()
-            .unwrap()
-            .scheduled()
-            .unwrap();
         engine
             .schedule_raw("q", "")
             .key(format!("quick {n}"))
