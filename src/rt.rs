@@ -215,6 +215,7 @@ fn start_thread() -> io::Result<Io> {
 }
 
 /// Spawns a task on the runtime that the caller runs on; nothing happens if there is none.
+#[cfg(feature = "redis")]
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     if let Some(runtime) = Runtime::current() {
         runtime.spawn(task);
@@ -288,6 +289,7 @@ impl<T: Send + 'static> Tasks<T> {
         Tasks(Vec::new())
     }
 
+    #[cfg(feature = "redis")]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -5,7 +5,8 @@
 
 use super::{Priority, TimeBase};
 
-/// See the [module's documentation](self).
+/// Where a ready job stands among those of its queue: by tick, then priority, then due. A tick is one of the clock that the job
+/// follows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rank {
     tick: u64,
