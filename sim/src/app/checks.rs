@@ -76,9 +76,8 @@ impl App {
     /// Whether everything that is due has been done, by an engine that is well; if not, what is missing.
     pub(crate) fn unsettled(&self) -> Option<String> {
         let slots = self.slots.lock();
-        let Some((life, engine)) = slots.iter().find_map(|its| its.engine.as_ref()) else {
-            return Some("nobody owns the jobs".to_owned());
-        };
+        let owner = slots.iter().find_map(|its| Some((its.process.as_ref()?, its.engine.as_ref()?)));
+        let Some((process, (life, engine))) = owner else { return Some("nobody owns the jobs".to_owned()) };
         let _ = engine.resume("work");
         let stats = engine.stats();
         let store = stats.store.as_ref();
@@ -100,7 +99,8 @@ impl App {
                 ));
             }
         }
-        None
+        // Those that were overdue at the start go at a pace.
+        late(&self.images(engine), process).map(|late| format!("it is still pending: {late:?}"))
     }
 
     /// The end: what was promised has been kept.
@@ -110,13 +110,7 @@ impl App {
             let (Some(process), Some((life, engine))) = (&its.process, &its.engine) else { continue };
             self.compare(engine, its, *life, process);
             let images: Vec<_> = self.images(engine);
-            // What is pending is still to come, by the clock that it follows.
-            let wall_us = process.now().wall.as_micros();
-            let late = images.iter().flat_map(|image| &image.jobs).find(|job| {
-                job.due.base == reveille::partition::TimeBase::Wall
-                    && job.due.wall.as_micros() + 1_000_000 < wall_us
-            });
-            if let Some(late) = late {
+            if let Some(late) = late(&images, process) {
                 self.world
                     .broken("8 late, never dropped", format!("life {life}: it is still pending: {late:?}"));
             }
@@ -176,4 +170,13 @@ impl App {
         its.cut_short = cut_short;
         its.engine = Some((life, engine.clone()));
     }
+}
+
+/// A job that should have fired by the wall of its process.
+fn late<'a>(images: &'a [Image], process: &Process) -> Option<&'a JobImage> {
+    let wall_us = process.now().wall.as_micros();
+    // What is pending is still to come, by the clock that it follows.
+    images.iter().flat_map(|image| &image.jobs).find(|job| {
+        job.due.base == reveille::partition::TimeBase::Wall && job.due.wall.as_micros() + 1_000_000 < wall_us
+    })
 }
