@@ -24,7 +24,7 @@ use super::queue::{Queue, Queues};
 use super::runtime::Handlers;
 use super::settings::Settings;
 use crate::clock::{Clock, Waker};
-use crate::partition::{End, Handle, MonoTime, Now, PartitionId, QueueId, QueueName, Started};
+use crate::partition::{End, Handle, MonoTime, Now, Partition, PartitionId, QueueId, QueueName, Started};
 use crate::store::Durability;
 use crate::sync::atomic::{
     AtomicU64,
@@ -89,32 +89,35 @@ impl Shared {
         read_at: Option<Now>,
         change: impl FnOnce(&mut Owned, Now) -> R,
     ) -> R {
-        let (result, busier) = self.enter_quietly(at, read_at, change);
-        busier.call(self);
+        let mut busier = Busier::default();
+        let result = self.enter_quietly(at, read_at, &mut busier, change);
+        if !busier.is_none() {
+            busier.call(self);
+        }
         result
     }
 
-    /// As [`enter`](Self::enter), and leaves it to the caller to call workers.
+    /// As [`enter`](Self::enter), and leaves it to the caller to call workers for what is `busier` then.
     #[inline(always)]
     pub(super) fn enter_quietly<R>(
         self: &Arc<Self>,
         at: usize,
         read_at: Option<Now>,
+        busier: &mut Busier,
         change: impl FnOnce(&mut Owned, Now) -> R,
-    ) -> (R, Busier) {
+    ) -> R {
         let cell = &self.cells[at];
         let mut owned = cell.lock();
         let now = read_at.unwrap_or_else(|| self.clock.now());
         let before = cell.wake();
         let result = change(&mut owned, now);
-        let Owned { partition, keys, .. } = &mut *owned;
-        for (key, handle) in partition.drain_forgotten() {
-            keys.remove(self.hasher.hash(key.as_str()), handle.slot());
+        if owned.partition.has_forgotten() {
+            self.forget_keys(&mut owned);
         }
         let is_to_be_sent = self.ownership.is_some() && self.keep_records(cell, &mut owned, now);
         let wake = owned.partition.next_wake();
         cell.publish(wake);
-        let busier = self.publish_ready(at, &mut owned);
+        self.publish_ready(at, &mut owned, busier);
         drop(owned);
         if is_to_be_sent {
             cell.flush.notify_one();
@@ -124,7 +127,14 @@ impl Shared {
         {
             self.waker.wake_before(deadline);
         }
-        (result, busier)
+        result
+    }
+
+    fn forget_keys(&self, owned: &mut Owned) {
+        let Owned { partition, keys, .. } = owned;
+        for (key, handle) in partition.drain_forgotten() {
+            keys.remove(self.hasher.hash(key.as_str()), handle.slot());
+        }
     }
 
     /// Moves what was logged to the buffer. Returns whether the committer has to be told: it looks by itself whenever the
@@ -190,20 +200,24 @@ impl Shared {
         }
     }
 
-    fn publish_ready(&self, at: usize, owned: &mut Owned) -> Busier {
-        let mut busier = Busier::default();
+    /// Publishes the backlogs that have changed: none, as a rule.
+    #[inline]
+    fn publish_ready(&self, at: usize, owned: &mut Owned, busier: &mut Busier) {
         while let Some(id) = owned.partition.take_touched() {
-            let Some(queue) = self.queues.by_id(id) else { continue };
-            let ready = owned.partition.ready(id);
-            if let Some(first) = owned.partition.first_ready(id) {
-                queue.publish_first(at, first);
-            }
-            let more = ready.saturating_sub(queue.publish_ready(at, ready));
-            if more > 0 {
-                busier.push(id, more);
-            }
+            self.publish_backlog(at, id, &owned.partition, busier);
         }
-        busier
+    }
+
+    fn publish_backlog(&self, at: usize, id: QueueId, partition: &Partition, busier: &mut Busier) {
+        let Some(queue) = self.queues.by_id(id) else { return };
+        let (ready, first) = partition.backlog(id);
+        if let Some(first) = first {
+            queue.publish_first(at, first);
+        }
+        let more = ready.saturating_sub(queue.publish_ready(at, ready));
+        if more > 0 {
+            busier.push(id, more);
+        }
     }
 
     /// Whether [`start_next`](Self::start_next) would find a job of `queue`.
@@ -433,7 +447,7 @@ impl Busier {
         self.first.is_none()
     }
 
-    pub(super) fn call(mut self, shared: &Shared) {
+    pub(super) fn call(&mut self, shared: &Shared) {
         while let Some((queue, jobs)) = self.next(shared) {
             queue.call_workers(jobs.min(shared.handlers.threads()));
         }
