@@ -225,15 +225,18 @@ impl Shared {
         (0..self.cells.len()).any(|at| self.could_start_in(at, queue))
     }
 
+    #[inline]
     pub(super) fn could_start_in(&self, at: usize, queue: &Queue) -> bool {
         queue.ready_in(at) > 0 && self.may_start(queue) && !self.is_log_full(at) && !self.has_lapsed(at)
     }
 
+    #[inline]
     fn may_start(&self, queue: &Queue) -> bool {
         !queue.is_paused() && !self.is_stopping()
     }
 
     /// Whether the lease of a partition was found to have run out.
+    #[inline]
     fn has_lapsed(&self, at: usize) -> bool {
         self.ownership.as_ref().is_some_and(|ownership| ownership.has_lapsed(at))
     }
@@ -306,10 +309,9 @@ impl Shared {
         let (ended, started) = self.enter(at, None, |owned, now| {
             let is_finished = owned.partition.finish(handle, end, now);
             debug_assert!(is_finished, "a job that was started is running until it is finished");
-            let could_start = goes_on(now.mono)
-                && self.could_start_in(at, queue)
-                && self.stays_first(at, queue, owned, lead);
-            let started = if could_start { self.decide_start(at, queue, owned, now) } else { None };
+            let could_start =
+                goes_on(now.mono) && self.could_start_in(at, queue) && self.stays_first(at, queue, lead);
+            *next = if could_start { self.decide_start(at, queue, owned, now) } else { None };
             // The next takes over the counts of the one that has ended. They stood while it was decided.
             if started.is_none() {
                 queue.share(at).running.fetch_sub(1, SeqCst);
@@ -374,6 +376,7 @@ impl Shared {
     pub(super) fn is_log_full(&self, at: usize) -> bool {
         self.cells[at].is_log_full.load(SeqCst)
     }
+    #[inline]
 
     /// When calls are acknowledged, unless they say otherwise.
     pub(super) fn durability(&self) -> Durability {
