@@ -276,11 +276,13 @@ impl Shared {
         if !self.may_start(queue) || !self.may_fire(at, now) {
             return None;
         }
-        let started = owned.partition.start(queue.id, now)?;
-        let lateness_us = started.lateness_us.clamp(1, HISTOGRAM_MAX_US);
-        owned.lateness_us.saturating_record(lateness_us);
-        queue.share(at).fired.fetch_add(1, Relaxed);
-        Some(started)
+        let started = owned.partition.start(queue.id, now);
+        if let Some(started) = &started {
+            let lateness_us = started.lateness_us.clamp(1, HISTOGRAM_MAX_US);
+            owned.lateness_us.saturating_record(lateness_us);
+            queue.share(at).fired.fetch_add(1, Relaxed);
+        }
+        started
     }
 
     fn tell_start(&self, queue: &Queue, started: &Started) {
@@ -290,41 +292,42 @@ impl Shared {
         }
     }
 
-    /// Ends a job that [`start_next`](Self::start_next) gave out.
-    pub(super) fn finish(self: &Arc<Self>, queue: &Queue, handle: Handle, end: End) {
-        self.finish_and_start(queue, handle, end, &mut Lead::from(0), |_| false);
+    /// Ends a job that [`start_next`](Self::start_next) gave out. Returns when that was.
+    pub(super) fn finish(self: &Arc<Self>, queue: &Queue, handle: Handle, end: End) -> MonoTime {
+        self.finish_and_start(queue, handle, end, &mut Lead::from(0), &mut None, |_| false)
     }
 
     /// Ends a job and starts the next one of the queue, if that is in the same partition and the caller `goes_on` then, to run
-    /// it now: under one lock, and by one reading of the clocks. Returns when that was.
+    /// it now: under one lock, and by one reading of the clocks. Returns when that was, and has the started one in `next`.
     pub(super) fn finish_and_start(
         self: &Arc<Self>,
         queue: &Queue,
         handle: Handle,
         end: End,
         lead: &mut Lead,
+        next: &mut Option<Started>,
         goes_on: impl FnOnce(MonoTime) -> bool,
-    ) -> (MonoTime, Option<Started>) {
+    ) -> MonoTime {
         let at = usize::from(handle.partition().0);
-        let (ended, started) = self.enter(at, None, |owned, now| {
+        let ended = self.enter(at, None, |owned, now| {
             let is_finished = owned.partition.finish(handle, end, now);
             debug_assert!(is_finished, "a job that was started is running until it is finished");
             let could_start =
                 goes_on(now.mono) && self.could_start_in(at, queue) && self.stays_first(at, queue, lead);
             *next = if could_start { self.decide_start(at, queue, owned, now) } else { None };
             // The next takes over the counts of the one that has ended. They stood while it was decided.
-            if started.is_none() {
+            if next.is_none() {
                 queue.share(at).running.fetch_sub(1, SeqCst);
             }
-            (now.mono, started)
+            now.mono
         });
         // Before it is off the count: a shutdown that sees none running tells how many are left.
         self.release_jobs(1);
-        match &started {
+        match next {
             Some(started) => self.tell_start(queue, started),
             None => self.ran_one(),
         }
-        (ended, started)
+        ended
     }
 
     /// A job that was started will not end: the runtime that its handler was on has. It counts as running no more, and
@@ -373,10 +376,10 @@ impl Shared {
         }
     }
 
+    #[inline]
     pub(super) fn is_log_full(&self, at: usize) -> bool {
         self.cells[at].is_log_full.load(SeqCst)
     }
-    #[inline]
 
     /// When calls are acknowledged, unless they say otherwise.
     pub(super) fn durability(&self) -> Durability {
