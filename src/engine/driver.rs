@@ -270,7 +270,8 @@ fn run_attempt(
 ) -> Option<Started> {
     let end = run_inline(attempt, handler, &Job::new(started, seat));
     let end = report(seat, attempt, end);
-    let (ended, next) = seat.shared.finish_and_start(&seat.queue, attempt.handle, end, lead, |_| goes_on);
+    let mut next = None;
+    let ended = seat.shared.finish_and_start(&seat.queue, attempt.handle, end, lead, &mut next, |_| goes_on);
     attempt.took_until(ended, seat);
     next
 }

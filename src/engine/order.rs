@@ -124,8 +124,8 @@ impl Shared {
             lead.bound = bound;
             looks += 1;
             let releases = lead.releases;
-            let comes_first = |owned: &Owned| {
-                let is_first = self.first_in(queue, owned).is_some_and(|first| first <= bound);
+            let comes_first = |_: &Owned| {
+                let is_first = self.first_in(at, queue).is_some_and(|first| first <= bound);
                 looks >= LOOKS_MAX || is_first && self.releases.are_still(releases)
             };
             if let Some(started) = self.start_in(at, queue, comes_first) {
@@ -156,17 +156,26 @@ impl Shared {
         first.map(|(at, _)| (at, bound))
     }
 
-    /// What the first ready job of a queue is compared by, in a partition that is held.
-    fn first_in(&self, queue: &Queue, owned: &Owned) -> Option<RankKey> {
-        Some(owned.partition.first_ready(queue.id)?.key(self.releases.apart()))
+    /// What the first ready job of a queue is compared by, in partition `at`: as was published, which is how it stands while
+    /// the caller holds the partition and has changed nothing ready.
+    #[inline]
+    fn first_in(&self, at: usize, queue: &Queue) -> Option<RankKey> {
+        (queue.ready_in(at) > 0).then(|| queue.first_in(at).key(self.releases.apart()))
     }
 
     /// Whether the first ready job of a queue in partition `at`, which is held, is the next to be started. Waits for nothing.
-    pub(super) fn stays_first(&self, at: usize, queue: &Queue, owned: &Owned, lead: &mut Lead) -> bool {
-        let Some(first) = self.first_in(queue, owned) else { return false };
+    #[inline]
+    pub(super) fn stays_first(&self, at: usize, queue: &Queue, lead: &mut Lead) -> bool {
+        let Some(first) = self.first_in(at, queue) else { return false };
         if first <= lead.bound && self.releases.are_still(lead.releases) {
             return true;
         }
+        self.comes_first_again(at, queue, first, lead)
+    }
+
+    /// The same after another look at all partitions.
+    #[cold]
+    fn comes_first_again(&self, at: usize, queue: &Queue, first: RankKey, lead: &mut Lead) -> bool {
         let releases = self.releases.count();
         if !releases.is_multiple_of(2) {
             return false;

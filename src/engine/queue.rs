@@ -219,11 +219,13 @@ impl Queue {
     }
 
     /// The first due job of a partition that has any, as last published.
+    #[inline]
     pub(super) fn first_in(&self, partition: usize) -> Rank {
         let [first, second] = &self.shares[partition].first;
         Rank::from_words(first.load(Ordering::Relaxed), second.load(Ordering::Relaxed))
     }
 
+    #[inline]
     pub(super) fn ready_in(&self, partition: usize) -> usize {
         self.shares[partition].ready.load(Ordering::SeqCst)
     }

@@ -31,7 +31,7 @@ pub(super) struct Release {
     /// The partitions that have something due, and how far each is with its first tick.
     due: Vec<(usize, Gathering)>,
     /// Workers to be called once a tick is released.
-    busier: Vec<Busier>,
+    busier: Busier,
     overdue: Option<CatchUp>,
 }
 
@@ -47,7 +47,7 @@ impl Release {
         let per_second = shared.settings.catch_up_per_second.unwrap_or(NonZeroU32::MAX);
         let pace = Pace::new(per_second, shared.settings.tick_us(), now.mono);
         let heads = vec![OverdueHead::Unseen; shared.cells.len()];
-        Release { shared, due: Vec::new(), busier: Vec::new(), overdue: Some(CatchUp { pace, heads }) }
+        Release { shared, due: Vec::new(), busier: Busier::default(), overdue: Some(CatchUp { pace, heads }) }
     }
 
     /// Moves a slice of what is due to its queues. Returns whether nothing due is left.
@@ -68,7 +68,8 @@ impl Release {
     /// One partition has something due, and needs to look at no other.
     fn advance(&self, at: usize, now: Now) -> bool {
         let advance = |owned: &mut super::cell::Owned, now| owned.partition.advance(now, PARTITION_BUDGET);
-        let (is_done, busier) = self.shared.enter_quietly(at, Some(now), advance);
+        let mut busier = Busier::default();
+        let is_done = self.shared.enter_quietly(at, Some(now), &mut busier, advance);
         if !busier.is_none() {
             self.shared.releases.note();
             busier.call(&self.shared);
@@ -116,19 +117,15 @@ impl Release {
         let apart = self.shared.releases.apart();
         let is_of_tick = |gathering: &Gathering| matches!(gathering, Gathering::Whole { first, .. } if first.key(apart).0 == tick);
         for (at, gathering) in self.due.iter_mut().filter(|(_, gathering)| is_of_tick(gathering)) {
-            let (next, busier) = self.shared.enter_quietly(*at, Some(now), |owned, now| {
+            *gathering = self.shared.enter_quietly(*at, Some(now), &mut self.busier, |owned, now| {
                 owned.partition.release_tick(up_to, PARTITION_BUDGET);
                 owned.partition.gather(now, PARTITION_BUDGET)
             });
-            *gathering = next;
-            if !busier.is_none() {
-                self.busier.push(busier);
-            }
         }
     }
 
     fn call_workers(&mut self) {
-        self.busier.drain(..).for_each(|busier| busier.call(&self.shared));
+        self.busier.call(&self.shared);
     }
 
     /// Lets go what the pace allows of the jobs that were overdue at the start. Returns whether none is left that may go now.

@@ -24,7 +24,7 @@ use super::queue::{Queue, Queues};
 use super::runtime::Handlers;
 use super::settings::Settings;
 use crate::clock::{Clock, Waker};
-use crate::partition::{End, Handle, MonoTime, Now, PartitionId, QueueId, QueueName, Started};
+use crate::partition::{End, Handle, MonoTime, Now, Partition, PartitionId, QueueId, QueueName, Started};
 use crate::store::Durability;
 use crate::sync::atomic::{
     AtomicU64,
@@ -89,32 +89,35 @@ impl Shared {
         read_at: Option<Now>,
         change: impl FnOnce(&mut Owned, Now) -> R,
     ) -> R {
-        let (result, busier) = self.enter_quietly(at, read_at, change);
-        busier.call(self);
+        let mut busier = Busier::default();
+        let result = self.enter_quietly(at, read_at, &mut busier, change);
+        if !busier.is_none() {
+            busier.call(self);
+        }
         result
     }
 
-    /// As [`enter`](Self::enter), and leaves it to the caller to call workers.
+    /// As [`enter`](Self::enter), and leaves it to the caller to call workers for what is `busier` then.
     #[inline(always)]
     pub(super) fn enter_quietly<R>(
         self: &Arc<Self>,
         at: usize,
         read_at: Option<Now>,
+        busier: &mut Busier,
         change: impl FnOnce(&mut Owned, Now) -> R,
-    ) -> (R, Busier) {
+    ) -> R {
         let cell = &self.cells[at];
         let mut owned = cell.lock();
         let now = read_at.unwrap_or_else(|| self.clock.now());
         let before = cell.wake();
         let result = change(&mut owned, now);
-        let Owned { partition, keys, .. } = &mut *owned;
-        for (key, handle) in partition.drain_forgotten() {
-            keys.remove(self.hasher.hash(key.as_str()), handle.slot());
+        if owned.partition.has_forgotten() {
+            self.forget_keys(&mut owned);
         }
         let is_to_be_sent = self.ownership.is_some() && self.keep_records(cell, &mut owned, now);
         let wake = owned.partition.next_wake();
         cell.publish(wake);
-        let busier = self.publish_ready(at, &mut owned);
+        self.publish_ready(at, &mut owned, busier);
         drop(owned);
         if is_to_be_sent {
             cell.flush.notify_one();
@@ -124,7 +127,14 @@ impl Shared {
         {
             self.waker.wake_before(deadline);
         }
-        (result, busier)
+        result
+    }
+
+    fn forget_keys(&self, owned: &mut Owned) {
+        let Owned { partition, keys, .. } = owned;
+        for (key, handle) in partition.drain_forgotten() {
+            keys.remove(self.hasher.hash(key.as_str()), handle.slot());
+        }
     }
 
     /// Moves what was logged to the buffer. Returns whether the committer has to be told: it looks by itself whenever the
@@ -190,20 +200,24 @@ impl Shared {
         }
     }
 
-    fn publish_ready(&self, at: usize, owned: &mut Owned) -> Busier {
-        let mut busier = Busier::default();
+    /// Publishes the backlogs that have changed: none, as a rule.
+    #[inline]
+    fn publish_ready(&self, at: usize, owned: &mut Owned, busier: &mut Busier) {
         while let Some(id) = owned.partition.take_touched() {
-            let Some(queue) = self.queues.by_id(id) else { continue };
-            let ready = owned.partition.ready(id);
-            if let Some(first) = owned.partition.first_ready(id) {
-                queue.publish_first(at, first);
-            }
-            let more = ready.saturating_sub(queue.publish_ready(at, ready));
-            if more > 0 {
-                busier.push(id, more);
-            }
+            self.publish_backlog(at, id, &owned.partition, busier);
         }
-        busier
+    }
+
+    fn publish_backlog(&self, at: usize, id: QueueId, partition: &Partition, busier: &mut Busier) {
+        let Some(queue) = self.queues.by_id(id) else { return };
+        let (ready, first) = partition.backlog(id);
+        if let Some(first) = first {
+            queue.publish_first(at, first);
+        }
+        let more = ready.saturating_sub(queue.publish_ready(at, ready));
+        if more > 0 {
+            busier.push(id, more);
+        }
     }
 
     /// Whether [`start_next`](Self::start_next) would find a job of `queue`.
@@ -211,15 +225,18 @@ impl Shared {
         (0..self.cells.len()).any(|at| self.could_start_in(at, queue))
     }
 
+    #[inline]
     pub(super) fn could_start_in(&self, at: usize, queue: &Queue) -> bool {
         queue.ready_in(at) > 0 && self.may_start(queue) && !self.is_log_full(at) && !self.has_lapsed(at)
     }
 
+    #[inline]
     fn may_start(&self, queue: &Queue) -> bool {
         !queue.is_paused() && !self.is_stopping()
     }
 
     /// Whether the lease of a partition was found to have run out.
+    #[inline]
     fn has_lapsed(&self, at: usize) -> bool {
         self.ownership.as_ref().is_some_and(|ownership| ownership.has_lapsed(at))
     }
@@ -259,11 +276,13 @@ impl Shared {
         if !self.may_start(queue) || !self.may_fire(at, now) {
             return None;
         }
-        let started = owned.partition.start(queue.id, now)?;
-        let lateness_us = started.lateness_us.clamp(1, HISTOGRAM_MAX_US);
-        owned.lateness_us.saturating_record(lateness_us);
-        queue.share(at).fired.fetch_add(1, Relaxed);
-        Some(started)
+        let started = owned.partition.start(queue.id, now);
+        if let Some(started) = &started {
+            let lateness_us = started.lateness_us.clamp(1, HISTOGRAM_MAX_US);
+            owned.lateness_us.saturating_record(lateness_us);
+            queue.share(at).fired.fetch_add(1, Relaxed);
+        }
+        started
     }
 
     fn tell_start(&self, queue: &Queue, started: &Started) {
@@ -273,42 +292,42 @@ impl Shared {
         }
     }
 
-    /// Ends a job that [`start_next`](Self::start_next) gave out.
-    pub(super) fn finish(self: &Arc<Self>, queue: &Queue, handle: Handle, end: End) {
-        self.finish_and_start(queue, handle, end, &mut Lead::from(0), |_| false);
+    /// Ends a job that [`start_next`](Self::start_next) gave out. Returns when that was.
+    pub(super) fn finish(self: &Arc<Self>, queue: &Queue, handle: Handle, end: End) -> MonoTime {
+        self.finish_and_start(queue, handle, end, &mut Lead::from(0), &mut None, |_| false)
     }
 
     /// Ends a job and starts the next one of the queue, if that is in the same partition and the caller `goes_on` then, to run
-    /// it now: under one lock, and by one reading of the clocks. Returns when that was.
+    /// it now: under one lock, and by one reading of the clocks. Returns when that was, and has the started one in `next`.
     pub(super) fn finish_and_start(
         self: &Arc<Self>,
         queue: &Queue,
         handle: Handle,
         end: End,
         lead: &mut Lead,
+        next: &mut Option<Started>,
         goes_on: impl FnOnce(MonoTime) -> bool,
-    ) -> (MonoTime, Option<Started>) {
+    ) -> MonoTime {
         let at = usize::from(handle.partition().0);
-        let (ended, started) = self.enter(at, None, |owned, now| {
+        let ended = self.enter(at, None, |owned, now| {
             let is_finished = owned.partition.finish(handle, end, now);
             debug_assert!(is_finished, "a job that was started is running until it is finished");
-            let could_start = goes_on(now.mono)
-                && self.could_start_in(at, queue)
-                && self.stays_first(at, queue, owned, lead);
-            let started = if could_start { self.decide_start(at, queue, owned, now) } else { None };
+            let could_start =
+                goes_on(now.mono) && self.could_start_in(at, queue) && self.stays_first(at, queue, lead);
+            *next = if could_start { self.decide_start(at, queue, owned, now) } else { None };
             // The next takes over the counts of the one that has ended. They stood while it was decided.
-            if started.is_none() {
+            if next.is_none() {
                 queue.share(at).running.fetch_sub(1, SeqCst);
             }
-            (now.mono, started)
+            now.mono
         });
         // Before it is off the count: a shutdown that sees none running tells how many are left.
         self.release_jobs(1);
-        match &started {
+        match next {
             Some(started) => self.tell_start(queue, started),
             None => self.ran_one(),
         }
-        (ended, started)
+        ended
     }
 
     /// A job that was started will not end: the runtime that its handler was on has. It counts as running no more, and
@@ -357,6 +376,7 @@ impl Shared {
         }
     }
 
+    #[inline]
     pub(super) fn is_log_full(&self, at: usize) -> bool {
         self.cells[at].is_log_full.load(SeqCst)
     }
@@ -433,7 +453,7 @@ impl Busier {
         self.first.is_none()
     }
 
-    pub(super) fn call(mut self, shared: &Shared) {
+    pub(super) fn call(&mut self, shared: &Shared) {
         while let Some((queue, jobs)) = self.next(shared) {
             queue.call_workers(jobs.min(shared.handlers.threads()));
         }

@@ -129,11 +129,13 @@ impl Shared {
         ((u128::from(hash) * self.cells.len() as u128) >> 64) as usize
     }
 
+    #[inline(always)]
     fn place_of<'a>(&self, key: &'a str) -> Place<'a> {
         Place { partition: self.partition_of(key), job: Placed::Key(key, self.hasher.hash(key)) }
     }
 
     /// Where `target` is, as far as can be told without entering a partition.
+    #[inline(always)]
     pub(super) fn place<'a>(&self, target: &'a Target<'_>) -> Result<Place<'a>, InvalidKey> {
         match &target.0 {
             // A handle of another engine may name a partition that this one does not have.

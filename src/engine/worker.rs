@@ -61,8 +61,7 @@ async fn work(seat: Arc<Seat>, handler: Arc<impl RunJob>) {
             if queue.has_workers_to_call() && shared.could_start(queue) {
                 queue.call_workers(1);
             }
-            let ended;
-            (ended, next) = handler.run(&seat, started, &mut lead, &mut turn).await;
+            let ended = handler.run(&seat, started, &mut next, &mut lead, &mut turn).await;
             if next.is_none() && turn.is_over(ended) {
                 turn = Turn::begins(ended);
                 lead.partition += 1;
@@ -97,14 +96,16 @@ impl Turn {
 
 /// How a worker runs a job.
 trait RunJob: Send + Sync + 'static {
-    /// Returns when the job ended, and the one that was started in its place.
+    /// Returns when the job ended. `next` is the one that was started in its place: an own way out, since it is large, and what a
+    /// future returns is moved time and again.
     fn run(
         &self,
         seat: &Arc<Seat>,
         started: Started,
+        next: &mut Option<Started>,
         lead: &mut Lead,
         turn: &mut Turn,
-    ) -> impl Future<Output = (MonoTime, Option<Started>)> + Send;
+    ) -> impl Future<Output = MonoTime> + Send;
 }
 
 /// In the worker's own task.
@@ -120,23 +121,29 @@ where
         &self,
         seat: &Arc<Seat>,
         started: Started,
+        next: &mut Option<Started>,
         lead: &mut Lead,
         turn: &mut Turn,
-    ) -> (MonoTime, Option<Started>) {
+    ) -> MonoTime {
         let handle = started.handle;
         let running = Running::new(&**seat, handle);
         let mut attempt = Attempt::new(&started, seat);
-        let end = match begun(seat, &started, &mut attempt).await {
+        // Asked here: a plain job is to pay for no future that does nothing.
+        let begins = match started.waits_for_its_record() {
+            true => begun(seat, &started, &mut attempt).await,
+            false => Ok(()),
+        };
+        let end = match begins {
             Ok(()) => run_async(&attempt, &*self.0, Job::new(started, seat)).await,
             Err(failure) => Err(failure),
         };
         running.ends();
         let end = report(seat, &attempt, end);
         turn.jobs += 1;
-        let (ended, next) =
-            seat.shared.finish_and_start(&seat.queue, handle, end, lead, |ended| !turn.is_over(ended));
+        let goes_on = |ended| !turn.is_over(ended);
+        let ended = seat.shared.finish_and_start(&seat.queue, handle, end, lead, next, goes_on);
         attempt.took_until(ended, seat);
-        (ended, next)
+        ended
     }
 }
 
@@ -148,16 +155,17 @@ impl RunJob for OnThread {
         &self,
         seat: &Arc<Seat>,
         started: Started,
-        lead: &mut Lead,
+        _: &mut Option<Started>,
+        _: &mut Lead,
         _: &mut Turn,
-    ) -> (MonoTime, Option<Started>) {
+    ) -> MonoTime {
         let handle = started.handle;
         let running = Running::new(Arc::clone(seat), handle);
         let mut attempt = Attempt::new(&started, seat);
         if let Err(failure) = begun(seat, &started, &mut attempt).await {
             running.ends();
             let end = report(seat, &attempt, Err(failure));
-            return seat.shared.finish_and_start(&seat.queue, handle, end, lead, |_| false);
+            return seat.shared.finish(&seat.queue, handle, end);
         }
         let handler = Arc::clone(&self.0);
         // To its end on that thread: the runtime may drop this task meanwhile, and not the handler.
@@ -168,13 +176,12 @@ impl RunJob for OnThread {
             let end = run_inline(&attempt, &*handler, &Job::new(started, &seat));
             running.ends();
             let end = report(&seat, &attempt, end);
-            let mut lead = Lead::from(0);
-            let (ended, next) = seat.shared.finish_and_start(&seat.queue, handle, end, &mut lead, |_| false);
+            let ended = seat.shared.finish(&seat.queue, handle, end);
             attempt.took_until(ended, &seat);
-            (ended, next)
+            ended
         };
         let ran = seat.shared.handlers.runtime().run_blocking(on_thread).await;
-        ran.unwrap_or_else(|| (seat.shared.clock.mono(), None))
+        ran.unwrap_or_else(|| seat.shared.clock.mono())
     }
 }
 

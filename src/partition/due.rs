@@ -76,7 +76,8 @@ impl Partition {
         let ticks = self.ticks(now);
         loop {
             // A tick whose release was cut short comes before anything else.
-            if self.collecting_since.is_none() && !self.release(Priority::LAST, &mut left) {
+            let is_to_be_released = self.collecting_since.is_none() && !self.batch.is_empty();
+            if is_to_be_released && !self.release(Priority::LAST, &mut left) {
                 return false;
             }
             match self.gather_oldest(ticks, now, &mut left) {
@@ -138,6 +139,8 @@ impl Partition {
     }
 
     /// Takes the oldest tick that is due off its sources, as far as the budget goes.
+    // Once, so that the compiler takes the wheels' code in here, which it does not where there are two copies.
+    #[inline(never)]
     fn gather_oldest(&mut self, ticks: Ticks, now: Now, left: &mut usize) -> Step {
         let age = self.oldest_age(ticks, now);
         match age {
@@ -260,6 +263,7 @@ impl Partition {
     }
 
     /// Moves the collected tick to the ready lists, as far as `up_to` and the budget go. Returns whether it got to the end.
+    #[inline(always)]
     fn release(&mut self, up_to: Priority, left: &mut usize) -> bool {
         let (wall_tick, mono_tick) = (self.batch.wall_tick, self.batch.mono_tick);
         while !self.batch.is_empty() {

@@ -48,9 +48,13 @@ impl FiredMemory {
 
     /// Comes to the ends of an image up to `at`.
     pub(super) fn reach(&mut self, at: Timestamp) {
+        // As it is once replay has ended.
+        if self.ahead.is_empty() {
+            return;
+        }
         let reached = self.ahead.partition_point(|&(_, ended)| ended <= at);
         self.order.extend(self.ahead.drain(..reached));
-        if self.ahead.is_empty() && self.ahead.capacity() > 0 {
+        if self.ahead.is_empty() {
             self.ahead = VecDeque::new();
         }
     }

@@ -66,6 +66,7 @@ impl Job {
 
 impl Job {
     /// Where it stands as one of `tick`.
+    #[inline]
     pub(super) fn rank(&self, tick: u64, tick_us: u64) -> Rank {
         let JobDue { wall, mono, base } = self.due;
         let before_us = match base {

@@ -230,9 +230,21 @@ impl Partition {
         live
     }
 
+    /// [`ready`](Self::ready) and [`first_ready`](Self::first_ready) in one.
+    #[inline]
+    pub(crate) fn backlog(&self, queue: QueueId) -> (usize, Option<Rank>) {
+        let Some(ready) = self.ready_queue(queue) else { return (0, None) };
+        (ready.len(), self.first_of(ready))
+    }
+
     /// Where the first of those stands, whom [`start`](Self::start) would hand out.
     pub fn first_ready(&self, queue: QueueId) -> Option<Rank> {
-        let job = self.jobs.at(self.ready_queue(queue)?.first()?)?;
+        self.first_of(self.ready_queue(queue)?)
+    }
+
+    #[inline]
+    fn first_of(&self, ready: &ReadyQueue) -> Option<Rank> {
+        let job = self.jobs.at(ready.first()?)?;
         let State::Ready(links) = job.state else { return None };
         let (tick, near) = (links.tick, self.wheel_of(job.due.base).now());
         Some(job.rank(tick.tick(near), self.config.tick_us))
@@ -261,7 +273,14 @@ impl Partition {
         self.forgotten.drain(..)
     }
 
+    /// Whether [`drain_forgotten`](Self::drain_forgotten) has anything to do: to give, or to give back.
+    #[inline]
+    pub(crate) fn has_forgotten(&self) -> bool {
+        !self.forgotten.is_empty() || self.forgotten.capacity() > KEPT
+    }
+
     /// Takes a queue whose [`ready`](Self::ready) count has changed since the last call.
+    #[inline]
     pub fn take_touched(&mut self) -> Option<QueueId> {
         let queue = self.touched.pop()?;
         if let Some(ready) = self.ready_queue_mut(queue) {
@@ -342,9 +361,11 @@ impl Partition {
     }
 }
 
+/// Entries of a buffer that is kept, however idle it is.
+const KEPT: usize = 1024;
+
 /// Gives memory back that a burst has left, once most of it is idle.
 fn shrink_idle<T>(buffer: &mut Vec<T>) {
-    const KEPT: usize = 1024;
     if buffer.capacity() > KEPT && buffer.len() < buffer.capacity() / 4 {
         buffer.shrink_to(KEPT.max(buffer.len() * 2));
     }
