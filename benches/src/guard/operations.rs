@@ -6,6 +6,7 @@
 mod codec;
 mod engine;
 mod partition;
+mod still;
 mod wheel;
 
 use std::hint::black_box;

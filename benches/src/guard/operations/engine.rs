@@ -1,21 +1,22 @@
 //! The engine's calls, by key and by handle, in memory and with a store.
 //!
 //! While calls are counted nothing comes due. The clock is one that stands still: to read the real ones rustix looks for the vDSO
-//! where Valgrind has none. With a store the runtime stands still too while calls are counted, so that its committers take nothing out of
-//! the log meanwhile: what is counted is the caller's part.
+//! where Valgrind has none. The store stands still too while calls are counted, so that its committers take nothing out of the log
+//! meanwhile: what is counted is the caller's part.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reveille::clock::ManualClock;
-use reveille::store::MemoryStore;
+use reveille::store::Store;
 use reveille::{
     CancelOutcome, Clock, Engine, Handle, Job, LookupOutcome, QueueConfig, RescheduleOutcome,
     ScheduleOutcome, Timestamp,
 };
 use tokio::runtime::Runtime;
 
+use super::still::StillStore;
 use super::{TIMES, delay_ms, key_text, measure, picked};
 use crate::random::Random;
 
@@ -59,6 +60,7 @@ fn fire() {
 
 struct Subject {
     engine: Engine,
+    store: Option<Arc<StillStore>>,
     runtime: Runtime,
     keys: Vec<String>,
     handles: Vec<Handle>,
@@ -71,13 +73,14 @@ impl Subject {
         let began = Timestamp::from_micros(1_700_000_000_000_000);
         let clock = Clock::Manual(Arc::new(ManualClock::new(began)));
         let mut builder = Engine::builder().queue(QUEUE, |_: Job| async {}).clock(clock);
-        if is_logged {
-            builder = builder.store(Arc::new(MemoryStore::new()));
+        let store = is_logged.then(|| Arc::new(StillStore::new()));
+        if let Some(store) = &store {
+            builder = builder.store(Arc::clone(store) as Arc<dyn Store>);
         }
         let engine = runtime.block_on(builder.start()).expect("an engine with default settings");
         let first_due = began.saturating_add_micros(super::DAY_MS * 1_000);
         let keys = (0..PENDING).map(key_text).collect();
-        let mut it = Subject { engine, runtime, keys, handles: Vec::new(), first_due };
+        let mut it = Subject { engine, store, runtime, keys, handles: Vec::new(), first_due };
         it.handles = it.keys.iter().map(|key| it.schedule(key, it.due(random))).collect();
         it
     }
@@ -131,6 +134,7 @@ impl Subject {
     }
 
     fn end(self) {
+        self.store.iter().for_each(|store| store.go_on());
         self.runtime.block_on(self.engine.shutdown(Duration::from_secs(60)));
     }
 }
