@@ -226,9 +226,10 @@ impl Shadow {
         }
     }
 
-    /// Whether somebody has deleted a key or a field of a partition.
+    /// Whether somebody has deleted a key or a field of a partition, or a crash has taken all that there was of it.
     pub(crate) fn has_lost(&self, partition: u16) -> bool {
-        self.parts.lock()[usize::from(partition)].has_lost
+        let part = &self.parts.lock()[usize::from(partition)];
+        part.has_lost || part.grants.is_empty()
     }
 
     /// A partition begins with nothing.

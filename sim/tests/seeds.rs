@@ -82,7 +82,7 @@ fn seeds_that_have_found_something() {
         12_814, // A snapshot that a repair had made needless was reported as failing for ever.
         64, 11_083, 11_967, 12_587, // What the simulator judged wrongly.
         150, 172, 777, 859, 860, 917, 1_540, 3_015, 10_991, 21_727, 28_659, 34_601, 40_200, 67_636, 69_230,
-        1_310, 3_809, 8_436, 11_061, 39_722,
+        1_310, 3_809, 8_436, 11_061, 39_722, 202_809,
     ];
     all(seeds, |seed| assert_kept(seed, &outcome(seed)));
 }
