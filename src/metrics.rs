@@ -106,7 +106,7 @@ metrics! {
     CLOCK_STEPS: Counter "reveille_clock_steps_total" "" [] "How often the wall clock was set"
     DRIVER_WAKES: Counter "reveille_driver_wakes_total" "" [] "How often the driver woke"
     IS_OWNER: Gauge "reveille_is_owner" "" [] "1 while the engine owns its jobs in the store; 0 as a standby, after a loss and after a shutdown"
-    STORE_STATE: Gauge "reveille_store_state" "" ["state"] "1 for the state that the store is in, 0 for the others: healthy, unreachable, refusing, lost"
+    STORE_STATE: Gauge "reveille_store_state" "" ["state"] "1 for the state that the store is in, 0 for the others: healthy, unreachable, refusing, doubtful, lost, ended"
     LEASE_LEFT: Gauge "reveille_lease_left_seconds" "seconds" [] "For how much longer the engine can prove that it is the owner; at 0 it fires nothing"
     COMMIT_DELAY: Histogram "reveille_commit_delay_seconds" "seconds" [] "From a change to the store's word for it, by batch"
     LOG_WAITING: Gauge "reveille_log_waiting_records" "" [] "Records that the store has not taken yet"
@@ -114,5 +114,5 @@ metrics! {
     LOG_RECORDS: Gauge "reveille_log_records" "" [] "Records in the store's log since the last snapshots"
     SNAPSHOTS: Counter "reveille_snapshots_total" "" [] "Snapshots taken, by partition"
     INCIDENTS: Counter "reveille_store_incidents_total" "" [] "How often the store was found to have lost what it had acknowledged"
-    ERRORS: Counter "reveille_store_errors_total" "" ["class"] "Errors of the store, by what the engine does about them: retry, refused, held, fenced, behind, fatal"
+    ERRORS: Counter "reveille_store_errors_total" "" ["class"] "Errors of the store, by what the engine does about them: retry, refused, held, fenced, behind, blocked, fatal"
 }

@@ -83,6 +83,29 @@ pub enum StoreState {
     Ended,
 }
 
+impl StoreState {
+    pub(super) const ALL: [StoreState; 6] = {
+        use StoreState::{Doubtful, Ended, Healthy, Lost, Refusing, Unreachable};
+        [Healthy, Unreachable, Refusing, Doubtful, Lost, Ended]
+    };
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            StoreState::Healthy => "healthy",
+            StoreState::Unreachable => "unreachable",
+            StoreState::Refusing => "refusing",
+            StoreState::Doubtful => "doubtful",
+            StoreState::Lost => "lost",
+            StoreState::Ended => "ended",
+        }
+    }
+
+    /// Whether it takes what it is sent.
+    pub(super) fn answers(self) -> bool {
+        matches!(self, StoreState::Healthy | StoreState::Doubtful)
+    }
+}
+
 impl Health {
     pub(super) fn new(clock: Clock, errors: ErrorMeters) -> Self {
         Health {
@@ -175,7 +198,8 @@ impl Health {
             *self.last_error.lock() = Some(doubt.clone());
         }
         if doubts.is_empty() {
-            tracing::info!(
+            // As loud as its beginning.
+            tracing::error!(
                 "the store can be relied on again; what it has lost meanwhile is told as an incident"
             );
         }

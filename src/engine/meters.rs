@@ -150,7 +150,7 @@ impl EngineMeters {
 pub(super) struct StoreMeters {
     pub(super) is_owner: Gauge,
     pub(super) commit_delay_s: Histogram,
-    states: [(StoreState, Gauge); 4],
+    states: [(StoreState, Gauge); StoreState::ALL.len()],
     lease_left_s: Option<Gauge>,
     log_waiting: Gauge,
     log_waiting_bytes: Gauge,
@@ -163,16 +163,12 @@ impl StoreMeters {
     pub(super) fn new(register: &Register, has_lease: bool) -> Self {
         let is_owner = register.gauge(names::IS_OWNER);
         is_owner.set(0.0);
-        let state = |state, name| (state, register.with("state", name).gauge(names::STORE_STATE));
+        let state =
+            |state: StoreState| (state, register.with("state", state.name()).gauge(names::STORE_STATE));
         StoreMeters {
             is_owner,
             commit_delay_s: register.histogram(names::COMMIT_DELAY),
-            states: [
-                state(StoreState::Healthy, "healthy"),
-                state(StoreState::Unreachable, "unreachable"),
-                state(StoreState::Refusing, "refusing"),
-                state(StoreState::Lost, "lost"),
-            ],
+            states: StoreState::ALL.map(state),
             lease_left_s: has_lease.then(|| register.gauge(names::LEASE_LEFT)),
             log_waiting: register.gauge(names::LOG_WAITING),
             log_waiting_bytes: register.gauge(names::LOG_WAITING_BYTES),
@@ -184,19 +180,13 @@ impl StoreMeters {
 }
 
 /// Errors of a store, by class. All classes are there from the start, so that the first error of one is seen as a change.
-pub(super) struct ErrorMeters([(StoreErrorClass, Counter); 6]);
+pub(super) struct ErrorMeters([(StoreErrorClass, Counter); StoreErrorClass::ALL.len()]);
 
 impl ErrorMeters {
     pub(super) fn new(register: &Register) -> Self {
-        let of = |class, name| (class, register.with("class", name).counter(names::ERRORS));
-        ErrorMeters([
-            of(StoreErrorClass::Retry, "retry"),
-            of(StoreErrorClass::Refused, "refused"),
-            of(StoreErrorClass::Held, "held"),
-            of(StoreErrorClass::Fenced, "fenced"),
-            of(StoreErrorClass::Behind, "behind"),
-            of(StoreErrorClass::Fatal, "fatal"),
-        ])
+        let of =
+            |class: StoreErrorClass| (class, register.with("class", class.name()).counter(names::ERRORS));
+        ErrorMeters(StoreErrorClass::ALL.map(of))
     }
 
     pub(super) fn count(&self, class: StoreErrorClass) {
@@ -247,7 +237,7 @@ impl Shared {
         let is_lost = ownership.lost().is_some();
         let has_leases = !is_lost && !self.life.is_released();
         meters.is_owner.set(flag(has_leases));
-        let now_in = if is_lost { StoreState::Lost } else { ownership.health.state() };
+        let now_in = ownership.state(self);
         for (state, gauge) in &meters.states {
             gauge.set(flag(*state == now_in));
         }
@@ -341,5 +331,18 @@ fn flag(is_so: bool) -> f64 {
 impl std::fmt::Debug for ErrorMeters {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ErrorMeters").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A state or a class that is added must not be left out: at any time one state is 1.
+    #[test]
+    fn every_state_and_class_has_a_series_and_is_described() {
+        let is_described = |metric: &names::Metric, name: &str| metric.help.contains(name);
+        assert!(StoreState::ALL.iter().all(|state| is_described(&names::STORE_STATE, state.name())));
+        assert!(StoreErrorClass::ALL.iter().all(|class| is_described(&names::ERRORS, class.name())));
     }
 }

@@ -14,7 +14,6 @@ use super::attempt::Failure;
 use super::cell::{Cell, HISTOGRAM_MAX_US, Owned};
 use super::context::Contexts;
 use super::error::CallError;
-use super::health::StoreState;
 use super::keys::KeyHasher;
 pub(super) use super::life::{Life, Stage};
 use super::meters::{EngineMeters, seconds};
@@ -403,7 +402,7 @@ impl Shared {
     /// [`START_PATIENCE`] pass.
     pub(super) async fn log_sent(&self, partition: PartitionId) {
         let Some(ownership) = &self.ownership else { return };
-        if ownership.health.state() != StoreState::Healthy {
+        if !ownership.health.state().answers() {
             return;
         }
         let at = usize::from(partition.0);

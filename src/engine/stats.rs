@@ -206,7 +206,7 @@ impl Lateness {
 }
 
 impl Ownership {
-    fn state(&self, shared: &Shared) -> StoreState {
+    pub(super) fn state(&self, shared: &Shared) -> StoreState {
         if self.lost().is_some() {
             return StoreState::Lost;
         }

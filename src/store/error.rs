@@ -26,6 +26,25 @@ pub enum StoreErrorClass {
     Fatal,
 }
 
+impl StoreErrorClass {
+    pub(crate) const ALL: [StoreErrorClass; 7] = {
+        use StoreErrorClass::{Behind, Blocked, Fatal, Fenced, Held, Refused, Retry};
+        [Retry, Refused, Held, Fenced, Behind, Blocked, Fatal]
+    };
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            StoreErrorClass::Retry => "retry",
+            StoreErrorClass::Refused => "refused",
+            StoreErrorClass::Held => "held",
+            StoreErrorClass::Fenced => "fenced",
+            StoreErrorClass::Behind => "behind",
+            StoreErrorClass::Blocked => "blocked",
+            StoreErrorClass::Fatal => "fatal",
+        }
+    }
+}
+
 /// Why a store could not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
