@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use capture::{Line, Logs};
 use common::store::{Fault, FaultyStore};
-use common::{ms, nothing, until_idle};
+use common::{TEN_O_CLOCK, ms, nothing, until_idle};
 use reveille::store::MemoryStore;
-use reveille::{Engine, Job, QueueConfig};
+use reveille::testing::TestEngine;
+use reveille::{Engine, Job, QueueConfig, StoreState};
 use tracing::Level;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -146,6 +147,35 @@ async fn the_end_of_an_outage_is_told_as_loudly_as_its_beginning() {
     assert_eq!((begin.level, end.level), (Level::WARN, Level::WARN));
     assert_eq!((end.field("asked_by"), end.field("partition")), ("a committer", "0"));
     assert!(end.field("lasted_ms").parse::<u64>().unwrap() >= 30, "{end:?}");
+    engine.shutdown(MINUTE).await;
+}
+
+/// A store that takes everything and may lose it, as its settings were changed while the engine runs: it is asked every half
+/// minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_in_doubt_is_complained_about_until_it_is_none_any_more() {
+    LazyLock::force(&LOGS);
+    let store = FaultyStore::new(Fault::None);
+    let builder = Engine::builder().queue("q", nothing).store(store.clone());
+    let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap();
+    let state = || engine.stats().store.unwrap().state;
+    assert_eq!(state(), StoreState::Healthy);
+    for (fault, expected) in [(Fault::Doubt, StoreState::Doubtful), (Fault::None, StoreState::Healthy)] {
+        store.set(fault);
+        until("it is asked", || {
+            engine.clock().advance(Duration::from_secs(1));
+            state() == expected
+        })
+        .await;
+        let doubts = engine.stats().store.unwrap().doubts;
+        assert_eq!(doubts.len(), usize::from(fault == Fault::Doubt), "{doubts:?}");
+        // It takes what it is sent all the while.
+        let key = format!("{fault:?}");
+        engine.schedule_raw("q", "").key(key).after(100 * MINUTE).await.unwrap().scheduled().unwrap();
+    }
+    let begin = one("cannot be relied on: it throws keys away", |_| true);
+    let end = one("can be relied on again", |_| true);
+    assert_eq!((begin.level, end.level), (Level::ERROR, Level::ERROR));
     engine.shutdown(MINUTE).await;
 }
 

@@ -111,7 +111,8 @@ async fn take_due(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
                 Ok(Some(info)) => {
                     tracing::debug!(partition = at, jobs = info.jobs, bytes = info.bytes, "snapshot");
                 }
-                Ok(None) => return,
+                // The store keeps its state in another way.
+                Ok(None) => return std::future::pending().await,
                 Err(error) => {
                     ownership.health.fails(Speaker::Snapshots(at), &error);
                     *rest = shared.clock.now().mono.saturating_add_micros(REST_US);

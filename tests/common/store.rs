@@ -23,6 +23,8 @@ pub enum Fault {
     /// Answers nothing for partition 1 only.
     StandSecond,
     Panic,
+    /// Takes everything, and may lose it.
+    Doubt,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,13 @@ impl Store for FaultyStore {
         begin: SnapshotBegin,
     ) -> StoreFuture<'a, Option<Box<dyn SnapshotWriter + 'a>>> {
         self.inner.snapshot(grant, begin)
+    }
+
+    fn doubts(&self) -> StoreFuture<'_, Vec<String>> {
+        let is_in_doubt = *self.fault.borrow() == Fault::Doubt;
+        Box::pin(
+            async move { Ok(if is_in_doubt { vec!["it throws keys away".to_owned()] } else { Vec::new() }) },
+        )
     }
 
     fn append<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, ()> {
