@@ -116,8 +116,12 @@ struct Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
+        // Looked at first: once it stops, its tasks may come to their end at any moment.
+        let has_ended = self.shared.life.is_abandoned();
         self.shared.stop();
-        self.shared.tell_drop();
+        if !has_ended {
+            self.shared.tell_drop();
+        }
         self.shared.life.reach(Stage::Dropped);
         if let Some(ownership) = &self.shared.ownership {
             ownership.claim.owner.leaves();

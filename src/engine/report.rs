@@ -176,12 +176,9 @@ impl Shared {
         busy.map(|queue| queue.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Says what becomes of the jobs of an engine that is dropped, unless it was shut down. Called from a drop: it may be on
+    /// Says what becomes of the jobs of an engine that is dropped and was not shut down. Called from a drop: it may be on
     /// any thread, one that panics too, and must not panic whatever the subscriber does.
     pub(super) fn tell_drop(&self) {
-        if self.life.is_abandoned() {
-            return;
-        }
         let _ = catch_unwind(AssertUnwindSafe(|| {
             self.publish_meters();
             if self.is_taken_over() {
