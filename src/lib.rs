@@ -61,6 +61,7 @@ pub mod clock;
 #[cfg(test)]
 mod corpus;
 mod engine;
+pub mod job;
 pub mod metrics;
 pub mod partition;
 mod prefetch;
@@ -80,9 +81,10 @@ pub use engine::{
     QueueStats, RescheduleError, RestoreProgress, Schedule, ScheduleError, ShutdownReport, Standby,
     StartError, StartPhase, Startup, Stats, StoreState, StoreStats, Target, Task,
 };
-pub use partition::{
-    CancelOutcome, Due, End, Handle, InvalidKey, JobId, JobView, KEY_BYTES_MAX, Key, LookupOutcome,
-    NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload, Priority, Refusal,
-    RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
+pub use job::{
+    CancelOutcome, End, Handle, InvalidKey, JobId, JobView, KEY_BYTES_MAX, Key, LookupOutcome, NotCancelled,
+    NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload, Priority, Refusal, RescheduleOutcome,
+    ScheduleOutcome, Version,
 };
+pub use partition::{Due, Timestamp};
 pub use store::Durability;
