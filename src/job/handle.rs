@@ -1,7 +1,7 @@
 //! A job as this process names it.
 
 use super::PartitionId;
-use crate::wheel::slab::Index;
+use crate::slab::Index;
 
 /// Names one job for as long as this process runs: a call by handle needs no look-up of the key.
 ///

@@ -1,7 +1,7 @@
 //! What calls answer. Every answer is definite: it says what happened, not that something may have.
 
 use super::{Delivery, Handle, JobId, Key, Payload, Priority, QueueName, Version};
-use crate::partition::Timestamp;
+use crate::time::Timestamp;
 
 /// What to do when the key of a new job is that of a pending one.
 ///

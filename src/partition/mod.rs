@@ -41,7 +41,6 @@ mod ready;
 mod record;
 mod replay;
 mod run;
-mod time;
 
 #[doc(hidden)]
 #[cfg(any(test, fuzzing))]
@@ -57,6 +56,7 @@ use job::{Job, State};
 use overdue::{Overdue, Restart};
 use ready::{Came, ReadyQueue};
 
+pub use crate::time::{Due, MonoTime, Now, TimeBase, Timestamp};
 pub use change::Draft;
 pub use due::{Gathering, Wake};
 pub(crate) use overdue::OverdueHead;
@@ -66,15 +66,15 @@ pub use ready::QueueId;
 pub use record::{Queue, Record, RecordedDue, ScheduledRecord};
 pub use replay::{CatchUp, FiredImage, Image, JobImage, Replay, ReplayError, Restored, Slice};
 pub use run::Started;
-pub use time::{Due, MonoTime, Now, TimeBase, Timestamp};
 
 pub use crate::job::{
     CancelOutcome, Delivery, End, Handle, InvalidKey, JobId, JobView, KEY_BYTES_MAX, Key, LookupOutcome,
     NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload, Priority,
     QUEUE_NAME_BYTES_MAX, QueueName, Refusal, RescheduleOutcome, ScheduleOutcome, Version,
 };
+
+use crate::slab::{Index, Slab};
 use crate::wheel::Wheel;
-use crate::wheel::slab::{Index, Slab};
 
 /// The limits and settings of a partition.
 #[derive(Clone, Debug)]
