@@ -16,6 +16,7 @@
 
 #[cfg(feature = "redis")]
 mod codec;
+mod delegating;
 mod error;
 mod host;
 mod lease;
@@ -44,6 +45,7 @@ pub use codec::bench as codec_bench;
 pub use codec::model as codec_model;
 #[cfg(feature = "sim")]
 pub(crate) use codec::{QueueNames, decode_batch, decode_chunk};
+pub use delegating::DelegatingStore;
 pub use error::{StoreError, StoreErrorClass};
 pub(crate) use host::owner_name;
 pub use lease::{Claim, Grant, Lease, Owner};
