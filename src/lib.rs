@@ -61,9 +61,11 @@ pub mod clock;
 #[cfg(test)]
 mod corpus;
 mod engine;
+mod json;
 pub mod metrics;
 pub mod partition;
 mod prefetch;
+pub mod read;
 mod rt;
 #[cfg(feature = "sim")]
 #[doc(hidden)]
@@ -81,7 +83,7 @@ pub use engine::{
     StartError, StartPhase, Startup, Stats, StoreState, StoreStats, Target, Task,
 };
 pub use partition::{
-    CancelOutcome, Due, End, Handle, InvalidKey, JobId, JobView, KEY_BYTES_MAX, Key, LookupOutcome,
+    CancelOutcome, Due, End, FiredView, Handle, InvalidKey, JobFilter, JobId, JobState, JobView, KEY_BYTES_MAX, Key, LookupOutcome,
     NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload, Priority, Refusal,
     RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
 };

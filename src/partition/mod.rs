@@ -36,6 +36,8 @@ mod fired;
 mod ident;
 mod insist;
 mod job;
+mod json;
+mod list;
 mod outcome;
 mod overdue;
 mod pace;
@@ -43,6 +45,7 @@ mod rank;
 mod ready;
 mod record;
 mod replay;
+pub(crate) mod rfc3339;
 mod run;
 mod time;
 
@@ -68,6 +71,8 @@ pub use ident::{
 };
 pub use insist::{NotCancelled, NotRescheduled, NotScheduled};
 pub use job::Handle;
+pub(crate) use list::ViewSlice;
+pub use list::{FiredView, JobFilter, JobState};
 pub use outcome::{
     CancelOutcome, JobView, LookupOutcome, OnConflict, Refusal, RescheduleOutcome, ScheduleOutcome,
 };
@@ -132,7 +137,7 @@ pub struct Partition {
 }
 
 /// What a partition has done since it began, replayed records included.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
 #[non_exhaustive]
 pub struct Counts {
     /// Jobs taken.

@@ -49,7 +49,8 @@ impl Started {
 }
 
 /// How a handler ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum End {
     /// It did what it had to.
     Done,

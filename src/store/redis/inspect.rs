@@ -13,7 +13,9 @@ use super::load::read;
 use super::meta::{Meta, Published};
 use super::{Core, RedisStore};
 use crate::partition::PartitionId;
-use crate::store::{Loaded, Owner, StoreError, StoreErrorClass};
+use crate::store::{
+    LivingOwner, Owner, PartitionRead, ReadStore, StoreError, StoreErrorClass, StoreFuture,
+};
 
 /// Chunks whose memory is asked for. The others are taken to be like them.
 const CHUNKS_SAMPLED: u64 = 16;
@@ -46,18 +48,6 @@ pub struct PartitionReport {
     pub memory_bytes: Option<u64>,
 }
 
-/// Who owns a partition.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct LivingOwner {
-    /// Its name.
-    pub owner: Owner,
-    /// Under which epoch it writes.
-    pub epoch: u64,
-    /// For how long its lease lasts, by Redis' clock; `None` if it has run out or was given back.
-    pub lease_left: Option<Duration>,
-}
-
 /// A snapshot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -76,16 +66,6 @@ pub struct SnapshotReport {
     pub fired: u64,
     /// Bytes in all its chunks.
     pub bytes: u64,
-}
-
-/// A partition that was read without a lease.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct PartitionRead {
-    /// What there is of it, up to the last record at the time of reading.
-    pub loaded: Loaded,
-    /// Who owned it then.
-    pub owner: LivingOwner,
 }
 
 /// A replica that was looked at: what it holds may be older than what its master holds.
@@ -164,7 +144,7 @@ impl RedisStore {
             let loaded = read(&core.look, &keys, &before, true, &|_| {}).await;
             reads += 1;
             let error = match loaded {
-                Ok(loaded) => return Ok(Some(PartitionRead { loaded, owner: before.living_owner() })),
+                Ok(loaded) => return Ok(Some(PartitionRead::new(loaded, before.living_owner()))),
                 Err(error) => error,
             };
             // A snapshot that was replaced while it was read is not damage.
@@ -178,6 +158,16 @@ impl RedisStore {
                 return Err(error);
             }
         }
+    }
+}
+
+impl ReadStore for RedisStore {
+    fn partitions(&self) -> StoreFuture<'_, Option<u16>> {
+        Box::pin(self.partitions())
+    }
+
+    fn read(&self, partition: PartitionId) -> StoreFuture<'_, Option<PartitionRead>> {
+        Box::pin(self.read(partition))
     }
 }
 
@@ -265,7 +255,7 @@ impl Drop for Closing<'_> {
 
 impl Meta {
     fn living_owner(&self) -> LivingOwner {
-        LivingOwner { owner: Owner::new(&self.owner), epoch: self.epoch, lease_left: self.lease_left() }
+        LivingOwner::new(Owner::new(&self.owner), self.epoch, self.lease_left())
     }
 }
 
