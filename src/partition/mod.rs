@@ -47,7 +47,6 @@ mod record;
 mod replay;
 pub(crate) mod rfc3339;
 mod run;
-mod time;
 
 #[doc(hidden)]
 #[cfg(any(test, fuzzing))]
@@ -63,6 +62,7 @@ use job::{Job, State};
 use overdue::{Overdue, Restart};
 use ready::{Came, ReadyQueue};
 
+pub use crate::time::{Due, MonoTime, Now, TimeBase, Timestamp};
 pub use change::Draft;
 pub use due::{Gathering, Wake};
 pub use ident::{
@@ -82,10 +82,9 @@ pub use rank::{Rank, RankKey};
 pub use record::{Queue, Record, RecordedDue, ScheduledRecord};
 pub use replay::{CatchUp, FiredImage, Image, JobImage, Replay, ReplayError, Restored, Slice};
 pub use run::{End, Started};
-pub use time::{Due, MonoTime, Now, TimeBase, Timestamp};
 
+use crate::slab::{Index, Slab};
 use crate::wheel::Wheel;
-use crate::wheel::slab::{Index, Slab};
 
 /// The limits and settings of a partition.
 #[derive(Clone, Debug)]
