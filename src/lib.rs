@@ -79,14 +79,15 @@ pub mod wheel;
 
 pub use clock::{Clock, Profile};
 pub use engine::{
-    BoxError, Builder, CallError, CancelError, Change, Commit, ContextTask, Engine, Job, Lateness, Misfire,
-    NotAllCancelled, NotAllScheduled, Outcome, Outcomes, Planned, QUEUES_MAX, QueueConfig, QueueError,
-    QueueStats, RescheduleError, RestoreProgress, Schedule, ScheduleError, ShutdownReport, Standby,
-    StartError, StartPhase, Startup, Stats, StoreState, StoreStats, Target, Task,
+    BoxError, Builder, CallError, CancelError, Change, Commit, ContextTask, Engine, InvalidCursor, Job,
+    JobPage, Lateness, ListCursor, ListError, Misfire, NotAllCancelled, NotAllScheduled, Outcome, Outcomes,
+    Planned, QUEUES_MAX, QueueConfig, QueueError, QueueStats, RescheduleError, RestoreProgress, Schedule,
+    ScheduleError, ShutdownReport, Standby, StartError, StartPhase, Startup, Stats, StoreState, StoreStats,
+    Target, Task,
 };
 pub use partition::{
-    CancelOutcome, Due, End, FiredView, Handle, InvalidKey, JobFilter, JobId, JobState, JobView, KEY_BYTES_MAX, Key, LookupOutcome,
-    NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload, Priority, Refusal,
-    RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
+    CancelOutcome, Due, End, FiredView, Handle, InvalidKey, JobFilter, JobId, JobState, JobView,
+    KEY_BYTES_MAX, Key, LookupOutcome, NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId,
+    Payload, Priority, Refusal, RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
 };
 pub use store::Durability;

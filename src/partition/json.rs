@@ -7,11 +7,11 @@
 
 use serde::{Serialize, Serializer};
 
-use super::rfc3339;
 use super::{
     CancelOutcome, Delivery, End, FiredView, JobState, JobView, LookupOutcome, Priority, RescheduleOutcome,
     ScheduleOutcome, Timestamp, Version,
 };
+use crate::time::rfc3339;
 
 #[derive(Serialize)]
 struct JobFields<'a> {

@@ -176,7 +176,8 @@ impl Partition {
 
     /// The number of the queue of this name, if a job of this partition has named it.
     pub(crate) fn queue_number(&self, name: &str) -> Option<QueueId> {
-        let is_it = |queue: &Option<super::ReadyQueue>| queue.as_ref().is_some_and(|it| it.name.as_str() == name);
+        let is_it =
+            |queue: &Option<super::ReadyQueue>| queue.as_ref().is_some_and(|it| it.name.as_str() == name);
         let at = self.queues.iter().position(is_it)?;
         u16::try_from(at).ok().map(QueueId)
     }

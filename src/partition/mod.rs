@@ -45,7 +45,6 @@ mod rank;
 mod ready;
 mod record;
 mod replay;
-pub(crate) mod rfc3339;
 mod run;
 
 #[doc(hidden)]

@@ -1,8 +1,6 @@
 //! What calls answer. Every answer is definite: it says what happened, not that something may have.
 
-use super::{
-    Delivery, End, Handle, JobId, JobState, Key, Payload, Priority, QueueName, Timestamp, Version,
-};
+use super::{Delivery, End, Handle, JobId, JobState, Key, Payload, Priority, QueueName, Timestamp, Version};
 
 /// What to do when the key of a new job is that of a pending one.
 ///

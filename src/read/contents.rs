@@ -2,7 +2,8 @@
 
 use super::{PartitionRead, ReadError, Replay};
 use crate::partition::{
-    Config, FiredView, JobFilter, JobState, JobView, Now, Partition, PartitionId, QueueId, QueueName, ViewSlice,
+    Config, FiredView, JobFilter, JobState, JobView, Now, Partition, PartitionId, QueueId, QueueName,
+    ViewSlice,
 };
 use crate::store::{LivingOwner, NotReplayed};
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Contents;
-use crate::partition::{JobState, QueueId, Timestamp, rfc3339};
+use crate::json;
+use crate::partition::{JobState, QueueId, Timestamp};
+use crate::time::rfc3339;
 
 /// How many buckets a [`Load`] may have.
 const BUCKETS_MAX: usize = 10_000;
@@ -121,7 +123,7 @@ pub struct Load {
     #[serde(serialize_with = "rfc3339::serialize")]
     pub from: Timestamp,
     /// How long each bucket is.
-    #[serde(rename = "bucket_us", serialize_with = "crate::json::micros")]
+    #[serde(rename = "bucket_us", serialize_with = "json::micros")]
     pub bucket: Duration,
     /// Jobs due before the first bucket.
     pub before: u64,

@@ -117,7 +117,10 @@ impl Namespace {
 impl fmt::Debug for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Namespace { store, partitions, .. } = self;
-        f.debug_struct("Namespace").field("store", store).field("partitions", partitions).finish_non_exhaustive()
+        f.debug_struct("Namespace")
+            .field("store", store)
+            .field("partitions", partitions)
+            .finish_non_exhaustive()
     }
 }
 
@@ -129,7 +132,9 @@ pub enum ReadError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Nobody has ever written there.
-    #[error("the store holds nothing under this name: no engine has used it; see that address and name are right")]
+    #[error(
+        "the store holds nothing under this name: no engine has used it; see that address and name are right"
+    )]
     Empty,
     /// What the store holds of a partition does not fit together.
     #[error(

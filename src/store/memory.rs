@@ -6,8 +6,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::{
-    Batch, Claim, Durability, Grant, Lease, LoadTold, Loaded, Needs, Opened, Owner, Renewed, SnapshotBegin,
-    LivingOwner, PartitionRead, ReadStore, SnapshotWriter, Store, StoreError, StoreErrorClass, StoreFuture,
+    Batch, Claim, Durability, Grant, Lease, LivingOwner, LoadTold, Loaded, Needs, Opened, Owner,
+    PartitionRead, ReadStore, Renewed, SnapshotBegin, SnapshotWriter, Store, StoreError, StoreErrorClass,
+    StoreFuture,
 };
 use crate::partition::{Config, Now, PartitionId, Queue, QueueId, QueueName, Record, Replay, ReplayError};
 
@@ -117,9 +118,7 @@ impl Store for MemoryStore {
 
     fn load<'a>(&'a self, grant: &'a Grant, _told: &'a LoadTold) -> StoreFuture<'a, Loaded> {
         let mut state = self.state.lock();
-        ready(state.held(grant).map(|replica| {
-            replica.loaded()
-        }))
+        ready(state.held(grant).map(|replica| replica.loaded()))
     }
 
     fn append<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, ()> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Loaded, Owner, StoreFuture};
+use crate::json;
 use crate::partition::{Now, PartitionId, QueueId, QueueName, Record, Replay, ReplayError};
 
 /// A store that can be read by whoever owns nothing in it, also while another process does.
@@ -64,7 +65,7 @@ pub struct LivingOwner {
     pub epoch: u64,
     /// For how long its lease lasts, by the store's clock; `None` if it has run out or was given back.
     /// [`Duration::MAX`] if it does not run out by itself.
-    #[serde(rename = "lease_left_ms", serialize_with = "crate::json::millis_if_any")]
+    #[serde(rename = "lease_left_ms", serialize_with = "json::millis_if_any")]
     pub lease_left: Option<Duration>,
 }
 

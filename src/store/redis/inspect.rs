@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use redis::{Pipeline, Value};
+use serde::Serialize;
 
 use super::answer::{Answer, behind};
 use super::errors::Doing;
@@ -12,10 +13,9 @@ use super::link::Link;
 use super::load::read;
 use super::meta::{Meta, Published};
 use super::{Core, RedisStore};
+use crate::json;
 use crate::partition::PartitionId;
-use crate::store::{
-    LivingOwner, Owner, PartitionRead, ReadStore, StoreError, StoreErrorClass, StoreFuture,
-};
+use crate::store::{LivingOwner, Owner, PartitionRead, ReadStore, StoreError, StoreErrorClass, StoreFuture};
 
 /// Chunks whose memory is asked for. The others are taken to be like them.
 const CHUNKS_SAMPLED: u64 = 16;
@@ -27,12 +27,13 @@ const PARTITIONS_TRIED: u16 = 4;
 const READS_MAX: u32 = 5;
 
 /// What Redis holds of a partition.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[non_exhaustive]
 pub struct PartitionReport {
     /// The partition.
     pub partition: PartitionId,
     /// Who owns it, or owned it last.
+    #[serde(flatten)]
     pub owner: LivingOwner,
     /// The sequence after the last record that there is.
     pub tail: u64,
@@ -49,12 +50,13 @@ pub struct PartitionReport {
 }
 
 /// A snapshot.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[non_exhaustive]
 pub struct SnapshotReport {
     /// Which one, higher than all before it.
     pub generation: u64,
     /// How old it is, by Redis' clock.
+    #[serde(rename = "age_ms", serialize_with = "json::millis")]
     pub age: Duration,
     /// The sequence of the first record that it may lack.
     pub covered: u64,
@@ -69,7 +71,7 @@ pub struct SnapshotReport {
 }
 
 /// A replica that was looked at: what it holds may be older than what its master holds.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ReplicaReport {
     /// Where its master is, as `host:port`.
@@ -77,8 +79,10 @@ pub struct ReplicaReport {
     /// Whether it is connected to its master.
     pub is_link_up: bool,
     /// How long ago it has last heard from its master, in whole seconds; `None` if it has not, or the link is down.
+    #[serde(rename = "heard_before_ms", serialize_with = "json::millis_if_any")]
     pub heard_before: Option<Duration>,
     /// For how long the link has been down, in whole seconds; `None` if it is up, or never was.
+    #[serde(rename = "down_for_ms", serialize_with = "json::millis_if_any")]
     pub down_for: Option<Duration>,
 }
 
