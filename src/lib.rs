@@ -61,6 +61,7 @@ pub mod clock;
 #[cfg(test)]
 mod corpus;
 mod engine;
+pub mod job;
 mod json;
 pub mod metrics;
 pub mod partition;
@@ -85,9 +86,10 @@ pub use engine::{
     ScheduleError, ShutdownReport, Standby, StartError, StartPhase, Startup, Stats, StoreState, StoreStats,
     Target, Task,
 };
-pub use partition::{
-    CancelOutcome, Due, End, FiredView, Handle, InvalidKey, JobFilter, JobId, JobState, JobView,
-    KEY_BYTES_MAX, Key, LookupOutcome, NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId,
-    Payload, Priority, Refusal, RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
+pub use job::{
+    CancelOutcome, End, FiredView, Handle, InvalidKey, JobFilter, JobId, JobState, JobView, KEY_BYTES_MAX,
+    Key, LookupOutcome, NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload,
+    Priority, Refusal, RescheduleOutcome, ScheduleOutcome, Version,
 };
+pub use partition::{Due, Timestamp};
 pub use store::Durability;

@@ -8,115 +8,32 @@
 //! - The order is that of the table, which says nothing about jobs.
 
 use super::job::{Job, State};
-use super::{End, JobId, JobView, Key, Now, Partition, QueueId, QueueName, Timestamp};
-
-/// Where a job stands, as far as whoever reads it can tell.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum JobState {
-    /// It waits for its due time.
-    Pending,
-    /// It is due, and waits for its queue to take it.
-    Ready,
-    /// It is with its handler.
-    Running,
-    /// Its handler has ended. It is remembered for a while.
-    Fired,
-}
-
-impl JobState {
-    fn bit(self) -> u8 {
-        1 << self as u8
-    }
-}
-
-/// Which jobs a reader wants to see. The default: all that have not fired.
-///
-/// ```
-/// use reveille::{JobFilter, JobState};
-///
-/// let late_mails = JobFilter::default().queue("mails").states([JobState::Ready]);
-/// let of_an_order = JobFilter::default().key_prefix("order:42:");
-/// # let _ = (late_mails, of_an_order);
-/// ```
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct JobFilter {
-    queue: Option<String>,
-    key_prefix: String,
-    states: u8,
-}
-
-impl JobFilter {
-    /// Only jobs of this queue. A fired job is of none: its queue is not remembered.
-    #[must_use]
-    pub fn queue(mut self, name: impl Into<String>) -> Self {
-        self.queue = Some(name.into());
-        self
-    }
-
-    /// Only jobs whose key begins so.
-    #[must_use]
-    pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.key_prefix = prefix.into();
-        self
-    }
-
-    /// Only jobs in one of these states.
-    #[must_use]
-    pub fn states(mut self, states: impl IntoIterator<Item = JobState>) -> Self {
-        self.states = states.into_iter().fold(0, |bits, state| bits | state.bit());
-        self
-    }
-
-    /// The same for whoever knows queues by number; `None` if nothing can match, as the queue is not known.
-    pub(crate) fn resolve(&self, number: impl FnOnce(&str) -> Option<QueueId>) -> Option<Wanted<'_>> {
-        let queue = match &self.queue {
-            Some(name) => Some(number(name)?),
-            None => None,
-        };
-        Some(Wanted { queue, key_prefix: &self.key_prefix, states: self.states })
-    }
-}
-
-impl Default for JobFilter {
-    fn default() -> Self {
-        let all = JobFilter { queue: None, key_prefix: String::new(), states: 0 };
-        all.states([JobState::Pending, JobState::Ready, JobState::Running])
-    }
-}
+use super::{Now, Partition, QueueId, QueueName, Timestamp};
+use crate::job::{FiredView, JobFilter, JobState, JobView};
 
 /// A [`JobFilter`] whose queue has a number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
     queue: Option<QueueId>,
-    key_prefix: &'a str,
-    states: u8,
+    filter: &'a JobFilter,
 }
 
-impl Wanted<'_> {
+impl<'a> Wanted<'a> {
+    /// What `filter` means for whoever has numbers for queues; `None` if nothing can match, as the queue is not known.
+    pub(crate) fn of(filter: &'a JobFilter, number: impl FnOnce(&str) -> Option<QueueId>) -> Option<Self> {
+        let queue = match &filter.queue {
+            Some(name) => Some(number(name)?),
+            None => None,
+        };
+        Some(Wanted { queue, filter })
+    }
+
     fn matches(&self, job: &Job) -> bool {
         let state = job.state.as_read();
         // What was restored of a fired job has no queue, so none has.
         let is_of_queue = self.queue.is_none_or(|queue| state != JobState::Fired && queue == job.queue);
-        is_of_queue && self.states & state.bit() != 0 && job.key.as_str().starts_with(self.key_prefix)
+        is_of_queue && self.filter.has_state(state) && job.key.as_str().starts_with(&self.filter.key_prefix)
     }
-}
-
-/// A fired job that is remembered.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct FiredView {
-    /// Its number.
-    pub id: JobId,
-    /// The caller's name for it.
-    pub key: Key,
-    /// When its handler began.
-    pub fired_at: Timestamp,
-    /// When its handler ended, as recorded: later than the end before it.
-    pub ended_at: Timestamp,
-    /// How its handler ended.
-    pub end: End,
 }
 
 /// What one look at the job table has found.

@@ -1,10 +1,8 @@
 //! What a partition holds, replayed.
 
 use super::{PartitionRead, ReadError, Replay};
-use crate::partition::{
-    Config, FiredView, JobFilter, JobState, JobView, Now, Partition, PartitionId, QueueId, QueueName,
-    ViewSlice,
-};
+use crate::job::{FiredView, JobFilter, JobState, JobView, PartitionId, QueueName};
+use crate::partition::{Config, Now, Partition, QueueId, ViewSlice, Wanted};
 use crate::store::{LivingOwner, NotReplayed};
 
 /// Jobs that are made views of at a time.
@@ -107,7 +105,7 @@ impl Contents {
     fn slices(&self, filter: JobFilter) -> impl Iterator<Item = ViewSlice> + '_ {
         let mut next = Some(0);
         std::iter::from_fn(move || {
-            let wanted = filter.resolve(|name| self.partition.queue_number(name))?;
+            let wanted = Wanted::of(&filter, |name| self.partition.queue_number(name))?;
             let slice = self.partition.list(next?, SLICE, SLICE, &wanted, self.now);
             next = slice.next;
             Some(slice)

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Contents;
+use crate::job::JobState;
 use crate::json;
-use crate::partition::{JobState, QueueId, Timestamp};
+use crate::partition::{QueueId, Timestamp};
 use crate::time::rfc3339;
 
 /// How many buckets a [`Load`] may have.

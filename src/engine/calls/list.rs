@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::engine::Engine;
 use crate::engine::state::Shared;
-use crate::partition::{FiredView, JobFilter, JobView, ViewSlice};
+use crate::job::{FiredView, JobFilter, JobView};
+use crate::partition::{ViewSlice, Wanted};
 
 /// Slots of the job table that are looked at in one hold of a partition's lock: some tens of microseconds.
 const SLICE: usize = 256;
@@ -107,7 +108,7 @@ impl Shared {
         };
         let mut page = JobPage::default();
         // No job is of a queue that the engine does not know.
-        let Some(wanted) = filter.resolve(|name| self.queues.by_name(name).map(|queue| queue.id)) else {
+        let Some(wanted) = Wanted::of(filter, |name| self.queues.by_name(name).map(|queue| queue.id)) else {
             return Ok(page);
         };
         let mut slots_left = slots_max;

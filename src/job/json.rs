@@ -9,9 +9,9 @@ use serde::{Serialize, Serializer};
 
 use super::{
     CancelOutcome, Delivery, End, FiredView, JobState, JobView, LookupOutcome, Priority, RescheduleOutcome,
-    ScheduleOutcome, Timestamp, Version,
+    ScheduleOutcome, Version,
 };
-use crate::time::rfc3339;
+use crate::time::{Timestamp, rfc3339};
 
 #[derive(Serialize)]
 struct JobFields<'a> {

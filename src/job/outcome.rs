@@ -1,6 +1,7 @@
 //! What calls answer. Every answer is definite: it says what happened, not that something may have.
 
-use super::{Delivery, End, Handle, JobId, JobState, Key, Payload, Priority, QueueName, Timestamp, Version};
+use super::{Delivery, Handle, JobId, JobState, Key, Payload, Priority, QueueName, Version};
+use crate::time::Timestamp;
 
 /// What to do when the key of a new job is that of a pending one.
 ///
@@ -127,6 +128,16 @@ pub enum LookupOutcome {
     },
     /// No such job is pending, nor is it among the fired ones that are still remembered.
     NotFound,
+}
+
+/// How a handler ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// It did what it had to.
+    Done,
+    /// It returned an error, or panicked.
+    Failed,
 }
 
 /// A job as it stands.
