@@ -62,9 +62,11 @@ pub mod clock;
 mod corpus;
 mod engine;
 pub mod job;
+mod json;
 pub mod metrics;
 pub mod partition;
 mod prefetch;
+pub mod read;
 mod rt;
 #[cfg(feature = "sim")]
 #[doc(hidden)]
@@ -78,15 +80,16 @@ pub mod wheel;
 
 pub use clock::{Clock, Profile};
 pub use engine::{
-    BoxError, Builder, CallError, CancelError, Change, Commit, ContextTask, Engine, Job, Lateness, Misfire,
-    NotAllCancelled, NotAllScheduled, Outcome, Outcomes, Planned, QUEUES_MAX, QueueConfig, QueueError,
-    QueueStats, RescheduleError, RestoreProgress, Schedule, ScheduleError, ShutdownReport, Standby,
-    StartError, StartPhase, Startup, Stats, StoreState, StoreStats, Target, Task,
+    BoxError, Builder, CallError, CancelError, Change, Commit, ContextTask, Engine, InvalidCursor, Job,
+    JobPage, Lateness, ListCursor, ListError, Misfire, NotAllCancelled, NotAllScheduled, Outcome, Outcomes,
+    Planned, QUEUES_MAX, QueueConfig, QueueError, QueueStats, RescheduleError, RestoreProgress, Schedule,
+    ScheduleError, ShutdownReport, Standby, StartError, StartPhase, Startup, Stats, StoreState, StoreStats,
+    Target, Task,
 };
 pub use job::{
-    CancelOutcome, End, Handle, InvalidKey, JobId, JobView, KEY_BYTES_MAX, Key, LookupOutcome, NotCancelled,
-    NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload, Priority, Refusal, RescheduleOutcome,
-    ScheduleOutcome, Version,
+    CancelOutcome, End, FiredView, Handle, InvalidKey, JobFilter, JobId, JobState, JobView, KEY_BYTES_MAX,
+    Key, LookupOutcome, NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload,
+    Priority, Refusal, RescheduleOutcome, ScheduleOutcome, Version,
 };
 pub use partition::{Due, Timestamp};
 pub use store::Durability;

@@ -30,7 +30,10 @@ mod start;
 mod state;
 mod tell;
 
-pub use calls::{Commit, NotAllCancelled, NotAllScheduled, Outcomes, Planned, Schedule, Target};
+pub use calls::{
+    Commit, InvalidCursor, JobPage, ListCursor, ListError, NotAllCancelled, NotAllScheduled, Outcomes,
+    Planned, Schedule, Target,
+};
 pub use error::{CallError, CancelError, Change, QueueError, RescheduleError, ScheduleError, StartError};
 pub use ownership::StoreState;
 pub use queues::{Misfire, QUEUES_MAX, QueueConfig};

@@ -2,11 +2,15 @@
 //!
 //! The floor under the partition: nothing here knows where a job waits, what holds it in memory, or how it is written down.
 
+mod filter;
 mod handle;
 mod ident;
 mod insist;
+mod json;
 mod outcome;
+mod view;
 
+pub use filter::JobFilter;
 pub use handle::Handle;
 pub use ident::{
     Delivery, InvalidKey, JobId, KEY_BYTES_MAX, Key, PartitionId, Payload, Priority, QUEUE_NAME_BYTES_MAX,
@@ -16,3 +20,4 @@ pub use insist::{NotCancelled, NotRescheduled, NotScheduled};
 pub use outcome::{
     CancelOutcome, End, JobView, LookupOutcome, OnConflict, Refusal, RescheduleOutcome, ScheduleOutcome,
 };
+pub use view::{FiredView, JobState};

@@ -34,6 +34,7 @@ mod change;
 mod due;
 mod fired;
 mod job;
+mod list;
 mod overdue;
 mod pace;
 mod rank;
@@ -59,6 +60,7 @@ use ready::{Came, ReadyQueue};
 pub use crate::time::{Due, MonoTime, Now, TimeBase, Timestamp};
 pub use change::Draft;
 pub use due::{Gathering, Wake};
+pub(crate) use list::{ViewSlice, Wanted};
 pub(crate) use overdue::OverdueHead;
 pub(crate) use pace::Pace;
 pub use rank::{Rank, RankKey};
@@ -126,7 +128,7 @@ pub struct Partition {
 }
 
 /// What a partition has done since it began, replayed records included.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
 #[non_exhaustive]
 pub struct Counts {
     /// Jobs taken.

@@ -1,12 +1,14 @@
 //! The calls of a user, by key and by handle: each finds the partition, enters it once, and wraps up the answer.
 
 mod commit;
+mod list;
 mod many;
 mod outcomes;
 mod schedule;
 mod target;
 
 pub use commit::Commit;
+pub use list::{InvalidCursor, JobPage, ListCursor, ListError};
 pub use outcomes::{NotAllCancelled, NotAllScheduled, Outcomes};
 pub use schedule::{Planned, Schedule};
 pub use target::Target;

@@ -62,7 +62,8 @@ struct Failing {
 }
 
 /// What a store's answers amount to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StoreState {
     /// It takes what it is sent.

@@ -268,6 +268,7 @@ impl Builder {
         let ownership = claimed.as_ref().map(|claimed| claimed.ownership());
         let shared = Arc::new(Shared {
             meters,
+            incarnation: (clock.now().wall.as_micros() as u64) << 16 | u64::from(settings.engine),
             settings,
             clock,
             handlers: on_runtime,

@@ -21,9 +21,9 @@ use crate::engine::ownership::{Keeper, Ownership, Standing, keeper};
 use crate::engine::queues::Queues;
 use crate::engine::state::{Cell, KeyHasher, KeyIndex, Settings};
 use crate::engine::tell::Register;
-use crate::partition::{CatchUp, PartitionId, QueueId, QueueName, Record, Replay};
+use crate::partition::{CatchUp, PartitionId, QueueId, QueueName, Replay};
 use crate::rt::{self, Io, Tasks};
-use crate::store::{Claim, LoadProgress, Loaded, Needs, Store, StoreError, StoreErrorClass};
+use crate::store::{Claim, LoadProgress, Loaded, Needs, NotReplayed, Store, StoreError, StoreErrorClass};
 
 /// Partitions that are loaded or built at a time: what a small machine has cores for, and no more memory than they take.
 const AT_A_TIME: usize = 2;
@@ -41,7 +41,7 @@ const TELL_EVERY: Duration = Duration::from_secs(30);
 const RETRY_LOST: Duration = Duration::from_millis(100);
 
 /// How far a restore has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
 #[non_exhaustive]
 pub struct RestoreProgress {
     /// How many partitions there are.
@@ -349,23 +349,15 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
         return Err(StoreError::fatal(message).into());
     }
     let Base { settings, clock, queues, hasher, .. } = base;
-    let Loaded { mut image, covered, complete, records } = loaded;
+    let (covered, complete) = (loaded.covered, loaded.complete);
     let mut numbers = Numbers { queues, last: None };
-    for job in &mut image.jobs {
-        job.queue.id = numbers.number(&job.queue.name)?;
-    }
-    let misfit = |error| StartError::Restore { partition, error };
     let now = clock.now();
     let mut replay = Replay::new(PartitionId(partition), settings.partition(is_logged), now);
-    replay.load(image, now).map_err(misfit)?;
-    for (sequence, mut record) in (covered..).zip(records) {
-        if let Record::Scheduled(job) = &mut record {
-            job.queue.id = numbers.number(&job.queue.name)?;
-        }
-        let applied =
-            if sequence < complete { replay.apply_fuzzy(record, now) } else { replay.apply(record, now) };
-        applied.map_err(misfit)?;
-    }
+    let replayed = loaded.replay(&mut replay, |name| numbers.number(name), now);
+    replayed.map_err(|error| match error {
+        NotReplayed::Misfit(error) => StartError::Restore { partition, error },
+        NotReplayed::Queue(error) => error,
+    })?;
     let skip_after_us = |queue| queues.by_id(queue).and_then(|queue| queue.skip_after_us());
     // In order and apart from the others in any case. How many may go, and of which partition the next, the driver says.
     let catch_up = CatchUp { per_second_max: Some(NonZeroU32::MAX), skip_after_us: &skip_after_us };

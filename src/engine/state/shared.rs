@@ -32,6 +32,8 @@ use crate::sync::thread;
 pub(crate) struct Shared {
     pub(crate) meters: EngineMeters,
     pub(crate) settings: Settings,
+    /// Tells this engine from all others, those before a restart too: for cursors.
+    pub(crate) incarnation: u64,
     pub(crate) clock: Clock,
     /// The runtime that handlers run on, and nothing else.
     pub(crate) handlers: Handlers,

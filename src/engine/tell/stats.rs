@@ -4,13 +4,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::Serialize;
 
 use crate::engine::Engine;
 use crate::engine::ownership::{Ownership, StoreState};
 use crate::engine::state::{Shared, new_histogram};
+use crate::json;
 
 /// An engine's figures at one moment. Counts are since the engine started.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
     /// Jobs pending: scheduled and not yet started, due ones included.
@@ -52,15 +54,17 @@ pub struct Stats {
     pub driver_wakes: u64,
     /// For how long the runtime that handlers run on has polled nothing by now, though jobs ran or waited: a handler blocks it.
     /// Zero while that is less than a second.
+    #[serde(rename = "runtime_pause_ms", serialize_with = "json::millis")]
     pub runtime_pause: Duration,
     /// The longest that it has been so.
+    #[serde(rename = "runtime_pause_max_ms", serialize_with = "json::millis")]
     pub runtime_pause_max: Duration,
     /// Whether the runtime that handlers run on has ended: nothing fires any more, and calls are refused.
     pub has_runtime_ended: bool,
 }
 
 /// How an engine's store does.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct StoreStats {
     /// What its answers amount to.
@@ -74,6 +78,7 @@ pub struct StoreStats {
     pub owner: String,
     /// For how much longer the engine can prove that it is the owner, of the partition where that is least; `None` where it
     /// needs no proof. Zero: it cannot, and fires nothing.
+    #[serde(rename = "lease_left_ms", serialize_with = "json::millis_if_any")]
     pub lease_left: Option<Duration>,
     /// From a change to the store's word for it, batch by batch.
     pub commit_delay: Lateness,
@@ -92,23 +97,27 @@ pub struct StoreStats {
 
 /// A distribution of lateness. Percentiles are exact to about one in a hundred; a lateness below a microsecond counts as
 /// one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Lateness {
     /// How many jobs it is of.
     pub count: u64,
     /// Half were no later.
+    #[serde(rename = "p50_us", serialize_with = "json::micros")]
     pub p50: Duration,
     /// 99 in 100 were no later.
+    #[serde(rename = "p99_us", serialize_with = "json::micros")]
     pub p99: Duration,
     /// 999 in 1,000 were no later.
+    #[serde(rename = "p999_us", serialize_with = "json::micros")]
     pub p999: Duration,
     /// The latest.
+    #[serde(rename = "max_us", serialize_with = "json::micros")]
     pub max: Duration,
 }
 
 /// A queue's figures.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct QueueStats {
     /// Its name.
