@@ -86,9 +86,11 @@ mod rt;
 #[cfg(feature = "sim")]
 #[doc(hidden)]
 pub mod sim;
+mod slab;
 pub mod store;
 mod sync;
 pub mod testing;
+mod time;
 pub mod wheel;
 
 pub use clock::{Clock, Profile};

@@ -17,54 +17,27 @@
 //! - Only handlers run on the user's runtime: nothing of the engine waits for it. See `rt` and `runtime`.
 //! - Overload makes jobs late. It drops none, and it makes no buffer grow without a bound.
 
-mod attempt;
-mod builder;
 mod calls;
-mod cell;
-mod commit;
-mod committer;
-mod context;
-mod deadline;
-mod driver;
-mod durable;
+mod durability;
 mod error;
-mod handler;
-mod health;
-mod hint;
-mod in_force;
-mod keeper;
-mod keys;
-mod life;
-mod log;
-mod many;
-mod meters;
 #[cfg(all(test, any(reveille_loom, reveille_shuttle)))]
-mod models;
-#[cfg(feature = "sim")]
-mod observed;
-mod order;
-mod outcomes;
+mod interleavings;
+mod log;
 mod ownership;
-mod queue;
-mod rehearsal;
-mod release;
-mod repair;
-mod report;
-mod restore;
-mod runtime;
-mod schedule;
-mod settings;
-mod settled;
-mod shared;
-mod snapshots;
-mod spans;
-mod standing;
-mod startup;
-mod stats;
-mod target;
-mod unhandled;
-mod waiters;
-mod worker;
+mod queues;
+mod run;
+mod start;
+mod state;
+mod tell;
+
+pub use calls::{Commit, NotAllCancelled, NotAllScheduled, Outcomes, Planned, Schedule, Target};
+pub use error::{CallError, CancelError, Change, QueueError, RescheduleError, ScheduleError, StartError};
+pub use ownership::StoreState;
+pub use queues::{Misfire, QUEUES_MAX, QueueConfig};
+pub use run::{BoxError, ContextTask, Job, Outcome, Task};
+pub use start::{Builder, RestoreProgress, Standby, StartPhase, Startup};
+pub(crate) use state::Probed;
+pub use tell::{Lateness, QueueStats, ShutdownReport, Stats, StoreStats};
 
 use std::fmt;
 use std::future::Future;
@@ -73,29 +46,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-pub use builder::Builder;
-pub use commit::Commit;
-pub use context::ContextTask;
-pub use error::{CallError, CancelError, QueueError, RescheduleError, ScheduleError, StartError};
-pub use handler::{BoxError, Job, Outcome, Task};
-pub use health::StoreState;
-pub use in_force::Change;
-pub use outcomes::{NotAllCancelled, NotAllScheduled, Outcomes};
-pub use queue::{Misfire, QUEUES_MAX, QueueConfig};
-pub use report::ShutdownReport;
-pub use restore::RestoreProgress;
-pub use schedule::{Planned, Schedule};
-pub(crate) use shared::Probed;
-pub use startup::{Standby, StartPhase, Startup};
-pub use stats::{Lateness, QueueStats, Stats, StoreStats};
-pub use target::Target;
-
 use crate::partition::Timestamp;
 use crate::rt::Io;
 use crate::store::{Durability, StoreError};
 use crate::sync::thread::JoinHandle;
-use handler::Ends;
-use shared::{Shared, Stage};
+use run::{Ends, worker};
+use state::{Shared, Stage};
 
 /// Fires jobs on time. Cheap to clone; all clones are the same engine.
 ///
@@ -198,13 +154,13 @@ impl Engine {
         Ok(())
     }
 
-    fn call_workers(&self, queue: &Arc<queue::Queue>) {
+    fn call_workers(&self, queue: &Arc<queues::Queue>) {
         if self.shared.could_start(queue) {
             queue.call_workers(self.shared.handlers.threads());
         }
     }
 
-    fn queue(&self, name: &str) -> Result<&Arc<queue::Queue>, QueueError> {
+    fn queue(&self, name: &str) -> Result<&Arc<queues::Queue>, QueueError> {
         self.shared.queues.by_name(name).ok_or_else(|| QueueError::Unknown { name: name.to_owned() })
     }
 

@@ -1,14 +1,14 @@
 //! The calls of a user: schedule, reschedule, cancel, look up.
 
 use super::job::{Job, State};
-use super::time::micros_ceil;
 use super::{
     CancelOutcome, Delivery, Due, Handle, JobId, JobView, Key, LookupOutcome, MonoTime, Now, OnConflict,
     Partition, Payload, Priority, Queue, Record, RecordedDue, Refusal, RescheduleOutcome, ScheduleOutcome,
     ScheduledRecord, TimeBase, Timestamp, Version,
 };
+use crate::slab::Slab;
+use crate::time::micros_ceil;
 use crate::wheel::Wheel;
-use crate::wheel::slab::Slab;
 
 /// A job that a caller wants to be taken.
 #[derive(Clone, Debug)]

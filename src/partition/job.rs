@@ -5,8 +5,8 @@ use super::{
     Delivery, End, JobId, Key, MonoTime, Now, PartitionId, Payload, Priority, QueueId, TimeBase, Timestamp,
     Version,
 };
+use crate::slab::Index;
 use crate::wheel;
-use crate::wheel::slab::Index;
 
 /// Names one job for as long as this process runs: a call by handle needs no look-up of the key.
 ///

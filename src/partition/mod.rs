@@ -44,7 +44,6 @@ mod ready;
 mod record;
 mod replay;
 mod run;
-mod time;
 
 #[doc(hidden)]
 #[cfg(any(test, fuzzing))]
@@ -60,6 +59,7 @@ use job::{Job, State};
 use overdue::{Overdue, Restart};
 use ready::{Came, ReadyQueue};
 
+pub use crate::time::{Due, MonoTime, Now, TimeBase, Timestamp};
 pub use change::Draft;
 pub use due::{Gathering, Wake};
 pub use ident::{
@@ -77,10 +77,9 @@ pub use rank::{Rank, RankKey};
 pub use record::{Queue, Record, RecordedDue, ScheduledRecord};
 pub use replay::{CatchUp, FiredImage, Image, JobImage, Replay, ReplayError, Restored, Slice};
 pub use run::{End, Started};
-pub use time::{Due, MonoTime, Now, TimeBase, Timestamp};
 
+use crate::slab::{Index, Slab};
 use crate::wheel::Wheel;
-use crate::wheel::slab::{Index, Slab};
 
 /// The limits and settings of a partition.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@
 use super::QueueName;
 use super::job::{Job, Links, Slot, State};
 use super::rank::ShortTick;
-use crate::wheel::slab::Slab;
+use crate::slab::Slab;
 
 #[derive(Debug)]
 pub(super) struct ReadyQueue {

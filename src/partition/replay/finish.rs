@@ -13,7 +13,7 @@ use super::{FixedState, Replay};
 use crate::partition::job::State;
 use crate::partition::overdue::Restart;
 use crate::partition::{Delivery, End, Handle, JobId, Key, Now, Partition, QueueId, Record};
-use crate::wheel::slab::Index;
+use crate::slab::Index;
 
 /// What becomes of jobs that came due while nobody was there to fire them. The default: all fire, as fast as they can.
 #[derive(Clone, Copy)]
