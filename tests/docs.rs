@@ -123,7 +123,11 @@ fn links(text: &str) -> Vec<String> {
 fn missing_paths(page: &Path, text: &str) -> Vec<String> {
     let shown = page.strip_prefix(root()).unwrap_or(page).display();
     let quoted = prose(text).into_iter().flat_map(|line| line.split('`').skip(1).step_by(2));
-    quoted.filter_map(path_of).filter(|path| !root().join(path).exists()).map(|path| format!("{shown}: {path}")).collect()
+    quoted
+        .filter_map(path_of)
+        .filter(|path| !root().join(path).exists())
+        .map(|path| format!("{shown}: {path}"))
+        .collect()
 }
 
 /// The path that a piece of code begins with, if it is one of this repository.
@@ -157,7 +161,8 @@ fn anchor(heading: &str) -> String {
 
 /// The numbered items under the heading "The ten promises", each as one line.
 fn promises(text: &str) -> BTreeMap<u32, String> {
-    let section = text.lines().skip_while(|line| !line.trim_start_matches('#').trim().eq("The ten promises")).skip(1);
+    let section =
+        text.lines().skip_while(|line| !line.trim_start_matches('#').trim().eq("The ten promises")).skip(1);
     let mut found: BTreeMap<u32, String> = BTreeMap::new();
     for line in section.take_while(|line| !line.starts_with('#')) {
         let item = line.split_once(". ").and_then(|(number, rest)| Some((number.parse().ok()?, rest)));
