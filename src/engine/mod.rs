@@ -12,7 +12,7 @@
 //! # Rules
 //! - Callers run the state machine themselves, on their own thread, for some hundred nanoseconds under a partition's lock.
 //! - The driver alone moves jobs from pending to due. A caller who schedules something earlier than the driver sleeps for
-//!   wakes it; `clock::Waiter` tells how no wake-up is lost.
+//!   wakes it; `clock::Waiter` explains why no wake-up is lost.
 //! - Whether a job is cancelled or fired is decided when a worker starts it, under the partition's lock.
 //! - Only handlers run on the user's runtime: nothing of the engine waits for it. See `rt` and `runtime`.
 //! - Overload makes jobs late. It drops none, and it makes no buffer grow without a bound.
@@ -92,7 +92,7 @@ impl Drop for Owner {
 const RELEASE_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// Begins to build an engine.
+    /// Starts building an engine.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -131,14 +131,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Stops starting jobs of a queue: none is started once this has returned. Those that become due wait; those that run
+    /// Stops starting jobs of a queue: once this has returned, none is started. Jobs that become due wait; running jobs
     /// go on.
     ///
     /// # Errors
     /// When there is no such queue.
     pub fn pause(&self, queue: &str) -> Result<(), QueueError> {
         self.queue(queue)?.set_paused(true);
-        // Whoever is starting a job of it right now holds a partition; whoever comes next sees the pause.
+        // A worker that is starting one of its jobs right now holds a partition; the next one sees the pause.
         for cell in &self.shared.cells {
             drop(cell.lock());
         }
@@ -167,7 +167,7 @@ impl Engine {
         self.shared.queues.by_name(name).ok_or_else(|| QueueError::Unknown { name: name.to_owned() })
     }
 
-    /// The wall clock, as this engine reads it: what an instant to schedule at is best counted from, in a test too.
+    /// The wall clock as this engine reads it. Compute the instants you schedule at from it: then they also fit a test's clock.
     pub fn now(&self) -> Timestamp {
         self.shared.clock.now().wall
     }
@@ -177,19 +177,19 @@ impl Engine {
         self.shared.life.jobs()
     }
 
-    /// Waits until no job is pending and none is with a handler, or the engine stops, as it does when the runtime that
-    /// handlers run on ends. A job of a paused queue is pending, and so is one of a queue that has no handler
-    /// ([`QueueStats::has_handler`]): while there are such it waits for ever. Any executor may poll it.
+    /// Waits until no job is pending or running, or the engine stops, as it does when the runtime that handlers run on
+    /// ends. Jobs of a paused queue are pending, and so are jobs of a queue without a handler
+    /// ([`QueueStats::has_handler`]): this waits for ever while there are any. Any executor may poll it.
     pub async fn idle(&self) {
         let life = &self.shared.life;
         life.until(|| life.jobs() == 0 || life.is_stopping()).await;
     }
 
-    /// Stops gracefully: no job is started from here on, calls that want to change something are refused (but for those of
-    /// handlers that are still running), handlers have `grace` to end, and the store gets everything that was logged,
-    /// within the same time. The report says what is left; [`ShutdownReport::is_clean`] whether anything is.
+    /// Stops gracefully. From here on no job is started, and calls that change something are refused, except those of
+    /// handlers that are still running. Handlers have `grace` to end, and within the same time the store gets everything
+    /// that was logged. The report says what is left; [`ShutdownReport::is_clean`] says whether anything is.
     ///
-    /// A handler that calls it waits for itself, until the grace period is over. Any executor may poll it.
+    /// A handler that calls this waits for itself until the grace period is over. Any executor may poll it.
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
         self.shared.stop();
         let life = &self.shared.life;
@@ -208,8 +208,8 @@ impl Engine {
                 life.reach(Stage::Abandoned);
             }
         }
-        // Only if it has come to its end, and so has next to nothing left to do: an inline handler that goes on and on must
-        // not hold up more than it has to.
+        // Only if the driver has ended and has almost nothing left to do: an inline handler that never ends must not hold up
+        // the shutdown.
         let has_ended = life.has_driver_ended();
         let driver = self.owner.as_ref().and_then(|owner| owner.driver.lock().take_if(|_| has_ended));
         if let Some(driver) = driver {
@@ -221,7 +221,7 @@ impl Engine {
         report
     }
 
-    /// What waits for a time, whoever polls. An engine without a store has a thread for it only while it needs one.
+    /// Waits for a time on any executor. An engine without a store has a thread for that only while it needs one.
     fn timer(&self) -> std::io::Result<Io> {
         match &self.shared.ownership {
             Some(ownership) => Ok(ownership.io.clone()),
@@ -229,18 +229,18 @@ impl Engine {
         }
     }
 
-    /// Resolves when no handler is running, the driver has ended, and the store has all of it, or will have no more.
+    /// Resolves when no handler is running, the driver has ended, and the store has everything or will take no more.
     async fn ended(&self) {
         let life = &self.shared.life;
         if self.shared.durability() > Durability::Logged {
-            // A handler that outlasts the grace period must not keep from the disk what was logged before.
+            // A handler that outlasts the grace period must not keep earlier records from the disk.
             self.flushed().await;
         }
         life.until(|| life.is_over() && life.has_driver_ended()).await;
         self.flushed().await;
     }
 
-    /// Resolves when the store has everything that was logged, or will have no more.
+    /// Resolves when the store has everything that was logged, or will take no more.
     async fn flushed(&self) {
         for at in 0..self.shared.cells.len() {
             let partition = crate::partition::PartitionId(at as u16);
@@ -250,9 +250,9 @@ impl Engine {
         }
     }
 
-    /// Resolves when another engine owns the jobs: this one fires and writes nothing from then on, and calls are refused with
-    /// [`CallError::NotOwner`]. The error says who. It never resolves otherwise; a service whose engine is lost should
-    /// end or build another. Any executor may poll it.
+    /// Resolves when another engine has taken over the jobs. From then on this engine fires and writes nothing, and refuses
+    /// calls with [`CallError::NotOwner`]. The error says who the owner is. A service whose engine is lost should end, or
+    /// build another engine. While nobody takes over this never resolves. Any executor may poll it.
     pub async fn lost(&self) -> StoreError {
         match &self.shared.ownership {
             Some(ownership) => ownership.until_lost().await,

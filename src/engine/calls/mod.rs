@@ -1,4 +1,4 @@
-//! The calls of a user, by key and by handle: each finds the partition, enters it once, and wraps up the answer.
+//! The calls of a user, by key and by handle. Each finds the partition, enters it once, and wraps up the answer.
 
 mod commit;
 mod list;
@@ -27,8 +27,8 @@ use commit::Wait;
 use target::Place;
 
 impl Shared {
-    /// Whether calls are taken. A handler's are until the grace period is over: one that repeats itself would end its
-    /// chain at every shutdown otherwise.
+    /// Whether calls are accepted. A handler's calls are, until the grace period is over: otherwise a job that repeats itself
+    /// would end its chain at every shutdown.
     pub(crate) fn check_open(&self, partition: usize, is_handler: bool) -> Result<(), CallError> {
         if self.is_stopping() {
             if let Some(error) = self.ownership.as_ref().and_then(|ownership| ownership.lost()) {
@@ -45,7 +45,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Where a call about `target` has to go, if it is taken at all.
+    /// Where a call about `target` has to go, if it is accepted at all.
     fn open_place<'a, E: From<InvalidKey> + From<CallError>>(
         &self,
         target: &'a Target<'_>,
@@ -148,7 +148,7 @@ impl Shared {
         let Owned { partition, keys, .. } = owned;
         let place = keys.place(hash, |slot| partition.is_of_key(slot, draft.key.as_str()));
         let current = place.slot().and_then(|slot| partition.handle_at(slot));
-        // A pending job of the same key gives its place, or the new one is not taken: either needs no more room.
+        // A pending job with the same key gives up its place, or the new job is not taken. Neither needs more room.
         let is_new = !current.is_some_and(|handle| partition.is_pending(handle));
         if is_new && !self.reserve_job() {
             return Err(ScheduleError::Full { max: self.settings.jobs_max });
@@ -164,7 +164,7 @@ impl Shared {
         Ok(outcome)
     }
 
-    /// Has the partition cancel a job, and the index forget it. The job is then to be released.
+    /// Has the partition cancel a job, and the index forget it. The caller must release the job then.
     pub(crate) fn take_back(
         &self,
         owned: &mut Owned,
@@ -187,7 +187,7 @@ impl Shared {
         outcome
     }
 
-    /// Whether a call can be acknowledged at this level. Without a store it makes no difference.
+    /// Whether a call can be acknowledged at this level. Always, without a store.
     pub(crate) fn check_durability(&self, asked: Durability) -> Result<(), CallError> {
         let max = self.durability_max();
         if asked > max && self.ownership.is_some() {
@@ -196,7 +196,7 @@ impl Shared {
         Ok(())
     }
 
-    /// The highest durability that there is.
+    /// The highest durability available.
     pub(crate) fn durability_max(&self) -> Durability {
         self.ownership.as_ref().map_or(Durability::Memory, |ownership| ownership.durability_max)
     }
@@ -223,7 +223,7 @@ impl Owned {
 }
 
 impl Engine {
-    /// Begins to schedule a task. Ends with `.at(instant)` or `.after(delay)`.
+    /// Schedules a task. End the call with `.at(instant)` or `.after(delay)`.
     ///
     /// ```
     /// # use reveille::{BoxError, Engine, Job, Task};
@@ -244,7 +244,7 @@ impl Engine {
         Schedule::new(self, T::NAME, payload)
     }
 
-    /// Begins to schedule a job of any queue with a payload of bytes. Ends with `.at(instant)` or `.after(delay)`.
+    /// Schedules a job of any queue, with bytes as its payload. End the call with `.at(instant)` or `.after(delay)`.
     pub fn schedule_raw(&self, queue: impl AsRef<str>, payload: impl Into<Payload>) -> Schedule<'_> {
         Schedule::new(self, queue.as_ref(), Ok(payload.into()))
     }
@@ -252,7 +252,7 @@ impl Engine {
     /// Moves a pending job to another due time: an instant or a delay. O(1).
     ///
     /// # Errors
-    /// See [`RescheduleError`]; its [`change`](RescheduleError::change) says whether the job was moved all the same.
+    /// See [`RescheduleError`]; its [`change`](RescheduleError::change) says whether the job was moved nevertheless.
     pub fn reschedule<'a>(
         &self,
         target: impl Into<Target<'a>>,
@@ -261,7 +261,7 @@ impl Engine {
         self.shared.reschedule(target.into(), due.into(), None, self.is_handler())
     }
 
-    /// As [`reschedule`](Self::reschedule), if the job still is of the version that the caller knows.
+    /// Like [`reschedule`](Self::reschedule), but only if the job still has the version that the caller knows.
     ///
     /// # Errors
     /// As [`reschedule`](Self::reschedule).
@@ -274,15 +274,15 @@ impl Engine {
         self.shared.reschedule(target.into(), due.into(), Some(version), self.is_handler())
     }
 
-    /// Takes a pending job back: after this it never fires. O(1).
+    /// Cancels a pending job: after this it never fires. O(1).
     ///
     /// # Errors
-    /// See [`CancelError`]; its [`change`](CancelError::change) says whether the job was cancelled all the same.
+    /// See [`CancelError`]; its [`change`](CancelError::change) says whether the job was cancelled nevertheless.
     pub fn cancel<'a>(&self, target: impl Into<Target<'a>>) -> Commit<CancelOutcome, CancelError> {
         self.shared.cancel(target.into(), None, self.is_handler())
     }
 
-    /// As [`cancel`](Self::cancel), if the job still is of the version that the caller knows.
+    /// Like [`cancel`](Self::cancel), but only if the job still has the version that the caller knows.
     ///
     /// # Errors
     /// As [`cancel`](Self::cancel).

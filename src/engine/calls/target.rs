@@ -1,4 +1,4 @@
-//! What a call is about, and where that is.
+//! Which job a call is about, and where it is.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 use crate::engine::state::{Aim, KeyHash, Owned, Shared};
 use crate::partition::{Handle, InvalidKey, JobView, Key};
 
-/// What a call is about: a job by its key, or by its handle, which is faster.
+/// The job that a call is about: by its key, or by its handle, which is faster.
 #[derive(Clone, Debug)]
 pub struct Target<'a>(Named<'a>);
 
 #[derive(Clone, Debug)]
 enum Named<'a> {
     Key(Cow<'a, str>),
-    /// A key that is one already.
+    /// A validated key.
     Valid(Key),
     Handle(Handle),
 }
@@ -78,7 +78,7 @@ impl From<Key> for Target<'_> {
     }
 }
 
-/// Of a job that was looked up: that very one, whatever its key names by now.
+/// A job that was looked up: that very job, even if its key names another one now.
 impl From<&JobView> for Target<'_> {
     fn from(job: &JobView) -> Self {
         job.handle.into()
@@ -103,7 +103,7 @@ enum Placed<'a> {
 }
 
 impl Place<'_> {
-    /// The job that is meant: of a key the newest one.
+    /// The job that is meant; for a key, the newest one.
     pub(crate) fn find(&self, owned: &Owned) -> Option<Handle> {
         match self.job {
             Placed::Key(key, hash) => owned.find(key, hash),
@@ -122,7 +122,7 @@ impl Place<'_> {
 
 impl Shared {
     pub(crate) fn partition_of(&self, key: &str) -> usize {
-        // Fixed for ever, in every process: what is stored of a key is stored under its partition.
+        // Fixed for ever, in every process: a key's jobs are stored under its partition.
         let hash = xxhash_rust::xxh3::xxh3_64(key.as_bytes());
         ((u128::from(hash) * self.cells.len() as u128) >> 64) as usize
     }

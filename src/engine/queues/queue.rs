@@ -18,7 +18,7 @@ use crate::sync::{Notify, OnceLock};
 /// How many queues an engine may have.
 pub const QUEUES_MAX: usize = 1024;
 
-/// How a queue is to be: its name and its limits.
+/// The name and the limits of a queue.
 ///
 /// ```
 /// use reveille::QueueConfig;
@@ -33,16 +33,15 @@ pub struct QueueConfig {
     misfire: Misfire,
 }
 
-/// What becomes of a queue's jobs that came due while no engine was there: between the end of one and the restore of the
-/// next.
+/// What happens to a queue's jobs that came due while no engine ran: between the end of one and the restore of the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum Misfire {
     /// They fire now, late.
     #[default]
     FireNow,
-    /// Those that are overdue by more than this never fire: they are dropped, counted and logged. For what is of no use
-    /// when it is late.
+    /// Jobs that are overdue by more than this never fire: they are skipped, recorded, counted and logged. For jobs that are
+    /// useless when late.
     SkipAfter(Duration),
 }
 
@@ -57,7 +56,7 @@ impl QueueConfig {
         self
     }
 
-    /// How many jobs may be with its handler at a time. Inline handlers run one at a time whatever this says.
+    /// How many of its jobs may run at a time. Inline handlers always run one at a time.
     ///
     /// With 1 they begin in exactly the order that [`Priority`](crate::Priority) describes; with more, neighbours may change
     /// places.
@@ -67,14 +66,14 @@ impl QueueConfig {
         self
     }
 
-    /// What becomes of jobs that a restart finds overdue: they fire, if this is not called.
+    /// What happens to jobs that a restart finds overdue. By default they fire.
     #[must_use]
     pub fn misfire(mut self, misfire: Misfire) -> Self {
         self.misfire = misfire;
         self
     }
 
-    /// Begins paused: jobs become due and wait until [`Engine::resume`](crate::Engine::resume).
+    /// Starts paused: jobs become due and wait until [`Engine::resume`](crate::Engine::resume).
     #[must_use]
     pub fn paused(mut self) -> Self {
         self.is_paused = true;
@@ -100,12 +99,12 @@ pub(crate) struct Queue {
     pub(crate) name: QueueName,
     /// How many workers it may have. Set for a queue that was built; not for one that is known from a store only.
     concurrency: OnceLock<usize>,
-    /// How overdue a job may be at a restart and still fire; without it, as overdue as can be.
+    /// How overdue a job may be at a restart and still fire; `None`: without a limit.
     skip_after_us: OnceLock<u64>,
     /// What runs its jobs. Without it they wait.
     runner: OnceLock<Runner>,
     is_paused: AtomicBool,
-    /// What there is of it in each partition.
+    /// Its share of each partition.
     shares: Box<[Share]>,
     workers: AtomicUsize,
     /// How many workers there have been.
@@ -130,7 +129,7 @@ pub(crate) struct Share {
     pub(crate) panicked: AtomicU64,
 }
 
-/// Who runs a queue's jobs.
+/// What runs a queue's jobs.
 pub(crate) enum Runner {
     /// Workers on the runtime. This starts one.
     Workers(Box<SpawnFn>),
@@ -168,7 +167,7 @@ impl Queue {
         self.skip_after_us.get().copied()
     }
 
-    /// Whether there is anybody to run its jobs.
+    /// Whether its jobs have a runner.
     pub(crate) fn has_runner(&self) -> bool {
         self.runner.get().is_some()
     }
@@ -185,7 +184,7 @@ impl Queue {
         self.has_runner() && self.running() < most
     }
 
-    /// Whether somebody runs its jobs, or is about to. Otherwise it is known from a store only.
+    /// Whether its jobs have a runner, or are about to get one. Otherwise only a store knows it.
     pub(crate) fn is_claimed(&self) -> bool {
         self.concurrency.get().is_some()
     }
@@ -210,7 +209,7 @@ impl Queue {
         self.shares[partition].ready.swap(jobs, Ordering::SeqCst)
     }
 
-    /// Publishes the first of them, before their number. Whoever reads it meanwhile looks again under the lock.
+    /// Publishes the first of them, before their number. A reader in between looks again under the lock.
     pub(crate) fn publish_first(&self, partition: usize, rank: Rank) {
         let [first, second] = &self.shares[partition].first;
         let (tick, rest) = rank.to_words();
@@ -253,18 +252,18 @@ impl Queue {
         self.idle_workers.load(Ordering::SeqCst) > 0 || self.workers.load(Ordering::SeqCst) < most
     }
 
-    /// Sees to it that `count` workers look for work: idle ones, or new ones below the limit. With all of them busy there
-    /// is nothing to do: each looks again when its job ends.
+    /// Has `count` workers look for work: idle ones, or new ones below the limit. If all are busy there is nothing to do:
+    /// each looks again when its job ends.
     ///
-    /// Who brings work calls as many as the runtime has threads. Each worker calls one more while there is work, so the
-    /// driver's part in waking a hundred is that of waking a few. It must not be just one: a task that a worker wakes
-    /// may have to wait for that worker's thread, and so for a handler that does not yield.
+    /// A thread that brings work calls as many workers as the runtime has threads. Each worker calls one more while there is
+    /// work, so the driver wakes a few and not a hundred. It must not wake only one: a task that a worker wakes may have to
+    /// wait for that worker's thread, and so for a handler that does not yield.
     pub(crate) fn call_workers(self: &Arc<Self>, count: usize) {
         let idle = self.idle_workers.load(Ordering::SeqCst);
         for _ in 0..count.min(idle) {
             self.work.notify_one();
         }
-        // `run_by` sets the runner, then looks for work; whoever brings work publishes it, then looks for the runner.
+        // `run_by` sets the runner, then looks for work; a thread that brings work publishes it, then looks for the runner.
         fence(Ordering::SeqCst);
         let Some(Runner::Workers(spawn)) = self.runner.get() else { return self.unhandled.tell_due(self) };
         let most = self.concurrency.get().copied().unwrap_or(0);
@@ -294,7 +293,7 @@ impl Queue {
         is_stopping: impl Fn() -> bool,
     ) -> bool {
         let mut called = pin!(self.work.notified());
-        // Listen, then say so, then look once more: whoever brings work after that look finds an idle worker to call.
+        // Listen, then say so, then look once more: a thread that brings work after that look finds an idle worker to call.
         called.as_mut().enable();
         let already_idle = self.idle_workers.fetch_add(1, Ordering::SeqCst);
         let is_busy = could_start(self);
@@ -306,7 +305,7 @@ impl Queue {
         is_busy || stays
     }
 
-    /// Calls all who wait, though there may be no work: they look whether to go on at all.
+    /// Calls all idle workers, even without work: they check whether to go on at all.
     pub(crate) fn call_all(&self) {
         self.work.notify_waiters();
     }
@@ -327,8 +326,8 @@ impl fmt::Debug for Queue {
     }
 }
 
-/// All queues of an engine. Looked up by number and by name without a lock: whoever schedules does, and the word of a lock
-/// would go from core to core with every call.
+/// All queues of an engine. Looked up by number and by name without a lock: every schedule does, and the word of a lock would
+/// go from core to core with every call.
 pub(crate) struct Queues {
     by_id: Box<[sync::OnceLock<Arc<Queue>>]>,
     /// The numbers, from the place that the name's hash gives on to the first that is free. No queue ever goes.
@@ -381,7 +380,7 @@ impl Queues {
             return Err(QueueError::TooMany { max: QUEUES_MAX });
         }
         let id = QueueId(*count as u16);
-        // The queue before its number, so that whoever finds the one finds the other.
+        // The queue before its number, so that a reader who finds the number finds the queue.
         let make = || Arc::new(Queue::new(id, name, self.partitions, &self.register));
         let queue = self.by_id[usize::from(id.0)].get_or_init(make);
         let is_placed = self.places(name.as_str()).any(|place| place.set(id).is_ok());
@@ -390,7 +389,7 @@ impl Queues {
         Ok(queue)
     }
 
-    /// Makes the queue of `config`, for whoever will have its jobs run. A queue is claimed once.
+    /// Makes the queue of `config` for the caller, who will run its jobs. A queue is claimed once.
     pub(crate) fn claim(&self, config: QueueConfig) -> Result<Arc<Queue>, QueueError> {
         let QueueConfig { name, concurrency, is_paused, misfire } = config;
         if concurrency == 0 {

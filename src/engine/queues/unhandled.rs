@@ -1,5 +1,5 @@
-//! Queues that are known from a store only: their jobs wait for a handler that nobody has built, maybe since a release
-//! renamed the queue. That is said once when the engine starts, and once when a job of such a queue comes due.
+//! Queues that only a store knows: their jobs wait for a handler that was not built, perhaps because a release renamed the
+//! queue. The log says so once when the engine starts, and once when a job of such a queue comes due.
 
 use super::queue::{Queue, Queues};
 use crate::partition::Partition;
@@ -33,7 +33,7 @@ impl Unhandled {
 }
 
 impl Queues {
-    /// Counts the jobs of a restored partition that nobody will run. Looks at jobs only if there may be some.
+    /// Counts the jobs of a restored partition that have no handler. Looks at jobs only if there may be some.
     pub(crate) fn count_unhandled(&self, partition: &Partition) {
         if self.iter().all(|queue| queue.is_claimed()) {
             return;

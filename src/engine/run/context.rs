@@ -1,4 +1,4 @@
-//! What an application gives its handlers: values by type, named once at the builder.
+//! What an application gives its handlers: values by type, set once at the builder.
 
 use std::any::{Any, TypeId, type_name};
 use std::fmt;
@@ -12,11 +12,11 @@ use super::handler::{BoxError, Job, Task};
 use crate::engine::error::StartError;
 use crate::engine::start::Builder;
 
-/// The values of an engine, by type. A few, so looking through them is faster than a hash.
+/// The values of an engine, by type. There are few, so a linear search is faster than a hash.
 #[derive(Default)]
 pub(crate) struct Contexts(Vec<(TypeId, Arc<dyn Any + Send + Sync>)>);
 
-/// A type that a task wants to find among the values.
+/// A type that a task needs among the values.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
@@ -35,7 +35,7 @@ impl Contexts {
         self.0.iter().find(|&&(known, _)| known == id).map(|(_, context)| context)
     }
 
-    /// Whether what the task `task` wants is there.
+    /// Checks that what the task `task` needs is there.
     pub(crate) fn check(&self, task: &'static str, wanted: Option<Wanted>) -> Result<(), StartError> {
         match wanted {
             Some(Wanted { id, name }) if self.any(id).is_none() => {
@@ -47,8 +47,8 @@ impl Contexts {
 }
 
 impl Builder {
-    /// Gives handlers a value of the application, such as a pool of connections: what a [`ContextTask`] runs with, and what
-    /// [`Job::context`] finds. One of each type; a second replaces the first.
+    /// Gives handlers a value of the application, such as a pool of connections: a [`ContextTask`] runs with it, and
+    /// [`Job::context`] returns it. One value of each type; a second replaces the first.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -82,16 +82,16 @@ impl Builder {
 }
 
 impl Job {
-    /// The application's value of this type: see [`Builder::context`]. `None` if the builder was given none.
+    /// The application's value of this type: see [`Builder::context`]. `None` if the builder has none.
     pub fn context<C: Send + Sync + 'static>(&self) -> Option<Arc<C>> {
         let context = self.contexts().any(TypeId::of::<C>())?;
         Arc::clone(context).downcast().ok()
     }
 }
 
-/// A [`Task`] that needs something of the application to run: [`Builder::context`] names it, once, and has an example.
+/// A [`Task`] that needs a value of the application: [`Builder::context`] sets it, once, and shows an example.
 ///
-/// It is registered and scheduled as any task. Without its context the engine does not start
+/// It is registered and scheduled like any task. Without its context the engine does not start
 /// ([`StartError::NoContext`]).
 pub trait ContextTask: Serialize + DeserializeOwned + Send + 'static {
     /// The name of the queue that runs it.

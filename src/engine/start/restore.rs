@@ -1,8 +1,8 @@
-//! From what the store holds to partitions that go on: leases, loading, replay. All or nothing.
+//! From what the store holds to partitions that can go on: leases, loading, replay. All or nothing.
 //!
 //! Leases are taken in the order of the partitions, so of two engines that start at the same moment one gets the first
-//! and, in time, all. Loading overlaps with building: the store reads one partition while another is built, on a thread
-//! where that holds up nobody: the leases go on being proved.
+//! and, in time, all. Loading overlaps with building: the store reads one partition while another is built on a thread of
+//! its own, so the leases go on being proved.
 
 use std::num::NonZeroU32;
 use std::pin::pin;
@@ -34,13 +34,13 @@ const RECORDS_MAX: u64 = 1 << 52;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LAST: Duration = Duration::from_secs(1);
 
-/// When it is first said that the store is waited for, and how often after that.
+/// When the log first says that the start waits for the store, and how often after that.
 const TELL_FIRST: Duration = Duration::from_secs(1);
 const TELL_EVERY: Duration = Duration::from_secs(30);
 /// While a partition is not there that should be.
 const RETRY_LOST: Duration = Duration::from_millis(100);
 
-/// How far a restore has come.
+/// The progress of a restore.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
 #[non_exhaustive]
 pub struct RestoreProgress {
@@ -56,7 +56,7 @@ pub struct RestoreProgress {
     pub bytes: u64,
 }
 
-/// Is told how far a restore has come.
+/// Called with the progress of a restore.
 pub(crate) type RestoreTold = Arc<dyn Fn(RestoreProgress) + Send + Sync>;
 
 /// What partitions are built from, and what building fills.
@@ -133,7 +133,7 @@ where
     }
 }
 
-/// Whether it is worth asking again: nobody was there, or the store says itself that it will pass.
+/// Whether it is worth asking again: nothing answered, or the store itself says that it will pass.
 fn may_pass(error: &StoreError) -> bool {
     match error.class {
         StoreErrorClass::Retry => true,
@@ -181,8 +181,8 @@ pub(crate) async fn from(
     Ok((built, claimed, keeper))
 }
 
-/// Gives the leases back unless they are kept: after an error, or a start that was given up, whoever comes next need not
-/// wait for their end.
+/// Gives the leases back unless they are kept: after an error, or a start that was given up, the next engine need not wait
+/// for their end.
 pub(crate) struct Claimed {
     ownership: Arc<Ownership>,
     is_kept: bool,

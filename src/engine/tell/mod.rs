@@ -1,4 +1,4 @@
-//! What an engine says of itself: figures, metrics, the report of its end.
+//! What an engine says about itself: figures, metrics, the report of its end.
 
 pub(crate) mod meters;
 #[cfg(feature = "sim")]
