@@ -12,59 +12,35 @@
 //! # Rules
 //! - Callers run the state machine themselves, on their own thread, for some hundred nanoseconds under a partition's lock.
 //! - The driver alone moves jobs from pending to due. A caller who schedules something earlier than the driver sleeps for
-//!   wakes it; `clock::Waiter` tells how no wake-up is lost.
+//!   wakes it; `clock::Waiter` explains why no wake-up is lost.
 //! - Whether a job is cancelled or fired is decided when a worker starts it, under the partition's lock.
 //! - Only handlers run on the user's runtime: nothing of the engine waits for it. See `rt` and `runtime`.
 //! - Overload makes jobs late. It drops none, and it makes no buffer grow without a bound.
 
-mod attempt;
-mod builder;
 mod calls;
-mod cell;
-mod commit;
-mod committer;
-mod context;
-mod deadline;
-mod driver;
-mod durable;
+mod durability;
 mod error;
-mod handler;
-mod health;
-mod hint;
-mod in_force;
-mod keeper;
-mod keys;
-mod life;
-mod log;
-mod many;
-mod meters;
 #[cfg(all(test, any(reveille_loom, reveille_shuttle)))]
-mod models;
-#[cfg(feature = "sim")]
-mod observed;
-mod order;
-mod outcomes;
+mod interleavings;
+mod log;
 mod ownership;
-mod queue;
-mod rehearsal;
-mod release;
-mod repair;
-mod report;
-mod restore;
-mod runtime;
-mod schedule;
-mod settings;
-mod settled;
-mod shared;
-mod snapshots;
-mod spans;
-mod standing;
-mod startup;
-mod stats;
-mod target;
-mod unhandled;
-mod waiters;
-mod worker;
+mod queues;
+mod run;
+mod start;
+mod state;
+mod tell;
+
+pub use calls::{
+    Commit, InvalidCursor, JobPage, ListCursor, ListError, NotAllCancelled, NotAllScheduled, Outcomes,
+    Planned, Schedule, Target,
+};
+pub use error::{CallError, CancelError, Change, QueueError, RescheduleError, ScheduleError, StartError};
+pub use ownership::StoreState;
+pub use queues::{Misfire, QUEUES_MAX, QueueConfig};
+pub use run::{BoxError, ContextTask, Job, Outcome, Task};
+pub use start::{Builder, RestoreProgress, Standby, StartPhase, Startup};
+pub(crate) use state::Probed;
+pub use tell::{Lateness, QueueStats, ShutdownReport, Stats, StoreStats};
 
 use std::fmt;
 use std::future::Future;
@@ -73,29 +49,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-pub use builder::Builder;
-pub use commit::Commit;
-pub use context::ContextTask;
-pub use error::{CallError, CancelError, QueueError, RescheduleError, ScheduleError, StartError};
-pub use handler::{BoxError, Job, Outcome, Task};
-pub use health::StoreState;
-pub use in_force::Change;
-pub use outcomes::{NotAllCancelled, NotAllScheduled, Outcomes};
-pub use queue::{Misfire, QUEUES_MAX, QueueConfig};
-pub use report::ShutdownReport;
-pub use restore::RestoreProgress;
-pub use schedule::{Planned, Schedule};
-pub(crate) use shared::Probed;
-pub use startup::{Standby, StartPhase, Startup};
-pub use stats::{Lateness, QueueStats, Stats, StoreStats};
-pub use target::Target;
-
 use crate::partition::Timestamp;
 use crate::rt::Io;
 use crate::store::{Durability, StoreError};
 use crate::sync::thread::JoinHandle;
-use handler::Ends;
-use shared::{Shared, Stage};
+use run::{Ends, worker};
+use state::{Shared, Stage};
 
 /// Fires jobs on time. Cheap to clone; all clones are the same engine.
 ///
@@ -133,7 +92,7 @@ impl Drop for Owner {
 const RELEASE_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// Begins to build an engine.
+    /// Starts building an engine.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -172,14 +131,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Stops starting jobs of a queue: none is started once this has returned. Those that become due wait; those that run
+    /// Stops starting jobs of a queue: once this has returned, none is started. Jobs that become due wait; running jobs
     /// go on.
     ///
     /// # Errors
     /// When there is no such queue.
     pub fn pause(&self, queue: &str) -> Result<(), QueueError> {
         self.queue(queue)?.set_paused(true);
-        // Whoever is starting a job of it right now holds a partition; whoever comes next sees the pause.
+        // A worker that is starting one of its jobs right now holds a partition; the next one sees the pause.
         for cell in &self.shared.cells {
             drop(cell.lock());
         }
@@ -198,17 +157,17 @@ impl Engine {
         Ok(())
     }
 
-    fn call_workers(&self, queue: &Arc<queue::Queue>) {
+    fn call_workers(&self, queue: &Arc<queues::Queue>) {
         if self.shared.could_start(queue) {
             queue.call_workers(self.shared.handlers.threads());
         }
     }
 
-    fn queue(&self, name: &str) -> Result<&Arc<queue::Queue>, QueueError> {
+    fn queue(&self, name: &str) -> Result<&Arc<queues::Queue>, QueueError> {
         self.shared.queues.by_name(name).ok_or_else(|| QueueError::Unknown { name: name.to_owned() })
     }
 
-    /// The wall clock, as this engine reads it: what an instant to schedule at is best counted from, in a test too.
+    /// The wall clock as this engine reads it. Compute the instants you schedule at from it: then they also fit a test's clock.
     pub fn now(&self) -> Timestamp {
         self.shared.clock.now().wall
     }
@@ -218,19 +177,19 @@ impl Engine {
         self.shared.life.jobs()
     }
 
-    /// Waits until no job is pending and none is with a handler, or the engine stops, as it does when the runtime that
-    /// handlers run on ends. A job of a paused queue is pending, and so is one of a queue that has no handler
-    /// ([`QueueStats::has_handler`]): while there are such it waits for ever. Any executor may poll it.
+    /// Waits until no job is pending or running, or the engine stops, as it does when the runtime that handlers run on
+    /// ends. Jobs of a paused queue are pending, and so are jobs of a queue without a handler
+    /// ([`QueueStats::has_handler`]): this waits for ever while there are any. Any executor may poll it.
     pub async fn idle(&self) {
         let life = &self.shared.life;
         life.until(|| life.jobs() == 0 || life.is_stopping()).await;
     }
 
-    /// Stops gracefully: no job is started from here on, calls that want to change something are refused (but for those of
-    /// handlers that are still running), handlers have `grace` to end, and the store gets everything that was logged,
-    /// within the same time. The report says what is left; [`ShutdownReport::is_clean`] whether anything is.
+    /// Stops gracefully. From here on no job is started, and calls that change something are refused, except those of
+    /// handlers that are still running. Handlers have `grace` to end, and within the same time the store gets everything
+    /// that was logged. The report says what is left; [`ShutdownReport::is_clean`] says whether anything is.
     ///
-    /// A handler that calls it waits for itself, until the grace period is over. Any executor may poll it.
+    /// A handler that calls this waits for itself until the grace period is over. Any executor may poll it.
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
         self.shared.stop();
         let life = &self.shared.life;
@@ -249,8 +208,8 @@ impl Engine {
                 life.reach(Stage::Abandoned);
             }
         }
-        // Only if it has come to its end, and so has next to nothing left to do: an inline handler that goes on and on must
-        // not hold up more than it has to.
+        // Only if the driver has ended and has almost nothing left to do: an inline handler that never ends must not hold up
+        // the shutdown.
         let has_ended = life.has_driver_ended();
         let driver = self.owner.as_ref().and_then(|owner| owner.driver.lock().take_if(|_| has_ended));
         if let Some(driver) = driver {
@@ -262,7 +221,7 @@ impl Engine {
         report
     }
 
-    /// What waits for a time, whoever polls. An engine without a store has a thread for it only while it needs one.
+    /// Waits for a time on any executor. An engine without a store has a thread for that only while it needs one.
     fn timer(&self) -> std::io::Result<Io> {
         match &self.shared.ownership {
             Some(ownership) => Ok(ownership.io.clone()),
@@ -270,18 +229,18 @@ impl Engine {
         }
     }
 
-    /// Resolves when no handler is running, the driver has ended, and the store has all of it, or will have no more.
+    /// Resolves when no handler is running, the driver has ended, and the store has everything or will take no more.
     async fn ended(&self) {
         let life = &self.shared.life;
         if self.shared.durability() > Durability::Logged {
-            // A handler that outlasts the grace period must not keep from the disk what was logged before.
+            // A handler that outlasts the grace period must not keep earlier records from the disk.
             self.flushed().await;
         }
         life.until(|| life.is_over() && life.has_driver_ended()).await;
         self.flushed().await;
     }
 
-    /// Resolves when the store has everything that was logged, or will have no more.
+    /// Resolves when the store has everything that was logged, or will take no more.
     async fn flushed(&self) {
         for at in 0..self.shared.cells.len() {
             let partition = crate::partition::PartitionId(at as u16);
@@ -291,9 +250,9 @@ impl Engine {
         }
     }
 
-    /// Resolves when another engine owns the jobs: this one fires and writes nothing from then on, and calls are refused with
-    /// [`CallError::NotOwner`]. The error says who. It never resolves otherwise; a service whose engine is lost should
-    /// end or build another. Any executor may poll it.
+    /// Resolves when another engine has taken over the jobs. From then on this engine fires and writes nothing, and refuses
+    /// calls with [`CallError::NotOwner`]. The error says who the owner is. A service whose engine is lost should end, or
+    /// build another engine. While nobody takes over this never resolves. Any executor may poll it.
     pub async fn lost(&self) -> StoreError {
         match &self.shared.ownership {
             Some(ownership) => ownership.until_lost().await,

@@ -3,8 +3,8 @@
 
 use super::job::{Job, JobDue, State};
 use super::{End, Now, Partition, Record, RecordedDue, ScheduledRecord, TimeBase, Version};
+use crate::slab::Index;
 use crate::wheel::Wheel;
-use crate::wheel::slab::Index;
 
 impl Partition {
     /// Keeps `record` for the log, and applies it to the job at `target` (none for a job that is new).

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::{JobId, Priority, Timestamp, Version};
-use crate::wheel::slab::Index;
+use crate::slab::Index;
 
 /// Entries of a buffer that is kept from one tick to the next.
 const KEPT: usize = 1024;

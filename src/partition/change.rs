@@ -1,14 +1,14 @@
 //! The calls of a user: schedule, reschedule, cancel, look up.
 
 use super::job::{Job, State};
-use super::time::micros_ceil;
 use super::{
     CancelOutcome, Delivery, Due, Handle, JobId, JobView, Key, LookupOutcome, MonoTime, Now, OnConflict,
     Partition, Payload, Priority, Queue, Record, RecordedDue, Refusal, RescheduleOutcome, ScheduleOutcome,
     ScheduledRecord, TimeBase, Timestamp, Version,
 };
+use crate::slab::Slab;
+use crate::time::micros_ceil;
 use crate::wheel::Wheel;
-use crate::wheel::slab::Slab;
 
 /// A job that a caller wants to be taken.
 #[derive(Clone, Debug)]
@@ -224,7 +224,7 @@ impl Partition {
         Ok(RecordedDue { base, wall })
     }
 
-    fn view(&self, handle: Handle, job: &Job, now: Now) -> Option<JobView> {
+    pub(super) fn view(&self, handle: Handle, job: &Job, now: Now) -> Option<JobView> {
         Some(JobView {
             handle,
             id: job.id,
@@ -237,6 +237,10 @@ impl Partition {
             version: job.version,
             attempt: job.attempt,
             is_ready: matches!(job.state, State::Ready(_) | State::Collected),
+            running_since: match job.state {
+                State::Running(since) => Some(since),
+                _ => None,
+            },
         })
     }
 }

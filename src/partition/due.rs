@@ -10,7 +10,7 @@
 
 use super::batch::Entry;
 use super::{Came, Job, MonoTime, Now, Partition, Priority, QueueId, Rank, State, TimeBase, Timestamp};
-use crate::wheel::slab::Index;
+use crate::slab::Index;
 
 /// When a partition next has something to do, on each clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

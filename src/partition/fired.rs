@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 use super::job::{Job, JobDue, State};
 use super::{End, FiredImage, Now, Partition, Payload, Timestamp};
-use crate::wheel::slab::Index;
+use crate::slab::Index;
 
 /// How many fired jobs are forgotten for one that comes. A burst of them grows old all at once, and no call may take
 /// as long as forgetting it whole would.

@@ -21,9 +21,9 @@ use super::job::Job;
 use super::job::{JobDue, State};
 use super::pace::Pace;
 use super::{Came, JobId, MonoTime, Now, Partition, Priority, Rank, Timestamp};
-use crate::wheel::slab::Index;
+use crate::slab::Index;
 #[cfg(any(test, fuzzing))]
-use crate::wheel::slab::Slab;
+use crate::slab::Slab;
 
 /// Entries of a piece of the list: memory comes back a piece at a time, and nothing is ever moved for it.
 const PIECE: usize = 1024;

@@ -8,7 +8,11 @@
 use super::QueueName;
 use super::job::{Job, Links, Slot, State};
 use super::rank::ShortTick;
-use crate::wheel::slab::Slab;
+use crate::slab::Slab;
+
+/// A queue as this process counts them. The name is what lasts; see [`QueueName`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct QueueId(pub u16);
 
 #[derive(Debug)]
 pub(super) struct ReadyQueue {

@@ -21,6 +21,7 @@ mod error;
 mod host;
 mod lease;
 mod memory;
+mod read;
 #[cfg(feature = "redis")]
 mod redis;
 mod snapshot;
@@ -34,8 +35,8 @@ use std::time::Duration;
 pub(crate) use self::redis::script_name;
 #[cfg(feature = "redis")]
 pub use self::redis::{
-    LivingOwner, NAMESPACE_CHARS_MAX, PartitionRead, PartitionReport, RedisConfig, RedisConfigError,
-    RedisStore, ReplicaReport, SnapshotReport,
+    NAMESPACE_CHARS_MAX, PartitionReport, RedisConfig, RedisConfigError, RedisStore, ReplicaReport,
+    SnapshotReport,
 };
 #[doc(hidden)]
 #[cfg(feature = "internal-codec")]
@@ -50,6 +51,8 @@ pub use error::{StoreError, StoreErrorClass};
 pub(crate) use host::owner_name;
 pub use lease::{Claim, Grant, Lease, Owner};
 pub use memory::MemoryStore;
+pub(crate) use read::NotReplayed;
+pub use read::{LivingOwner, PartitionRead, ReadStore};
 pub use snapshot::{SnapshotBegin, SnapshotInfo, SnapshotWriter};
 
 use crate::partition::{Image, PartitionId, Record};

@@ -16,7 +16,7 @@ pub struct SnapshotBegin {
 }
 
 /// What became of a snapshot.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
 pub struct SnapshotInfo {
     /// Jobs pending or with a handler.
     pub jobs: u64,

@@ -28,7 +28,6 @@
 //! - otherwise no slot above level 0 contains `now`, and no slot at all lies before it.
 
 mod level;
-pub(crate) mod slab;
 mod slots;
 
 #[doc(hidden)]
@@ -39,8 +38,8 @@ mod tests;
 
 use std::fmt;
 
+use crate::slab::Index;
 use level::{Place, Time};
-use slab::Index;
 use slots::{Slots, Taken};
 
 /// Timers by deadline. See the [module's documentation](self) for the rules.
@@ -296,7 +295,7 @@ impl<T> Wheel<T> {
 #[doc(hidden)]
 #[cfg(feature = "internal-codec")]
 pub fn mapped_bytes() -> usize {
-    slab::mapped_bytes()
+    crate::slab::mapped_bytes()
 }
 
 #[cold]

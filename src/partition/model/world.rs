@@ -253,7 +253,7 @@ impl World {
         let job = if kind.is_multiple_of(4) { any } else { by_key.or(any) };
         let Some(job) = job else {
             let nothing = Handle {
-                index: crate::wheel::slab::Index { slot: at.into(), generation: 1 },
+                index: crate::slab::Index { slot: at.into(), generation: 1 },
                 partition: ID,
                 engine: 0,
             };

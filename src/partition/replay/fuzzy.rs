@@ -35,7 +35,7 @@
 use super::{Replay, ReplayError};
 use crate::partition::job::State;
 use crate::partition::{JobId, Now, Record, ScheduledRecord};
-use crate::wheel::slab::Index;
+use crate::slab::Index;
 
 impl Replay {
     /// Applies the next of the records that came to be while the image was read, from the first record that it may lack

@@ -18,7 +18,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::job::State;
 use super::{Config, JobId, Now, Partition, PartitionId, Record};
-use crate::wheel::slab::Index;
+use crate::slab::Index;
 
 pub use finish::{CatchUp, Restored};
 pub use image::{FiredImage, Image, JobImage, Slice};

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{MAIL, Rig};
 use crate::partition::{End, Image, Partition};
-use crate::wheel::slab::{Index, Slab};
+use crate::slab::{Index, Slab};
 
 /// All slices, with `between` called after each.
 fn scan(rig: &mut Rig, slots_max: usize, mut between: impl FnMut(&mut Rig)) -> (Image, usize) {

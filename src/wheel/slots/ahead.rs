@@ -18,8 +18,8 @@
 use std::collections::VecDeque;
 
 use super::{Mark, NIL, Node};
+use crate::slab::Slab;
 use crate::wheel::level::Time;
-use crate::wheel::slab::Slab;
 
 /// Nodes from one mark to the next, at first.
 pub(super) const STRIDE: u32 = if cfg!(any(test, fuzzing)) { 2 } else { 16 };

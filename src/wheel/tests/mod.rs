@@ -5,7 +5,6 @@ mod handles;
 mod memory;
 mod model;
 mod order;
-mod slab;
 mod ticks;
 mod unwind;
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use proptest::prelude::*;
 
 use super::{ALL, Handle, Wheel};
-use crate::wheel::slab::Slab;
+use crate::slab::Slab;
 
 /// How often each value was dropped, and which one panics when it is.
 #[derive(Default)]

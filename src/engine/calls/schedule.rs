@@ -1,0 +1,166 @@
+//! A job about to be scheduled: what a caller says about it, until a partition takes it.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::commit::Commit;
+use crate::engine::Engine;
+use crate::engine::error::ScheduleError;
+use crate::engine::queues::Queue;
+use crate::engine::state::Shared;
+use crate::partition::{
+    Delivery, Draft, Due, Key, Now, OnConflict, Payload, Priority, ScheduleOutcome, Timestamp,
+};
+use crate::store::Durability;
+
+/// A job about to be scheduled. Ends with [`at`](Self::at), [`after`](Self::after) or [`due`](Self::due).
+#[must_use = "nothing is scheduled until `at`, `after` or `due` is called"]
+#[derive(Debug)]
+pub struct Schedule<'a> {
+    engine: &'a Engine,
+    /// The first mistake in it, reported when it is scheduled.
+    parts: Result<Parts<'a>, ScheduleError>,
+    priority: Priority,
+    delivery: Delivery,
+    on_conflict: OnConflict,
+    durability: Durability,
+}
+
+#[derive(Debug)]
+struct Parts<'a> {
+    queue: &'a Queue,
+    payload: Payload,
+    key: Option<Key>,
+}
+
+impl<'a> Schedule<'a> {
+    pub(crate) fn new(engine: &'a Engine, queue: &str, payload: Result<Payload, ScheduleError>) -> Self {
+        let found = engine.shared.queues.by_name(queue).filter(|queue| queue.is_claimed());
+        let queue = found.ok_or_else(|| ScheduleError::UnknownQueue { name: queue.to_owned() });
+        Schedule {
+            engine,
+            parts: queue.and_then(|queue| Ok(Parts { queue, payload: payload?, key: None })),
+            priority: Priority::NORMAL,
+            delivery: Delivery::AtLeastOnce,
+            on_conflict: OnConflict::Reject,
+            durability: engine.shared.settings.durability.unwrap_or_default(),
+        }
+    }
+
+    /// The caller's own name for the job: 1 to 512 bytes, unique among the pending jobs of the engine. A job without
+    /// one gets a unique key.
+    pub fn key(mut self, key: impl AsRef<str>) -> Self {
+        self.parts = self.parts.and_then(|parts| Ok(Parts { key: Some(Key::new(key)?), ..parts }));
+        self
+    }
+
+    /// Its place among the jobs of one tick; lower goes first. See [`Priority`].
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// What to do if a job of this key is pending: [`OnConflict::Reject`] unless told otherwise.
+    pub fn on_conflict(mut self, policy: OnConflict) -> Self {
+        self.on_conflict = policy;
+        self
+    }
+
+    /// Never run it twice: a crash in the middle of its handler ends it.
+    pub fn at_most_once(mut self) -> Self {
+        self.delivery = Delivery::AtMostOnce;
+        self
+    }
+
+    /// How durable the job must be before this call is acknowledged, instead of the engine's level. Has no effect without a
+    /// store.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Schedules it at an instant of the wall clock. An instant that has passed fires at once.
+    ///
+    /// # Errors
+    /// See [`ScheduleError`]; its [`change`](ScheduleError::change) says whether the job is pending all the same.
+    pub fn at(self, instant: impl Into<Timestamp>) -> Commit<ScheduleOutcome, ScheduleError> {
+        self.due(Due::At(instant.into()))
+    }
+
+    /// Schedules it after a delay. Setting the wall clock does not move it.
+    ///
+    /// # Errors
+    /// As [`at`](Self::at).
+    pub fn after(self, delay: Duration) -> Commit<ScheduleOutcome, ScheduleError> {
+        self.due(Due::In(delay))
+    }
+
+    /// Schedules it. O(1).
+    ///
+    /// # Errors
+    /// As [`at`](Self::at).
+    pub fn due(self, due: impl Into<Due>) -> Commit<ScheduleOutcome, ScheduleError> {
+        let (engine, durability) = (self.engine, self.durability);
+        match self.into_draft(due.into()) {
+            Ok(draft) => engine.shared.schedule(draft, durability, engine.is_handler()),
+            Err(error) => Commit::now(Err(error)),
+        }
+    }
+
+    /// Sets the due time of a job for [`Engine::schedule_many`]. Nothing is scheduled yet.
+    pub fn planned(self, due: impl Into<Due>) -> Planned<'a> {
+        Planned { due: due.into(), job: self }
+    }
+
+    fn into_draft(self, due: Due) -> Result<Draft, ScheduleError> {
+        let Parts { queue, payload, key } = self.parts?;
+        let key = key.unwrap_or_else(|| unused_key(self.engine.shared.clock.now()));
+        Ok(Draft {
+            key,
+            queue: queue.as_recorded(),
+            payload,
+            due,
+            priority: self.priority,
+            delivery: self.delivery,
+            on_conflict: self.on_conflict,
+        })
+    }
+}
+
+/// One of many jobs about to be scheduled. See [`Schedule::planned`].
+#[must_use = "nothing is scheduled until it is given to `Engine::schedule_many`"]
+#[derive(Debug)]
+pub struct Planned<'a> {
+    job: Schedule<'a>,
+    due: Due,
+}
+
+impl Planned<'_> {
+    pub(crate) fn durability(&self) -> Durability {
+        self.job.durability
+    }
+
+    /// The job, for the engine of `shared`.
+    pub(crate) fn into_draft(self, shared: &Shared) -> Result<Draft, ScheduleError> {
+        let is_of_another = !std::ptr::eq(&*self.job.engine.shared, shared);
+        let mut draft = self.job.into_draft(self.due)?;
+        if is_of_another {
+            // Queues have different numbers there.
+            let queue = shared.queues.by_name(draft.queue.name.as_str()).filter(|queue| queue.is_claimed());
+            let unknown = || ScheduleError::UnknownQueue { name: draft.queue.name.as_str().to_owned() };
+            draft.queue = queue.ok_or_else(unknown)?.as_recorded();
+        }
+        Ok(draft)
+    }
+}
+
+/// A unique key: the instant at which the process first needed one, and a count.
+fn unused_key(now: Now) -> Key {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    static ORIGIN: OnceLock<i64> = OnceLock::new();
+    let origin = ORIGIN.get_or_init(|| now.wall.as_micros());
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    Key::new(format!("auto:{origin:x}-{:x}-{count:x}", std::process::id()))
+        .unwrap_or_else(|_| unreachable!("three numbers are neither empty nor long"))
+}

@@ -1,0 +1,260 @@
+//! What can go wrong, by operation. Each says what to do about it.
+
+mod change;
+
+pub use change::Change;
+
+use crate::partition::{InvalidKey, QUEUE_NAME_BYTES_MAX, Refusal};
+use crate::store::{Durability, StoreError};
+
+/// Why a job was not taken, or not acknowledged. [`change`](Self::change) says which.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScheduleError {
+    /// The key cannot be one.
+    #[error(transparent)]
+    InvalidKey(#[from] InvalidKey),
+    /// A limit on the job itself was passed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// No queue with this name was built or added, even if the store has jobs of it.
+    #[error(
+        "there is no queue named {:?}; build the engine with it, or add it with `Engine::add_queue`",
+        shown(name)
+    )]
+    UnknownQueue {
+        /// The name.
+        name: String,
+    },
+    /// The engine holds as many jobs as it may.
+    #[error(
+        "the engine is full with {max} pending jobs; try again when some have fired, or raise `jobs_max`"
+    )]
+    Full {
+        /// How many jobs it may hold.
+        max: usize,
+    },
+    /// The task could not be turned into a payload.
+    #[error("the task cannot be encoded as JSON: {0}")]
+    Encode(#[from] serde_json::Error),
+    /// The call was not possible, or was not acknowledged.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// Why a job was not moved, or the move not acknowledged. [`change`](Self::change) says which.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RescheduleError {
+    /// The key cannot be one.
+    #[error(transparent)]
+    InvalidKey(#[from] InvalidKey),
+    /// A limit on the job itself was passed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The call was not possible, or was not acknowledged.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// Why a job was not cancelled, or the cancellation not acknowledged. [`change`](Self::change) says which.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CancelError {
+    /// The key cannot be one.
+    #[error(transparent)]
+    InvalidKey(#[from] InvalidKey),
+    /// The call was not possible, or was not acknowledged.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// What stands in the way of any call that changes something. [`change`](Self::change) says whether it did.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The engine is shutting down. Nothing was changed.
+    #[error("the engine is shutting down; nothing was changed")]
+    ShuttingDown,
+    /// The runtime that handlers run on has ended, and the engine with it. Nothing was changed.
+    #[error(
+        "the tokio runtime that the handlers run on has ended; nothing was changed; build the engine on one that lives as long, see `Builder::runtime`"
+    )]
+    RuntimeEnded,
+    /// Too many records wait for the store. Nothing was changed.
+    #[error(
+        "{max} records wait for the store, which is the limit; nothing was changed; try again when the store has caught up"
+    )]
+    LogFull {
+        /// How many records may wait in a partition.
+        max: usize,
+    },
+    /// Another process owns the jobs now, and this one fires and writes nothing more. A call made after that changes
+    /// nothing. A change that was not confirmed before may be in force at the new owner, or be lost.
+    #[error(
+        "this engine is no longer the owner: {error}; {}",
+        if change.may_be_in_force() {
+            "it is not known whether the change lasts; look the job up at the owner"
+        } else {
+            "nothing was changed; ask the owner"
+        }
+    )]
+    NotOwner {
+        /// Who the owner is, according to the store.
+        error: StoreError,
+        /// What has become of the change.
+        change: Change,
+    },
+    /// The store has not confirmed the change in the time that the engine gives it. The change is in force in memory and
+    /// goes on waiting: it becomes durable when the store is back, unless this process ends first.
+    #[error(
+        "the store has not confirmed the change yet; it is in force in memory, and becomes durable when the store is back"
+    )]
+    Unconfirmed,
+    /// The store cannot give the durability asked for. If [`Schedule::durability`](crate::Schedule::durability) asked, nothing
+    /// was changed. If [`Commit::durability`](crate::Commit::durability) asked, the change had been made by then: it is in
+    /// force, and becomes as durable as the store can make it.
+    #[error(
+        "this store cannot give the durability {asked}, only {max} at most; {}",
+        if change.may_be_in_force() { "the change is in force nevertheless" } else { "nothing was changed" }
+    )]
+    NoSuchDurability {
+        /// What was asked for.
+        asked: Durability,
+        /// The highest it can give.
+        max: Durability,
+        /// What became of the change.
+        change: Change,
+    },
+    /// The change was made in memory and is in force, but the store will not take it: a restart forgets it.
+    #[error("the change was made in memory only: {0}; it is in force until this engine ends")]
+    NotDurable(StoreError),
+    /// The change was made in memory, and the engine ended before the store had it: a restart may have forgotten it.
+    #[error("the engine ended before the store had confirmed the change; look it up after the restart")]
+    Interrupted,
+}
+
+/// Why an engine did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// There is no tokio runtime to run handlers on.
+    #[error("there is no tokio runtime; call `start` inside one, or name one with `Builder::runtime`")]
+    NoRuntime,
+    /// The runtime to run handlers on has ended.
+    #[error(
+        "the tokio runtime that the handlers are to run on has ended; build the engine on one that lives as long, see `Builder::runtime`"
+    )]
+    RuntimeEnded,
+    /// A setting is out of its range.
+    #[error("{setting} is {value}, and must be {must_be}")]
+    InvalidSetting {
+        /// The setting.
+        setting: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What it may be.
+        must_be: &'static str,
+    },
+    /// A queue cannot be built.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// A setting was made that has no meaning without a store.
+    #[error(
+        "`{setting}` was set, and there is no store; name one with `Builder::store`, or leave the setting out"
+    )]
+    NoStore {
+        /// The setting.
+        setting: &'static str,
+    },
+    /// There is no queue, so no job could be scheduled or fire.
+    #[error(
+        "the engine has no queue; call `Builder::queue` or `Builder::task` before `start`, or `Builder::without_queues` \
+         if `Engine::add_queue` brings them"
+    )]
+    NoQueue,
+    /// A task needs a value of the application that the builder was not given.
+    #[error("the task {task:?} needs a {context}; give it to the engine with `Builder::context`")]
+    NoContext {
+        /// The task's name.
+        task: &'static str,
+        /// The type that it needs.
+        context: &'static str,
+    },
+    /// Another process owns the jobs, and the builder says not to wait: see [`Builder::standby`](crate::Builder::standby).
+    #[error("another engine is the owner: {0}; stop it, or start this one as a standby")]
+    Held(StoreError),
+    /// The store failed.
+    #[error("the store failed: {0}")]
+    Store(#[from] StoreError),
+    /// The store cannot give the durability that was asked for.
+    #[error(
+        "this store cannot give the durability {asked}, only {max} at most; ask for that, or set the store up for more"
+    )]
+    NoSuchDurability {
+        /// What was asked for.
+        asked: Durability,
+        /// The highest there is.
+        max: Durability,
+    },
+    /// What the store holds is inconsistent.
+    #[error("what the store holds of partition {partition} does not fit together: {error}")]
+    Restore {
+        /// The partition.
+        partition: u16,
+        /// What does not fit.
+        error: crate::partition::ReplayError,
+    },
+    /// The store panicked while the engine was being restored.
+    #[error("the store panicked while the engine was being restored")]
+    Interrupted,
+    /// A thread of the engine's own could not be started.
+    #[error("a thread of the engine cannot be started: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Why a queue cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// The name cannot be one.
+    #[error("the queue name {:?} has {} bytes; a name has 1 to {QUEUE_NAME_BYTES_MAX}", shown(name), name.len())]
+    InvalidName {
+        /// The name.
+        name: String,
+    },
+    /// A queue of this name has a handler already.
+    #[error("the queue {name:?} has a handler already; a queue has one")]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+    /// A queue that runs no job at a time would never run one.
+    #[error("the queue {name:?} has a concurrency of 0; it must be at least 1 (pause the queue to stop it)")]
+    NoConcurrency {
+        /// The name.
+        name: String,
+    },
+    /// The engine has as many queues as it may have.
+    #[error("the engine has {max} queues, which is the limit")]
+    TooMany {
+        /// How many there may be.
+        max: usize,
+    },
+    /// The runtime that handlers run on has ended.
+    #[error(
+        "the tokio runtime that the handlers run on has ended; build the engine on one that lives as long, see `Builder::runtime`"
+    )]
+    RuntimeEnded,
+    /// No queue of this name exists.
+    #[error("there is no queue named {:?}", shown(name))]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+}
+
+/// The part of a name that a message shows: an invalid name may be very long.
+fn shown(name: &str) -> &str {
+    name.char_indices().nth(QUEUE_NAME_BYTES_MAX).map_or(name, |(end, _)| &name[..end])
+}

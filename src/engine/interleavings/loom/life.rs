@@ -1,0 +1,95 @@
+//! Starts against the end of the engine, and those who wait for it.
+
+use std::sync::Arc;
+
+use loom::future::block_on;
+use loom::thread;
+
+use super::check;
+use crate::engine::state::Life;
+use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Counts, looks, and starts if it may, as a worker does.
+fn start(life: &Life, is_over: &AtomicBool) {
+    if life.begin_one() {
+        assert!(!is_over.load(Relaxed), "a job begins after the end");
+    }
+    life.end_one();
+}
+
+/// Once the count was seen at zero after a stop, nothing begins; and whoever waits for that is told.
+#[test]
+fn nothing_begins_after_the_end() {
+    check(|| {
+        let (life, is_over) = (Arc::new(Life::new(0)), Arc::new(AtomicBool::new(false)));
+        let workers = [(); 2].map(|()| {
+            let (life, is_over) = (Arc::clone(&life), Arc::clone(&is_over));
+            thread::spawn(move || start(&life, &is_over))
+        });
+        life.stop();
+        block_on(life.until(|| life.is_over()));
+        assert_eq!(life.running(), 0);
+        is_over.store(true, Relaxed);
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        assert_eq!(life.running(), 0);
+    });
+}
+
+/// The last job ends while somebody waits for none to be left.
+#[test]
+fn whoever_waits_for_the_last_job_is_told() {
+    check(|| {
+        let life = Arc::new(Life::new(2));
+        let workers = [(); 2].map(|()| {
+            let life = Arc::clone(&life);
+            thread::spawn(move || life.release_jobs(1))
+        });
+        block_on(life.until(|| life.jobs() == 0));
+        for worker in workers {
+            worker.join().unwrap();
+        }
+    });
+}
+
+/// There is never room for more jobs than the engine may have, and a place that is given back can be had.
+#[test]
+fn there_is_room_for_so_many_jobs() {
+    check(|| {
+        let life = Arc::new(Life::new(1));
+        let other = {
+            let life = Arc::clone(&life);
+            thread::spawn(move || {
+                let is_in = life.reserve_job(2);
+                assert!(life.jobs() <= 2);
+                is_in
+            })
+        };
+        let is_in = life.reserve_job(2);
+        assert!(is_in != other.join().unwrap(), "one place, and not one taker");
+        life.release_jobs(1);
+        assert!(life.reserve_job(2));
+    });
+}
+
+/// A shutdown waits for the driver and for what runs, whichever ends last.
+#[test]
+fn a_shutdown_waits_for_driver_and_handlers() {
+    check(|| {
+        let life = Arc::new(Life::new(0));
+        assert!(life.begin_one());
+        let handler = {
+            let life = Arc::clone(&life);
+            thread::spawn(move || life.end_one())
+        };
+        let driver = {
+            let life = Arc::clone(&life);
+            thread::spawn(move || life.driver_ends())
+        };
+        life.stop();
+        block_on(life.until(|| life.is_over() && life.has_driver_ended()));
+        handler.join().unwrap();
+        driver.join().unwrap();
+    });
+}

@@ -1,0 +1,156 @@
+//! One attempt at a job: the handler runs, and how it ended is logged and counted.
+//!
+//! All that belongs to the user runs in here behind `catch_unwind`: the call, every poll, the drop of the future, and the
+//! error's own words. A panic in any of them is a failed attempt. It is never the end of a worker, nor of the driver.
+//!
+//! As to unwind safety: what a panicking handler leaves behind is its own affair. The engine's state is not in its reach,
+//! and its future is not polled again.
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+use tracing::Span;
+
+use super::handler::{BoxError, Ends, InlineFn, Job, Seat};
+use super::spans;
+use crate::chain::Chain;
+use crate::engine::error::CallError;
+use crate::engine::state::Probed;
+use crate::engine::tell::seconds;
+use crate::partition::{End, Handle, MonoTime, Started};
+
+/// An attempt, for whoever sees to it: the job itself is its handler's.
+pub(crate) struct Attempt {
+    pub(crate) handle: Handle,
+    /// Counted from 1.
+    number: u16,
+    /// When it began.
+    pub(crate) began: MonoTime,
+    /// What the handler runs in, if anybody wants it.
+    span: Option<Span>,
+}
+
+impl Attempt {
+    #[inline]
+    pub(crate) fn new(started: &Started, seat: &Seat) -> Self {
+        let span = spans::are_wanted().then(|| spans::of(started, seat));
+        Attempt { handle: started.handle, number: started.attempt, began: started.began, span }
+    }
+
+    /// The handler ended at `ended`.
+    pub(crate) fn took_until(&self, ended: MonoTime, seat: &Seat) {
+        seat.queue.meters.duration_s.record(seconds(ended.micros_since(self.began)));
+    }
+}
+
+/// Why an attempt failed, in words.
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    pub(crate) is_panic: bool,
+}
+
+impl Failure {
+    fn of_error(error: BoxError) -> Self {
+        Failure { message: Chain(&*error).to_string(), is_panic: false }
+    }
+
+    fn of_panic(panic: Box<dyn Any + Send>) -> Self {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        let message = match text {
+            Some(text) => format!("the handler panicked: {text}"),
+            None => {
+                // Some type of the user's, whose drop may panic in its turn.
+                std::mem::forget(panic);
+                "the handler panicked".into()
+            }
+        };
+        Failure { message, is_panic: true }
+    }
+
+    /// A job that may run at most once, whose start the store did not take.
+    pub(crate) fn not_begun(error: &CallError) -> Self {
+        Failure {
+            message: format!("its start was not made durable, so it was not run: {error}"),
+            is_panic: false,
+        }
+    }
+}
+
+/// Runs an async handler to its end. All that is its own runs in the attempt's span: what it does while it is not polled, on
+/// tasks of its own, has that as a parent only if it says so.
+pub(crate) async fn run_async<F, Fut>(attempt: &Attempt, handler: &F, job: Job) -> Result<(), Failure>
+where
+    F: Fn(Job) -> Fut,
+    Fut: Future,
+    Fut::Output: Ends,
+{
+    let mut future = pin!(Some(guarded(attempt, || Ok(handler(job)))?));
+    let end = poll_fn(|context| {
+        let polled =
+            guarded(attempt, || match future.as_mut().as_pin_mut().map(|future| future.poll(context)) {
+                Some(Poll::Pending) => Ok(Poll::Pending),
+                Some(Poll::Ready(outcome)) => outcome.into_end().map(Poll::Ready).map_err(Failure::of_error),
+                None => Ok(Poll::Ready(())),
+            });
+        match polled {
+            Ok(poll) => poll.map(Ok),
+            Err(failure) => Poll::Ready(Err(failure)),
+        }
+    })
+    .await;
+    let dropped = guarded(attempt, || {
+        future.set(None);
+        Ok(())
+    });
+    end.and(dropped)
+}
+
+/// Runs an inline handler to its end.
+pub(crate) fn run_inline(attempt: &Attempt, handler: &InlineFn, job: &Job) -> Result<(), Failure> {
+    guarded(attempt, || handler(job).map_err(Failure::of_error))
+}
+
+/// In the span also for the sake of the panic hook: it alone knows where a panic came from, and runs here.
+fn guarded<T>(attempt: &Attempt, run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    let run = || match &attempt.span {
+        None => run(),
+        Some(span) => span.in_scope(run),
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(Failure::of_panic(panic)))
+}
+
+/// Logs and counts how an attempt ended.
+pub(crate) fn report(seat: &Seat, attempt: &Attempt, end: Result<(), Failure>) -> End {
+    let handle = attempt.handle;
+    let at = usize::from(handle.partition().0);
+    if let Some(probe) = &seat.shared.probe {
+        probe(Probed::Ended(handle, end.as_ref().map(|_| ())));
+    }
+    let share = seat.queue.share(at);
+    let Err(Failure { message, is_panic }) = end else {
+        share.succeeded.fetch_add(1, Ordering::Relaxed);
+        return End::Done;
+    };
+    share.failed.fetch_add(1, Ordering::Relaxed);
+    share.panicked.fetch_add(u64::from(is_panic), Ordering::Relaxed);
+    // Looked up only here, so that no job carries its names for this.
+    let Some((id, key)) = seat.shared.cells[at].lock().partition.names(handle) else { return End::Failed };
+    // Whole by itself: a filter may have dropped the span.
+    let (queue, attempt_no) = (seat.queue.name.as_str(), attempt.number);
+    tracing::warn!(
+        parent: attempt.span.as_ref().and_then(Span::id),
+        key = key.as_str(),
+        queue,
+        attempt = attempt_no,
+        %id,
+        is_panic,
+        error = message,
+        "a job failed"
+    );
+    End::Failed
+}

@@ -1,0 +1,238 @@
+//! Handlers: what a user provides, what a handler gets, and how it ends.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::context::{Contexts, Wanted};
+use crate::engine::Engine;
+use crate::engine::queues::Queue;
+use crate::engine::state::Shared;
+use crate::partition::{Handle, JobId, Key, Payload, Priority, Started, Timestamp, Version};
+
+/// Any error that a handler may return.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A job that has fired, as its handler gets it, with everything a handler needs to be idempotent.
+///
+/// At least once means that a handler may see the same job again after a crash. [`id`](Self::id) and
+/// [`version`](Self::version) are then the same, and [`attempt`](Self::attempt) is higher.
+pub struct Job {
+    started: Started,
+    seat: Arc<Seat>,
+}
+
+/// What runs jobs of a queue: a worker, or the driver. Each has its own, so that jobs that run at the same time do not count
+/// their references in the same place.
+pub(crate) struct Seat {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) queue: Arc<Queue>,
+}
+
+impl Job {
+    pub(crate) fn new(started: Started, seat: &Arc<Seat>) -> Self {
+        Job { started, seat: Arc::clone(seat) }
+    }
+
+    /// The caller's name for the job.
+    pub fn key(&self) -> &Key {
+        &self.started.key
+    }
+
+    /// The name of the queue that runs it.
+    pub fn queue(&self) -> &str {
+        self.seat.queue.name.as_str()
+    }
+
+    /// Its number, never used twice.
+    pub fn id(&self) -> JobId {
+        self.started.id
+    }
+
+    /// Its handle.
+    pub fn handle(&self) -> Handle {
+        self.started.handle
+    }
+
+    /// 1 for a new job, and 1 more for every change.
+    pub fn version(&self) -> Version {
+        self.started.version
+    }
+
+    /// How often its handler has begun, this time included. Above 1 if a process or the runtime ended while it ran.
+    ///
+    /// Earlier attempts count if the store has their start:
+    /// - At most once: the start is in the store before the handler begins.
+    /// - At least once: the start is sent when the handler begins, and arrives while it runs, also while it blocks. If the
+    ///   handler ends its process before that, within about a round trip, the attempt is not counted.
+    /// - A job that a restart found overdue may have ended the process before. So its handler begins only when its start is in
+    ///   the store, and a job that ends its process at once is counted from the second time on. If the store is failing, or does
+    ///   not answer within a second, the handler begins nevertheless.
+    pub fn attempt(&self) -> u16 {
+        self.started.attempt
+    }
+
+    /// Its place among the jobs of one tick.
+    pub fn priority(&self) -> Priority {
+        self.started.priority
+    }
+
+    /// When it was due. For a job scheduled after a delay, by the wall clock as it stood when it fired.
+    pub fn due(&self) -> Timestamp {
+        self.started.due
+    }
+
+    /// When it fired; never before it was due.
+    pub fn fired_at(&self) -> Timestamp {
+        self.started.fired_at
+    }
+
+    /// How long after its due time it fired, by the clock it follows.
+    pub fn lateness(&self) -> Duration {
+        Duration::from_micros(self.started.lateness_us)
+    }
+
+    /// Its payload.
+    pub fn payload(&self) -> &Payload {
+        &self.started.payload
+    }
+
+    /// Its payload, read as JSON.
+    ///
+    /// # Errors
+    /// When the payload is not the JSON of a `T`.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(self.started.payload.as_bytes())
+    }
+
+    /// A number that grows with every engine that takes over the job's partition. A system that a handler changes can refuse
+    /// calls with a lower epoch than it has seen, and so keep out an engine that was taken for dead. 0 without a store.
+    pub fn epoch(&self) -> u64 {
+        let at = usize::from(self.started.handle.partition().0);
+        let ownership = self.seat.shared.ownership.as_ref();
+        ownership.and_then(|ownership| ownership.grant(at)).map_or(0, |grant| grant.epoch)
+    }
+
+    pub(crate) fn contexts(&self) -> &Contexts {
+        &self.seat.shared.contexts
+    }
+
+    /// The engine that fired it. A handler may schedule, move and cancel jobs, also under its own key.
+    pub fn engine(&self) -> Engine {
+        Engine::borrowed(Arc::clone(&self.seat.shared))
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("queue", &self.queue()).field("started", &self.started).finish()
+    }
+}
+
+/// How a handler may end: with `()`, or with a `Result` of any error, or never, if it only panics.
+pub trait Outcome {
+    /// The end as a result.
+    ///
+    /// # Errors
+    /// When the handler failed.
+    fn into_result(self) -> Result<(), BoxError>;
+}
+
+impl Outcome for () {
+    fn into_result(self) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<BoxError>> Outcome for Result<(), E> {
+    fn into_result(self) -> Result<(), BoxError> {
+        self.map_err(Into::into)
+    }
+}
+
+/// What `fn() -> T` returns: the only way to name the never type in stable Rust.
+#[doc(hidden)]
+pub trait Returns {
+    type Returned;
+}
+
+impl<T> Returns for fn() -> T {
+    type Returned = T;
+}
+
+/// An [`Outcome`], or the never type. A trait of its own, so that other crates can implement `Outcome`.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot end with `{Self}`",
+    label = "this handler does",
+    note = "a handler ends with `()`, or with a `Result<(), E>` whose error can be turned into a `BoxError`: end it with `;` or `Ok(())`"
+)]
+pub trait Ends {
+    fn into_end(self) -> Result<(), BoxError>;
+}
+
+impl<T: Outcome> Ends for T {
+    fn into_end(self) -> Result<(), BoxError> {
+        self.into_result()
+    }
+}
+
+/// The type of a handler's body that only panics.
+impl Ends for <fn() -> ! as Returns>::Returned {
+    fn into_end(self) -> Result<(), BoxError> {
+        self
+    }
+}
+
+/// A typed kind of job: its name, its payload, and what it does.
+///
+/// ```
+/// use reveille::{BoxError, Job, Task};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct OpenSale {
+///     product: u64,
+/// }
+///
+/// impl Task for OpenSale {
+///     const NAME: &'static str = "open_sale";
+///
+///     async fn run(self, job: Job) -> Result<(), BoxError> {
+///         println!("{} is on sale, {:?} after its time", self.product, job.lateness());
+///         Ok(())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no task",
+    note = "implement `reveille::Task`, or `reveille::ContextTask` for one that needs something of the application"
+)]
+pub trait Task: Serialize + DeserializeOwned + Send + 'static {
+    /// The name of the queue that runs it.
+    const NAME: &'static str;
+
+    /// What it needs to find among the contexts.
+    #[doc(hidden)]
+    fn wanted() -> Option<Wanted> {
+        None
+    }
+
+    /// Runs it.
+    fn run(self, job: Job) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
+
+/// A handler that runs on the driver's thread.
+pub(crate) type InlineFn = dyn Fn(&Job) -> Result<(), BoxError> + Send + Sync;
+
+/// The handler of a queue of tasks.
+pub(crate) async fn run_task<T: Task>(job: Job) -> Result<(), BoxError> {
+    match job.json::<T>() {
+        Ok(task) => task.run(job).await,
+        Err(error) => Err(format!("the payload is no {}: {error}", T::NAME).into()),
+    }
+}

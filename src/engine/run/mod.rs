@@ -1,0 +1,19 @@
+//! From due to done: the driver, the queues' workers, and the attempt at a job.
+
+mod attempt;
+mod context;
+pub(crate) mod driver;
+mod handler;
+mod order;
+mod rehearsal;
+mod release;
+mod spans;
+pub(crate) mod worker;
+
+pub(crate) use attempt::Failure;
+pub use context::ContextTask;
+pub(crate) use context::{Contexts, Wanted};
+pub(crate) use driver::InlineQueue;
+pub use handler::{BoxError, Job, Outcome, Task};
+pub(crate) use handler::{Ends, InlineFn, run_task};
+pub(crate) use order::{Lead, Releases};

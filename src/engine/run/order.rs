@@ -1,0 +1,188 @@
+//! Who starts next: of all ready jobs of a queue, in whichever partition, the first by tick, priority and due.
+//!
+//! # Rules
+//! - A partition's ready jobs are in order. What its first one of each queue is, its holder publishes. Whoever looks for a job
+//!   takes the lowest of these, and looks once more under the lock of that partition whether it still is.
+//! - Whoever has looked knows a bound: all other partitions begin later than that. It stays true until jobs are released, since
+//!   all else only takes jobs away. So a worker stays in its partition, and looks nowhere else, while that is not behind the
+//!   bound and nothing was released. Ties stay too: in a burst each worker keeps to a partition.
+//! - A tick with jobs in several partitions is released as one ([`Releases`]): nobody looks meanwhile.
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::engine::queues::Queue;
+use crate::engine::state::{Owned, Shared};
+use crate::partition::{Now, RankKey, Started};
+use crate::sync::atomic::{
+    AtomicI64, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
+
+/// Looks at all partitions before a job is taken though something was released meanwhile.
+const LOOKS_MAX: usize = 16;
+
+/// How often jobs were released. Odd while a tick is being released in several partitions.
+///
+/// Only the driver releases. Apart from its neighbours: it writes this at every release, and workers read it at every start.
+#[repr(align(128))]
+#[derive(Default)]
+pub(crate) struct Releases {
+    count: AtomicU64,
+    /// Held while the count is odd, for others to wait on. Nobody who holds a partition does.
+    gate: Mutex<()>,
+    /// A tick of the wall clock is the monotonic clock's tick so many later.
+    apart: AtomicI64,
+}
+
+impl Releases {
+    /// Notes that jobs were released.
+    pub(crate) fn note(&self) {
+        self.count.fetch_add(2, SeqCst);
+    }
+
+    /// Begins to release jobs in several partitions. Nobody begins one meanwhile, until what this returns is dropped.
+    pub(crate) fn begin(&self) -> impl Drop + '_ {
+        struct Open<'a>(
+            &'a Releases,
+            #[allow(dead_code, reason = "released when it is dropped")] MutexGuard<'a, ()>,
+        );
+        impl Drop for Open<'_> {
+            fn drop(&mut self) {
+                self.0.count.fetch_add(1, SeqCst);
+            }
+        }
+        let held = self.gate.lock();
+        self.count.fetch_add(1, SeqCst);
+        Open(self, held)
+    }
+
+    /// The count when no tick is half released. Waits for that.
+    fn settled(&self) -> u64 {
+        loop {
+            let count = self.count();
+            if count.is_multiple_of(2) {
+                return count;
+            }
+            drop(self.gate.lock());
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.count.load(SeqCst)
+    }
+
+    fn are_still(&self, count: u64) -> bool {
+        self.count() == count
+    }
+
+    /// What ranks are compared by.
+    pub(crate) fn apart(&self) -> i64 {
+        self.apart.load(Relaxed)
+    }
+
+    /// Sees whether the clocks are still so many ticks apart as was noted. The ticks of the two do not begin together, and the
+    /// clocks are read one after the other: so one tick more or less, or two milliseconds, is none.
+    pub(crate) fn note_clocks(&self, now: Now, tick_us: u64) {
+        let wall = now.wall.as_micros().max(0) / i64::try_from(tick_us).unwrap_or(i64::MAX);
+        let mono = i64::try_from(now.mono.as_micros() / tick_us).unwrap_or(i64::MAX);
+        let (apart, noted) = (mono.saturating_sub(wall), self.apart());
+        if apart.abs_diff(noted) > (2_000 / tick_us).max(1) {
+            self.apart.store(apart, Relaxed);
+        }
+    }
+}
+
+/// Where somebody takes jobs of a queue, and why there.
+pub(crate) struct Lead {
+    pub(crate) partition: usize,
+    /// When all partitions were looked at.
+    releases: u64,
+    /// No other partition began before this then, nor has since, unless something was released.
+    bound: RankKey,
+}
+
+impl Lead {
+    /// Of one who has not looked yet, and begins with `partition` where it makes no difference.
+    pub(crate) fn from(partition: usize) -> Self {
+        // No count is odd for whoever compares.
+        Lead { partition, releases: 1, bound: (i64::MIN, 0) }
+    }
+}
+
+impl Shared {
+    /// Takes the next due job of `queue`; `None` when there is none to be had. Where several come first it is that of the
+    /// partition that `lead` says, or the next after it: workers that stay each with a partition of their own do not meet at
+    /// its lock.
+    pub(crate) fn start_next(self: &Arc<Self>, queue: &Arc<Queue>, lead: &mut Lead) -> Option<Started> {
+        let mut looks = 0;
+        loop {
+            lead.releases = self.releases.settled();
+            let (at, bound) = self.first_partition(queue, lead.partition)?;
+            lead.bound = bound;
+            looks += 1;
+            let releases = lead.releases;
+            let comes_first = |_: &Owned| {
+                let is_first = self.first_in(at, queue).is_some_and(|first| first <= bound);
+                looks >= LOOKS_MAX || is_first && self.releases.are_still(releases)
+            };
+            if let Some(started) = self.start_in(at, queue, comes_first) {
+                lead.partition = at;
+                return Some(started);
+            }
+        }
+    }
+
+    /// The partition whose first job comes first of all, and the first of the others.
+    fn first_partition(&self, queue: &Queue, from: usize) -> Option<(usize, RankKey)> {
+        let (count, apart) = (self.cells.len(), self.releases.apart());
+        let begin = from % count;
+        let (mut first, mut bound) = (None, (i64::MAX, u64::MAX));
+        for at in (begin..count).chain(0..begin) {
+            if !self.could_start_in(at, queue) {
+                continue;
+            }
+            let key = queue.first_in(at).key(apart);
+            match first {
+                Some((_, lowest)) if lowest <= key => bound = bound.min(key),
+                _ => {
+                    bound = first.map_or(bound, |(_, lowest)| lowest);
+                    first = Some((at, key));
+                }
+            }
+        }
+        first.map(|(at, _)| (at, bound))
+    }
+
+    /// What the first ready job of a queue is compared by, in partition `at`: as was published, which is how it stands while
+    /// the caller holds the partition and has changed nothing ready.
+    #[inline]
+    fn first_in(&self, at: usize, queue: &Queue) -> Option<RankKey> {
+        (queue.ready_in(at) > 0).then(|| queue.first_in(at).key(self.releases.apart()))
+    }
+
+    /// Whether the first ready job of a queue in partition `at`, which is held, is the next to be started. Waits for nothing.
+    #[inline]
+    pub(crate) fn stays_first(&self, at: usize, queue: &Queue, lead: &mut Lead) -> bool {
+        let Some(first) = self.first_in(at, queue) else { return false };
+        if first <= lead.bound && self.releases.are_still(lead.releases) {
+            return true;
+        }
+        self.comes_first_again(at, queue, first, lead)
+    }
+
+    /// The same after another look at all partitions.
+    #[cold]
+    fn comes_first_again(&self, at: usize, queue: &Queue, first: RankKey, lead: &mut Lead) -> bool {
+        let releases = self.releases.count();
+        if !releases.is_multiple_of(2) {
+            return false;
+        }
+        let apart = self.releases.apart();
+        let others = (0..self.cells.len()).filter(|&other| other != at && self.could_start_in(other, queue));
+        let bound = others.map(|other| queue.first_in(other).key(apart)).min();
+        *lead = Lead { partition: at, releases, bound: bound.unwrap_or((i64::MAX, u64::MAX)) };
+        first <= lead.bound && self.releases.are_still(releases)
+    }
+}

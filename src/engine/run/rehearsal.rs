@@ -1,0 +1,129 @@
+//! What a driver does that has woken a little early, before it spins to the instant: it goes the way on which a job is about to
+//! be fired. A sleep has left that way in nobody's cache, code and memory, and to fetch it then would be a third of the
+//! lateness.
+//!
+//! # Rules
+//! - Nothing changes: what is due meanwhile stays where it is, and no user's code runs.
+//! - The part of the way that needs a job is gone with one of its own, in a partition that nobody else knows.
+//! - It takes a few microseconds; the driver wakes that much earlier for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::handler::Seat;
+use crate::engine::state::Shared;
+use crate::partition::{
+    Config, Delivery, Draft, Due, End, Key, MonoTime, Now, OnConflict, Partition, PartitionId, Payload,
+    Priority, Queue, QueueId, QueueName, Timestamp,
+};
+
+/// Inline queues that are rehearsed.
+const QUEUES_MAX: usize = 2;
+
+/// From one rehearsal to the next, on the clocks of the stage.
+const STEP_US: u64 = 1_000_000;
+
+pub(crate) struct Rehearsal {
+    /// `None` if its names are none, which cannot be.
+    stage: Option<Stage>,
+}
+
+/// A partition of its own, with clocks of its own.
+struct Stage {
+    partition: Partition,
+    queue: Queue,
+    key: Key,
+    now: Now,
+}
+
+impl Rehearsal {
+    pub(crate) fn new() -> Self {
+        Rehearsal { stage: Stage::new() }
+    }
+
+    /// Rehearses the next turn, as seen at `now`.
+    pub(crate) fn run<'a>(
+        &mut self,
+        shared: &Arc<Shared>,
+        inline: impl Iterator<Item = &'a Arc<Seat>>,
+        now: Now,
+    ) {
+        if let Some(stage) = &mut self.stage {
+            stage.fire_one();
+        }
+        let Some(at) = shared.next_partition(now) else { return };
+        shared.enter(at, None, |owned, now| {
+            // No budget: what is due all the same stays where it is.
+            owned.partition.advance(now, 0);
+            owned.partition.warm_next();
+        });
+        for seat in inline.take(QUEUES_MAX) {
+            shared.could_start(&seat.queue);
+        }
+    }
+}
+
+impl Stage {
+    fn new() -> Option<Self> {
+        let config = Config {
+            tick_us: 1_000,
+            horizon_us: u64::MAX,
+            payload_bytes_max: usize::MAX,
+            fired_max: 0,
+            fired_for_us: 0,
+            engine: 0,
+            is_logged: false,
+        };
+        let now = Now { wall: Timestamp::from_micros(0), mono: MonoTime::from_micros(0) };
+        Some(Stage {
+            partition: Partition::new(PartitionId(0), config, now),
+            queue: Queue { id: QueueId(0), name: QueueName::new("rehearsal")? },
+            key: Key::new("rehearsal").ok()?,
+            now,
+        })
+    }
+
+    /// Takes a job and fires it.
+    fn fire_one(&mut self) {
+        let draft = Draft {
+            key: self.key.clone(),
+            queue: self.queue.clone(),
+            payload: Payload::default(),
+            due: Due::In(Duration::from_micros(STEP_US / 2)),
+            priority: Priority::NORMAL,
+            delivery: Delivery::AtLeastOnce,
+            on_conflict: OnConflict::Reject,
+        };
+        let taken = self.partition.schedule(None, draft, self.now);
+        debug_assert!(taken.is_ok(), "{taken:?}");
+        self.now = Now {
+            wall: self.now.wall.saturating_add_micros(STEP_US),
+            mono: self.now.mono.saturating_add_micros(STEP_US),
+        };
+        let is_done = self.partition.advance(self.now, usize::MAX);
+        debug_assert!(is_done);
+        let started = self.partition.start(self.queue.id, self.now);
+        debug_assert!(started.is_some(), "what was due starts");
+        if let Some(started) = started {
+            self.partition.finish(started.handle, End::Done, self.now);
+        }
+        self.partition.drain_forgotten();
+        while self.partition.take_touched().is_some() {}
+        self.partition.next_wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stage_is_as_empty_after_a_rehearsal_as_before() {
+        let mut stage = Stage::new().unwrap();
+        for _ in 0..10_000 {
+            stage.fire_one();
+            assert_eq!((stage.partition.live(), stage.partition.fired_remembered()), (0, 0));
+            assert!(stage.partition.next_wake().mono.is_none());
+        }
+    }
+}

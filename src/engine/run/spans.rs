@@ -1,0 +1,28 @@
+//! The span of an attempt: what a handler logs, and what its libraries log, says for which job.
+
+use tracing::{Level, Span};
+
+use super::handler::Seat;
+use crate::partition::Started;
+
+/// So that a filter can keep the spans where it drops the library's other lines.
+const TARGET: &str = "reveille::job";
+
+/// Whether there may be anybody who wants spans: a look at one number.
+#[inline]
+pub(crate) fn are_wanted() -> bool {
+    Level::INFO <= tracing::level_filters::LevelFilter::current()
+}
+
+/// The span in which a handler runs: `job`, at the level `INFO`.
+#[cold]
+pub(crate) fn of(started: &Started, seat: &Seat) -> Span {
+    tracing::info_span!(
+        target: TARGET,
+        "job",
+        key = started.key.as_str(),
+        queue = seat.queue.name.as_str(),
+        attempt = started.attempt,
+        id = %started.id,
+    )
+}

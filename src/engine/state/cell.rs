@@ -1,0 +1,160 @@
+//! A partition as the engine holds it: behind its lock, with what is published of it beside.
+
+use hdrhistogram::Histogram;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+
+use super::hint::WakeHint;
+use super::keys::{KeyHash, KeyIndex};
+use crate::engine::durability::LastSnapshot;
+use crate::engine::log::{LogBuffer, LogProgress};
+use crate::partition::{Handle, MonoTime, Partition, Wake};
+use crate::store::Durability;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+
+/// A partition and what is published of it. Aligned so that the locks of two do not share a cache line.
+#[repr(align(128))]
+pub(crate) struct Cell {
+    owned: Mutex<Owned>,
+    hint: WakeHint,
+    pub(crate) is_log_full: AtomicBool,
+    pub(crate) progress: LogProgress,
+    /// Wakes the partition's committer.
+    pub(crate) flush: Notify,
+    /// Somebody waits for records below these to be on the store's disk, with its replicas.
+    wanted: [AtomicU64; 2],
+    /// Held by whoever takes a snapshot.
+    pub(crate) snapshots: tokio::sync::Mutex<()>,
+    last_snapshot: Mutex<LastSnapshot>,
+}
+
+/// What a partition's lock guards.
+pub(crate) struct Owned {
+    pub(crate) partition: Partition,
+    pub(crate) keys: KeyIndex,
+    pub(crate) log: LogBuffer,
+    pub(crate) lateness_us: Histogram<u64>,
+    /// From a record to the store's word for it.
+    pub(crate) commit_us: Histogram<u64>,
+}
+
+impl Owned {
+    /// The newest job of a key.
+    pub(crate) fn find(&self, key: &str, hash: KeyHash) -> Option<Handle> {
+        let slot = self.keys.find(hash, |slot| self.partition.is_of_key(slot, key))?;
+        self.partition.handle_at(slot)
+    }
+
+    /// Has the processor fetch what calls about these jobs will touch, for all of them at once: each call by itself waits for
+    /// memory four times, one after the other. Changes nothing but `slots`, which is scratch.
+    pub(crate) fn warm(&self, aims: impl Iterator<Item = Aim> + Clone, slots: &mut Vec<u32>) {
+        for aim in aims.clone() {
+            if let Aim::Key(hash) = aim {
+                self.keys.warm(hash);
+            }
+        }
+        slots.clear();
+        slots.extend(aims.filter_map(|aim| match aim {
+            Aim::Key(hash) => self.keys.guess(hash),
+            Aim::Slot(slot) => Some(slot),
+        }));
+        slots.iter().for_each(|&slot| self.partition.warm_job(slot));
+        slots.iter().for_each(|&slot| self.partition.warm_timer(slot));
+        slots.iter().for_each(|&slot| self.partition.warm_neighbours(slot));
+    }
+}
+
+/// What a call knows of the job that it is about, before it looks.
+#[derive(Clone, Copy)]
+pub(crate) enum Aim {
+    Key(KeyHash),
+    Slot(u32),
+}
+
+impl Cell {
+    pub(crate) fn new(
+        mut partition: Partition,
+        keys: KeyIndex,
+        next_record: u64,
+        last_snapshot: LastSnapshot,
+    ) -> Self {
+        let mut log = LogBuffer::new(next_record);
+        // What the restore itself has changed. A record is in the buffer whenever the lock is free.
+        log.extend(partition.drain_records(), last_snapshot.at);
+        Cell {
+            owned: Mutex::new(Owned {
+                partition,
+                keys,
+                log,
+                lateness_us: new_histogram(),
+                commit_us: new_histogram(),
+            }),
+            hint: WakeHint::new(),
+            is_log_full: AtomicBool::new(false),
+            progress: LogProgress::new(next_record),
+            flush: Notify::new(),
+            wanted: Default::default(),
+            snapshots: tokio::sync::Mutex::default(),
+            last_snapshot: Mutex::new(last_snapshot),
+        }
+    }
+
+    /// When the partition next has something to do, as last published.
+    pub(crate) fn wake(&self) -> Wake {
+        self.hint.read()
+    }
+
+    pub(crate) fn publish(&self, wake: Wake) {
+        self.hint.publish(wake);
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Owned> {
+        self.owned.lock()
+    }
+
+    /// Somebody waits for records below `end` to be as durable as `level`.
+    pub(crate) fn want(&self, level: Durability, end: u64) {
+        if self.note_wish(level, end) {
+            self.flush.notify_one();
+        }
+    }
+
+    /// As [`want`](Self::want), by the committer itself. Returns whether there is anything to ask for.
+    pub(crate) fn note_wish(&self, level: Durability, end: u64) -> bool {
+        let wish = self.wish(level);
+        wish.inspect(|wanted| {
+            wanted.fetch_max(end, SeqCst);
+        });
+        wish.is_some()
+    }
+
+    pub(crate) fn wanted(&self, level: Durability) -> u64 {
+        self.wish(level).map_or(0, |wanted| wanted.load(SeqCst))
+    }
+
+    /// What is to be had without asking has no place.
+    fn wish(&self, level: Durability) -> Option<&AtomicU64> {
+        match level {
+            Durability::Memory | Durability::Logged => None,
+            Durability::Fsync => Some(&self.wanted[0]),
+            Durability::Replicated => Some(&self.wanted[1]),
+        }
+    }
+
+    /// Up to which record the last snapshot covers the log, and when it was taken.
+    pub(crate) fn last_snapshot(&self) -> LastSnapshot {
+        *self.last_snapshot.lock()
+    }
+
+    pub(crate) fn snapshotted(&self, covered: u64, at: MonoTime) {
+        *self.last_snapshot.lock() = LastSnapshot { covered, at, is_cut_off: false };
+    }
+}
+
+/// Two significant digits, from a microsecond to ten hours and, past that, as ten hours: about 20 KiB.
+pub(crate) fn new_histogram() -> Histogram<u64> {
+    let histogram = Histogram::new_with_bounds(1, HISTOGRAM_MAX_US, 2);
+    histogram.expect("the bounds are constants within hdrhistogram's limits")
+}
+
+pub(crate) const HISTOGRAM_MAX_US: u64 = 36_000_000_000;

@@ -1,0 +1,172 @@
+//! How many jobs there are, how many run, and whether the engine goes on.
+//!
+//! # Rule
+//! Whoever starts a job counts it first, then looks whether the engine is stopping; whoever stops it says so first, then
+//! looks at the count. Both in sequentially consistent order, so one of them sees the other: once the count was seen at
+//! zero after [`Life::stop`], nothing runs or will. It may be seen above zero again, while somebody is counted who then
+//! finds that it may not start: what counts is that it was zero once ([`Life::is_over`]).
+
+use std::pin::pin;
+
+use tokio::sync::watch;
+
+use crate::sync::Notify;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+pub(crate) struct Life {
+    jobs: JobCount,
+    running: AtomicUsize,
+    is_stopping: AtomicBool,
+    /// Whether none was running once, after a stop.
+    is_over: AtomicBool,
+    has_driver_ended: AtomicBool,
+    /// Raised when there are no jobs, when none is running, when the engine stops, when the driver has ended, and when the
+    /// store is in step again.
+    changed: Notify,
+    /// How far the engine has come with stopping.
+    stage: watch::Sender<Stage>,
+}
+
+/// Jobs pending or with a handler, over all partitions. Apart from its neighbours: all who schedule and cancel write it,
+/// and every call reads those.
+#[repr(align(128))]
+struct JobCount(AtomicUsize);
+
+/// The end of an engine, in steps.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Stage {
+    Going,
+    /// Nothing is started any more; handlers end, and what they logged is flushed.
+    Stopping,
+    /// The engine was dropped, and nobody waits for the end.
+    Dropped,
+    /// The grace period is over: what has not ended or been flushed is left behind.
+    Abandoned,
+    /// Nothing will be written any more, and the leases are given back.
+    Released,
+}
+
+impl Life {
+    pub(crate) fn new(jobs: usize) -> Self {
+        Life {
+            jobs: JobCount(AtomicUsize::new(jobs)),
+            running: AtomicUsize::new(0),
+            is_stopping: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            has_driver_ended: AtomicBool::new(false),
+            changed: Notify::new(),
+            stage: watch::channel(Stage::Going).0,
+        }
+    }
+
+    /// Counts a job as running. Returns whether it may start, as far as the end of the engine goes; if it does not start,
+    /// [`end_one`](Self::end_one) takes it off again.
+    pub(crate) fn begin_one(&self) -> bool {
+        self.running.fetch_add(1, SeqCst);
+        !self.is_stopping()
+    }
+
+    /// A job that was counted has ended, or has not started. Returns whether it was the last of an engine that stops.
+    pub(crate) fn end_one(&self) -> bool {
+        let is_last = self.running.fetch_sub(1, SeqCst) == 1 && self.is_stopping();
+        if is_last {
+            self.changed.notify_waiters();
+        }
+        is_last
+    }
+
+    /// Jobs with a handler.
+    pub(crate) fn running(&self) -> usize {
+        if self.is_over() { 0 } else { self.running.load(SeqCst) }
+    }
+
+    /// Whether the engine stops and no job is running, or will.
+    pub(crate) fn is_over(&self) -> bool {
+        if !self.is_stopping() {
+            return false;
+        }
+        let is_over = self.is_over.load(SeqCst) || self.running.load(SeqCst) == 0;
+        if is_over {
+            self.is_over.store(true, SeqCst);
+        }
+        is_over
+    }
+
+    /// Has nothing start from here on, but for what is counted as running already.
+    pub(crate) fn stop(&self) {
+        self.is_stopping.store(true, SeqCst);
+        self.reach(Stage::Stopping);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(SeqCst)
+    }
+
+    pub(crate) fn driver_ends(&self) {
+        self.has_driver_ended.store(true, SeqCst);
+        self.changed.notify_waiters();
+    }
+
+    /// Whether the driver's thread has come to its end.
+    pub(crate) fn has_driver_ended(&self) -> bool {
+        self.has_driver_ended.load(SeqCst)
+    }
+
+    /// The store has all of a partition again, or will have no more of it.
+    pub(crate) fn store_settles(&self) {
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn jobs(&self) -> usize {
+        self.jobs.0.load(SeqCst)
+    }
+
+    /// Makes room for one more job; `false` when there are `max`.
+    pub(crate) fn reserve_job(&self, max: usize) -> bool {
+        self.jobs.0.fetch_update(SeqCst, SeqCst, |jobs| (jobs < max).then_some(jobs + 1)).is_ok()
+    }
+
+    pub(crate) fn release_jobs(&self, jobs: usize) {
+        if self.jobs.0.fetch_sub(jobs, SeqCst) == jobs {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Resolves once `is_so`, which must be about what `changed` is raised for.
+    pub(crate) async fn until(&self, is_so: impl Fn() -> bool) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if is_so() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Goes on to `stage`, never back.
+    pub(crate) fn reach(&self, stage: Stage) {
+        self.stage.send_if_modified(|at| {
+            *at < stage && {
+                *at = stage;
+                true
+            }
+        });
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        *self.stage.borrow() >= Stage::Abandoned
+    }
+
+    /// Whether nothing will be written any more.
+    pub(crate) fn is_released(&self) -> bool {
+        *self.stage.borrow() >= Stage::Released
+    }
+
+    /// Resolves at `stage`.
+    pub(crate) async fn reached(&self, stage: Stage) {
+        // It cannot be closed: the sender is right here.
+        let _ = self.stage.subscribe().wait_for(|at| *at >= stage).await;
+    }
+}

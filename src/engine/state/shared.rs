@@ -1,0 +1,465 @@
+//! What callers, driver, workers and committer share, and the one way into a partition.
+//!
+//! # Rules
+//! - A partition is entered through [`Shared::enter`] only. It runs a few hundred nanoseconds of state machine under the
+//!   partition's lock, then publishes what others read without the lock: the wake hints, the queues' backlogs, the
+//!   log.
+//! - Never two partitions at a time.
+//! - No lock is held across an await, and no store is called under one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cell::{Cell, HISTOGRAM_MAX_US, Owned};
+use super::keys::KeyHasher;
+use super::life::Life;
+use super::runtime::Handlers;
+use super::settings::Settings;
+use crate::clock::{Clock, Waker};
+use crate::engine::error::CallError;
+use crate::engine::ownership::Ownership;
+use crate::engine::queues::{Queue, Queues};
+use crate::engine::run::{Contexts, Failure, Lead, Releases};
+use crate::engine::tell::{EngineMeters, seconds};
+use crate::partition::{End, Handle, MonoTime, Now, Partition, PartitionId, QueueId, QueueName, Started};
+use crate::store::Durability;
+use crate::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
+use crate::sync::thread;
+
+pub(crate) struct Shared {
+    pub(crate) meters: EngineMeters,
+    pub(crate) settings: Settings,
+    /// Tells this engine from all others, those before a restart too: for cursors.
+    pub(crate) incarnation: u64,
+    pub(crate) clock: Clock,
+    /// The runtime that handlers run on, and nothing else.
+    pub(crate) handlers: Handlers,
+    /// The store, and the right to write to it; `None` without a store.
+    pub(crate) ownership: Option<Arc<Ownership>>,
+    pub(crate) cells: Box<[Cell]>,
+    pub(crate) hasher: KeyHasher,
+    pub(crate) queues: Queues,
+    pub(crate) releases: Releases,
+    /// When the next of those may go that were overdue at the start, by the monotonic clock; `u64::MAX` when there are none.
+    pub(crate) overdue_wake: AtomicU64,
+    /// Wakes the driver.
+    pub(crate) waker: Arc<Waker>,
+    pub(crate) life: Life,
+    pub(crate) clock_steps: AtomicU64,
+    pub(crate) driver_wakes: AtomicU64,
+    /// Told of every job that starts; for tests.
+    pub(crate) probe: Option<Probe>,
+    /// What the application gives its handlers.
+    pub(crate) contexts: Contexts,
+}
+
+/// How long a job that a restart found overdue waits for the store to have its start.
+const START_PATIENCE: Duration = Duration::from_secs(1);
+
+pub(crate) type Probe = Box<dyn Fn(Probed<'_>) + Send + Sync>;
+
+/// What a probe is told.
+pub(crate) enum Probed<'a> {
+    Started(&'a QueueName, &'a Started),
+    /// With the handler's error, if it failed.
+    Ended(Handle, Result<(), &'a Failure>),
+}
+
+/// What the store has taken of a log: up to which record, and how long that took.
+pub(crate) struct Taken {
+    pub(crate) end: u64,
+    pub(crate) batches: usize,
+    pub(crate) bytes: usize,
+    pub(crate) delay_us: u64,
+}
+
+impl Shared {
+    /// Enters partition `at`, publishes what `change` brought about, and calls workers for what is ready.
+    ///
+    /// With a `read_at` the caller has read the clock already, which keeps that out of the lock. Where the time decides
+    /// whether a job may fire there must be none: the clock is then read under the lock, so nobody has shown the
+    /// partition a later time, and no job that it holds ready is early.
+    pub(crate) fn enter<R>(
+        self: &Arc<Self>,
+        at: usize,
+        read_at: Option<Now>,
+        change: impl FnOnce(&mut Owned, Now) -> R,
+    ) -> R {
+        let mut busier = Busier::default();
+        let result = self.enter_quietly(at, read_at, &mut busier, change);
+        if !busier.is_none() {
+            busier.call(self);
+        }
+        result
+    }
+
+    /// As [`enter`](Self::enter), and leaves it to the caller to call workers for what is `busier` then.
+    #[inline(always)]
+    pub(crate) fn enter_quietly<R>(
+        self: &Arc<Self>,
+        at: usize,
+        read_at: Option<Now>,
+        busier: &mut Busier,
+        change: impl FnOnce(&mut Owned, Now) -> R,
+    ) -> R {
+        let cell = &self.cells[at];
+        let mut owned = cell.lock();
+        let now = read_at.unwrap_or_else(|| self.clock.now());
+        let before = cell.wake();
+        let result = change(&mut owned, now);
+        if owned.partition.has_forgotten() {
+            self.forget_keys(&mut owned);
+        }
+        let is_to_be_sent = self.ownership.is_some() && self.keep_records(cell, &mut owned, now);
+        let wake = owned.partition.next_wake();
+        cell.publish(wake);
+        self.publish_ready(at, &mut owned, busier);
+        drop(owned);
+        if is_to_be_sent {
+            cell.flush.notify_one();
+        }
+        if wake != before
+            && let Some(deadline) = wake.as_mono(now)
+        {
+            self.waker.wake_before(deadline);
+        }
+        result
+    }
+
+    fn forget_keys(&self, owned: &mut Owned) {
+        let Owned { partition, keys, .. } = owned;
+        for (key, handle) in partition.drain_forgotten() {
+            keys.remove(self.hasher.hash(key.as_str()), handle.slot());
+        }
+    }
+
+    /// Moves what was logged to the buffer. Returns whether the committer has to be told: it looks by itself whenever the
+    /// store has answered, and a word for every record would have it run as often.
+    fn keep_records(&self, cell: &Cell, owned: &mut Owned, now: Now) -> bool {
+        let Owned { partition, log, .. } = owned;
+        if cell.progress.is_ended() {
+            // There may be nobody left to take them, and whoever waits for them is told so.
+            log.lose(partition.drain_records().count());
+            log.discard();
+            return false;
+        }
+        let had = log.end();
+        let is_to_be_sent = log.extend(partition.drain_records(), now.mono);
+        if log.end() > had && self.is_full(owned) {
+            cell.is_log_full.store(true, SeqCst);
+        }
+        is_to_be_sent
+    }
+
+    fn is_full(&self, owned: &Owned) -> bool {
+        owned.log.outstanding() >= self.settings.log_records_max as u64
+            || owned.log.outstanding_bytes() >= self.settings.log_bytes_max
+    }
+
+    /// Looks again whether the log of partition `at` is full, after some of it has gone.
+    pub(crate) fn unblock_log(self: &Arc<Self>, at: usize, taken: Option<Taken>) {
+        let cell = &self.cells[at];
+        let has_room_again = {
+            // Under the lock, so that whoever fills the buffer does not have its mark wiped off.
+            let mut owned = cell.lock();
+            if let Some(Taken { end, batches, bytes, delay_us }) = taken {
+                if let Some(ownership) = self.ownership.as_ref().filter(|_| batches > 0) {
+                    ownership.meters.commit_delay_s.record(seconds(delay_us));
+                }
+                owned.log.acknowledge(end, batches, bytes);
+                owned.commit_us.saturating_record(delay_us.clamp(1, HISTOGRAM_MAX_US));
+            }
+            let is_full = self.is_full(&owned) && !cell.progress.is_ended();
+            cell.is_log_full.swap(is_full, SeqCst) && !is_full
+        };
+        if has_room_again {
+            // Work stood still for want of room.
+            self.call_all();
+        }
+    }
+
+    /// Whether the store of partition `at` is not being written anew, or never will have been.
+    pub(crate) fn is_in_step(&self, at: usize) -> bool {
+        !self.is_behind(at) || self.cells[at].progress.is_ended()
+    }
+
+    /// Whether the store of partition `at` was found to lack something, and has not been mended.
+    pub(crate) fn is_behind(&self, at: usize) -> bool {
+        self.ownership.as_ref().is_some_and(|ownership| ownership.is_behind(at))
+    }
+
+    /// Has driver and workers look for work.
+    pub(crate) fn call_all(self: &Arc<Self>) {
+        self.waker.wake();
+        for queue in self.queues.iter().filter(|queue| self.could_start(queue)) {
+            queue.call_workers(self.handlers.threads());
+        }
+    }
+
+    /// Publishes the backlogs that have changed: none, as a rule.
+    #[inline]
+    fn publish_ready(&self, at: usize, owned: &mut Owned, busier: &mut Busier) {
+        while let Some(id) = owned.partition.take_touched() {
+            self.publish_backlog(at, id, &owned.partition, busier);
+        }
+    }
+
+    fn publish_backlog(&self, at: usize, id: QueueId, partition: &Partition, busier: &mut Busier) {
+        let Some(queue) = self.queues.by_id(id) else { return };
+        let (ready, first) = partition.backlog(id);
+        if let Some(first) = first {
+            queue.publish_first(at, first);
+        }
+        let more = ready.saturating_sub(queue.publish_ready(at, ready));
+        if more > 0 {
+            busier.push(id, more);
+        }
+    }
+
+    /// Whether [`start_next`](Self::start_next) would find a job of `queue`.
+    pub(crate) fn could_start(&self, queue: &Queue) -> bool {
+        (0..self.cells.len()).any(|at| self.could_start_in(at, queue))
+    }
+
+    #[inline]
+    pub(crate) fn could_start_in(&self, at: usize, queue: &Queue) -> bool {
+        queue.ready_in(at) > 0 && self.may_start(queue) && !self.is_log_full(at) && !self.has_lapsed(at)
+    }
+
+    #[inline]
+    fn may_start(&self, queue: &Queue) -> bool {
+        !queue.is_paused() && !self.is_stopping()
+    }
+
+    /// Whether the lease of a partition was found to have run out.
+    #[inline]
+    fn has_lapsed(&self, at: usize) -> bool {
+        self.ownership.as_ref().is_some_and(|ownership| ownership.has_lapsed(at))
+    }
+
+    /// Whether a job of partition `at` may start by its lease, at a time that was read under the partition's lock.
+    fn may_fire(&self, at: usize, now: Now) -> bool {
+        self.ownership.as_ref().is_none_or(|ownership| ownership.may_fire(at, now.mono))
+    }
+
+    /// Starts the first ready job of `queue` in partition `at`, if it still `comes_first` there.
+    pub(crate) fn start_in(
+        self: &Arc<Self>,
+        at: usize,
+        queue: &Arc<Queue>,
+        comes_first: impl FnOnce(&Owned) -> bool,
+    ) -> Option<Started> {
+        let started = self.enter(at, None, |owned, now| {
+            if !comes_first(owned) {
+                return None;
+            }
+            // Counted first, then looked whether it may: see `Life`.
+            let may_start = self.life.begin_one();
+            let started = if may_start { self.decide_start(at, queue, owned, now) } else { None };
+            if started.is_some() {
+                queue.share(at).running.fetch_add(1, SeqCst);
+            } else {
+                self.ran_one();
+            }
+            started
+        })?;
+        self.tell_start(queue, &started);
+        Some(started)
+    }
+
+    /// Decides under the lock of partition `at` whether a job of `queue` starts, and which. The caller is counted as running.
+    fn decide_start(&self, at: usize, queue: &Queue, owned: &mut Owned, now: Now) -> Option<Started> {
+        if !self.may_start(queue) || !self.may_fire(at, now) {
+            return None;
+        }
+        let started = owned.partition.start(queue.id, now);
+        if let Some(started) = &started {
+            let lateness_us = started.lateness_us.clamp(1, HISTOGRAM_MAX_US);
+            owned.lateness_us.saturating_record(lateness_us);
+            queue.share(at).fired.fetch_add(1, Relaxed);
+        }
+        started
+    }
+
+    fn tell_start(&self, queue: &Queue, started: &Started) {
+        queue.meters.lateness_s.record(seconds(started.lateness_us));
+        if let Some(probe) = &self.probe {
+            probe(Probed::Started(&queue.name, started));
+        }
+    }
+
+    /// Ends a job that [`start_next`](Self::start_next) gave out. Returns when that was.
+    pub(crate) fn finish(self: &Arc<Self>, queue: &Queue, handle: Handle, end: End) -> MonoTime {
+        self.finish_and_start(queue, handle, end, &mut Lead::from(0), &mut None, |_| false)
+    }
+
+    /// Ends a job and starts the next one of the queue, if that is in the same partition and the caller `goes_on` then, to run
+    /// it now: under one lock, and by one reading of the clocks. Returns when that was, and has the started one in `next`.
+    pub(crate) fn finish_and_start(
+        self: &Arc<Self>,
+        queue: &Queue,
+        handle: Handle,
+        end: End,
+        lead: &mut Lead,
+        next: &mut Option<Started>,
+        goes_on: impl FnOnce(MonoTime) -> bool,
+    ) -> MonoTime {
+        let at = usize::from(handle.partition().0);
+        let ended = self.enter(at, None, |owned, now| {
+            let is_finished = owned.partition.finish(handle, end, now);
+            debug_assert!(is_finished, "a job that was started is running until it is finished");
+            let could_start =
+                goes_on(now.mono) && self.could_start_in(at, queue) && self.stays_first(at, queue, lead);
+            *next = if could_start { self.decide_start(at, queue, owned, now) } else { None };
+            // The next takes over the counts of the one that has ended. They stood while it was decided.
+            if next.is_none() {
+                queue.share(at).running.fetch_sub(1, SeqCst);
+            }
+            now.mono
+        });
+        // Before it is off the count: a shutdown that sees none running tells how many are left.
+        self.release_jobs(1);
+        match next {
+            Some(started) => self.tell_start(queue, started),
+            None => self.ran_one(),
+        }
+        ended
+    }
+
+    /// A job that was started will not end: the runtime that its handler was on has. It counts as running no more, and
+    /// stays what it is for the store.
+    pub(crate) fn interrupt(&self, queue: &Queue, handle: Handle) {
+        if !thread::panicking() {
+            self.runtime_ends();
+        }
+        queue.share(usize::from(handle.partition().0)).running.fetch_sub(1, SeqCst);
+        self.ran_one();
+    }
+
+    fn ran_one(&self) {
+        if self.life.end_one() {
+            // The committers end with the last running job.
+            self.flush_all();
+        }
+    }
+
+    /// Makes room for one more job; `false` when the engine is full.
+    pub(crate) fn reserve_job(&self) -> bool {
+        self.life.reserve_job(self.settings.jobs_max)
+    }
+
+    pub(crate) fn release_jobs(&self, jobs: usize) {
+        self.life.release_jobs(jobs);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.life.is_stopping()
+    }
+
+    /// Has everything stop: the driver, the workers once their jobs end, and calls that want to change something.
+    pub(crate) fn stop(&self) {
+        self.life.stop();
+        self.waker.wake();
+        for queue in self.queues.iter() {
+            queue.call_all();
+        }
+        self.flush_all();
+    }
+
+    fn flush_all(&self) {
+        for cell in &self.cells {
+            cell.flush.notify_one();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_log_full(&self, at: usize) -> bool {
+        self.cells[at].is_log_full.load(SeqCst)
+    }
+
+    /// When calls are acknowledged, unless they say otherwise.
+    pub(crate) fn durability(&self) -> Durability {
+        self.settings.durability.unwrap_or_default()
+    }
+
+    /// Resolves once the store has every record of `partition` so far, as safely as the engine acknowledges calls, however
+    /// long that takes; at once when there is no store.
+    pub(crate) async fn log_flushed(&self, partition: PartitionId) -> Result<(), CallError> {
+        if self.ownership.is_none() {
+            return Ok(());
+        }
+        let at = usize::from(partition.0);
+        let end = self.cells[at].lock().log.end();
+        let level = self.durability().max(Durability::Logged);
+        self.cells[at].want(level, end);
+        self.cells[at].progress.reached_at_last(end, level).await
+    }
+
+    /// Resolves once the store has every record of `partition` so far, or does not take them soon: it is failing, or lets
+    /// [`START_PATIENCE`] pass.
+    pub(crate) async fn log_sent(&self, partition: PartitionId) {
+        let Some(ownership) = &self.ownership else { return };
+        if !ownership.health.state().answers() {
+            return;
+        }
+        let at = usize::from(partition.0);
+        let end = self.cells[at].lock().log.end();
+        let sent = self.cells[at].progress.reached_at_last(end, Durability::Logged);
+        let _ = ownership.io.timeout(START_PATIENCE, sent).await;
+    }
+
+    /// Whether the engine stops, or a partition has something to do before `deadline`.
+    pub(crate) fn is_due_before(&self, deadline: MonoTime, now: Now) -> bool {
+        self.is_stopping() || self.next_wake(now).is_some_and(|earliest| earliest < deadline)
+    }
+
+    /// The earliest instant at which any partition has something to do.
+    pub(crate) fn next_wake(&self, now: Now) -> Option<MonoTime> {
+        let overdue = self.overdue_wake.load(SeqCst);
+        let overdue = (overdue != u64::MAX).then_some(MonoTime::from_micros(overdue));
+        self.cells.iter().filter_map(|cell| cell.wake().as_mono(now)).chain(overdue).min()
+    }
+
+    /// The partition that has something to do at that instant.
+    pub(crate) fn next_partition(&self, now: Now) -> Option<usize> {
+        let wakes = self.cells.iter().map(|cell| cell.wake().as_mono(now)).zip(0..);
+        wakes.filter_map(|(wake, at)| Some((wake?, at))).min().map(|(_, at)| at)
+    }
+}
+
+/// The queues whose backlog grew, and by how many jobs, until the lock is released. One at most, as a rule, and that takes
+/// no allocation.
+#[derive(Default)]
+#[must_use = "workers have to be called"]
+pub(crate) struct Busier {
+    first: Option<(QueueId, usize)>,
+    more: Vec<(QueueId, usize)>,
+}
+
+impl Busier {
+    fn push(&mut self, queue: QueueId, jobs: usize) {
+        if self.first.is_none() {
+            self.first = Some((queue, jobs));
+        } else {
+            self.more.push((queue, jobs));
+        }
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.first.is_none()
+    }
+
+    pub(crate) fn call(&mut self, shared: &Shared) {
+        while let Some((queue, jobs)) = self.next(shared) {
+            queue.call_workers(jobs.min(shared.handlers.threads()));
+        }
+    }
+
+    fn next<'a>(&mut self, shared: &'a Shared) -> Option<(&'a Arc<Queue>, usize)> {
+        let (queue, jobs) = self.first.take().or_else(|| self.more.pop())?;
+        Some((shared.queues.by_id(queue)?, jobs))
+    }
+}

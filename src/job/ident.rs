@@ -1,0 +1,395 @@
+//! Names and small values of a job: key, payload, queue, id, version, priority. Parsed once, then trusted.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use crate::prefetch::prefetch;
+
+/// The caller's own name for a job, unique in a namespace: 1 to 512 bytes of UTF-8.
+///
+/// One of up to 23 bytes lies where the job is and takes no memory beside it; clones of a longer one share the text.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(SmolStr);
+
+/// The longest key, in bytes.
+pub const KEY_BYTES_MAX: usize = 512;
+
+impl Key {
+    /// Takes `text` as a key.
+    ///
+    /// # Errors
+    /// When it is empty or longer than [`KEY_BYTES_MAX`] bytes.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidKey> {
+        let text = text.as_ref();
+        Self::check(text)?;
+        Ok(Key(SmolStr::new(text)))
+    }
+
+    /// Whether `text` could be a key. Allocates nothing.
+    pub(crate) fn check(text: &str) -> Result<(), InvalidKey> {
+        match text.len() {
+            0 => Err(InvalidKey::Empty),
+            bytes if bytes > KEY_BYTES_MAX => Err(InvalidKey::TooLong { bytes }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The key's text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// Has the processor fetch what a clone will write.
+    pub(crate) fn warm(&self) {
+        warm_counts(self.0.as_ptr());
+    }
+}
+
+impl Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for Key {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Key> for String {
+    fn from(key: Key) -> Self {
+        key.0.into()
+    }
+}
+
+impl TryFrom<&str> for Key {
+    type Error = InvalidKey;
+
+    fn try_from(text: &str) -> Result<Self, InvalidKey> {
+        Key::new(text)
+    }
+}
+
+impl TryFrom<String> for Key {
+    type Error = InvalidKey;
+
+    fn try_from(text: String) -> Result<Self, InvalidKey> {
+        Key::new(text)
+    }
+}
+
+impl FromStr for Key {
+    type Err = InvalidKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+        Key::new(text)
+    }
+}
+
+/// Equality of a key with a text, from either side.
+macro_rules! equal_to_text {
+    ($($text:ty),*) => {
+        $(impl PartialEq<$text> for Key {
+            fn eq(&self, text: &$text) -> bool {
+                self.as_str() == AsRef::<str>::as_ref(text)
+            }
+        }
+
+        impl PartialEq<Key> for $text {
+            fn eq(&self, key: &Key) -> bool {
+                key == self
+            }
+        })*
+    };
+}
+
+equal_to_text!(str, &str, String);
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// Why a text cannot be a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidKey {
+    /// The key has no bytes.
+    #[error("the key is empty; a key has 1 to {KEY_BYTES_MAX} bytes")]
+    Empty,
+    /// The key is longer than [`KEY_BYTES_MAX`].
+    #[error("the key has {bytes} bytes; a key has 1 to {KEY_BYTES_MAX} (hash a longer one)")]
+    TooLong {
+        /// How many bytes it has.
+        bytes: usize,
+    },
+}
+
+/// The bytes that a job carries to its handler. Cloning shares them. No bytes are shared with nobody: every job that has
+/// ended has none, and would count itself in the same place otherwise.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Payload(Option<Arc<[u8]>>);
+
+impl Payload {
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    /// Has the processor fetch what a clone will write.
+    pub(crate) fn warm(&self) {
+        warm_counts(self.as_bytes().as_ptr());
+    }
+
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl From<&[u8]> for Payload {
+    fn from(bytes: &[u8]) -> Self {
+        Payload((!bytes.is_empty()).then(|| bytes.into()))
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Payload {
+    fn from(bytes: &[u8; N]) -> Self {
+        bytes.as_slice().into()
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        bytes.as_slice().into()
+    }
+}
+
+impl From<&str> for Payload {
+    fn from(text: &str) -> Self {
+        text.as_bytes().into()
+    }
+}
+
+impl From<String> for Payload {
+    fn from(text: String) -> Self {
+        text.into_bytes().into()
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.len())
+    }
+}
+
+/// The counts of references to shared bytes lie before them.
+fn warm_counts(bytes: *const u8) {
+    const COUNTS_BYTES: usize = 2 * size_of::<usize>();
+    prefetch(bytes.wrapping_sub(COUNTS_BYTES));
+}
+
+/// The name of a queue. Cloning shares the text.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueName(SmolStr);
+
+/// The longest queue name, in bytes.
+pub const QUEUE_NAME_BYTES_MAX: usize = 128;
+
+impl QueueName {
+    /// Takes `text` as the name of a queue; `None` when it is empty or longer than [`QUEUE_NAME_BYTES_MAX`] bytes.
+    pub fn new(text: impl AsRef<str>) -> Option<Self> {
+        let text = text.as_ref();
+        (1..=QUEUE_NAME_BYTES_MAX).contains(&text.len()).then(|| QueueName(SmolStr::new(text)))
+    }
+
+    /// The name's text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl Borrow<str> for QueueName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// A partition, counted from zero.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct PartitionId(pub u16);
+
+/// A job's own number: its partition above, the order in which that partition took it below. Never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(u64);
+
+impl JobId {
+    const SEQUENCE_BITS: u32 = 48;
+
+    /// Half of what fits: a partition that takes a million jobs a second gets there in four years, and is refused at the
+    /// next start, with as much to go.
+    pub(crate) const SEQUENCE_MAX: u64 = 1 << (Self::SEQUENCE_BITS - 1);
+
+    /// The id of the job that `partition` took as its `sequence`th.
+    pub(crate) fn new(partition: PartitionId, sequence: u64) -> Self {
+        debug_assert!(sequence >> Self::SEQUENCE_BITS == 0, "a partition takes fewer than 2^48 jobs");
+        JobId(u64::from(partition.0) << Self::SEQUENCE_BITS | sequence)
+    }
+
+    /// The id as one number.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The partition that owns the job.
+    pub const fn partition(self) -> PartitionId {
+        PartitionId((self.0 >> Self::SEQUENCE_BITS) as u16)
+    }
+
+    /// The job's place in the order in which its partition took jobs.
+    pub const fn sequence(self) -> u64 {
+        self.0 & ((1 << Self::SEQUENCE_BITS) - 1)
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}-{}", self.partition().0, self.sequence()))
+    }
+}
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Counts a job's changes, from 1. What was decided on an older version can be refused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Version(pub u32);
+
+impl Version {
+    /// The version of a job that has not been changed.
+    pub const FIRST: Version = Version(1);
+
+    pub(crate) fn next(self) -> Self {
+        Version(self.0.wrapping_add(1))
+    }
+
+    /// Whether it comes after `other`, as [`next`](Self::next) counts.
+    pub(crate) fn is_after(self, other: Self) -> bool {
+        (1..=u32::MAX / 2).contains(&self.0.wrapping_sub(other.0))
+    }
+}
+
+/// Which of the jobs due at one tick goes first: the lower number. Jobs of equal priority go by due, then, within a partition, by
+/// sequence. A due that has passed when the job is scheduled or moved belongs to the tick that is current then.
+///
+/// So a queue's jobs start by (tick, priority, due) among those that are ready, in whichever partitions they are. A job of an
+/// earlier tick goes before one of a later tick whatever their priorities: a backlog is worked off in the order of time.
+///
+/// What concurrency leaves of it:
+/// - With a concurrency of 1, or an inline handler, starts are in exactly this order. With more, two handlers may begin
+///   neighbours in this order the other way round.
+/// - A tick of more than 8,192 jobs in several partitions is released in slices, and what is released may start. It starts by
+///   priority all the same; of jobs of equal priority one may start before another partition's that was due up to a tick
+///   earlier.
+/// - Where the jobs of a queue are due at an instant and after a delay, the ticks of the two clocks do not begin together: a job
+///   of the one kind may be ordered a tick off those of the other.
+/// - A partition that may not start jobs, its log being full, holds up no other.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Priority(pub u8);
+
+impl Priority {
+    /// Before all others.
+    pub const FIRST: Priority = Priority(0);
+    /// What a job has unless told otherwise.
+    pub const NORMAL: Priority = Priority(100);
+    /// After all others.
+    pub const LAST: Priority = Priority(255);
+}
+
+impl Default for Priority {
+    fn default() -> Self {
+        Priority::NORMAL
+    }
+}
+
+/// What a crash in the middle of a handler means for the job.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// It runs again: the handler must be idempotent. The job is acknowledged when the handler ends.
+    #[default]
+    AtLeastOnce,
+    /// It does not run again. The start is made durable before the handler begins.
+    AtMostOnce,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_1_to_512_bytes() {
+        assert_eq!(Key::new(""), Err(InvalidKey::Empty));
+        assert!(Key::new("k").is_ok());
+        assert!(Key::new("k".repeat(512)).is_ok());
+        assert_eq!(Key::new("k".repeat(513)), Err(InvalidKey::TooLong { bytes: 513 }));
+        // Bytes count, not characters.
+        assert_eq!(Key::new("é".repeat(257)), Err(InvalidKey::TooLong { bytes: 514 }));
+    }
+
+    #[test]
+    fn a_job_id_keeps_its_parts() {
+        let id = JobId::new(PartitionId(u16::MAX), (1 << 48) - 1);
+        assert_eq!((id.partition(), id.sequence()), (PartitionId(u16::MAX), (1 << 48) - 1));
+        assert_eq!(JobId::new(PartitionId(3), 7).to_string(), "3-7");
+    }
+
+    #[test]
+    fn a_version_comes_after_those_it_counts() {
+        assert!(Version(2).is_after(Version(1)) && Version(7).is_after(Version(1)));
+        assert!(!Version(1).is_after(Version(1)) && !Version(1).is_after(Version(2)));
+        assert!(Version(u32::MAX).next().is_after(Version(u32::MAX)));
+        assert!(!Version(u32::MAX).is_after(Version(u32::MAX).next()));
+    }
+
+    #[test]
+    fn a_payload_never_shows_its_bytes_in_debug() {
+        assert_eq!(format!("{:?}", Payload::from("secret")), "Payload(6 bytes)");
+    }
+}

@@ -1,0 +1,219 @@
+//! What calls answer. Every answer is definite: it says what happened, not that something may have.
+
+use super::{Delivery, Handle, JobId, JobState, Key, Payload, Priority, QueueName, Version};
+use crate::time::Timestamp;
+
+/// What to do when the key of a new job is that of a pending one.
+///
+/// A job whose handler has begun no longer holds its key: a handler may schedule its own key again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnConflict {
+    /// Leave the pending job and say [`ScheduleOutcome::AlreadyScheduled`].
+    #[default]
+    Reject,
+    /// Put the new job in its place and say [`ScheduleOutcome::Replaced`].
+    Replace,
+    /// Leave the pending job and say [`ScheduleOutcome::Kept`]: for calls that may repeat.
+    Keep,
+}
+
+/// What `schedule` did.
+#[must_use = "the job is not scheduled if its key was taken; match on it, or insist with `.scheduled()?`"]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ScheduleOutcome {
+    /// The key was free; the job is pending.
+    Scheduled {
+        /// The new job.
+        handle: Handle,
+    },
+    /// The job is pending in place of another of the same key, which will never fire.
+    Replaced {
+        /// The new job.
+        handle: Handle,
+        /// When the job that it replaced was due.
+        was: Timestamp,
+    },
+    /// Nothing was done, as [`OnConflict::Keep`] asked: a job of this key is pending.
+    Kept {
+        /// The pending job.
+        handle: Handle,
+    },
+    /// Nothing was done: a job of this key is pending, and [`OnConflict::Reject`] was asked for.
+    AlreadyScheduled {
+        /// The pending job.
+        handle: Handle,
+    },
+}
+
+impl ScheduleOutcome {
+    /// The job that is now pending under the key, the new one or the one that was there.
+    pub fn handle(&self) -> Handle {
+        match *self {
+            ScheduleOutcome::Scheduled { handle }
+            | ScheduleOutcome::Replaced { handle, .. }
+            | ScheduleOutcome::Kept { handle }
+            | ScheduleOutcome::AlreadyScheduled { handle } => handle,
+        }
+    }
+
+    /// Whether the job that was given is the one that is pending.
+    pub fn is_taken(&self) -> bool {
+        matches!(self, ScheduleOutcome::Scheduled { .. } | ScheduleOutcome::Replaced { .. })
+    }
+}
+
+/// What `reschedule` did.
+#[must_use = "the job may have fired, or be unknown; match on it, or insist with `.rescheduled()?`"]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RescheduleOutcome {
+    /// The job is pending with its new due.
+    Rescheduled {
+        /// When it was due before.
+        was: Timestamp,
+        /// Its version now.
+        version: Version,
+    },
+    /// Too late: its handler has begun.
+    Running,
+    /// Too late: it fired. It is not brought back.
+    AlreadyFired {
+        /// When its handler began.
+        at: Timestamp,
+    },
+    /// Nothing was done: the job has changed since the version that the call named.
+    Changed {
+        /// Its version now.
+        version: Version,
+    },
+    /// No such job is pending, nor is it among the fired ones that are still remembered.
+    NotFound,
+}
+
+/// What `cancel` did.
+#[must_use = "the job may have fired, or be unknown; match on it, or insist with `.cancelled()?`"]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CancelOutcome {
+    /// The job will never fire.
+    Cancelled,
+    /// Too late: its handler has begun.
+    Running,
+    /// Too late: it fired.
+    AlreadyFired {
+        /// When its handler began.
+        at: Timestamp,
+    },
+    /// Nothing was done: the job has changed since the version that the call named.
+    Changed {
+        /// Its version now.
+        version: Version,
+    },
+    /// No such job is pending, nor is it among the fired ones that are still remembered.
+    NotFound,
+}
+
+/// What `lookup` found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum LookupOutcome {
+    /// The job is pending.
+    Scheduled(JobView),
+    /// Its handler has begun.
+    Running(JobView),
+    /// It fired.
+    AlreadyFired {
+        /// When its handler began.
+        at: Timestamp,
+        /// How its handler ended.
+        end: End,
+    },
+    /// No such job is pending, nor is it among the fired ones that are still remembered.
+    NotFound,
+}
+
+/// How a handler ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// It did what it had to.
+    Done,
+    /// It returned an error, or panicked.
+    Failed,
+}
+
+/// A job as it stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct JobView {
+    /// Its handle.
+    pub handle: Handle,
+    /// Its number.
+    pub id: JobId,
+    /// The caller's name for it.
+    pub key: Key,
+    /// The name of its queue.
+    pub queue: QueueName,
+    /// What its handler gets.
+    pub payload: Payload,
+    /// When it is due; for a job scheduled after a delay, as the wall clock stands now.
+    pub due: Timestamp,
+    /// Its place among the jobs of one tick.
+    pub priority: Priority,
+    /// What a crash in the middle of its handler means.
+    pub delivery: Delivery,
+    /// How often it was changed, and once.
+    pub version: Version,
+    /// How often its handler has begun.
+    pub attempt: u16,
+    /// Whether it is due and waits only for its queue to take it.
+    pub is_ready: bool,
+    /// Since when it is with its handler, if it is.
+    pub running_since: Option<Timestamp>,
+}
+
+impl JobView {
+    /// Where it stands.
+    pub fn state(&self) -> JobState {
+        match self.running_since {
+            Some(_) => JobState::Running,
+            None if self.is_ready => JobState::Ready,
+            None => JobState::Pending,
+        }
+    }
+}
+
+/// Why a job cannot be taken or moved. Nothing was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The payload is larger than the engine's limit.
+    #[error(
+        "the payload has {bytes} bytes, the limit is {max}; store it elsewhere and schedule a reference, or raise the limit"
+    )]
+    PayloadTooLarge {
+        /// How many bytes it has.
+        bytes: usize,
+        /// How many it may have.
+        max: usize,
+    },
+    /// The due time lies further ahead than the engine's horizon.
+    #[error(
+        "the due time lies beyond the horizon, which is {} ahead; use an earlier one, or raise the horizon",
+        days_or_seconds(*horizon_s)
+    )]
+    PastHorizon {
+        /// How far ahead a job may be due, in seconds.
+        horizon_s: u64,
+    },
+    /// Every slot that a partition can address is in use.
+    #[error("the partition has no slot left; cancel jobs, or use more partitions")]
+    NoSlot,
+}
+
+fn days_or_seconds(seconds: u64) -> String {
+    const DAY: u64 = 24 * 3600;
+    if seconds >= 2 * DAY && seconds.is_multiple_of(DAY) {
+        format!("{} days", seconds / DAY)
+    } else {
+        format!("{seconds} seconds")
+    }
+}
