@@ -236,9 +236,7 @@ fn a_commit_is_answered_when_there_is_nobody_left_to_make_it_durable() {
                     .scheduled()
                     .unwrap();
             }
-            while engine.stats().succeeded < round * 1_000 {
-                tokio::time::sleep(ms(1)).await;
-            }
+            eventually("they have run", || engine.stats().succeeded == round * 1_000).await;
             let before = std::mem::replace(&mut pending, engine.stats().log_pending);
             if pending == before {
                 break;

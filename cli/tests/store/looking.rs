@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::{inspected, run, tell};
+use testkit::port::Port;
 use testkit::program::Run;
 use testkit::redis::RedisServer;
 
@@ -111,9 +112,9 @@ fn what_is_no_address_is_said_without_showing_it() {
 
 #[test]
 fn where_no_redis_is_nothing_begins() {
-    // Nobody listens there, nor will: the port is taken.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let closed = format!("redis://:hunter2@127.0.0.1:{}", unused_port());
+    // Nobody listens at the one, and nobody answers at the other.
+    let (port, listener) = (Port::reserve(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let closed = format!("redis://:hunter2@127.0.0.1:{}", port.number());
     let silent = format!("redis://:hunter2@{}", listener.local_addr().unwrap());
     for store in [closed, silent] {
         let ended = Run::program(&["run", "--fail-fast", "--store", &store]).finish(FAR);
@@ -121,10 +122,6 @@ fn where_no_redis_is_nothing_begins() {
         assert!(ended.stderr.contains("see that Redis runs there"), "{}", ended.stderr);
         assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
     }
-}
-
-fn unused_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]
