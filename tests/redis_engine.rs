@@ -218,6 +218,8 @@ async fn promise_5_without_a_proof_of_the_lease_nothing_fires() {
         let fired = Keys::default();
         let engine = Engine::builder()
             .queue("q", fired.handler())
+            // What is told is the first of the leases to end.
+            .partitions(1)
             .store(Arc::new(impatient(&proxy.url(), ms(300))))
             .lease(ms(600))
             .single_owner(is_single_owner)
@@ -261,7 +263,7 @@ async fn promise_5_an_engine_that_is_no_longer_the_owner_ends() {
         .start()
         .await
         .unwrap();
-    first.schedule_raw("q", "").key("k").after(ms(400)).await.unwrap().scheduled().unwrap();
+    first.schedule_raw("q", "").key("k").after(ms(3_000)).await.unwrap().scheduled().unwrap();
     let held = builder(&url).standby(false).start().await.unwrap_err();
     assert!(matches!(&held, StartError::Held(error) if error.class == StoreErrorClass::Held), "{held}");
     let second = builder(&url).take_over(true).queue("other", nothing).start().await.unwrap();

@@ -1,6 +1,7 @@
 //! What is in a store, and what is said when it cannot be had.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
@@ -86,6 +87,24 @@ fn a_wrong_password_is_not_shown() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reveille"));
     let help = Run::spawn(command.args(["run", "--help"]).env("REVEILLE_STORE", &store)).finish("");
     assert!(help.stdout.contains("REVEILLE_STORE") && !help.stdout.contains("right@"), "{}", help.stdout);
+}
+
+/// The certificate is checked against those that the system, or `SSL_CERT_FILE`, vouches for.
+#[test]
+fn tls_is_spoken_with_a_server_that_somebody_vouches_for() {
+    let server = RedisServer::start_with_tls(&[]);
+    let inspect = |vouching: Option<&Path>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reveille"));
+        command.args(["inspect", "--store", &server.tls_url()]);
+        vouching.map(|file| command.env("SSL_CERT_FILE", file));
+        Run::spawn(&mut command).finish("")
+    };
+    let stranger = inspect(None);
+    assert_eq!((stranger.status.code(), stranger.stdout.as_str()), (Some(2), ""));
+    assert!(stranger.stderr.contains("certificate"), "{}", stranger.stderr);
+    let known = inspect(Some(&server.certificate()));
+    assert_eq!((known.status.code(), known.stderr.as_str()), (Some(0), ""));
+    assert_eq!(known.stdout, "namespace \"reveille\" is empty\n");
 }
 
 #[test]
