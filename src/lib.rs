@@ -66,6 +66,8 @@ pub mod partition;
 mod prefetch;
 mod rt;
 #[cfg(feature = "sim")]
+mod seam;
+#[cfg(feature = "sim")]
 #[doc(hidden)]
 pub mod sim;
 mod slab;

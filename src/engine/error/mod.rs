@@ -135,6 +135,57 @@ pub enum CallError {
     Interrupted,
 }
 
+impl CallError {
+    /// What has become of the change.
+    pub fn change(&self) -> Change {
+        match self {
+            CallError::ShuttingDown | CallError::RuntimeEnded | CallError::LogFull { .. } => Change::None,
+            CallError::NotOwner { change, .. } | CallError::NoSuchDurability { change, .. } => *change,
+            CallError::Unconfirmed | CallError::NotDurable(_) => Change::InForce,
+            CallError::Interrupted => Change::Unknown,
+        }
+    }
+
+    /// A change that was made and not confirmed when another engine took the jobs.
+    pub(crate) fn disowned(error: StoreError) -> Self {
+        CallError::NotOwner { error, change: Change::Unknown }
+    }
+}
+
+impl ScheduleError {
+    /// What has become of the job.
+    pub fn change(&self) -> Change {
+        match self {
+            ScheduleError::Call(error) => error.change(),
+            ScheduleError::InvalidKey(_)
+            | ScheduleError::Refused(_)
+            | ScheduleError::UnknownQueue { .. }
+            | ScheduleError::Full { .. }
+            | ScheduleError::Encode(_) => Change::None,
+        }
+    }
+}
+
+impl RescheduleError {
+    /// What has become of the move.
+    pub fn change(&self) -> Change {
+        match self {
+            RescheduleError::Call(error) => error.change(),
+            RescheduleError::InvalidKey(_) | RescheduleError::Refused(_) => Change::None,
+        }
+    }
+}
+
+impl CancelError {
+    /// What has become of the cancellation.
+    pub fn change(&self) -> Change {
+        match self {
+            CancelError::Call(error) => error.change(),
+            CancelError::InvalidKey(_) => Change::None,
+        }
+    }
+}
+
 /// Why an engine did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

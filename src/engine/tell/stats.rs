@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::engine::Engine;
 use crate::engine::ownership::{Ownership, StoreState};
-use crate::engine::state::{Shared, new_histogram};
+use crate::engine::state::{Engine, Shared, new_histogram};
 
 /// An engine's figures at one moment. Counts are since the engine started.
 #[derive(Clone, Debug, Default)]
