@@ -12,15 +12,13 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::startup::{Standby, StandbyTold};
+use super::told::{RestoreProgress, RestoreTold, Standby, StandbyTold};
 use crate::clock::Clock;
-use crate::engine::durability::LastSnapshot;
 use crate::engine::error::StartError;
-use crate::engine::ownership;
-use crate::engine::ownership::{Keeper, Ownership, Standing, keeper};
+use crate::engine::meters::Register;
+use crate::engine::ownership::{Keeper, Ownership, Standing, keeper, new_owner};
 use crate::engine::queues::Queues;
-use crate::engine::state::{Cell, KeyHasher, KeyIndex, Settings};
-use crate::engine::tell::Register;
+use crate::engine::state::{Cell, KeyHasher, KeyIndex, LastSnapshot, Settings};
 use crate::partition::{CatchUp, PartitionId, QueueId, QueueName, Replay};
 use crate::rt::{self, Io, Tasks};
 use crate::store::{Claim, LoadProgress, Loaded, Needs, NotReplayed, Store, StoreError, StoreErrorClass};
@@ -39,25 +37,6 @@ const TELL_FIRST: Duration = Duration::from_secs(1);
 const TELL_EVERY: Duration = Duration::from_secs(30);
 /// While a partition is not there that should be.
 const RETRY_LOST: Duration = Duration::from_millis(100);
-
-/// The progress of a restore.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
-#[non_exhaustive]
-pub struct RestoreProgress {
-    /// How many partitions there are.
-    pub partitions: u16,
-    /// How many of them are ready.
-    pub partitions_done: u16,
-    /// Jobs read from snapshots so far.
-    pub jobs: u64,
-    /// Records read from logs so far.
-    pub records: u64,
-    /// Bytes read so far.
-    pub bytes: u64,
-}
-
-/// Called with the progress of a restore.
-pub(crate) type RestoreTold = Arc<dyn Fn(RestoreProgress) + Send + Sync>;
 
 /// What partitions are built from, and what building fills.
 pub(crate) struct Base {
@@ -157,7 +136,7 @@ pub(crate) async fn from(
         return Err(StartError::NoSuchDurability { asked: durability, max: opened.durability_max });
     }
     let claim = Claim {
-        owner: ownership::new_owner(),
+        owner: new_owner(),
         partitions: settings.partitions,
         term: settings.lease,
         epoch_after: 0,
