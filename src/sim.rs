@@ -1,7 +1,7 @@
-//! The seam between the library and the simulator in `sim/`. Not for anybody else, and not under semantic versioning.
+//! The seam between the library and the simulator in `sim/`. For no other use, and not under semantic versioning.
 //!
-//! A simulator sets itself as the current one of the thread while it polls a task; the library then spawns, waits, reads
-//! the time and connects through it. Nothing else changes: it is the shipped engine, store and scripts that run.
+//! A simulator makes itself the thread's current one while it polls a task; the library then spawns, waits, reads the
+//! time and connects through it. Nothing else changes: engine, store and scripts run as they are shipped.
 
 use std::cell::RefCell;
 use std::fmt::Debug;
@@ -17,12 +17,12 @@ use crate::partition::{PartitionId, QueueName};
 /// A future of the simulator's.
 pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// One process as it is simulated: its clocks, its tasks and its network.
+/// A simulated process: its clocks, its tasks and its network.
 pub trait Simulation: Debug + Send + Sync {
     /// What the process's clocks show.
     fn now(&self) -> Now;
 
-    /// A name that no other engine of the simulation has.
+    /// A unique name for an engine of the simulation.
     fn owner(&self) -> String;
 
     /// Spawns a task. Returns its number.
@@ -34,16 +34,16 @@ pub trait Simulation: Debug + Send + Sync {
     /// Drops a task, unless it has ended.
     fn abort(&self, task: u64);
 
-    /// Resolves when so much time has passed on the process's monotonic clock.
+    /// Resolves when this much time has passed on the process's monotonic clock.
     fn sleep(&self, time: Duration) -> Boxed<()>;
 
-    /// Connects to the one Redis that there is.
+    /// Connects to the simulated Redis.
     fn connect(&self) -> Boxed<std::io::Result<Arc<dyn Line>>>;
 }
 
 /// A connection to the simulated Redis.
 pub trait Line: Send + Sync {
-    /// Sends so many commands, packed as the protocol has them, and resolves with as many answers.
+    /// Sends `count` commands, packed as in the protocol, and resolves with as many answers.
     fn send(&self, packed: Vec<u8>, count: usize) -> Boxed<Result<Vec<redis::Value>, redis::RedisError>>;
 }
 
@@ -68,7 +68,7 @@ pub fn within<T>(simulation: &Arc<dyn Simulation>, work: impl FnOnce() -> T) -> 
     work()
 }
 
-/// Has every start of a job told, at the moment at which it is decided.
+/// Has `told` called at every start of a job, when it is decided.
 pub fn on_start(builder: Builder, told: impl Fn(&QueueName, &Started) + Send + Sync + 'static) -> Builder {
     builder.probe(Box::new(move |probed| {
         if let Probed::Started(queue, started) = probed {
@@ -95,13 +95,12 @@ pub fn state(engine: &Engine, partition: PartitionId) -> PartitionState {
     engine.partition_state(partition)
 }
 
-/// What an engine that has come to rest should have done and has not, if there is any such thing. Its handlers are let off if
-/// they cannot run.
+/// What an engine at rest has left undone, if anything. Its handlers are excused if they cannot run.
 pub fn left_undone(engine: &Engine, can_handlers_run: bool) -> Option<String> {
     engine.left_undone(can_handlers_run)
 }
 
-/// For how much longer an engine can prove all of its leases; `None` if it has come to its end.
+/// How much longer an engine can prove all of its leases; `None` if it has ended.
 pub fn lease_left(engine: &Engine) -> Option<Duration> {
     engine.lease_left()
 }
@@ -119,7 +118,7 @@ impl Reader {
     /// A batch of the log: the sequence of its first record, and its records.
     ///
     /// # Errors
-    /// When these bytes are no batch.
+    /// When the bytes are not a batch.
     pub fn batch(&mut self, bytes: &[u8]) -> Result<(u64, Vec<Record>), String> {
         let mut records = Vec::new();
         let header = crate::store::decode_batch(bytes, &mut self.0, &mut records);
@@ -129,7 +128,7 @@ impl Reader {
     /// Adds a chunk of a snapshot to an image.
     ///
     /// # Errors
-    /// When these bytes are no chunk.
+    /// When the bytes are not a chunk.
     pub fn chunk(&mut self, bytes: &[u8], image: &mut Image) -> Result<(), String> {
         crate::store::decode_chunk(bytes, &mut self.0, image).map(drop).map_err(|error| error.to_string())
     }
