@@ -39,7 +39,7 @@ impl fmt::Debug for Brief {
     }
 }
 
-/// The text without what would act on a terminal, or look like the end of a message.
+/// The text, with characters escaped that would act on a terminal, or look like the end of a message.
 pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
