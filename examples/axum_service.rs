@@ -165,7 +165,7 @@ async fn show(Running(engine): Running, Path(order): Path<String>) -> Result<Jso
         }
         LookupOutcome::Running(_) => Err(Problem::expiring()),
         LookupOutcome::AlreadyFired { at, .. } => Err(Problem::expired(at)),
-        LookupOutcome::NotFound => Err(Problem::unknown()),
+        _ => Err(Problem::unknown()),
     }
 }
 

@@ -79,10 +79,15 @@ pub mod clock;
 #[cfg(test)]
 mod corpus;
 mod engine;
+pub mod job;
+mod json;
 pub mod metrics;
 pub mod partition;
 mod prefetch;
+pub mod read;
 mod rt;
+#[cfg(feature = "sim")]
+mod seam;
 #[cfg(feature = "sim")]
 #[doc(hidden)]
 pub mod sim;
@@ -95,16 +100,18 @@ pub mod wheel;
 
 pub use clock::{Clock, Profile};
 pub use engine::{
-    BoxError, Builder, CallError, CancelError, Change, Commit, ContextTask, Engine, Job, Lateness, Misfire,
-    NotAllCancelled, NotAllScheduled, Outcome, Outcomes, Planned, QUEUES_MAX, QueueConfig, QueueError,
-    QueueStats, RescheduleError, RestoreProgress, Schedule, ScheduleError, ShutdownReport, Standby,
-    StartError, StartPhase, Startup, Stats, StoreState, StoreStats, Target, Task,
+    BoxError, Builder, CallError, CancelError, Change, Commit, ContextTask, Engine, InvalidCursor, Job,
+    JobPage, Lateness, ListCursor, ListError, Misfire, NotAllCancelled, NotAllScheduled, Outcome, Outcomes,
+    Planned, QUEUES_MAX, QueueConfig, QueueError, QueueStats, RescheduleError, RestoreProgress, Schedule,
+    ScheduleError, ShutdownReport, Standby, StartError, StartPhase, Startup, Stats, StoreState, StoreStats,
+    Target, Task,
 };
-pub use partition::{
-    CancelOutcome, Due, End, Handle, InvalidKey, JobId, JobView, KEY_BYTES_MAX, Key, LookupOutcome,
-    NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload, Priority, Refusal,
-    RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
+pub use job::{
+    CancelOutcome, End, FiredView, Handle, InvalidKey, JobFilter, JobId, JobState, JobView, KEY_BYTES_MAX,
+    Key, LookupOutcome, NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload,
+    Priority, Refusal, RescheduleOutcome, ScheduleOutcome, Version,
 };
+pub use partition::{Due, Timestamp};
 pub use store::Durability;
 
 /// Has the code in the README compiled.

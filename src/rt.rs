@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 #[cfg(feature = "sim")]
-use crate::sim::{Simulation, current};
+use crate::seam::{Simulation, current};
 
 /// A task's future, or a wait.
 pub(crate) type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;

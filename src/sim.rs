@@ -1,72 +1,14 @@
 //! The seam between the library and the simulator in `sim/`. For no other use, and not under semantic versioning.
 //!
-//! A simulator makes itself the thread's current one while it polls a task; the library then spawns, waits, reads the
-//! time and connects through it. Nothing else changes: engine, store and scripts run as they are shipped.
+//! `seam` below is where the library lets a simulation in. This module is what a simulation reads from above.
 
-use std::cell::RefCell;
-use std::fmt::Debug;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::engine::PartitionState;
 use crate::engine::{Builder, Engine, Probed};
 pub use crate::partition::{Image, JobImage, Now, Record, Replay, Started};
 use crate::partition::{PartitionId, QueueName};
-
-/// A future of the simulator's.
-pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// A simulated process: its clocks, its tasks and its network.
-pub trait Simulation: Debug + Send + Sync {
-    /// What the process's clocks show.
-    fn now(&self) -> Now;
-
-    /// A unique name for an engine of the simulation.
-    fn owner(&self) -> String;
-
-    /// Spawns a task. Returns its number.
-    fn spawn(&self, task: Boxed<()>) -> u64;
-
-    /// Spawns a task that runs handlers: these may be blocked while the others go on. Returns its number.
-    fn spawn_handler(&self, task: Boxed<()>) -> u64;
-
-    /// Drops a task, unless it has ended.
-    fn abort(&self, task: u64);
-
-    /// Resolves when this much time has passed on the process's monotonic clock.
-    fn sleep(&self, time: Duration) -> Boxed<()>;
-
-    /// Connects to the simulated Redis.
-    fn connect(&self) -> Boxed<std::io::Result<Arc<dyn Line>>>;
-}
-
-/// A connection to the simulated Redis.
-pub trait Line: Send + Sync {
-    /// Sends `count` commands, packed as in the protocol, and resolves with as many answers.
-    fn send(&self, packed: Vec<u8>, count: usize) -> Boxed<Result<Vec<redis::Value>, redis::RedisError>>;
-}
-
-thread_local! {
-    static CURRENT: RefCell<Option<Arc<dyn Simulation>>> = const { RefCell::new(None) };
-}
-
-/// The simulation that runs on this thread.
-pub(crate) fn current() -> Option<Arc<dyn Simulation>> {
-    CURRENT.with_borrow(Clone::clone)
-}
-
-/// Runs `work` as a part of a simulated process.
-pub fn within<T>(simulation: &Arc<dyn Simulation>, work: impl FnOnce() -> T) -> T {
-    struct Restore(Option<Arc<dyn Simulation>>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            CURRENT.set(self.0.take());
-        }
-    }
-    let _restore = Restore(CURRENT.replace(Some(Arc::clone(simulation))));
-    work()
-}
+pub use crate::seam::{Boxed, Line, Simulation, within};
 
 /// Has `told` called at every start of a job, when it is decided.
 pub fn on_start(builder: Builder, told: impl Fn(&QueueName, &Started) + Send + Sync + 'static) -> Builder {
@@ -75,19 +17,6 @@ pub fn on_start(builder: Builder, told: impl Fn(&QueueName, &Started) + Send + S
             told(queue, started);
         }
     }))
-}
-
-/// A partition as it stands.
-#[derive(Debug)]
-pub struct PartitionState {
-    /// Its jobs.
-    pub image: Image,
-    /// The sequence after its last record.
-    pub log_end: u64,
-    /// The store has acknowledged every record before this one.
-    pub durable: u64,
-    /// Whether something is due that the driver has not moved.
-    pub is_due: bool,
 }
 
 /// Looks at a partition of a running engine.

@@ -13,12 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use reveille::PartitionId;
-use reveille::partition::JobImage;
+use reveille::{JobFilter, JobView};
 
 use crate::jsonl::input::LINE_BYTES_MAX;
 use crate::jsonl::job;
-use crate::store::{Named, Place, about_replica, jobs_of};
+use crate::store::{Named, Place, about_replica};
 use crate::{complain, exit, figures, file, signal};
 
 /// How long a writer may take to notice that it is stopped.
@@ -83,12 +82,14 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
 
 impl Args {
     /// The pending jobs, in the order in which they are written.
-    async fn jobs(&self, named: &Named) -> Result<Vec<JobImage>, String> {
+    async fn jobs(&self, named: &Named) -> Result<Vec<JobView>, String> {
         let found = named.look().await?;
         if let Some(replica) = &found.replica {
             complain(about_replica(replica));
         }
-        let Some(partitions) = found.partitions else { return Err(nothing_there(&named.namespace)) };
+        if found.partitions.is_none() {
+            return Err(nothing_there(&named.namespace));
+        }
         if let Some(owner) = found.living_owner() {
             if !self.force {
                 return Err(format!("{owner}; stop it first, or have a picture of what moves with --force"));
@@ -96,10 +97,8 @@ impl Args {
             complain(format_args!("{owner}: what it does meanwhile may be shown or not"));
         }
         let mut jobs = Vec::new();
-        for partition in 0..partitions {
-            jobs.append(&mut jobs_of(named, PartitionId(partition)).await?);
-        }
-        jobs.sort_unstable_by(|one, other| (one.due.wall, &one.key).cmp(&(other.due.wall, &other.key)));
+        named.each_left(|contents| jobs.extend(contents.jobs(&JobFilter::default()))).await?;
+        jobs.sort_unstable_by(|one, other| (one.due, &one.key).cmp(&(other.due, &other.key)));
         Ok(jobs)
     }
 }
@@ -123,14 +122,19 @@ fn tell(named: &Named, jobs: usize, too_long: usize) -> ExitCode {
 }
 
 /// Returns how many lines are too long to be read again.
-fn write_to(path: &Path, jobs: &[JobImage], is_stopped: &AtomicBool) -> io::Result<usize> {
+fn write_to(path: &Path, jobs: &[JobView], is_stopped: &AtomicBool) -> io::Result<usize> {
+    let jobs = jobs.iter().map(job::Written::from);
     if path == Path::new("-") {
         return write_all(jobs, io::stdout().lock(), is_stopped);
     }
     file::write(path, |file| write_all(jobs, file, is_stopped))
 }
 
-fn write_all(jobs: &[JobImage], to: impl Write, is_stopped: &AtomicBool) -> io::Result<usize> {
+fn write_all<'a>(
+    jobs: impl Iterator<Item = job::Written<'a>>,
+    to: impl Write,
+    is_stopped: &AtomicBool,
+) -> io::Result<usize> {
     let mut to = BufWriter::with_capacity(64 * 1024, to);
     let (mut line, mut too_long) = (Vec::new(), 0);
     for job in jobs {
@@ -138,7 +142,7 @@ fn write_all(jobs: &[JobImage], to: impl Write, is_stopped: &AtomicBool) -> io::
             return Err(io::ErrorKind::Interrupted.into());
         }
         line.clear();
-        job::write(job, &mut line)?;
+        job.write(&mut line)?;
         too_long += usize::from(line.trim_ascii_end().len() > LINE_BYTES_MAX);
         to.write_all(&line)?;
     }
@@ -148,38 +152,28 @@ fn write_all(jobs: &[JobImage], to: impl Write, is_stopped: &AtomicBool) -> io::
 
 #[cfg(test)]
 mod tests {
-    use reveille::partition::{Delivery, Queue, QueueId, QueueName, RecordedDue, TimeBase};
-    use reveille::{Key, Priority, Timestamp, Version};
+    use reveille::partition::Delivery;
+    use reveille::{Key, Payload, Priority, Timestamp};
 
     use super::*;
     use crate::jsonl::input::{Line, Lines};
 
-    fn job(payload_bytes: usize) -> JobImage {
-        JobImage {
-            id: serde_json::from_str("7").unwrap(),
-            key: Key::new("k").unwrap(),
-            queue: Queue { id: QueueId(0), name: QueueName::new("q").unwrap() },
-            payload: "7".repeat(payload_bytes).into(),
-            due: RecordedDue { base: TimeBase::Wall, wall: Timestamp::from_micros(0) },
-            priority: Priority::NORMAL,
-            delivery: Delivery::AtLeastOnce,
-            version: Version(1),
-            attempt: 0,
-            running_since: None,
-        }
+    fn job<'a>(key: &'a Key, payload: &'a Payload) -> job::Written<'a> {
+        let (due, priority) = (Timestamp::from_micros(0), Priority::NORMAL);
+        job::Written { key, queue: "q", due, priority, delivery: Delivery::AtLeastOnce, payload }
     }
 
     #[test]
     fn a_line_is_too_long_when_it_would_not_be_read() {
-        let mut line = Vec::new();
-        job::write(&job(1), &mut line).unwrap();
+        let key = Key::new("k").unwrap();
+        let (short, mut line) = (Payload::from("7"), Vec::new());
+        job(&key, &short).write(&mut line).unwrap();
         let longest = 1 + LINE_BYTES_MAX - line.trim_ascii_end().len();
         for (payload_bytes, too_long) in [(longest, 0), (longest + 1, 1)] {
+            let payload = Payload::from("7".repeat(payload_bytes));
             let mut lines = Vec::new();
-            assert_eq!(
-                write_all(&[job(payload_bytes)], &mut lines, &AtomicBool::new(false)).unwrap(),
-                too_long
-            );
+            let written = write_all([job(&key, &payload)].into_iter(), &mut lines, &AtomicBool::new(false));
+            assert_eq!(written.unwrap(), too_long);
             let mut lines = Lines::new(&*lines);
             let Some(Line { text, .. }) = lines.next().unwrap() else { panic!("no line") };
             assert_eq!(usize::from(text.is_err()), too_long);

@@ -1,15 +1,13 @@
 //! `reveille inspect`: what a store holds of a namespace, by partition. Takes no lease and changes nothing.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use reveille::Clock;
 use reveille::store::{PartitionReport, ReplicaReport};
 use serde::Serialize;
 
 use crate::figures::{about, grouped};
-use crate::store::{Found, Named, Place, about_replica, jobs_of};
+use crate::store::{Found, Named, Place, about_replica};
 use crate::{complain, exit};
 
 /// The arguments of `reveille inspect`.
@@ -39,7 +37,7 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
     let found = named.look().await?;
     let mut report = Report::of(&named.namespace, &found);
     if args.queues {
-        report.queues = Some(count_queues(&named, &found).await?);
+        report.queues = Some(count_queues(&named).await?);
     }
     let written = if args.json { report.write_json(io::stdout()) } else { report.write_table(io::stdout()) };
     Ok(match written {
@@ -173,18 +171,9 @@ impl<'a> Report<'a> {
 }
 
 /// In the order of their names.
-async fn count_queues(named: &Named, found: &Found) -> Result<Vec<QueueRow>, String> {
-    let mut counts: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    for report in &found.reports {
-        let now = Clock::System.now().wall;
-        for job in jobs_of(named, report.partition).await? {
-            let (jobs, overdue) = counts.entry(job.queue.name.as_str().to_owned()).or_default();
-            *jobs += 1;
-            *overdue += u64::from(job.due.wall < now);
-        }
-    }
-    let row = |(queue, (jobs, overdue))| QueueRow { queue, jobs, overdue };
-    Ok(counts.into_iter().map(row).collect())
+async fn count_queues(named: &Named) -> Result<Vec<QueueRow>, String> {
+    let queues = named.left().await?.queues.into_iter();
+    Ok(queues.map(|of| QueueRow { queue: of.queue, jobs: of.pending, overdue: of.overdue }).collect())
 }
 
 impl<'a> Replica<'a> {

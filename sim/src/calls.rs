@@ -263,7 +263,7 @@ impl Caller {
                         LookupOutcome::Running(_) => Late::Running,
                         LookupOutcome::AlreadyFired { .. } => Late::Fired,
                         LookupOutcome::NotFound => Late::NotFound,
-                        LookupOutcome::Scheduled(_) => Late::Never,
+                        _ => Late::Never,
                     },
                 ),
             };

@@ -224,7 +224,7 @@ impl Partition {
         Ok(RecordedDue { base, wall })
     }
 
-    fn view(&self, handle: Handle, job: &Job, now: Now) -> Option<JobView> {
+    pub(super) fn view(&self, handle: Handle, job: &Job, now: Now) -> Option<JobView> {
         Some(JobView {
             handle,
             id: job.id,
@@ -237,6 +237,10 @@ impl Partition {
             version: job.version,
             attempt: job.attempt,
             is_ready: matches!(job.state, State::Ready(_) | State::Collected),
+            running_since: match job.state {
+                State::Running(since) => Some(since),
+                _ => None,
+            },
         })
     }
 }

@@ -2,34 +2,9 @@
 
 use super::rank::{Rank, ShortTick};
 use super::{
-    Delivery, End, JobId, Key, MonoTime, Now, PartitionId, Payload, Priority, QueueId, TimeBase, Timestamp,
-    Version,
+    Delivery, End, JobId, Key, MonoTime, Now, Payload, Priority, QueueId, TimeBase, Timestamp, Version,
 };
-use crate::slab::Index;
 use crate::wheel;
-
-/// Names one job for as long as this process runs: a call by handle needs no look-up of the key.
-///
-/// A handle outlives its job safely. The slot that it names carries a generation, so once the job is forgotten and
-/// the slot used again, the old handle finds nothing. Nor does a handle of another engine.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Handle {
-    pub(super) index: Index,
-    pub(super) partition: PartitionId,
-    pub(super) engine: u16,
-}
-
-impl Handle {
-    /// The partition that owns the job.
-    pub fn partition(&self) -> PartitionId {
-        self.partition
-    }
-
-    /// Where the job lies in its partition's table, for as long as the partition knows of it.
-    pub(crate) fn slot(&self) -> u32 {
-        self.index.slot
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Job {

@@ -33,10 +33,8 @@ mod batch;
 mod change;
 mod due;
 mod fired;
-mod ident;
-mod insist;
 mod job;
-mod outcome;
+mod list;
 mod overdue;
 mod pace;
 mod rank;
@@ -62,21 +60,20 @@ use ready::{Came, ReadyQueue};
 pub use crate::time::{Due, MonoTime, Now, TimeBase, Timestamp};
 pub use change::Draft;
 pub use due::{Gathering, Wake};
-pub use ident::{
-    Delivery, InvalidKey, JobId, KEY_BYTES_MAX, Key, PartitionId, Payload, Priority, QUEUE_NAME_BYTES_MAX,
-    QueueId, QueueName, Version,
-};
-pub use insist::{NotCancelled, NotRescheduled, NotScheduled};
-pub use job::Handle;
-pub use outcome::{
-    CancelOutcome, JobView, LookupOutcome, OnConflict, Refusal, RescheduleOutcome, ScheduleOutcome,
-};
+pub(crate) use list::{ViewSlice, Wanted};
 pub(crate) use overdue::OverdueHead;
 pub(crate) use pace::Pace;
 pub use rank::{Rank, RankKey};
+pub use ready::QueueId;
 pub use record::{Queue, Record, RecordedDue, ScheduledRecord};
 pub use replay::{CatchUp, FiredImage, Image, JobImage, Replay, ReplayError, Restored, Slice};
-pub use run::{End, Started};
+pub use run::Started;
+
+pub use crate::job::{
+    CancelOutcome, Delivery, End, Handle, InvalidKey, JobId, JobView, KEY_BYTES_MAX, Key, LookupOutcome,
+    NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload, Priority,
+    QUEUE_NAME_BYTES_MAX, QueueName, Refusal, RescheduleOutcome, ScheduleOutcome, Version,
+};
 
 use crate::slab::{Index, Slab};
 use crate::wheel::Wheel;
@@ -131,7 +128,7 @@ pub struct Partition {
 }
 
 /// What a partition has done since it began, replayed records included.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
 #[non_exhaustive]
 pub struct Counts {
     /// Jobs taken.

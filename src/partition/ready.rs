@@ -10,6 +10,10 @@ use super::job::{Job, Links, Slot, State};
 use super::rank::ShortTick;
 use crate::slab::Slab;
 
+/// A queue as this process counts them. The name is what lasts; see [`QueueName`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct QueueId(pub u16);
+
 #[derive(Debug)]
 pub(super) struct ReadyQueue {
     pub(super) name: QueueName,

@@ -3,8 +3,8 @@
 use super::job::{Links, State};
 use super::ready::ReadyQueue;
 use super::{
-    Delivery, Handle, JobId, Key, MonoTime, Now, Partition, Payload, Priority, QueueId, Record, Timestamp,
-    Version,
+    Delivery, End, Handle, JobId, Key, MonoTime, Now, Partition, Payload, Priority, QueueId, Record,
+    Timestamp, Version,
 };
 
 /// How many jobs one call may find to be early, and put back, before it gives up for now.
@@ -46,15 +46,6 @@ impl Started {
     pub(crate) fn waits_for_its_record(&self) -> bool {
         self.was_overdue || self.delivery == Delivery::AtMostOnce
     }
-}
-
-/// How a handler ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
-    /// It did what it had to.
-    Done,
-    /// It returned an error, or panicked.
-    Failed,
 }
 
 impl Partition {

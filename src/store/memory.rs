@@ -6,8 +6,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::{
-    Batch, Claim, Durability, Grant, Lease, LoadTold, Loaded, Needs, Opened, Owner, Renewed, SnapshotBegin,
-    SnapshotWriter, Store, StoreError, StoreErrorClass, StoreFuture,
+    Batch, Claim, Durability, Grant, Lease, LivingOwner, LoadTold, Loaded, Needs, Opened, Owner,
+    PartitionRead, ReadStore, Renewed, SnapshotBegin, SnapshotWriter, Store, StoreError, StoreErrorClass,
+    StoreFuture,
 };
 use crate::partition::{Config, Now, PartitionId, Queue, QueueId, QueueName, Record, Replay, ReplayError};
 
@@ -117,10 +118,7 @@ impl Store for MemoryStore {
 
     fn load<'a>(&'a self, grant: &'a Grant, _told: &'a LoadTold) -> StoreFuture<'a, Loaded> {
         let mut state = self.state.lock();
-        ready(state.held(grant).map(|replica| {
-            let at = replica.next_record;
-            Loaded { image: replica.replay.image(), covered: at, complete: at, records: Vec::new() }
-        }))
+        ready(state.held(grant).map(|replica| replica.loaded()))
     }
 
     fn append<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, ()> {
@@ -137,6 +135,17 @@ impl Store for MemoryStore {
         _begin: SnapshotBegin,
     ) -> StoreFuture<'a, Option<Box<dyn SnapshotWriter + 'a>>> {
         ready(Ok(None))
+    }
+}
+
+impl ReadStore for MemoryStore {
+    fn partitions(&self) -> StoreFuture<'_, Option<u16>> {
+        ready(Ok(self.state.lock().partitions))
+    }
+
+    fn read(&self, partition: PartitionId) -> StoreFuture<'_, Option<PartitionRead>> {
+        let state = self.state.lock();
+        ready(Ok(state.replicas.get(&partition).and_then(Replica::read)))
     }
 }
 
@@ -206,6 +215,19 @@ impl Replica {
             owner: None,
             is_held: false,
         }
+    }
+
+    fn loaded(&self) -> Loaded {
+        let at = self.next_record;
+        Loaded { image: self.replay.image(), covered: at, complete: at, records: Vec::new() }
+    }
+
+    /// `None` if nobody has owned it.
+    fn read(&self) -> Option<PartitionRead> {
+        let owner = self.owner.clone()?;
+        // It does not run out.
+        let lease_left = (self.is_held && !owner.has_left()).then_some(Duration::MAX);
+        Some(PartitionRead::new(self.loaded(), LivingOwner::new(owner, self.epoch, lease_left)))
     }
 
     fn apply(&mut self, record: Record) -> Result<(), ReplayError> {

@@ -16,10 +16,12 @@
 
 #[cfg(feature = "redis")]
 mod codec;
+mod delegating;
 mod error;
 mod host;
 mod lease;
 mod memory;
+mod read;
 #[cfg(feature = "redis")]
 mod redis;
 mod snapshot;
@@ -33,8 +35,8 @@ use std::time::Duration;
 pub(crate) use self::redis::script_name;
 #[cfg(feature = "redis")]
 pub use self::redis::{
-    LivingOwner, NAMESPACE_CHARS_MAX, PartitionRead, PartitionReport, RedisConfig, RedisConfigError,
-    RedisStore, ReplicaReport, SnapshotReport,
+    NAMESPACE_CHARS_MAX, PartitionReport, RedisConfig, RedisConfigError, RedisStore, ReplicaReport,
+    SnapshotReport,
 };
 #[doc(hidden)]
 #[cfg(feature = "internal-codec")]
@@ -44,10 +46,13 @@ pub use codec::bench as codec_bench;
 pub use codec::model as codec_model;
 #[cfg(feature = "sim")]
 pub(crate) use codec::{QueueNames, decode_batch, decode_chunk};
+pub use delegating::DelegatingStore;
 pub use error::{StoreError, StoreErrorClass};
 pub(crate) use host::owner_name;
 pub use lease::{Claim, Grant, Lease, Owner};
 pub use memory::MemoryStore;
+pub(crate) use read::NotReplayed;
+pub use read::{LivingOwner, PartitionRead, ReadStore};
 pub use snapshot::{SnapshotBegin, SnapshotInfo, SnapshotWriter};
 
 use crate::partition::{Image, PartitionId, Record};

@@ -15,7 +15,7 @@ pub struct SnapshotBegin {
 }
 
 /// What became of a snapshot.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
 pub struct SnapshotInfo {
     /// Jobs pending or running.
     pub jobs: u64,

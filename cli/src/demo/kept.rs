@@ -1,9 +1,9 @@
 //! The demonstration on a store: in a namespace that has no jobs, neither before nor after.
 
-use reveille::{Builder, Engine, PartitionId};
+use reveille::{Builder, Engine};
 
 use crate::figures;
-use crate::store::{self, IfOwned, Named, jobs_of};
+use crate::store::{self, IfOwned, Named};
 
 /// Starts an engine in a namespace without jobs. A namespace with jobs is left as it is.
 pub(super) async fn start(
@@ -36,9 +36,6 @@ fn refuse_jobs(named: &Named, jobs: usize) -> Result<(), String> {
 
 /// How many jobs a namespace holds.
 pub(super) async fn pending(named: &Named) -> Result<usize, String> {
-    let mut jobs = 0;
-    for partition in 0..named.partitions().await?.unwrap_or(0) {
-        jobs += jobs_of(named, PartitionId(partition)).await?.len();
-    }
-    Ok(jobs)
+    let left = named.left().await?;
+    Ok(left.pending.try_into().unwrap_or(usize::MAX))
 }

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use reveille::Priority;
-use reveille::partition::{Delivery, JobImage};
+use reveille::partition::Delivery;
+use reveille::{JobView, Key, Payload, Priority, Timestamp};
 use serde::Serialize;
 
 use super::payload;
@@ -24,60 +24,76 @@ struct Fields<'a> {
     payload: payload::Written<'a>,
 }
 
-/// Writes a job's line. One that was scheduled after a delay gets the instant at which that ends.
-pub(crate) fn write(job: &JobImage, to: &mut impl Write) -> io::Result<()> {
-    let fields = Fields {
-        op: "schedule",
-        key: job.key.as_str(),
-        queue: job.queue.name.as_str(),
-        at: Rfc3339(job.due.wall),
-        priority: (job.priority != Priority::NORMAL).then_some(job.priority.0),
-        delivery: (job.delivery == Delivery::AtMostOnce).then_some("at_most_once"),
-        payload: payload::Written::to_be_read(&job.payload),
-    };
-    serde_json::to_writer(&mut *to, &fields)?;
-    to.write_all(b"\n")
+/// What is written of a job. One that was scheduled after a delay gets the instant at which that ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) queue: &'a str,
+    pub(crate) due: Timestamp,
+    pub(crate) priority: Priority,
+    pub(crate) delivery: Delivery,
+    pub(crate) payload: &'a Payload,
+}
+
+impl<'a> From<&'a JobView> for Written<'a> {
+    fn from(job: &'a JobView) -> Self {
+        Written {
+            key: &job.key,
+            queue: job.queue.as_str(),
+            due: job.due,
+            priority: job.priority,
+            delivery: job.delivery,
+            payload: &job.payload,
+        }
+    }
+}
+
+impl Written<'_> {
+    /// Writes the job's line.
+    pub(crate) fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        let fields = Fields {
+            op: "schedule",
+            key: self.key.as_str(),
+            queue: self.queue,
+            at: Rfc3339(self.due),
+            priority: (self.priority != Priority::NORMAL).then_some(self.priority.0),
+            delivery: (self.delivery == Delivery::AtMostOnce).then_some("at_most_once"),
+            payload: payload::Written::to_be_read(self.payload),
+        };
+        serde_json::to_writer(&mut *to, &fields)?;
+        to.write_all(b"\n")
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use reveille::partition::{Queue, QueueId, QueueName, RecordedDue, TimeBase};
-    use reveille::{Due, Key, Timestamp, Version};
+    use reveille::Due;
 
     use super::super::op::{self, Action, Op};
     use super::*;
 
-    fn job(key: &str, queue: &str, us: i64, payload: &[u8]) -> JobImage {
-        JobImage {
-            id: serde_json::from_str("7").unwrap(),
-            key: Key::new(key).unwrap(),
-            queue: Queue { id: QueueId(0), name: QueueName::new(queue).unwrap() },
-            payload: payload.into(),
-            due: RecordedDue { base: TimeBase::Wall, wall: Timestamp::from_micros(us) },
-            priority: Priority::NORMAL,
-            delivery: Delivery::AtLeastOnce,
-            version: Version(3),
-            attempt: 0,
-            running_since: None,
-        }
+    fn line(job: &Written<'_>) -> String {
+        let mut line = Vec::new();
+        job.write(&mut line).unwrap();
+        String::from_utf8(line).unwrap()
     }
 
-    fn line(job: &JobImage) -> String {
-        let mut line = Vec::new();
-        write(job, &mut line).unwrap();
-        String::from_utf8(line).unwrap()
+    fn job<'a>(key: &'a Key, queue: &'a str, us: i64, payload: &'a Payload) -> Written<'a> {
+        let (due, priority) = (Timestamp::from_micros(us), Priority::NORMAL);
+        Written { key, queue, due, priority, delivery: Delivery::AtLeastOnce, payload }
     }
 
     #[test]
     fn a_line_has_what_differs_from_the_default() {
-        let plain = job("k", "default", 1_796_094_000_000_000, b"{\"a\": 1}");
+        let (key, object, byte) = (Key::new("k").unwrap(), "{\"a\": 1}".into(), b"\xff".into());
+        let plain = job(&key, "default", 1_796_094_000_000_000, &object);
         assert_eq!(
             line(&plain),
             "{\"op\":\"schedule\",\"key\":\"k\",\"queue\":\"default\",\"at\":\"2026-12-01T03:00:00.000000Z\",\
              \"payload\":{\"a\": 1}}\n"
         );
         let special =
-            JobImage { priority: Priority(0), delivery: Delivery::AtMostOnce, ..job("k", "q", 1, b"\xff") };
+            Written { priority: Priority(0), delivery: Delivery::AtMostOnce, ..job(&key, "q", 1, &byte) };
         assert_eq!(
             line(&special),
             "{\"op\":\"schedule\",\"key\":\"k\",\"queue\":\"q\",\"at\":\"1970-01-01T00:00:00.000001Z\",\"priority\":0,\
@@ -87,21 +103,23 @@ mod tests {
 
     #[test]
     fn a_line_is_read_back_to_the_same_job() {
+        let key = Key::new("é\n\"\u{2028}🎫").unwrap();
         for (at, payload) in
             [&b"null"[..], b"", b"[1,\n2]", b"{\"a\":\"\\u0000\"}", b"\x00\xff", "\"é\"".as_bytes(), b" 1 "]
                 .into_iter()
                 .enumerate()
         {
-            let job = JobImage {
+            let payload = Payload::from(payload);
+            let job = Written {
                 priority: Priority(at as u8),
                 delivery: if at % 2 == 0 { Delivery::AtLeastOnce } else { Delivery::AtMostOnce },
-                ..job("é\n\"\u{2028}🎫", "q\t\"", -1 - at as i64, payload)
+                ..job(&key, "q\t\"", -1 - at as i64, &payload)
             };
             let line = line(&job);
             assert_eq!(line.matches('\n').count(), 1, "{line}");
             let Ok(Op { key, action: Action::Schedule(draft) }) = op::parse(&line) else { panic!("{line}") };
-            assert_eq!((&key, draft.queue.as_str()), (&job.key, job.queue.name.as_str()));
-            assert_eq!((draft.due, draft.payload), (Due::At(job.due.wall), job.payload));
+            assert_eq!((&key, draft.queue.as_str()), (job.key, job.queue));
+            assert_eq!((draft.due, &draft.payload), (Due::At(job.due), job.payload));
             assert_eq!((draft.priority, draft.delivery), (job.priority, job.delivery));
             assert_eq!(draft.on_conflict, None);
         }

@@ -188,6 +188,7 @@ fn found(outcome: LookupOutcome) -> Answer {
             return Answer { failed: (end == End::Failed).then_some(true), ..already_fired(at) };
         }
         LookupOutcome::NotFound => return outcome_only("not_found"),
+        _ => return outcome_only("other"),
     };
     Answer {
         due: Some(Rfc3339(job.due)),

@@ -6,9 +6,9 @@
 //! - Arguments that need a store are refused without one, not ignored.
 
 mod found;
-mod jobs;
 mod leases;
 mod patience;
+mod reading;
 mod start;
 mod watched;
 
@@ -21,7 +21,6 @@ use reveille::store::{RedisConfig, RedisStore};
 use reveille::{Builder, Durability};
 
 pub(crate) use found::{Found, about as about_replica};
-pub(crate) use jobs::jobs_of;
 use leases::Leases;
 use patience::Patience;
 pub(crate) use start::{IfOwned, start};

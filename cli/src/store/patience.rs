@@ -58,6 +58,17 @@ impl Named {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
+        self.ask_patiently(question).await.map_err(|error| cannot_use(&error, self.origin))
+    }
+
+    /// The same, for whoever has words of its own for the error.
+    pub(super) async fn ask_patiently<T, F>(
+        &self,
+        question: impl Fn(RedisStore) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
         let ask_after = |pause| {
             let asked = question(self.store.clone());
             async move {
@@ -74,12 +85,12 @@ impl Named {
                     Err(error) if waiting.goes_on_after(&error) => asking = Box::pin(ask_after(PAUSE)),
                     answer => {
                         waiting.tell_end();
-                        return answer.map_err(|error| cannot_use(&error, self.origin));
+                        return answer;
                     }
                 },
                 () = tokio::time::sleep(waiting.left()) => {
                     if waiting.is_over() {
-                        return Err(cannot_use(&waiting.error, self.origin));
+                        return Err(waiting.error);
                     }
                     waiting.tell();
                 }

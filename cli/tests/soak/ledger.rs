@@ -182,6 +182,7 @@ impl Ledger {
             LookupOutcome::Scheduled(view) => stood != Stand::Started && entry.is_seen_as(number, view),
             LookupOutcome::Running(view) => view.payload.as_bytes() == number.to_string().as_bytes(),
             LookupOutcome::AlreadyFired { .. } | LookupOutcome::NotFound => entry.stand == Stand::Started,
+            _ => false,
         };
         if !fits {
             book.breaks_of(number, &format!("was looked up, and found {found:?}"));

@@ -14,9 +14,8 @@ use super::commit::{Commit, Wait};
 use super::outcomes::Outcomes;
 use super::schedule::Planned;
 use super::target::{Place, Target};
-use crate::engine::Engine;
 use crate::engine::error::{CallError, CancelError, ScheduleError};
-use crate::engine::state::{Aim, KeyHash, Owned, Shared};
+use crate::engine::state::{Aim, Engine, KeyHash, Owned, Shared};
 use crate::partition::{CancelOutcome, Draft, Now, ScheduleOutcome};
 use crate::store::Durability;
 

@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::commit::Commit;
-use crate::engine::Engine;
 use crate::engine::error::ScheduleError;
 use crate::engine::queues::Queue;
-use crate::engine::state::Shared;
+use crate::engine::state::{Engine, Shared};
 use crate::partition::{
     Delivery, Draft, Due, Key, Now, OnConflict, Payload, Priority, ScheduleOutcome, Timestamp,
 };

@@ -9,10 +9,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::context::{Contexts, Wanted};
-use crate::engine::Engine;
 use crate::engine::queues::Queue;
-use crate::engine::state::Shared;
+use crate::engine::state::{Contexts, Engine, Shared, Wanted};
 use crate::partition::{Handle, JobId, Key, Payload, Priority, Started, Timestamp, Version};
 
 /// Any error that a handler may return.

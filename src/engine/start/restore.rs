@@ -12,18 +12,16 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::startup::{Standby, StandbyTold};
+use super::told::{RestoreProgress, RestoreTold, Standby, StandbyTold};
 use crate::clock::Clock;
-use crate::engine::durability::LastSnapshot;
 use crate::engine::error::StartError;
-use crate::engine::ownership;
-use crate::engine::ownership::{Keeper, Ownership, Standing, keeper};
+use crate::engine::meters::Register;
+use crate::engine::ownership::{Keeper, Ownership, Standing, keeper, new_owner};
 use crate::engine::queues::Queues;
-use crate::engine::state::{Cell, KeyHasher, KeyIndex, Settings};
-use crate::engine::tell::Register;
-use crate::partition::{CatchUp, PartitionId, QueueId, QueueName, Record, Replay};
+use crate::engine::state::{Cell, KeyHasher, KeyIndex, LastSnapshot, Settings};
+use crate::partition::{CatchUp, PartitionId, QueueId, QueueName, Replay};
 use crate::rt::{self, Io, Tasks};
-use crate::store::{Claim, LoadProgress, Loaded, Needs, Store, StoreError, StoreErrorClass};
+use crate::store::{Claim, LoadProgress, Loaded, Needs, NotReplayed, Store, StoreError, StoreErrorClass};
 
 /// Partitions that are loaded or built at a time: what a small machine has cores for, and no more memory than they take.
 const AT_A_TIME: usize = 2;
@@ -39,25 +37,6 @@ const TELL_FIRST: Duration = Duration::from_secs(1);
 const TELL_EVERY: Duration = Duration::from_secs(30);
 /// While a partition is not there that should be.
 const RETRY_LOST: Duration = Duration::from_millis(100);
-
-/// The progress of a restore.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
-pub struct RestoreProgress {
-    /// How many partitions there are.
-    pub partitions: u16,
-    /// How many of them are ready.
-    pub partitions_done: u16,
-    /// Jobs read from snapshots so far.
-    pub jobs: u64,
-    /// Records read from logs so far.
-    pub records: u64,
-    /// Bytes read so far.
-    pub bytes: u64,
-}
-
-/// Called with the progress of a restore.
-pub(crate) type RestoreTold = Arc<dyn Fn(RestoreProgress) + Send + Sync>;
 
 /// What partitions are built from, and what building fills.
 pub(crate) struct Base {
@@ -157,7 +136,7 @@ pub(crate) async fn from(
         return Err(StartError::NoSuchDurability { asked: durability, max: opened.durability_max });
     }
     let claim = Claim {
-        owner: ownership::new_owner(),
+        owner: new_owner(),
         partitions: settings.partitions,
         term: settings.lease,
         epoch_after: 0,
@@ -349,23 +328,15 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
         return Err(StoreError::fatal(message).into());
     }
     let Base { settings, clock, queues, hasher, .. } = base;
-    let Loaded { mut image, covered, complete, records } = loaded;
+    let (covered, complete) = (loaded.covered, loaded.complete);
     let mut numbers = Numbers { queues, last: None };
-    for job in &mut image.jobs {
-        job.queue.id = numbers.number(&job.queue.name)?;
-    }
-    let misfit = |error| StartError::Restore { partition, error };
     let now = clock.now();
     let mut replay = Replay::new(PartitionId(partition), settings.partition(is_logged), now);
-    replay.load(image, now).map_err(misfit)?;
-    for (sequence, mut record) in (covered..).zip(records) {
-        if let Record::Scheduled(job) = &mut record {
-            job.queue.id = numbers.number(&job.queue.name)?;
-        }
-        let applied =
-            if sequence < complete { replay.apply_fuzzy(record, now) } else { replay.apply(record, now) };
-        applied.map_err(misfit)?;
-    }
+    let replayed = loaded.replay(&mut replay, |name| numbers.number(name), now);
+    replayed.map_err(|error| match error {
+        NotReplayed::Misfit(error) => StartError::Restore { partition, error },
+        NotReplayed::Queue(error) => error,
+    })?;
     let skip_after_us = |queue| queues.by_id(queue).and_then(|queue| queue.skip_after_us());
     // In order and apart from the others in any case. How many may go, and of which partition the next, the driver says.
     let catch_up = CatchUp { per_second_max: Some(NonZeroU32::MAX), skip_after_us: &skip_after_us };

@@ -23,7 +23,7 @@ const TARGET: &str = "reveille::end";
 /// assert_eq!((report.pending, report.pending_lost), (1, 1));
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct ShutdownReport {
     /// Handlers that had not ended when the grace period was over. They go on until the runtime stops. In the store they have

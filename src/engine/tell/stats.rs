@@ -3,14 +3,16 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use hdrhistogram::Histogram;
 
-use crate::engine::Engine;
 use crate::engine::ownership::{Ownership, StoreState};
-use crate::engine::state::{Shared, new_histogram};
+use crate::engine::state::{Engine, Shared, new_histogram};
+use crate::json;
 
 /// An engine's figures at one moment. Counts are since the engine started.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
     /// Jobs pending: scheduled and not yet started, due ones included.
@@ -52,15 +54,17 @@ pub struct Stats {
     pub driver_wakes: u64,
     /// How long the runtime that handlers run on has polled nothing although jobs run or wait, because a handler blocks it.
     /// Zero while that is less than a second.
+    #[serde(rename = "runtime_pause_ms", serialize_with = "json::millis")]
     pub runtime_pause: Duration,
     /// The longest such pause so far.
+    #[serde(rename = "runtime_pause_max_ms", serialize_with = "json::millis")]
     pub runtime_pause_max: Duration,
     /// Whether the runtime that handlers run on has ended: then nothing fires, and calls are refused.
     pub has_runtime_ended: bool,
 }
 
 /// The state of an engine's store.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct StoreStats {
     /// What its answers say about it.
@@ -74,6 +78,7 @@ pub struct StoreStats {
     pub owner: String,
     /// How much longer the engine can prove that it is the owner, for the partition where that is shortest; `None` if it needs
     /// no proof. At zero it cannot prove it, and fires nothing.
+    #[serde(rename = "lease_left_ms", serialize_with = "json::millis_if_any")]
     pub lease_left: Option<Duration>,
     /// How long the store took to confirm a change, by batch.
     pub commit_delay: Lateness,
@@ -92,23 +97,27 @@ pub struct StoreStats {
 
 /// A distribution of lateness. Percentiles are exact to about 1 %; a lateness below a microsecond counts as one
 /// microsecond.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Lateness {
     /// How many jobs it covers.
     pub count: u64,
     /// Half were no later.
+    #[serde(rename = "p50_us", serialize_with = "json::micros")]
     pub p50: Duration,
     /// 99 in 100 were no later.
+    #[serde(rename = "p99_us", serialize_with = "json::micros")]
     pub p99: Duration,
     /// 999 in 1,000 were no later.
+    #[serde(rename = "p999_us", serialize_with = "json::micros")]
     pub p999: Duration,
     /// The latest.
+    #[serde(rename = "max_us", serialize_with = "json::micros")]
     pub max: Duration,
 }
 
 /// A queue's figures.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct QueueStats {
     /// Its name.

@@ -61,14 +61,26 @@ impl Replay {
     /// this step included.
     pub fn finish(mut self, is_logged: bool, catch_up: &CatchUp<'_>, now: Now) -> Restored {
         self.partition.config.is_logged = is_logged;
-        self.partition.settle_fired();
-        let superseded = self.cancel_superseded(now);
+        let superseded = self.settle(now);
         self.partition.end_cut_short(now);
         self.partition.restart = Restart::new(self.partition.next_sequence, now);
         let (overdue, skipped) = self.partition.catch_up(catch_up, now);
         self.partition.forgotten.clear();
         let keys = self.partition.keys();
         Restored { partition: self.partition, keys, overdue, skipped, superseded }
+    }
+
+    /// Ends the replay for whoever only reads: the partition as the records leave it. It keeps no records. Jobs that were
+    /// with a handler when they end stay so, and nothing is done about what is overdue.
+    pub(crate) fn into_read_only(mut self, now: Now) -> Partition {
+        self.settle(now);
+        self.partition.forgotten.clear();
+        self.partition
+    }
+
+    fn settle(&mut self, now: Now) -> usize {
+        self.partition.settle_fired();
+        self.cancel_superseded(now)
     }
 
     /// Cancels jobs in whose place the image has a later one. Returns how many.
@@ -102,7 +114,8 @@ impl Replay {
 }
 
 impl Partition {
-    fn end_cut_short(&mut self, now: Now) {
+    /// Does what a restart does with jobs that were with a handler: their process has gone.
+    pub(crate) fn end_cut_short(&mut self, now: Now) {
         let jobs = self.jobs.iter();
         let mut cut_short: Vec<(JobId, Handle, Delivery)> = jobs
             .filter(|(_, job)| matches!(job.state, State::Running(_)))

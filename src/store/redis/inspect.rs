@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use redis::{Pipeline, Value};
+use serde::Serialize;
 
 use super::answer::{Answer, behind};
 use super::errors::Doing;
@@ -12,8 +13,9 @@ use super::link::Link;
 use super::load::read;
 use super::meta::{Meta, Published};
 use super::{Core, RedisStore};
+use crate::json;
 use crate::partition::PartitionId;
-use crate::store::{Loaded, Owner, StoreError, StoreErrorClass};
+use crate::store::{LivingOwner, Owner, PartitionRead, ReadStore, StoreError, StoreErrorClass, StoreFuture};
 
 /// Chunks whose memory is asked for. The others are assumed to be alike.
 const CHUNKS_SAMPLED: u64 = 16;
@@ -25,12 +27,13 @@ const PARTITIONS_TRIED: u16 = 4;
 const READS_MAX: u32 = 5;
 
 /// What Redis holds of a partition.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[non_exhaustive]
 pub struct PartitionReport {
     /// The partition.
     pub partition: PartitionId,
     /// Who owns it, or owned it last.
+    #[serde(flatten)]
     pub owner: LivingOwner,
     /// The sequence after the last record.
     pub tail: u64,
@@ -46,25 +49,14 @@ pub struct PartitionReport {
     pub memory_bytes: Option<u64>,
 }
 
-/// Who owns a partition.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct LivingOwner {
-    /// Its name.
-    pub owner: Owner,
-    /// The epoch under which it writes.
-    pub epoch: u64,
-    /// How long its lease still lasts, by Redis' clock; `None` if it has run out or was given back.
-    pub lease_left: Option<Duration>,
-}
-
 /// A snapshot.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[non_exhaustive]
 pub struct SnapshotReport {
     /// Its number, higher than all before it.
     pub generation: u64,
     /// How old it is, by Redis' clock.
+    #[serde(rename = "age_ms", serialize_with = "json::millis")]
     pub age: Duration,
     /// The sequence of the first record that it may lack.
     pub covered: u64,
@@ -78,18 +70,8 @@ pub struct SnapshotReport {
     pub bytes: u64,
 }
 
-/// A partition that was read without a lease.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct PartitionRead {
-    /// Its state, up to the last record at the time of reading.
-    pub loaded: Loaded,
-    /// Who owned it then.
-    pub owner: LivingOwner,
-}
-
 /// A replica. What it holds may be older than what its master holds.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ReplicaReport {
     /// Where its master is, as `host:port`.
@@ -97,8 +79,10 @@ pub struct ReplicaReport {
     /// Whether it is connected to its master.
     pub is_link_up: bool,
     /// How long ago it last heard from its master, in whole seconds; `None` if it never did, or the link is down.
+    #[serde(rename = "heard_before_ms", serialize_with = "json::millis_if_any")]
     pub heard_before: Option<Duration>,
     /// How long the link has been down, in whole seconds; `None` if it is up, or never was.
+    #[serde(rename = "down_for_ms", serialize_with = "json::millis_if_any")]
     pub down_for: Option<Duration>,
 }
 
@@ -164,7 +148,7 @@ impl RedisStore {
             let loaded = read(&core.look, &keys, &before, true, &|_| {}).await;
             reads += 1;
             let error = match loaded {
-                Ok(loaded) => return Ok(Some(PartitionRead { loaded, owner: before.living_owner() })),
+                Ok(loaded) => return Ok(Some(PartitionRead::new(loaded, before.living_owner()))),
                 Err(error) => error,
             };
             // A snapshot that was replaced while it was read is not damage.
@@ -178,6 +162,16 @@ impl RedisStore {
                 return Err(error);
             }
         }
+    }
+}
+
+impl ReadStore for RedisStore {
+    fn partitions(&self) -> StoreFuture<'_, Option<u16>> {
+        Box::pin(self.partitions())
+    }
+
+    fn read(&self, partition: PartitionId) -> StoreFuture<'_, Option<PartitionRead>> {
+        Box::pin(self.read(partition))
     }
 }
 
@@ -265,7 +259,7 @@ impl Drop for Closing<'_> {
 
 impl Meta {
     fn living_owner(&self) -> LivingOwner {
-        LivingOwner { owner: Owner::new(&self.owner), epoch: self.epoch, lease_left: self.lease_left() }
+        LivingOwner::new(Owner::new(&self.owner), self.epoch, self.lease_left())
     }
 }
 

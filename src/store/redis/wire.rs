@@ -10,7 +10,7 @@ use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, Value};
 pub(super) enum Wire {
     Redis(MultiplexedConnection),
     #[cfg(feature = "sim")]
-    Simulated(std::sync::Arc<dyn crate::sim::Line>, Duration),
+    Simulated(std::sync::Arc<dyn crate::seam::Line>, Duration),
 }
 
 impl Wire {
@@ -20,7 +20,7 @@ impl Wire {
         response_timeout: Duration,
     ) -> Result<Self, RedisError> {
         #[cfg(feature = "sim")]
-        if let Some(simulation) = crate::sim::current() {
+        if let Some(simulation) = crate::seam::current() {
             return Ok(Wire::Simulated(simulation.connect().await?, response_timeout));
         }
         let _ = response_timeout;
@@ -53,7 +53,7 @@ impl Wire {
 
 #[cfg(feature = "sim")]
 async fn simulated(
-    line: &std::sync::Arc<dyn crate::sim::Line>,
+    line: &std::sync::Arc<dyn crate::seam::Line>,
     packed: Vec<u8>,
     count: usize,
     patience: Duration,

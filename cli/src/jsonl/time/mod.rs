@@ -17,8 +17,6 @@ use std::fmt;
 
 use jiff::SignedDuration;
 use jiff::civil::{DateTime, datetime};
-use jiff::fmt::StdFmtWrite;
-use jiff::fmt::temporal::DateTimePrinter;
 use reveille::Timestamp;
 
 use super::text::Brief;
@@ -170,14 +168,10 @@ pub(crate) struct Rfc3339(pub(crate) Timestamp);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        static PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
         // The readers and the horizon let no instant beyond the year 9999 in. If one comes from elsewhere, the last instant
-        // that can be written is better than a panic.
-        let us = self.0.as_micros();
-        let extreme = if us < 0 { DateTime::MIN } else { DateTime::MAX };
-        let civil = civil_of(us).unwrap_or(extreme);
-        PRINTER.print_datetime(&civil, StdFmtWrite(&mut *f)).map_err(|_| fmt::Error)?;
-        f.write_str("Z")
+        // that can be read back is better than a panic.
+        let (first, last) = (micros_of(DateTime::MIN), micros_of(DateTime::MAX) + 999_999);
+        fmt::Display::fmt(&Timestamp::from_micros(self.0.as_micros().clamp(first, last)), f)
     }
 }
 

@@ -45,7 +45,7 @@ impl Key {
     }
 
     /// Has the processor fetch what a clone will write.
-    pub(super) fn warm(&self) {
+    pub(crate) fn warm(&self) {
         warm_counts(self.0.as_ptr());
     }
 }
@@ -150,7 +150,7 @@ impl Payload {
     }
 
     /// Has the processor fetch what a clone will write.
-    pub(super) fn warm(&self) {
+    pub(crate) fn warm(&self) {
         warm_counts(self.as_bytes().as_ptr());
     }
 
@@ -245,10 +245,6 @@ impl fmt::Debug for QueueName {
     }
 }
 
-/// A queue as this process counts them. The name is what lasts; see [`QueueName`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct QueueId(pub u16);
-
 /// A partition, counted from zero.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct PartitionId(pub u16);
@@ -263,7 +259,7 @@ impl JobId {
 
     /// Half of what fits: a partition that takes a million jobs a second gets there in four years, and is refused at the
     /// next start, with as much to go.
-    pub(super) const SEQUENCE_MAX: u64 = 1 << (Self::SEQUENCE_BITS - 1);
+    pub(crate) const SEQUENCE_MAX: u64 = 1 << (Self::SEQUENCE_BITS - 1);
 
     /// The id of the job that `partition` took as its `sequence`th.
     pub(crate) fn new(partition: PartitionId, sequence: u64) -> Self {
@@ -308,12 +304,12 @@ impl Version {
     /// The version of a job that has not been changed.
     pub const FIRST: Version = Version(1);
 
-    pub(super) fn next(self) -> Self {
+    pub(crate) fn next(self) -> Self {
         Version(self.0.wrapping_add(1))
     }
 
     /// Whether it comes after `other`, as [`next`](Self::next) counts.
-    pub(super) fn is_after(self, other: Self) -> bool {
+    pub(crate) fn is_after(self, other: Self) -> bool {
         (1..=u32::MAX / 2).contains(&self.0.wrapping_sub(other.0))
     }
 }
@@ -354,6 +350,7 @@ impl Default for Priority {
 
 /// What a crash in the middle of a handler means for the job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Delivery {
     /// It runs again: the handler must be idempotent. The job is acknowledged when the handler ends.
     #[default]

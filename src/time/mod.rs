@@ -4,6 +4,8 @@
 //! The monotonic clock only moves forward, at one second a second, and means nothing outside this process.
 //! A job due `At` an instant follows the wall, a job due `In` a delay follows the monotonic clock.
 
+pub(crate) mod rfc3339;
+
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

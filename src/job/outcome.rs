@@ -1,6 +1,7 @@
 //! What calls answer. Every answer is definite: it says what happened, not that something may have.
 
-use super::{Delivery, End, Handle, JobId, Key, Payload, Priority, QueueName, Timestamp, Version};
+use super::{Delivery, Handle, JobId, JobState, Key, Payload, Priority, QueueName, Version};
+use crate::time::Timestamp;
 
 /// What to do when the key of a new job is that of a pending one.
 ///
@@ -112,6 +113,7 @@ pub enum CancelOutcome {
 
 /// What `lookup` found.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum LookupOutcome {
     /// The job is pending.
     Scheduled(JobView),
@@ -128,8 +130,19 @@ pub enum LookupOutcome {
     NotFound,
 }
 
+/// How a handler ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// It did what it had to.
+    Done,
+    /// It returned an error, or panicked.
+    Failed,
+}
+
 /// A job as it stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct JobView {
     /// Its handle.
     pub handle: Handle,
@@ -153,6 +166,19 @@ pub struct JobView {
     pub attempt: u16,
     /// Whether it is due and waits only for its queue to take it.
     pub is_ready: bool,
+    /// Since when it is with its handler, if it is.
+    pub running_since: Option<Timestamp>,
+}
+
+impl JobView {
+    /// Where it stands.
+    pub fn state(&self) -> JobState {
+        match self.running_since {
+            Some(_) => JobState::Running,
+            None if self.is_ready => JobState::Ready,
+            None => JobState::Pending,
+        }
+    }
 }
 
 /// Why a job cannot be taken or moved. Nothing was changed.

@@ -1,6 +1,7 @@
 //! From an answer to an error, for callers who did not expect any other: `.scheduled()?`, `.rescheduled()?`, `.cancelled()?`.
 
-use super::{CancelOutcome, Handle, RescheduleOutcome, ScheduleOutcome, Timestamp, Version};
+use super::{CancelOutcome, Handle, RescheduleOutcome, ScheduleOutcome, Version};
+use crate::time::Timestamp;
 
 /// A job was not taken, since its key was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

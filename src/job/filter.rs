@@ -1,0 +1,53 @@
+//! Which jobs a reader wants to see.
+
+use super::JobState;
+
+/// Which jobs a reader wants to see. The default: all that have not fired.
+///
+/// ```
+/// use reveille::{JobFilter, JobState};
+///
+/// let late_mails = JobFilter::default().queue("mails").states([JobState::Ready]);
+/// let of_an_order = JobFilter::default().key_prefix("order:42:");
+/// # let _ = (late_mails, of_an_order);
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JobFilter {
+    pub(crate) queue: Option<String>,
+    pub(crate) key_prefix: String,
+    states: u8,
+}
+
+impl JobFilter {
+    /// Only jobs of this queue. A fired job is of none: its queue is not remembered.
+    #[must_use]
+    pub fn queue(mut self, name: impl Into<String>) -> Self {
+        self.queue = Some(name.into());
+        self
+    }
+
+    /// Only jobs whose key begins so.
+    #[must_use]
+    pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.key_prefix = prefix.into();
+        self
+    }
+
+    /// Only jobs in one of these states.
+    #[must_use]
+    pub fn states(mut self, states: impl IntoIterator<Item = JobState>) -> Self {
+        self.states = states.into_iter().fold(0, |bits, state| bits | state.bit());
+        self
+    }
+
+    pub(crate) fn has_state(&self, state: JobState) -> bool {
+        self.states & state.bit() != 0
+    }
+}
+
+impl Default for JobFilter {
+    fn default() -> Self {
+        let all = JobFilter { queue: None, key_prefix: String::new(), states: 0 };
+        all.states([JobState::Pending, JobState::Ready, JobState::Running])
+    }
+}

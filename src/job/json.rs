@@ -1,0 +1,167 @@
+//! Jobs and answers as a page or an interface between programs gets them: names in snake case, instants as RFC 3339, ids as
+//! text, since they do not fit into the numbers that JavaScript has.
+//!
+//! The shape is promised, whatever the types look like in Rust: each is written out here, and a test holds it.
+//! - A payload is told by its size alone. Whether it may be shown, and as what, only the application knows.
+//! - A handle means nothing outside its process, and is left out.
+
+use serde::{Serialize, Serializer};
+
+use super::{
+    CancelOutcome, Delivery, End, FiredView, JobState, JobView, LookupOutcome, Priority, RescheduleOutcome,
+    ScheduleOutcome, Version,
+};
+use crate::time::{Timestamp, rfc3339};
+
+#[derive(Serialize)]
+struct JobFields<'a> {
+    id: String,
+    key: &'a str,
+    queue: &'a str,
+    state: JobState,
+    #[serde(serialize_with = "rfc3339::serialize")]
+    due: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    running_since: Option<Instant>,
+    priority: Priority,
+    delivery: Delivery,
+    version: Version,
+    attempt: u16,
+    payload_bytes: usize,
+}
+
+/// One that may be missing.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Instant(#[serde(serialize_with = "rfc3339::serialize")] Timestamp);
+
+impl Serialize for JobView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = JobFields {
+            id: self.id.to_string(),
+            key: self.key.as_str(),
+            queue: self.queue.as_str(),
+            state: self.state(),
+            due: self.due,
+            running_since: self.running_since.map(Instant),
+            priority: self.priority,
+            delivery: self.delivery,
+            version: self.version,
+            attempt: self.attempt,
+            payload_bytes: self.payload.len(),
+        };
+        fields.serialize(serializer)
+    }
+}
+
+#[derive(Serialize)]
+struct FiredFields<'a> {
+    id: String,
+    key: &'a str,
+    state: JobState,
+    #[serde(serialize_with = "rfc3339::serialize")]
+    fired_at: Timestamp,
+    #[serde(serialize_with = "rfc3339::serialize")]
+    ended_at: Timestamp,
+    end: End,
+}
+
+impl Serialize for FiredView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = FiredFields {
+            id: self.id.to_string(),
+            key: self.key.as_str(),
+            state: JobState::Fired,
+            fired_at: self.fired_at,
+            ended_at: self.ended_at,
+            end: self.end,
+        };
+        fields.serialize(serializer)
+    }
+}
+
+/// An answer, as the events of `reveille run` have it.
+#[derive(Default, Serialize)]
+struct Answer<'a> {
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    was: Option<Instant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fired_at: Option<Instant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<End>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<Version>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<&'a JobView>,
+}
+
+impl Answer<'_> {
+    fn only(outcome: &'static str) -> Self {
+        Answer { outcome, ..Answer::default() }
+    }
+
+    fn already_fired(at: Timestamp) -> Self {
+        Answer { fired_at: Some(Instant(at)), ..Answer::only("already_fired") }
+    }
+
+    fn changed(version: Version) -> Self {
+        Answer { version: Some(version), ..Answer::only("changed") }
+    }
+}
+
+impl Serialize for LookupOutcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let answer = match self {
+            LookupOutcome::Scheduled(job) => Answer { job: Some(job), ..Answer::only("scheduled") },
+            LookupOutcome::Running(job) => Answer { job: Some(job), ..Answer::only("running") },
+            LookupOutcome::AlreadyFired { at, end } => {
+                Answer { end: Some(*end), ..Answer::already_fired(*at) }
+            }
+            LookupOutcome::NotFound => Answer::only("not_found"),
+        };
+        answer.serialize(serializer)
+    }
+}
+
+impl Serialize for ScheduleOutcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let answer = match *self {
+            ScheduleOutcome::Scheduled { .. } => Answer::only("scheduled"),
+            ScheduleOutcome::Replaced { was, .. } => {
+                Answer { was: Some(Instant(was)), ..Answer::only("replaced") }
+            }
+            ScheduleOutcome::Kept { .. } => Answer::only("kept"),
+            ScheduleOutcome::AlreadyScheduled { .. } => Answer::only("already_scheduled"),
+        };
+        answer.serialize(serializer)
+    }
+}
+
+impl Serialize for RescheduleOutcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let answer = match *self {
+            RescheduleOutcome::Rescheduled { was, version } => {
+                Answer { was: Some(Instant(was)), version: Some(version), ..Answer::only("rescheduled") }
+            }
+            RescheduleOutcome::Running => Answer::only("running"),
+            RescheduleOutcome::AlreadyFired { at } => Answer::already_fired(at),
+            RescheduleOutcome::Changed { version } => Answer::changed(version),
+            RescheduleOutcome::NotFound => Answer::only("not_found"),
+        };
+        answer.serialize(serializer)
+    }
+}
+
+impl Serialize for CancelOutcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let answer = match *self {
+            CancelOutcome::Cancelled => Answer::only("cancelled"),
+            CancelOutcome::Running => Answer::only("running"),
+            CancelOutcome::AlreadyFired { at } => Answer::already_fired(at),
+            CancelOutcome::Changed { version } => Answer::changed(version),
+            CancelOutcome::NotFound => Answer::only("not_found"),
+        };
+        answer.serialize(serializer)
+    }
+}

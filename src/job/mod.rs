@@ -1,0 +1,23 @@
+//! What a job is: its names, its options, and what calls say of it. Plain values.
+//!
+//! The floor under the partition: nothing here knows where a job waits, what holds it in memory, or how it is written down.
+
+mod filter;
+mod handle;
+mod ident;
+mod insist;
+mod json;
+mod outcome;
+mod view;
+
+pub use filter::JobFilter;
+pub use handle::Handle;
+pub use ident::{
+    Delivery, InvalidKey, JobId, KEY_BYTES_MAX, Key, PartitionId, Payload, Priority, QUEUE_NAME_BYTES_MAX,
+    QueueName, Version,
+};
+pub use insist::{NotCancelled, NotRescheduled, NotScheduled};
+pub use outcome::{
+    CancelOutcome, End, JobView, LookupOutcome, OnConflict, Refusal, RescheduleOutcome, ScheduleOutcome,
+};
+pub use view::{FiredView, JobState};

@@ -1,0 +1,144 @@
+//! What a partition holds, replayed.
+
+use super::{PartitionRead, ReadError, Replay};
+use crate::job::{FiredView, JobFilter, JobState, JobView, PartitionId, QueueName};
+use crate::partition::{Config, Now, Partition, QueueId, ViewSlice, Wanted};
+use crate::store::{LivingOwner, NotReplayed};
+
+/// Jobs that are made views of at a time.
+const SLICE: usize = 256;
+
+/// Settings of a partition that only stands there: it takes whatever was taken once.
+const CONFIG: Config = Config {
+    tick_us: 1_000,
+    horizon_us: u64::MAX,
+    payload_bytes_max: usize::MAX,
+    // Which of them their owner still remembers, its settings say, which are not in the store.
+    fired_max: usize::MAX,
+    fired_for_us: u64::MAX,
+    engine: 0,
+    is_logged: false,
+};
+
+/// What a partition holds, as the store had it at one moment. It owns all of it; the store is not asked again.
+#[derive(Debug)]
+pub struct Contents {
+    partition: Partition,
+    now: Now,
+    owner: LivingOwner,
+    log: LogFigures,
+}
+
+/// How long the log is that a restart would have to replay.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct LogFigures {
+    /// Jobs in the snapshot that a restart begins with, those that have fired not counted.
+    pub snapshot_jobs: u64,
+    /// Records after it.
+    pub records: u64,
+    /// The sequence of the record that comes next: how many there have ever been.
+    pub next_record: u64,
+}
+
+/// Replays what was read.
+pub(super) fn replayed(id: PartitionId, read: PartitionRead, now: Now) -> Result<Contents, ReadError> {
+    let PartitionRead { loaded, owner } = read;
+    let log = LogFigures {
+        snapshot_jobs: loaded.image.jobs.len() as u64,
+        records: loaded.records.len() as u64,
+        next_record: loaded.next_record(),
+    };
+    let mut replay = Replay::new(id, CONFIG, now);
+    let mut queues = Queues::default();
+    let replayed = loaded.replay(&mut replay, |name| queues.number(name), now);
+    replayed.map_err(|error| match error {
+        NotReplayed::Misfit(error) => ReadError::Misfit { partition: id, error },
+        NotReplayed::Queue(TooMany) => ReadError::TooManyQueues { partition: id },
+    })?;
+    Ok(Contents { partition: replay.into_read_only(now), now, owner, log })
+}
+
+impl Contents {
+    /// Which partition it is.
+    pub fn partition(&self) -> PartitionId {
+        self.partition.id()
+    }
+
+    /// Who owned it when it was read, or had owned it last.
+    pub fn owner(&self) -> &LivingOwner {
+        &self.owner
+    }
+
+    /// What a restart would have to read.
+    pub fn log(&self) -> LogFigures {
+        self.log
+    }
+
+    /// The jobs that match, in no order. One that was scheduled after a delay is due when its owner last said so.
+    ///
+    /// A job that is with a handler by the store's word may be with one at this moment, or was when its process ended: see
+    /// [`after_restart`](Self::after_restart).
+    pub fn jobs(&self, filter: &JobFilter) -> impl Iterator<Item = JobView> + '_ {
+        self.slices(filter.clone()).flat_map(|slice| slice.jobs)
+    }
+
+    /// The fired jobs that the store knows of, in no order. Their owner may remember fewer: how many, and for how long, is
+    /// its setting.
+    pub fn fired(&self, filter: &JobFilter) -> impl Iterator<Item = FiredView> + '_ {
+        let filter = filter.clone().states([JobState::Fired]);
+        self.slices(filter).flat_map(|slice| slice.fired)
+    }
+
+    /// Does to these contents, and not to the store, what a restart would do to jobs that are with a handler by the store's
+    /// word: those delivered at least once are pending again, those delivered at most once have failed.
+    #[must_use]
+    pub fn after_restart(mut self) -> Self {
+        self.partition.end_cut_short(self.now);
+        self
+    }
+
+    pub(super) fn state(&self) -> (&Partition, Now) {
+        (&self.partition, self.now)
+    }
+
+    fn slices(&self, filter: JobFilter) -> impl Iterator<Item = ViewSlice> + '_ {
+        let mut next = Some(0);
+        std::iter::from_fn(move || {
+            let wanted = Wanted::of(&filter, |name| self.partition.queue_number(name))?;
+            let slice = self.partition.list(next?, SLICE, SLICE, &wanted, self.now);
+            next = slice.next;
+            Some(slice)
+        })
+    }
+}
+
+/// Numbers for queues, by name. Most jobs are of the queue of the job before them.
+#[derive(Default)]
+struct Queues {
+    numbers: std::collections::BTreeMap<QueueName, QueueId>,
+    last: Option<(QueueName, QueueId)>,
+}
+
+/// There is no number left.
+struct TooMany;
+
+impl Queues {
+    fn number(&mut self, name: &QueueName) -> Result<QueueId, TooMany> {
+        if let Some((last, number)) = &self.last
+            && last == name
+        {
+            return Ok(*number);
+        }
+        let number = match self.numbers.get(name) {
+            Some(number) => *number,
+            None => {
+                let number = QueueId(u16::try_from(self.numbers.len()).map_err(|_| TooMany)?);
+                self.numbers.insert(name.clone(), number);
+                number
+            }
+        };
+        self.last = Some((name.clone(), number));
+        Ok(number)
+    }
+}

@@ -1,0 +1,126 @@
+//! Reading what a store holds without owning it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Loaded, Owner, StoreFuture};
+use crate::json;
+use crate::partition::{Now, PartitionId, QueueId, QueueName, Record, Replay, ReplayError};
+
+/// A store that can be read by whoever owns nothing in it, also while another process does.
+///
+/// Nothing here takes a lease, and nothing is written. [`Namespace`](crate::read::Namespace) makes jobs of what is read.
+pub trait ReadStore: fmt::Debug + Send + Sync + 'static {
+    /// How many partitions were written; `None` if nothing was.
+    ///
+    /// # Errors
+    /// When the store cannot be had.
+    fn partitions(&self) -> StoreFuture<'_, Option<u16>>;
+
+    /// Everything that there is of a partition, up to the last record at the time of reading. `None` if nobody has owned it.
+    ///
+    /// # Errors
+    /// When the store cannot be had, or what it holds does not fit together.
+    fn read(&self, partition: PartitionId) -> StoreFuture<'_, Option<PartitionRead>>;
+}
+
+impl<S: ReadStore + ?Sized> ReadStore for Arc<S> {
+    fn partitions(&self) -> StoreFuture<'_, Option<u16>> {
+        (**self).partitions()
+    }
+
+    fn read(&self, partition: PartitionId) -> StoreFuture<'_, Option<PartitionRead>> {
+        (**self).read(partition)
+    }
+}
+
+/// A partition that was read without a lease.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct PartitionRead {
+    /// What there is of it, up to the last record at the time of reading.
+    pub loaded: Loaded,
+    /// Who owned it then.
+    pub owner: LivingOwner,
+}
+
+impl PartitionRead {
+    /// What a store has read.
+    pub fn new(loaded: Loaded, owner: LivingOwner) -> Self {
+        PartitionRead { loaded, owner }
+    }
+}
+
+/// Who owns a partition, or owned it last.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[non_exhaustive]
+pub struct LivingOwner {
+    /// Its name.
+    #[serde(rename = "owner", serialize_with = "owner_as_text")]
+    pub owner: Owner,
+    /// Under which epoch it writes.
+    pub epoch: u64,
+    /// For how long its lease lasts, by the store's clock; `None` if it has run out or was given back.
+    /// [`Duration::MAX`] if it does not run out by itself.
+    #[serde(rename = "lease_left_ms", serialize_with = "json::millis_if_any")]
+    pub lease_left: Option<Duration>,
+}
+
+impl LivingOwner {
+    /// The owner of this name, under this epoch, with so much of its lease left.
+    pub fn new(owner: Owner, epoch: u64, lease_left: Option<Duration>) -> Self {
+        LivingOwner { owner, epoch, lease_left }
+    }
+}
+
+fn owner_as_text<S: serde::Serializer>(owner: &Owner, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(owner.as_str())
+}
+
+/// Why what was loaded cannot be replayed.
+#[derive(Debug)]
+pub(crate) enum NotReplayed<E> {
+    /// It does not fit together.
+    Misfit(ReplayError),
+    /// A queue got no number.
+    Queue(E),
+}
+
+impl<E> From<ReplayError> for NotReplayed<E> {
+    fn from(error: ReplayError) -> Self {
+        NotReplayed::Misfit(error)
+    }
+}
+
+impl Loaded {
+    /// Replays what was loaded: the image, the records that it may show already, and those after it. `number` says by which
+    /// number the replay is to know a queue.
+    ///
+    /// A restore and a reader both come here, so that they cannot tell different stories.
+    pub(crate) fn replay<E>(
+        self,
+        replay: &mut Replay,
+        mut number: impl FnMut(&QueueName) -> Result<QueueId, E>,
+        now: Now,
+    ) -> Result<(), NotReplayed<E>> {
+        let Loaded { mut image, covered, complete, records } = self;
+        for job in &mut image.jobs {
+            job.queue.id = number(&job.queue.name).map_err(NotReplayed::Queue)?;
+        }
+        replay.load(image, now)?;
+        for (sequence, mut record) in (covered..).zip(records) {
+            if let Record::Scheduled(job) = &mut record {
+                job.queue.id = number(&job.queue.name).map_err(NotReplayed::Queue)?;
+            }
+            if sequence < complete {
+                replay.apply_fuzzy(record, now)?;
+            } else {
+                replay.apply(record, now)?;
+            }
+        }
+        Ok(())
+    }
+}
