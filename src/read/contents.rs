@@ -79,13 +79,13 @@ impl Contents {
     ///
     /// A job that is with a handler by the store's word may be with one at this moment, or was when its process ended: see
     /// [`after_restart`](Self::after_restart).
-    pub fn jobs(&self, filter: &JobFilter) -> impl Iterator<Item = JobView> + '_ {
+    pub fn jobs(&self, filter: &JobFilter) -> impl Iterator<Item = JobView> + use<'_> {
         self.slices(filter.clone()).flat_map(|slice| slice.jobs)
     }
 
     /// The fired jobs that the store knows of, in no order. Their owner may remember fewer: how many, and for how long, is
     /// its setting.
-    pub fn fired(&self, filter: &JobFilter) -> impl Iterator<Item = FiredView> + '_ {
+    pub fn fired(&self, filter: &JobFilter) -> impl Iterator<Item = FiredView> + use<'_> {
         let filter = filter.clone().states([JobState::Fired]);
         self.slices(filter).flat_map(|slice| slice.fired)
     }
@@ -102,7 +102,7 @@ impl Contents {
         (&self.partition, self.now)
     }
 
-    fn slices(&self, filter: JobFilter) -> impl Iterator<Item = ViewSlice> + '_ {
+    fn slices(&self, filter: JobFilter) -> impl Iterator<Item = ViewSlice> + use<'_> {
         let mut next = Some(0);
         std::iter::from_fn(move || {
             let wanted = Wanted::of(&filter, |name| self.partition.queue_number(name))?;
