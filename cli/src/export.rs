@@ -99,7 +99,9 @@ impl Args {
         for partition in 0..partitions {
             jobs.append(&mut jobs_of(named, PartitionId(partition)).await?);
         }
-        jobs.sort_unstable_by(|one, other| (one.due.wall, &one.key).cmp(&(other.due.wall, &other.key)));
+        jobs.sort_unstable_by(|one, other| {
+            (one.spec.due.wall, &one.spec.key).cmp(&(other.spec.due.wall, &other.spec.key))
+        });
         Ok(jobs)
     }
 }
@@ -148,21 +150,19 @@ fn write_all(jobs: &[JobImage], to: impl Write, is_stopped: &AtomicBool) -> io::
 
 #[cfg(test)]
 mod tests {
-    use reveille::partition::{Delivery, Queue, QueueId, QueueName, RecordedDue, TimeBase};
-    use reveille::{Key, Priority, Timestamp, Version};
+    use reveille::job::{JobSpec, QueueName, RecordedDue};
+    use reveille::partition::TimeBase;
+    use reveille::{Key, Timestamp, Version};
 
     use super::*;
     use crate::jsonl::input::{Line, Lines};
 
     fn job(payload_bytes: usize) -> JobImage {
+        let due = RecordedDue { base: TimeBase::Wall, wall: Timestamp::from_micros(0) };
+        let (key, queue) = (Key::new("k").unwrap(), QueueName::new("q").unwrap());
         JobImage {
             id: serde_json::from_str("7").unwrap(),
-            key: Key::new("k").unwrap(),
-            queue: Queue { id: QueueId(0), name: QueueName::new("q").unwrap() },
-            payload: "7".repeat(payload_bytes).into(),
-            due: RecordedDue { base: TimeBase::Wall, wall: Timestamp::from_micros(0) },
-            priority: Priority::NORMAL,
-            delivery: Delivery::AtLeastOnce,
+            spec: JobSpec::new(key, queue, "7".repeat(payload_bytes).into(), due),
             version: Version(1),
             attempt: 0,
             running_since: None,

@@ -178,9 +178,9 @@ async fn count_queues(named: &Named, found: &Found) -> Result<Vec<QueueRow>, Str
     for report in &found.reports {
         let now = Clock::System.now().wall;
         for job in jobs_of(named, report.partition).await? {
-            let (jobs, overdue) = counts.entry(job.queue.name.as_str().to_owned()).or_default();
+            let (jobs, overdue) = counts.entry(job.spec.queue.as_str().to_owned()).or_default();
             *jobs += 1;
-            *overdue += u64::from(job.due.wall < now);
+            *overdue += u64::from(job.spec.due.wall < now);
         }
     }
     let row = |(queue, (jobs, overdue))| QueueRow { queue, jobs, overdue };

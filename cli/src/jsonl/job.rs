@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use reveille::Priority;
-use reveille::partition::{Delivery, JobImage};
+use reveille::job::JobOptions;
+use reveille::partition::JobImage;
 use serde::Serialize;
 
 use super::payload;
@@ -16,24 +16,22 @@ struct Fields<'a> {
     key: &'a str,
     queue: &'a str,
     at: Rfc3339,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    priority: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delivery: Option<&'static str>,
+    #[serde(flatten)]
+    options: &'a JobOptions,
     #[serde(flatten)]
     payload: payload::Written<'a>,
 }
 
 /// Writes a job's line. One that was scheduled after a delay gets the instant at which that ends.
 pub(crate) fn write(job: &JobImage, to: &mut impl Write) -> io::Result<()> {
+    let spec = &job.spec;
     let fields = Fields {
         op: "schedule",
-        key: job.key.as_str(),
-        queue: job.queue.name.as_str(),
-        at: Rfc3339(job.due.wall),
-        priority: (job.priority != Priority::NORMAL).then_some(job.priority.0),
-        delivery: (job.delivery == Delivery::AtMostOnce).then_some("at_most_once"),
-        payload: payload::Written::to_be_read(&job.payload),
+        key: spec.key.as_str(),
+        queue: spec.queue.as_str(),
+        at: Rfc3339(spec.due.wall),
+        options: &spec.options,
+        payload: payload::Written::to_be_read(&spec.payload),
     };
     serde_json::to_writer(&mut *to, &fields)?;
     to.write_all(b"\n")
@@ -41,21 +39,19 @@ pub(crate) fn write(job: &JobImage, to: &mut impl Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use reveille::partition::{Queue, QueueId, QueueName, RecordedDue, TimeBase};
-    use reveille::{Due, Key, Timestamp, Version};
+    use reveille::job::{Delivery, JobSpec, QueueName, RecordedDue};
+    use reveille::partition::TimeBase;
+    use reveille::{Due, Key, Priority, Timestamp, Version};
 
     use super::super::op::{self, Action, Op};
     use super::*;
 
     fn job(key: &str, queue: &str, us: i64, payload: &[u8]) -> JobImage {
+        let due = RecordedDue { base: TimeBase::Wall, wall: Timestamp::from_micros(us) };
+        let (key, queue) = (Key::new(key).unwrap(), QueueName::new(queue).unwrap());
         JobImage {
             id: serde_json::from_str("7").unwrap(),
-            key: Key::new(key).unwrap(),
-            queue: Queue { id: QueueId(0), name: QueueName::new(queue).unwrap() },
-            payload: payload.into(),
-            due: RecordedDue { base: TimeBase::Wall, wall: Timestamp::from_micros(us) },
-            priority: Priority::NORMAL,
-            delivery: Delivery::AtLeastOnce,
+            spec: JobSpec::new(key, queue, payload.into(), due),
             version: Version(3),
             attempt: 0,
             running_since: None,
@@ -76,8 +72,9 @@ mod tests {
             "{\"op\":\"schedule\",\"key\":\"k\",\"queue\":\"default\",\"at\":\"2026-12-01T03:00:00.000000Z\",\
              \"payload\":{\"a\": 1}}\n"
         );
-        let special =
-            JobImage { priority: Priority(0), delivery: Delivery::AtMostOnce, ..job("k", "q", 1, b"\xff") };
+        let mut special = job("k", "q", 1, b"\xff");
+        special.spec.options =
+            JobOptions::default().with_priority(Priority(0)).with_delivery(Delivery::AtMostOnce);
         assert_eq!(
             line(&special),
             "{\"op\":\"schedule\",\"key\":\"k\",\"queue\":\"q\",\"at\":\"1970-01-01T00:00:00.000001Z\",\"priority\":0,\
@@ -92,17 +89,16 @@ mod tests {
                 .into_iter()
                 .enumerate()
         {
-            let job = JobImage {
-                priority: Priority(at as u8),
-                delivery: if at % 2 == 0 { Delivery::AtLeastOnce } else { Delivery::AtMostOnce },
-                ..job("é\n\"\u{2028}🎫", "q\t\"", -1 - at as i64, payload)
-            };
+            let mut job = job("é\n\"\u{2028}🎫", "q\t\"", -1 - at as i64, payload);
+            let delivery = if at % 2 == 0 { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
+            job.spec.options =
+                JobOptions::default().with_priority(Priority(at as u8)).with_delivery(delivery);
             let line = line(&job);
             assert_eq!(line.matches('\n').count(), 1, "{line}");
             let Ok(Op { key, action: Action::Schedule(draft) }) = op::parse(&line) else { panic!("{line}") };
-            assert_eq!((&key, draft.queue.as_str()), (&job.key, job.queue.name.as_str()));
-            assert_eq!((draft.due, draft.payload), (Due::At(job.due.wall), job.payload));
-            assert_eq!((draft.priority, draft.delivery), (job.priority, job.delivery));
+            assert_eq!((&key, draft.queue.as_str()), (&job.spec.key, job.spec.queue.as_str()));
+            assert_eq!((draft.due, draft.payload), (Due::At(job.spec.due.wall), job.spec.payload));
+            assert_eq!(draft.options, job.spec.options);
             assert_eq!(draft.on_conflict, None);
         }
     }

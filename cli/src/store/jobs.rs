@@ -28,7 +28,7 @@ fn pending(loaded: Loaded) -> Result<Vec<JobImage>, String> {
             }
             Record::Rescheduled { id, version, due } => {
                 if let Some(job) = jobs.get_mut(&id) {
-                    (job.version, job.due) = (version, due);
+                    (job.version, job.spec.due) = (version, due);
                 }
             }
             Record::Started { id, at } => {
@@ -48,29 +48,19 @@ fn pending(loaded: Loaded) -> Result<Vec<JobImage>, String> {
         }
     }
     // Whoever ran them has gone, or is not asked: a restart runs those again that may run twice, and no others.
-    jobs.retain(|_, job| job.running_since.is_none() || job.delivery == Delivery::AtLeastOnce);
+    jobs.retain(|_, job| job.running_since.is_none() || job.spec.options.delivery() == Delivery::AtLeastOnce);
     Ok(jobs.into_values().collect())
 }
 
 fn taken(job: ScheduledRecord) -> JobImage {
-    JobImage {
-        id: job.id,
-        key: job.key,
-        queue: job.queue,
-        payload: job.payload,
-        due: job.due,
-        priority: job.priority,
-        delivery: job.delivery,
-        version: Version::FIRST,
-        attempt: 0,
-        running_since: None,
-    }
+    JobImage { id: job.id, spec: job.spec, version: Version::FIRST, attempt: 0, running_since: None }
 }
 
 #[cfg(test)]
 mod tests {
-    use reveille::partition::{Image, Queue, QueueId, QueueName, RecordedDue, TimeBase};
-    use reveille::{Key, Payload, Priority, Timestamp};
+    use reveille::job::{JobOptions, JobSpec, QueueName, RecordedDue};
+    use reveille::partition::{Image, TimeBase};
+    use reveille::{Key, Payload, Timestamp};
 
     use super::*;
 
@@ -83,16 +73,10 @@ mod tests {
     }
 
     fn scheduled(number: u64, delivery: Delivery, replaces: Option<u64>) -> ScheduledRecord {
-        ScheduledRecord {
-            id: id(number),
-            key: Key::new(format!("k{number}")).unwrap(),
-            queue: Queue { id: QueueId(0), name: QueueName::new("q").unwrap() },
-            payload: Payload::default(),
-            due: due(0),
-            priority: Priority::NORMAL,
-            delivery,
-            replaces: replaces.map(id),
-        }
+        let (key, queue) = (Key::new(format!("k{number}")).unwrap(), QueueName::new("q").unwrap());
+        let options = JobOptions::default().with_delivery(delivery);
+        let spec = JobSpec { options, ..JobSpec::new(key, queue, Payload::default(), due(0)) };
+        ScheduledRecord { id: id(number), spec, replaces: replaces.map(id) }
     }
 
     fn left(image: Vec<JobImage>, records: Vec<Record>) -> Vec<(u64, i64)> {
@@ -100,7 +84,7 @@ mod tests {
         let mut jobs: Vec<_> = pending(Loaded { image, records, ..Loaded::default() })
             .unwrap()
             .into_iter()
-            .map(|job| (job.id.as_u64(), job.due.wall.as_micros()))
+            .map(|job| (job.id.as_u64(), job.spec.due.wall.as_micros()))
             .collect();
         jobs.sort_unstable();
         jobs

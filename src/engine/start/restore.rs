@@ -15,13 +15,13 @@ use tokio::sync::Semaphore;
 use super::startup::{Standby, StandbyTold};
 use crate::clock::Clock;
 use crate::engine::durability::LastSnapshot;
-use crate::engine::error::StartError;
+use crate::engine::error::{QueueError, StartError};
 use crate::engine::ownership;
 use crate::engine::ownership::{Keeper, Ownership, Standing, keeper};
-use crate::engine::queues::Queues;
+use crate::engine::queues::{QUEUES_MAX, Queues};
 use crate::engine::state::{Cell, KeyHasher, KeyIndex, Settings};
 use crate::engine::tell::Register;
-use crate::partition::{CatchUp, PartitionId, QueueId, QueueName, Record, Replay};
+use crate::partition::{CatchUp, PartitionId, QueueName, Replay, ReplayError};
 use crate::rt::{self, Io, Tasks};
 use crate::store::{Claim, LoadProgress, Loaded, Needs, Store, StoreError, StoreErrorClass};
 
@@ -349,19 +349,17 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
         return Err(StoreError::fatal(message).into());
     }
     let Base { settings, clock, queues, hasher, .. } = base;
-    let Loaded { mut image, covered, complete, records } = loaded;
-    let mut numbers = Numbers { queues, last: None };
-    for job in &mut image.jobs {
-        job.queue.id = numbers.number(&job.queue.name)?;
-    }
-    let misfit = |error| StartError::Restore { partition, error };
+    let Loaded { image, covered, complete, records } = loaded;
+    let misfit = |error| match error {
+        ReplayError::TooManyQueues => QueueError::TooMany { max: QUEUES_MAX }.into(),
+        error => StartError::Restore { partition, error },
+    };
+    let number = |name: &QueueName| queues.know(name).ok().map(|queue| queue.id);
     let now = clock.now();
-    let mut replay = Replay::new(PartitionId(partition), settings.partition(is_logged), now);
+    let replay = Replay::new(PartitionId(partition), settings.partition(is_logged), now);
+    let mut replay = replay.with_queues(number);
     replay.load(image, now).map_err(misfit)?;
-    for (sequence, mut record) in (covered..).zip(records) {
-        if let Record::Scheduled(job) = &mut record {
-            job.queue.id = numbers.number(&job.queue.name)?;
-        }
+    for (sequence, record) in (covered..).zip(records) {
         let applied =
             if sequence < complete { replay.apply_fuzzy(record, now) } else { replay.apply(record, now) };
         applied.map_err(misfit)?;
@@ -388,25 +386,6 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
     let last = LastSnapshot { covered, at: now.mono, is_cut_off: next_record < complete };
     let cell = Cell::new(restored.partition, keys, next_record, last);
     Ok(Built { cell, jobs, overdue: restored.overdue, skipped: restored.skipped })
-}
-
-/// The numbers that this process has for queues, by name. Most jobs are of the queue of the job before them.
-struct Numbers<'a> {
-    queues: &'a Queues,
-    last: Option<(QueueName, QueueId)>,
-}
-
-impl Numbers<'_> {
-    fn number(&mut self, name: &QueueName) -> Result<QueueId, StartError> {
-        if let Some((last, id)) = &self.last
-            && last == name
-        {
-            return Ok(*id);
-        }
-        let id = self.queues.know(name)?.id;
-        self.last = Some((name.clone(), id));
-        Ok(id)
-    }
 }
 
 /// Adds up what the partitions tell, and passes it on.

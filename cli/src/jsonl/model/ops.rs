@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reveille::partition::{Delivery, JobImage, Queue, QueueId, QueueName, RecordedDue, TimeBase};
+use reveille::job::{Delivery, JobSpec, QueueName, RecordedDue};
+use reveille::partition::{JobImage, TimeBase};
 use reveille::{Due, Key, OnConflict, Payload, Version};
 use serde_json::value::RawValue;
 
@@ -56,8 +57,8 @@ fn check_draft(draft: &Draft, fields: &Fields) {
     check_due(draft.due, fields);
     let text_or = |name, default: &str| fields.text(name).unwrap_or_else(|| default.to_owned());
     assert_eq!(draft.queue, text_or("queue", "default"));
-    assert_eq!(draft.priority.0.to_string(), fields.json("priority").unwrap_or("100"));
-    let delivery = match draft.delivery {
+    assert_eq!(draft.options.priority().0.to_string(), fields.json("priority").unwrap_or("100"));
+    let delivery = match draft.options.delivery() {
         Delivery::AtLeastOnce => "at_least_once",
         Delivery::AtMostOnce => "at_most_once",
     };
@@ -100,12 +101,13 @@ fn check_written(key: &Key, draft: &Draft) {
     let (Some(queue), Due::At(wall)) = (QueueName::new(&draft.queue), draft.due) else { return };
     let job = JobImage {
         id: serde_json::from_str("7").expect("the id of a job is a number"),
-        key: key.clone(),
-        queue: Queue { id: QueueId(0), name: queue },
-        payload: draft.payload.clone(),
-        due: RecordedDue { base: TimeBase::Wall, wall },
-        priority: draft.priority,
-        delivery: draft.delivery,
+        spec: JobSpec {
+            key: key.clone(),
+            queue,
+            payload: draft.payload.clone(),
+            due: RecordedDue { base: TimeBase::Wall, wall },
+            options: draft.options.clone(),
+        },
         version: Version(1),
         attempt: 0,
         running_since: None,
@@ -116,8 +118,8 @@ fn check_written(key: &Key, draft: &Draft) {
         panic!("{line:?}")
     };
     assert_eq!((&again, &again_draft.queue), (key, &draft.queue));
-    assert_eq!((again_draft.due, again_draft.payload), (draft.due, job.payload));
-    assert_eq!((again_draft.priority, again_draft.delivery), (draft.priority, draft.delivery));
+    assert_eq!((again_draft.due, again_draft.payload), (draft.due, job.spec.payload));
+    assert_eq!(again_draft.options, draft.options);
 }
 
 /// What `run` shows of a payload is that payload, but for ends of line between tokens.
