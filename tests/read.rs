@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::{TEN_O_CLOCK, at_ms, ms, nothing};
-use reveille::partition::{Delivery, Record};
+use reveille::partition::Record;
 use reveille::read::{Contents, Figures, Load, LoadBuckets, Namespace, ReadError};
 use reveille::store::{
     LivingOwner, Loaded, MemoryStore, Owner, PartitionRead, ReadStore, StoreError, StoreFuture,
@@ -39,26 +39,15 @@ async fn contents(namespace: &Namespace) -> Vec<Contents> {
 }
 
 /// What lasts of a job: all but its handle and whether its queue has got to it.
-type Lasting = (String, JobId, String, Vec<u8>, i64, u8, Delivery, u32, u16, Option<i64>);
+type Lasting = (String, JobId, String, Vec<u8>, i64, String, u32, u16, Option<i64>);
 
 fn lasting(jobs: impl IntoIterator<Item = JobView>) -> Vec<Lasting> {
     let lasting = |job: JobView| {
         let since = job.running_since.map(|since| since.as_micros());
-        let payload = job.payload.as_bytes().to_vec();
-        let (key, queue) = (job.key.to_string(), job.queue.to_string());
-        let (priority, version) = (job.priority.0, job.version.0);
-        (
-            key,
-            job.id,
-            queue,
-            payload,
-            job.due.as_micros(),
-            priority,
-            job.delivery,
-            version,
-            job.attempt,
-            since,
-        )
+        let (key, queue, payload) =
+            (job.key.to_string(), job.queue.to_string(), job.payload.as_bytes().to_vec());
+        let options = serde_json::to_string(&job.options).unwrap();
+        (key, job.id, queue, payload, job.due.as_micros(), options, job.version.0, job.attempt, since)
     };
     let mut all: Vec<_> = jobs.into_iter().map(lasting).collect();
     all.sort_by_key(|job| job.1);

@@ -7,11 +7,11 @@ use proptest::prelude::*;
 
 use super::contents::{Contents, replayed};
 use crate::job::{
-    Delivery, End, FiredView, Handle, JobFilter, JobView, Key, OnConflict, PartitionId, Payload, Priority,
-    QueueName,
+    Delivery, End, FiredView, Handle, JobFilter, JobOptions, JobSpec, JobView, Key, OnConflict, PartitionId,
+    Payload, Priority, QueueName,
 };
 use crate::partition::{
-    CatchUp, Config, Draft, Due, Image, MonoTime, Now, Partition, Queue, QueueId, Record, Replay, Timestamp,
+    CatchUp, Config, Draft, Due, Image, MonoTime, Now, Partition, QueueId, Record, Replay, Timestamp,
 };
 use crate::store::{LivingOwner, Loaded, Owner, PartitionRead};
 
@@ -95,19 +95,16 @@ impl Live {
     fn take(&mut self, step: Step) {
         match step {
             Step::Schedule { key, queue, due_ms, delay, once } => {
-                let draft = Draft {
-                    key: Key::new(format!("k{key}")).unwrap(),
-                    // Other numbers than a reader will have.
-                    queue: Queue {
-                        id: QueueId(7 - queue),
-                        name: QueueName::new(format!("q{queue}")).unwrap(),
-                    },
-                    payload: Payload::from(vec![key; usize::from(queue)]),
-                    due: self.due(due_ms, delay),
-                    priority: Priority(key),
-                    delivery: if once { Delivery::AtMostOnce } else { Delivery::AtLeastOnce },
-                    on_conflict: OnConflict::Replace,
-                };
+                let delivery = if once { Delivery::AtMostOnce } else { Delivery::AtLeastOnce };
+                let mut spec = JobSpec::new(
+                    Key::new(format!("k{key}")).unwrap(),
+                    QueueName::new(format!("q{queue}")).unwrap(),
+                    Payload::from(vec![key; usize::from(queue)]),
+                    self.due(due_ms, delay),
+                );
+                spec.options = JobOptions::default().with_priority(Priority(key)).with_delivery(delivery);
+                // Other numbers than a reader will have.
+                let draft = Draft { spec, queue: QueueId(7 - queue), on_conflict: OnConflict::Replace };
                 let current = self.by_key.get(&key).copied();
                 let outcome = self.partition.schedule(current, draft, self.now).unwrap();
                 self.by_key.insert(key, outcome.handle());
@@ -225,8 +222,7 @@ proptest! {
 
         // A restart goes on with the same.
         let mut replay = Replay::new(ID, config(), live.now);
-        let number = |name: &QueueName| Ok::<_, ()>(QueueId(name.as_str().as_bytes()[1].into()));
-        loaded.replay(&mut replay, number, live.now).map_err(|_| ()).unwrap();
+        loaded.replay(&mut replay, live.now).unwrap();
         let restored = replay.finish(false, &CatchUp::default(), live.now).partition;
         let handles: Vec<_> = restored.image().jobs.into_iter().map(|job| (job.id, job.version)).collect();
         let mut left: Vec<_> = contents.after_restart().jobs(&all).map(|job| (job.id, job.version)).collect();

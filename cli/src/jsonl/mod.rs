@@ -4,6 +4,7 @@
 //! - Pure, but for [`input`] and the pipes that it opens. Nothing here knows an engine.
 //! - What [`job`] writes [`op`] reads back to the same job, byte for byte of its payload.
 
+mod fields;
 pub(crate) mod input;
 pub(crate) mod job;
 #[cfg(any(test, fuzzing))]
