@@ -27,7 +27,7 @@ impl<D> JobSpec<D> {
     }
 
     /// The same job, its due told in another way.
-    #[inline]
+    #[inline(always)]
     pub fn with_due<E>(self, due: E) -> JobSpec<E> {
         let JobSpec { key, queue, payload, due: _, options } = self;
         JobSpec { key, queue, payload, due, options }

@@ -3,77 +3,76 @@
 
 use super::job::{JobDue, State};
 use super::table::NewJob;
-use super::{End, JobId, JobSpec, Now, Partition, QueueId, Record, RecordedDue, TimeBase};
+use super::{End, JobId, JobSpec, Now, Partition, QueueId, Record, RecordedDue, ScheduledRecord, TimeBase};
 use crate::slab::Index;
 use crate::wheel::Wheel;
 
-/// What a record is about, as the table has it.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Subject {
-    /// A job that is to be: the number of its queue, and the job in whose place it comes.
-    New { queue: QueueId, replaces: Option<Index> },
-    /// One that is there.
-    Known(Index),
-}
-
 impl Partition {
-    /// Keeps `record` for the log, and applies it.
-    pub(super) fn commit(&mut self, record: Record, subject: Subject, now: Now) -> Option<Index> {
+    /// Keeps the record of a new job for the log, and [takes](Self::take) it.
+    pub(super) fn commit_new(
+        &mut self,
+        record: ScheduledRecord,
+        queue: QueueId,
+        replaces: Option<Index>,
+        now: Now,
+    ) -> Option<Index> {
         if self.config.is_logged {
-            self.records.push(record.clone());
+            self.records.push(Record::Scheduled(record.clone()));
         }
-        self.apply(record, subject, now)
+        self.take(record, queue, replaces, now)
     }
 
-    /// The one place where jobs change, for calls and for replay. Returns the job's index as long as it is in the table.
-    pub(super) fn apply(&mut self, record: Record, subject: Subject, now: Now) -> Option<Index> {
-        match (record, subject) {
-            (Record::Scheduled(scheduled), Subject::New { queue, replaces }) => {
-                if let Some(replaced) = replaces {
-                    self.remove(replaced);
-                    self.counts.cancelled += 1;
-                }
-                self.counts.scheduled += 1;
-                self.add(scheduled.id, scheduled.spec, queue, now)
-            }
-            (record, Subject::Known(index)) => self.change(record, index, now),
-            (record, Subject::New { .. }) => {
-                debug_assert!(false, "{record:?} is about a job that is there");
-                None
-            }
+    /// [Applies](Self::apply) `record`, and keeps it for the log.
+    pub(super) fn commit(&mut self, record: Record, index: Index, now: Now) {
+        self.apply(&record, index, now);
+        if self.config.is_logged {
+            self.records.push(record);
         }
     }
 
-    fn change(&mut self, record: Record, index: Index, now: Now) -> Option<Index> {
-        match record {
-            Record::Scheduled(_) => {
-                debug_assert!(false, "a job that is there is not taken again");
-                None
-            }
+    /// The one place where jobs come from, for calls and for replay: the job of a record, in place of the one at `replaces`.
+    /// `queue` is the number that this process has for its queue. Returns where it lies; `None` if there is no slot left.
+    #[inline]
+    pub(super) fn take(
+        &mut self,
+        record: ScheduledRecord,
+        queue: QueueId,
+        replaces: Option<Index>,
+        now: Now,
+    ) -> Option<Index> {
+        if let Some(replaced) = replaces {
+            self.remove(replaced);
+            self.counts.cancelled += 1;
+        }
+        self.counts.scheduled += 1;
+        self.add(record.id, record.spec, queue, now)
+    }
+
+    /// The one place where jobs change, for calls and for replay: a record about the job at `index`.
+    pub(super) fn apply(&mut self, record: &Record, index: Index, now: Now) {
+        match *record {
+            Record::Scheduled(_) => debug_assert!(false, "a job that is there is not taken again"),
             Record::Rescheduled { version, due, .. } => {
-                self.jobs.get_mut(index)?.set_version(version);
+                let Some(job) = self.jobs.get_mut(index) else { return };
+                job.set_version(version);
                 self.move_to(index, resolve(due, now), now);
                 self.counts.rescheduled += 1;
-                Some(index)
             }
             Record::Cancelled { .. } => {
                 self.remove(index);
                 self.counts.cancelled += 1;
-                None
             }
             Record::Skipped { .. } => {
                 self.remove(index);
                 self.counts.skipped += 1;
-                None
             }
             Record::Started { at, .. } => {
                 self.unplace(index);
-                let job = self.jobs.get_mut(index)?;
+                let Some(job) = self.jobs.get_mut(index) else { return };
                 job.set_state(State::Running(at));
                 job.set_attempt(job.attempt().saturating_add(1));
                 self.running += 1;
                 self.counts.started += 1;
-                Some(index)
             }
             Record::Finished { at, ok, .. } => {
                 self.entomb(index, at, if ok { End::Done } else { End::Failed });
@@ -82,11 +81,11 @@ impl Partition {
                 } else {
                     self.counts.failed += 1;
                 }
-                None
             }
         }
     }
 
+    #[inline]
     pub(super) fn add(&mut self, id: JobId, spec: JobSpec, queue: QueueId, now: Now) -> Option<Index> {
         self.next_sequence = self.next_sequence.max(id.sequence() + 1);
         let JobSpec { key, queue: name, payload, due, options } = spec;

@@ -1,6 +1,5 @@
 //! The calls of a user: schedule, reschedule, cancel, look up.
 
-use super::apply::Subject;
 use super::job::State;
 use super::table::{Job, JobTable};
 use super::{
@@ -67,9 +66,9 @@ impl Partition {
         let (replaces, was) =
             (replaced_job.map(|job| job.id()), replaced_job.map(|job| job.due().as_told(now)));
         let id = JobId::new(self.id, self.next_sequence);
-        let record = Record::Scheduled(ScheduledRecord { id, spec: spec.with_due(due), replaces });
-        let subject = Subject::New { queue, replaces: replaced.map(|handle| handle.index) };
-        let handle = match self.commit(record, subject, now) {
+        let record = ScheduledRecord { id, spec: spec.with_due(due), replaces };
+        let replaced = replaced.map(|handle| handle.index);
+        let handle = match self.commit_new(record, queue, replaced, now) {
             Some(index) => self.handle(index),
             None => return Err(Refusal::NoSlot),
         };
@@ -99,7 +98,7 @@ impl Partition {
             Standing::Pending => {
                 let Some(job) = self.job(handle) else { return Ok(RescheduleOutcome::NotFound) };
                 let (id, version, was) = (job.id(), job.version().next(), job.due().as_told(now));
-                self.commit(Record::Rescheduled { id, version, due }, Subject::Known(handle.index), now);
+                self.commit(Record::Rescheduled { id, version, due }, handle.index, now);
                 RescheduleOutcome::Rescheduled { was, version }
             }
         })
@@ -114,7 +113,7 @@ impl Partition {
             Standing::Unknown => CancelOutcome::NotFound,
             Standing::Pending => {
                 let Some(id) = self.job(handle).map(|job| job.id()) else { return CancelOutcome::NotFound };
-                self.commit(Record::Cancelled { id }, Subject::Known(handle.index), now);
+                self.commit(Record::Cancelled { id }, handle.index, now);
                 CancelOutcome::Cancelled
             }
         }
@@ -220,7 +219,7 @@ impl Partition {
             queue: self.ready_queue(job.queue())?.name.clone(),
             payload: job.payload().clone(),
             due: job.due().as_told(now),
-            options: self.jobs.options(handle.index.slot),
+            options: self.jobs.options(handle.index.slot, job),
             version: job.version(),
             attempt: job.attempt(),
             is_ready: matches!(job.state(), State::Ready(_) | State::Collected),

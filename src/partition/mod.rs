@@ -3,7 +3,7 @@
 //! # Rules
 //! - Sans-I/O. No clock, no thread, no randomness, no store: time comes in as [`Now`], effects go out as values
 //!   ([`Record`]s, forgotten keys, queues whose backlog changed). The same inputs give the same outputs.
-//! - Every change is formed as a [`Record`] and applied by `Partition::apply`. Replay applies the same records
+//! - Every change is formed as a [`Record`] and made by `Partition::take` or `Partition::apply`. Replay takes the same records
 //!   through the same code.
 //! - One caller at a time (`&mut self`). Whoever holds the partition reads the clock while holding it where the answer
 //!   decides whether a job may fire, so that the monotonic time that a partition sees never goes back.

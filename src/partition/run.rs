@@ -1,6 +1,5 @@
 //! From ready to fired: a queue takes a job, and says how its handler ended.
 
-use super::apply::Subject;
 use super::job::{Links, State};
 use super::ready::ReadyQueue;
 use super::{
@@ -80,7 +79,7 @@ impl Partition {
             }
             let (id, due) = (job.id(), job.due());
             let was_overdue = self.restart.was_overdue(id, due);
-            self.commit(Record::Started { id, at: now.wall }, Subject::Known(index), now);
+            self.commit(Record::Started { id, at: now.wall }, index, now);
             self.warm_first(queue);
             let job = self.jobs.get(index)?;
             let lateness_us = due.lateness_us(now);
@@ -95,7 +94,7 @@ impl Partition {
                 lateness_us,
                 version: job.version(),
                 attempt: job.attempt(),
-                options: self.jobs.options(index.slot),
+                options: self.jobs.options(index.slot, job),
                 was_overdue,
             });
         }
@@ -124,7 +123,7 @@ impl Partition {
         let running = self.job(handle).filter(|job| matches!(job.state(), State::Running(_)));
         let Some(id) = running.map(|job| job.id()) else { return false };
         let record = Record::Finished { id, at: self.end_at(now), ok: end == End::Done };
-        self.commit(record, Subject::Known(handle.index), now);
+        self.commit(record, handle.index, now);
         true
     }
 }

@@ -63,7 +63,7 @@ impl JobTable {
     }
 
     /// Adds a job of the first version, not begun. `None` when every slot is in use.
-    #[inline]
+    #[inline(always)]
     pub(super) fn insert(&mut self, new: NewJob) -> Option<Index> {
         let NewJob { id, key, payload, due, state, queue, options } = new;
         let (version, attempt) = (Version::FIRST, 0);
@@ -72,9 +72,14 @@ impl JobTable {
         let job = Job { key, payload, id, due, state, version, attempt, queue, common, has_rare };
         let index = self.slots.insert(job).ok()?;
         if let Some(rare) = rare {
-            self.rare.insert(index.slot, rare);
+            self.remember_rare(index.slot, rare);
         }
         Some(index)
+    }
+
+    #[cold]
+    fn remember_rare(&mut self, slot: u32, rare: Box<Rare>) {
+        self.rare.insert(slot, rare);
     }
 
     /// Adds a job that has ended.
@@ -119,12 +124,16 @@ impl JobTable {
         self.slots.index_of(slot)
     }
 
-    /// All options of the job in `slot`.
+    /// All options of `job`, which lies in `slot`.
     #[inline]
-    pub(super) fn options(&self, slot: u32) -> JobOptions {
-        let Some(job) = self.slots.at(slot) else { return JobOptions::default() };
-        let rare = if job.has_rare { self.rare.get(&slot).cloned() } else { None };
+    pub(super) fn options(&self, slot: u32, job: &Job) -> JobOptions {
+        let rare = if job.has_rare { self.rare_of(slot) } else { None };
         JobOptions::from_parts(job.common, rare)
+    }
+
+    #[cold]
+    fn rare_of(&self, slot: u32) -> Option<Box<Rare>> {
+        self.rare.get(&slot).cloned()
     }
 
     /// Takes a job out. Returns its key.
@@ -138,6 +147,7 @@ impl JobTable {
     }
 
     /// Makes a job that began at `fired_at` a tombstone: what remembers that it has ended, and takes little.
+    #[inline]
     pub(super) fn entomb(&mut self, index: Index, fired_at: Timestamp, ended_at: Timestamp, end: End) {
         let Some(job) = self.slots.get_mut(index) else { return };
         job.state = State::Fired(fired_at, end);
@@ -148,6 +158,7 @@ impl JobTable {
         }
     }
 
+    #[cold]
     fn forget_rare(&mut self, slot: u32) {
         self.rare.remove(&slot);
         // Give memory back once most of it is idle.

@@ -10,7 +10,6 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use super::{FixedState, Replay};
-use crate::partition::apply::Subject;
 use crate::partition::job::State;
 use crate::partition::overdue::Restart;
 use crate::partition::{Delivery, End, Handle, JobId, Key, Now, Partition, QueueId, Record};
@@ -108,7 +107,7 @@ impl Replay<'_> {
         let mut superseded: Vec<(JobId, Index)> = superseded.map(|(index, job)| (job.id(), index)).collect();
         superseded.sort_unstable();
         for &(id, index) in &superseded {
-            self.partition.commit(Record::Cancelled { id }, Subject::Known(index), now);
+            self.partition.commit(Record::Cancelled { id }, index, now);
         }
         superseded.len()
     }
@@ -120,7 +119,7 @@ impl Partition {
         let jobs = self.jobs.iter();
         let mut cut_short: Vec<(JobId, Handle, Delivery)> = jobs
             .filter(|(_, job)| matches!(job.state(), State::Running(_)))
-            .map(|(index, job)| (job.id(), self.handle(index), self.jobs.options(index.slot).delivery()))
+            .map(|(index, job)| (job.id(), self.handle(index), self.jobs.options(index.slot, job).delivery()))
             .collect();
         cut_short.sort_unstable_by_key(|&(id, ..)| id);
         for (_, handle, delivery) in cut_short {
@@ -152,7 +151,7 @@ impl Partition {
         }
         skipped.sort_unstable();
         for &(id, index) in &skipped {
-            self.commit(Record::Skipped { id, at: now.wall }, Subject::Known(index), now);
+            self.commit(Record::Skipped { id, at: now.wall }, index, now);
         }
         if let Some(per_second_max) = policy.per_second_max {
             self.hold_overdue(&overdue, per_second_max, now);

@@ -105,7 +105,7 @@ impl Partition {
                 queue: self.ready_queue(job.queue())?.name.clone(),
                 payload: job.payload().clone(),
                 due: RecordedDue { base, wall },
-                options: self.jobs.options(index.slot),
+                options: self.jobs.options(index.slot, job),
             },
             version: job.version(),
             attempt: job.attempt(),

@@ -19,7 +19,6 @@ use std::collections::{HashMap, HashSet};
 
 use numbers::Numbers;
 
-use super::apply::Subject;
 use super::job::State;
 use super::{Config, JobId, Now, Partition, PartitionId, QueueId, QueueName, Record, ScheduledRecord};
 use crate::slab::Index;
@@ -177,8 +176,7 @@ impl<'a> Replay<'a> {
     ) -> Result<(), ReplayError> {
         let id = scheduled.id;
         let queue = self.queues.number(&scheduled.spec.queue).ok_or(ReplayError::TooManyQueues)?;
-        let subject = Subject::New { queue, replaces };
-        let index = self.partition.apply(Record::Scheduled(scheduled), subject, now);
+        let index = self.partition.take(scheduled, queue, replaces, now);
         self.by_id.insert(id, index.ok_or(ReplayError::NoSlot)?);
         Ok(())
     }
@@ -188,7 +186,7 @@ impl<'a> Replay<'a> {
         if matches!(record, Record::Cancelled { .. } | Record::Finished { .. } | Record::Skipped { .. }) {
             self.by_id.remove(&record.id());
         }
-        self.partition.apply(record, Subject::Known(index), now);
+        self.partition.apply(&record, index, now);
     }
 
     /// The state so far.
