@@ -87,6 +87,8 @@ mod prefetch;
 pub mod read;
 mod rt;
 #[cfg(feature = "sim")]
+mod seam;
+#[cfg(feature = "sim")]
 #[doc(hidden)]
 pub mod sim;
 mod slab;

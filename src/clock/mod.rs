@@ -40,7 +40,7 @@ pub enum Clock {
     /// The clocks of a simulated process.
     #[cfg(feature = "sim")]
     #[doc(hidden)]
-    Simulated(Arc<dyn crate::sim::Simulation>),
+    Simulated(Arc<dyn crate::seam::Simulation>),
 }
 
 impl Clock {

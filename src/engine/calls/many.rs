@@ -14,9 +14,8 @@ use super::commit::{Commit, Wait};
 use super::outcomes::Outcomes;
 use super::schedule::Planned;
 use super::target::{Place, Target};
-use crate::engine::Engine;
 use crate::engine::error::{CallError, CancelError, ScheduleError};
-use crate::engine::state::{Aim, KeyHash, Owned, Shared};
+use crate::engine::state::{Aim, Engine, KeyHash, Owned, Shared};
 use crate::partition::{CancelOutcome, Draft, Now, ScheduleOutcome};
 use crate::store::Durability;
 
@@ -108,7 +107,7 @@ impl Shared {
     fn bind(&self, planned: Planned<'_>, at: usize) -> Result<Bound<(Draft, KeyHash)>, ScheduleError> {
         self.check_durability(planned.durability())?;
         let draft = planned.into_draft(self)?;
-        let key = draft.key.as_str();
+        let key = draft.spec.key.as_str();
         let (partition, hash) = (self.partition_of(key), self.hasher.hash(key));
         Ok(Bound { partition, at, call: (draft, hash) })
     }

@@ -102,7 +102,7 @@ pub enum CallError {
     NotOwner {
         /// Who the owner is, according to the store.
         error: StoreError,
-        /// What has become of the change.
+        /// What became of the change.
         change: Change,
     },
     /// The store has not confirmed the change in the time that the engine gives it. The change is in force in memory and
@@ -132,6 +132,57 @@ pub enum CallError {
     /// The change was made in memory, and the engine ended before the store had it: a restart may have forgotten it.
     #[error("the engine ended before the store had confirmed the change; look it up after the restart")]
     Interrupted,
+}
+
+impl CallError {
+    /// What has become of the change.
+    pub fn change(&self) -> Change {
+        match self {
+            CallError::ShuttingDown | CallError::RuntimeEnded | CallError::LogFull { .. } => Change::None,
+            CallError::NotOwner { change, .. } | CallError::NoSuchDurability { change, .. } => *change,
+            CallError::Unconfirmed | CallError::NotDurable(_) => Change::InForce,
+            CallError::Interrupted => Change::Unknown,
+        }
+    }
+
+    /// A change that was made but not confirmed when another engine took the jobs.
+    pub(crate) fn disowned(error: StoreError) -> Self {
+        CallError::NotOwner { error, change: Change::Unknown }
+    }
+}
+
+impl ScheduleError {
+    /// What became of the job.
+    pub fn change(&self) -> Change {
+        match self {
+            ScheduleError::Call(error) => error.change(),
+            ScheduleError::InvalidKey(_)
+            | ScheduleError::Refused(_)
+            | ScheduleError::UnknownQueue { .. }
+            | ScheduleError::Full { .. }
+            | ScheduleError::Encode(_) => Change::None,
+        }
+    }
+}
+
+impl RescheduleError {
+    /// What became of the move.
+    pub fn change(&self) -> Change {
+        match self {
+            RescheduleError::Call(error) => error.change(),
+            RescheduleError::InvalidKey(_) | RescheduleError::Refused(_) => Change::None,
+        }
+    }
+}
+
+impl CancelError {
+    /// What became of the cancellation.
+    pub fn change(&self) -> Change {
+        match self {
+            CancelError::Call(error) => error.change(),
+            CancelError::InvalidKey(_) => Change::None,
+        }
+    }
 }
 
 /// Why an engine did not start.

@@ -1,97 +1,15 @@
-//! Queues: a handler, a concurrency limit, pause and resume; and the table of all queues of an engine.
+//! A queue: a handler, a concurrency limit, pause and resume.
 
 use std::fmt;
-use std::hash::BuildHasher;
 use std::pin::pin;
-use std::sync::{self, Arc};
-use std::time::Duration;
+use std::sync::Arc;
 
-use parking_lot::Mutex;
-
+use super::meters::QueueMeters;
 use super::unhandled::Unhandled;
-use crate::engine::error::QueueError;
-use crate::engine::tell::{QueueMeters, Register};
-use crate::partition::{self, QueueId, QueueName, Rank};
+use crate::engine::meters::Register;
+use crate::partition::{QueueId, QueueName, Rank};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
-
-/// How many queues an engine may have.
-pub const QUEUES_MAX: usize = 1024;
-
-/// The name and the limits of a queue.
-///
-/// ```
-/// use reveille::QueueConfig;
-///
-/// let mails = QueueConfig::new("mails").concurrency(4).paused();
-/// ```
-#[derive(Clone, Debug)]
-pub struct QueueConfig {
-    name: String,
-    concurrency: usize,
-    is_paused: bool,
-    misfire: Misfire,
-}
-
-/// What happens to a queue's jobs that came due while no engine ran: between the end of one and the restore of the next.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
-pub enum Misfire {
-    /// They fire now, late.
-    #[default]
-    FireNow,
-    /// Jobs that are overdue by more than this never fire: they are skipped, recorded, counted and logged. For jobs that are
-    /// useless when late.
-    SkipAfter(Duration),
-}
-
-impl QueueConfig {
-    /// A queue that runs up to 128 jobs at a time.
-    pub fn new(name: impl Into<String>) -> Self {
-        QueueConfig { name: name.into(), concurrency: 128, is_paused: false, misfire: Misfire::FireNow }
-    }
-
-    pub(crate) fn named(mut self, name: &str) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// How many of its jobs may run at a time. Inline handlers always run one at a time.
-    ///
-    /// With 1 they begin in exactly the order that [`Priority`](crate::Priority) describes; with more, neighbours may change
-    /// places.
-    #[must_use]
-    pub fn concurrency(mut self, jobs: usize) -> Self {
-        self.concurrency = jobs;
-        self
-    }
-
-    /// What happens to jobs that a restart finds overdue. By default they fire.
-    #[must_use]
-    pub fn misfire(mut self, misfire: Misfire) -> Self {
-        self.misfire = misfire;
-        self
-    }
-
-    /// Starts paused: jobs become due and wait until [`Engine::resume`](crate::Engine::resume).
-    #[must_use]
-    pub fn paused(mut self) -> Self {
-        self.is_paused = true;
-        self
-    }
-}
-
-impl From<&str> for QueueConfig {
-    fn from(name: &str) -> Self {
-        QueueConfig::new(name)
-    }
-}
-
-impl From<String> for QueueConfig {
-    fn from(name: String) -> Self {
-        QueueConfig::new(name)
-    }
-}
 
 /// A queue of an engine. Shared by callers, driver and workers; everything in it is atomic.
 pub(crate) struct Queue {
@@ -158,10 +76,6 @@ impl Queue {
         }
     }
 
-    pub(crate) fn as_recorded(&self) -> partition::Queue {
-        partition::Queue { id: self.id, name: self.name.clone() }
-    }
-
     /// How overdue a job may be at a restart and still fire.
     pub(crate) fn skip_after_us(&self) -> Option<u64> {
         self.skip_after_us.get().copied()
@@ -187,6 +101,23 @@ impl Queue {
     /// Whether its jobs have a runner, or are about to get one. Otherwise only a store knows it.
     pub(crate) fn is_claimed(&self) -> bool {
         self.concurrency.get().is_some()
+    }
+
+    /// Has so many of its jobs run at a time, at most. Returns `false` if somebody has said so before: a queue is claimed once.
+    pub(super) fn claim(&self, concurrency: usize, skip_after_us: Option<u64>) -> bool {
+        let is_first = self.concurrency.set(concurrency).is_ok();
+        if let Some(us) = skip_after_us.filter(|_| is_first) {
+            let _ = self.skip_after_us.set(us);
+        }
+        is_first
+    }
+
+    /// Jobs are due, and nobody runs them.
+    #[cold]
+    fn tell_due(&self) {
+        if !self.is_claimed() {
+            self.unhandled.tell_due(self.name.as_str());
+        }
     }
 
     /// Has its jobs run. Only the first call counts: a queue is claimed once.
@@ -265,7 +196,7 @@ impl Queue {
         }
         // `run_by` sets the runner, then looks for work; a thread that brings work publishes it, then looks for the runner.
         fence(Ordering::SeqCst);
-        let Some(Runner::Workers(spawn)) = self.runner.get() else { return self.unhandled.tell_due(self) };
+        let Some(Runner::Workers(spawn)) = self.runner.get() else { return self.tell_due() };
         let most = self.concurrency.get().copied().unwrap_or(0);
         for _ in idle..count {
             let room = |workers: usize| (workers < most).then_some(workers + 1);
@@ -323,90 +254,5 @@ impl Queue {
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-/// All queues of an engine. Looked up by number and by name without a lock: every schedule does, and the word of a lock would
-/// go from core to core with every call.
-pub(crate) struct Queues {
-    by_id: Box<[sync::OnceLock<Arc<Queue>>]>,
-    /// The numbers, from the place that the name's hash gives on to the first that is free. No queue ever goes.
-    by_name: Box<[sync::OnceLock<QueueId>]>,
-    hasher: foldhash::fast::RandomState,
-    /// How many there are. Held while one is made.
-    count: Mutex<usize>,
-    partitions: usize,
-    register: Register,
-}
-
-impl Queues {
-    pub(crate) fn new(partitions: usize, register: Register) -> Self {
-        Queues {
-            by_id: (0..QUEUES_MAX).map(|_| sync::OnceLock::new()).collect(),
-            by_name: (0..2 * QUEUES_MAX).map(|_| sync::OnceLock::new()).collect(),
-            hasher: foldhash::fast::RandomState::default(),
-            count: Mutex::new(0),
-            partitions,
-            register,
-        }
-    }
-
-    pub(crate) fn by_id(&self, id: QueueId) -> Option<&Arc<Queue>> {
-        self.by_id.get(usize::from(id.0))?.get()
-    }
-
-    pub(crate) fn by_name(&self, name: &str) -> Option<&Arc<Queue>> {
-        let known = self.places(name).map_while(sync::OnceLock::get);
-        known.filter_map(|&id| self.by_id(id)).find(|queue| queue.name.as_str() == name)
-    }
-
-    /// The places in which a name may be, in order. Half of all are always free.
-    fn places(&self, name: &str) -> impl Iterator<Item = &sync::OnceLock<QueueId>> {
-        let (before, from) = self.by_name.split_at(self.hasher.hash_one(name) as usize % self.by_name.len());
-        from.iter().chain(before)
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Queue>> {
-        self.by_id.iter().map_while(sync::OnceLock::get)
-    }
-
-    /// The queue of this name; made without a handler if there is none.
-    pub(crate) fn know(&self, name: &QueueName) -> Result<&Arc<Queue>, QueueError> {
-        let mut count = self.count.lock();
-        if let Some(queue) = self.by_name(name.as_str()) {
-            return Ok(queue);
-        }
-        if *count == QUEUES_MAX {
-            return Err(QueueError::TooMany { max: QUEUES_MAX });
-        }
-        let id = QueueId(*count as u16);
-        // The queue before its number, so that a reader who finds the number finds the queue.
-        let make = || Arc::new(Queue::new(id, name, self.partitions, &self.register));
-        let queue = self.by_id[usize::from(id.0)].get_or_init(make);
-        let is_placed = self.places(name.as_str()).any(|place| place.set(id).is_ok());
-        debug_assert!(is_placed, "there are more places than queues");
-        *count += 1;
-        Ok(queue)
-    }
-
-    /// Makes the queue of `config` for the caller, who will run its jobs. A queue is claimed once.
-    pub(crate) fn claim(&self, config: QueueConfig) -> Result<Arc<Queue>, QueueError> {
-        let QueueConfig { name, concurrency, is_paused, misfire } = config;
-        if concurrency == 0 {
-            return Err(QueueError::NoConcurrency { name });
-        }
-        let Some(queue_name) = QueueName::new(&name) else { return Err(QueueError::InvalidName { name }) };
-        let queue = self.know(&queue_name)?;
-        if queue.concurrency.set(concurrency).is_err() {
-            return Err(QueueError::Duplicate { name });
-        }
-        if let Misfire::SkipAfter(time) = misfire {
-            let _ = queue.skip_after_us.set(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-        }
-        // A queue known from a store may have been paused already; that stands.
-        if is_paused {
-            queue.set_paused(true);
-        }
-        Ok(Arc::clone(queue))
     }
 }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::asking::{ASK_EVERY, Asking};
 use super::attempt::{Attempt, report, run_inline};
 use super::handler::{InlineFn, Job, Seat};
 use super::order::Lead;
@@ -17,8 +18,8 @@ use super::release::Release;
 use super::worker::{Running, begun};
 use crate::clock::{RECHECK, Waiter};
 use crate::engine::queues::Queue;
-use crate::engine::state::{ASK_EVERY, Asking, Shared};
-use crate::partition::{Delivery, MonoTime, Now, Started};
+use crate::engine::state::Shared;
+use crate::partition::{Begin, MonoTime, Now, Started};
 use crate::rt::Io;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread::{self, JoinHandle};
@@ -175,15 +176,14 @@ impl Driver {
                 self.shared.start_next(&seat.queue, &mut lead)
             });
             let Some(started) = started else { return true };
-            if let Some(ownership) = self.shared.ownership.as_ref().filter(|_| started.waits_for_its_record())
-            {
+            let begin = started.begin();
+            if let Some(ownership) = self.shared.ownership.as_ref().filter(|_| begin != Begin::AtOnce) {
                 // The store has to know of the start first, and the driver waits for nobody.
                 let later = (Arc::clone(seat), Arc::clone(handler), started);
-                match later.2.delivery {
-                    Delivery::AtMostOnce => self.run_elsewhere(later),
-                    Delivery::AtLeastOnce => {
-                        self.held.borrow_mut().push_back(Held::new(later, &ownership.io))
-                    }
+                if begin == Begin::OnceDurable {
+                    self.run_elsewhere(later);
+                } else {
+                    self.held.borrow_mut().push_back(Held::new(later, &ownership.io));
                 }
                 continue;
             }

@@ -5,19 +5,19 @@ use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::restore::{self, Base, Built, Claimed, RestoreTold};
-use super::startup::StandbyTold;
+use super::restore::{self, Base, Built, Claimed};
+use super::told::{RestoreTold, StandbyTold};
 use crate::clock::{Clock, Profile};
-use crate::engine::Engine;
 use crate::engine::durability::{committer, deadline, snapshots};
 use crate::engine::error::StartError;
-use crate::engine::ownership::{Keeper, keeper};
+use crate::engine::meters::Register;
+use crate::engine::ownership::{Keeper, Ownership, keeper};
 use crate::engine::queues::{Queue, QueueConfig, Queues, Runner};
-use crate::engine::run::{
-    BoxError, Contexts, Ends, InlineFn, InlineQueue, Job, Releases, Task, Wanted, driver, run_task, worker,
+use crate::engine::run::{BoxError, Ends, InlineFn, InlineQueue, Job, Task, driver, run_task, worker};
+use crate::engine::state::{
+    Contexts, Engine, EngineMeters, Handlers, KeyHasher, Life, Probe, Releases, Settings, Shared, Wanted,
 };
-use crate::engine::state::{Handlers, KeyHasher, Life, Probe, Settings, Shared};
-use crate::engine::tell::{EngineMeters, Register, meters};
+use crate::engine::tell::publish;
 use crate::rt::{Io, Runtime};
 use crate::store::{Durability, Store};
 use crate::sync::atomic::AtomicU64;
@@ -47,6 +47,13 @@ pub struct Builder {
 enum Handler {
     Async(Box<dyn FnOnce(Weak<Shared>) -> Runner + Send>),
     Inline(Arc<InlineFn>),
+}
+
+impl Engine {
+    /// Starts building an engine.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
 }
 
 impl Builder {
@@ -129,6 +136,39 @@ impl Builder {
         let mut builder = self.queue(config.named(T::NAME), run_task::<T>);
         builder.wanted.push((T::NAME, T::wanted()));
         builder
+    }
+
+    /// Gives handlers a value of the application, such as a pool of connections: what a [`ContextTask`](crate::ContextTask) runs with, and what
+    /// [`Job::context`] finds. One of each type; a second replaces the first.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use reveille::{BoxError, ContextTask, Engine, Job};
+    ///
+    /// struct Shop { name: String }
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct OpenSale { product: u64 }
+    ///
+    /// impl ContextTask for OpenSale {
+    ///     const NAME: &'static str = "open_sale";
+    ///     type Context = Shop;
+    ///
+    ///     async fn run(self, shop: &Shop, job: Job) -> Result<(), BoxError> {
+    ///         println!("{} sells {}, {:?} late", shop.name, self.product, job.lateness());
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+    /// let shop = Arc::new(Shop { name: "Reveille".into() });
+    /// let engine = Engine::builder().context(shop).task::<OpenSale>().start().await?;
+    /// engine.schedule(OpenSale { product: 42 }).after(std::time::Duration::ZERO).await?.scheduled()?;
+    /// # engine.idle().await; Ok(()) }
+    /// ```
+    pub fn context<C: Send + Sync + 'static>(mut self, context: Arc<C>) -> Self {
+        self.contexts.insert(context);
+        self
     }
 
     /// Lets the engine start without a queue; add queues later with [`Engine::add_queue`]. Without this call, an engine that
@@ -289,19 +329,31 @@ impl Builder {
         let inline = run_queues(&shared, handlers);
         let driver = driver::start(&shared, inline).map_err(StartError::Thread)?;
         if let Some(ownership) = claimed.map(Claimed::keep) {
-            ownership.serves(Arc::downgrade(&shared));
+            let weak = Arc::downgrade(&shared);
+            ownership.serves(weak);
             committer::start(&shared, &ownership);
-            keeper::start_for(&shared, &ownership);
+            keep_leases(&shared, &ownership);
             drop(keeper);
             snapshots::start(&shared, &ownership);
             deadline::start(&shared, &ownership.io);
         }
-        shared.handlers.serve(&shared);
-        meters::start(&shared);
+        let weak = Arc::downgrade(&shared);
+        shared.handlers.on_end(move || weak.upgrade().iter().for_each(|shared| shared.runtime_ends()));
+        publish::start(&shared);
         tracing::info!(partitions = shared.cells.len(), jobs, "the engine has started");
         shared.queues.tell_unhandled(shared.settings.expects_unhandled);
-        Ok(Engine::owning(shared, driver))
+        Ok(Engine::owning(shared, driver, |shared| shared.tell_drop()))
     }
+}
+
+/// Has the leases kept until nobody has anything left to write.
+fn keep_leases(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
+    let runtime = ownership.io.runtime();
+    let (shared, ownership) = (Arc::clone(shared), Arc::clone(ownership));
+    runtime.spawn(async move {
+        let ended = shared.logs_ended();
+        keeper::keep_for(Arc::clone(&shared), ownership, ended).await;
+    });
 }
 
 fn inline<O: Ends>(handler: impl Fn(&Job) -> O + Send + Sync + 'static) -> Arc<InlineFn> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::builder::Builder;
-use super::restore::RestoreProgress;
+use super::told::RestoreProgress;
 use crate::store::{Durability, Store};
 
 impl Builder {

@@ -2,29 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::builder::Builder;
-use super::restore::RestoreProgress;
-use crate::engine::Engine;
+use super::told::{RestoreProgress, Standby};
 use crate::engine::error::StartError;
+use crate::engine::state::Engine;
 use crate::rt::Scoped;
-use crate::store::StoreError;
-
-/// The engine waits until another one, which owns the jobs, ends.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Standby {
-    /// Who the owner is, according to the store.
-    pub owner: StoreError,
-    /// How long its lease lasts if it is not renewed.
-    pub lease_left: Option<Duration>,
-}
-
-/// Called while an engine is a standby.
-pub(crate) type StandbyTold = Arc<dyn Fn(Standby) + Send + Sync>;
 
 /// How far a start is.
 #[derive(Clone, Debug)]

@@ -6,7 +6,6 @@ use tokio::sync::Notify;
 
 use super::hint::WakeHint;
 use super::keys::{KeyHash, KeyIndex};
-use crate::engine::durability::LastSnapshot;
 use crate::engine::log::{LogBuffer, LogProgress};
 use crate::partition::{Handle, MonoTime, Partition, Wake};
 use crate::store::Durability;
@@ -69,6 +68,15 @@ impl Owned {
 pub(crate) enum Aim {
     Key(KeyHash),
     Slot(u32),
+}
+
+/// The log up to where the last snapshot covers it, and when that was.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LastSnapshot {
+    pub(crate) covered: u64,
+    pub(crate) at: MonoTime,
+    /// Whether the log ends before the image does. It is sound all the same; but the next one should come soon.
+    pub(crate) is_cut_off: bool,
 }
 
 impl Cell {

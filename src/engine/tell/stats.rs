@@ -3,12 +3,12 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::engine::Engine;
+use hdrhistogram::Histogram;
+
 use crate::engine::ownership::{Ownership, StoreState};
-use crate::engine::state::{Shared, new_histogram};
+use crate::engine::state::{Engine, Shared, new_histogram};
 use crate::json;
 
 /// An engine's figures at one moment. Counts are since the engine started.
