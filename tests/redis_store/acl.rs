@@ -186,6 +186,9 @@ async fn a_look_needs_what_the_page_says_and_all_of_it_on_a_replica_too() {
     let found = RedisStore::new(config(&replica.url())).replica().await.unwrap().expect("it is one");
     assert_eq!(found.master, format!("127.0.0.1:{}", master.port()));
     assert!(found.is_link_up && found.down_for.is_none(), "{found:?}");
+    let json = serde_json::to_value(&found).unwrap();
+    let names: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["down_for_ms", "heard_before_ms", "is_link_up", "master"]);
     assert_eq!(reader.replica().await.unwrap(), None);
     let engine = RedisStore::new(config(&replica.url())).open(&NEEDS).await.unwrap_err();
     assert!(engine.class == StoreErrorClass::Refused && engine.to_string().contains("master"), "{engine}");
