@@ -18,7 +18,7 @@ use reveille::{Engine, OnConflict};
 use intake::{Counts, Intake};
 
 use crate::jsonl::input::{LINE_BYTES_MAX, Pipes, Source};
-use crate::store::{self, Found, IfOwned, Keeping, Named, Place};
+use crate::store::{self, Found, IfOwned, Keeping, Named, StoreArgs};
 use crate::{complain, exit, signal};
 
 /// The partitions of a namespace that is made here, if nothing else is said: as many as `run` makes.
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     partitions: Option<u16>,
 
     #[command(flatten)]
-    place: Place,
+    place: StoreArgs,
 
     #[command(flatten)]
     keeping: Keeping,
