@@ -30,7 +30,10 @@ async fn a_report_says_what_there_is() {
     assert_eq!((first.partition, second.partition), (P0, PartitionId(2)));
     assert_eq!((first.owner.owner.as_str(), first.owner.epoch), ("me", grant.epoch));
     assert!(first.owner.lease_left.is_some_and(|left| left <= TERM && left > TERM / 2));
-    assert_eq!((first.tail, first.log_entries, first.log_records, first.chunks_beside), (3_010, 2, 110, 0));
+    assert_eq!(
+        (first.log_end, first.log_entries, first.log_records, first.chunks_beside),
+        (3_010, 2, 110, 0)
+    );
     let taken = first.snapshot.unwrap();
     assert_eq!(
         (taken.jobs, taken.chunks, taken.bytes, taken.covered),
@@ -40,7 +43,7 @@ async fn a_report_says_what_there_is() {
     let memory = first.memory_bytes.unwrap();
     // The batch that straddles the snapshot is still in the log.
     assert!((info.bytes * 2..info.bytes * 3).contains(&memory), "{memory} for {info:?}");
-    assert_eq!((second.owner.owner.as_str(), second.tail, second.snapshot), ("else", 0, None));
+    assert_eq!((second.owner.owner.as_str(), second.log_end, second.snapshot), ("else", 0, None));
     check_json(first);
     store.release(&[grant]).await.unwrap();
     assert_eq!(store.inspect().await.unwrap()[0].owner.lease_left, None);
@@ -110,8 +113,8 @@ async fn a_partition_can_be_read_beside_its_owner() {
         };
         let loaded = read.loaded;
         assert_eq!(read.owner.owner.as_str(), "me");
-        assert!(loaded.next_record() >= seen, "{} after {seen}", loaded.next_record());
-        seen = loaded.next_record();
+        assert!(loaded.log_end() >= seen, "{} after {seen}", loaded.log_end());
+        seen = loaded.log_end();
         assert_image(&loaded.image, &jobs(0..loaded.covered));
         assert_records(&loaded.records, &batch(&grant, loaded.covered..seen).records);
     }
