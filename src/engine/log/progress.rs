@@ -57,9 +57,9 @@ impl Progress {
 }
 
 impl LogProgress {
-    pub(crate) fn new(next_record: u64) -> Self {
+    pub(crate) fn new(log_end: u64) -> Self {
         let progress = Progress {
-            durable: next_record,
+            durable: log_end,
             // What was loaded is in the store. Whether it is more than that nobody has asked yet.
             synced: 0,
             replicated: 0,
