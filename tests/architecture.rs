@@ -14,12 +14,12 @@ use arrows::{Arrow, Source, arrows, is_test};
 
 /// The rooms, from the ground up. A room is a module with all that lies in it, but for rooms of its own.
 const FLOORS: &[&[&str]] = &[
-    &["chain", "metrics", "prefetch", "sync", "time"],
+    &["chain", "json", "metrics", "prefetch", "sync", "time"],
     &["seam", "slab"],
-    &["rt", "wheel"],
+    &["job", "rt", "wheel"],
     &["partition"],
     &["clock", "store"],
-    &["engine::error", "engine::meters"],
+    &["engine::error", "engine::meters", "read"],
     &["engine::log", "engine::ownership", "engine::queues"],
     &["engine::state"],
     &["engine::durability", "engine::run", "engine::tell"],
