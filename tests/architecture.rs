@@ -16,7 +16,8 @@ use arrows::{Arrow, Source, arrows, is_test};
 const FLOORS: &[&[&str]] = &[
     &["chain", "json", "metrics", "prefetch", "sync", "time"],
     &["seam", "slab"],
-    &["job", "rt", "wheel"],
+    &["rt", "wheel"],
+    &["job"],
     &["partition"],
     &["clock", "store"],
     &["engine::error", "engine::meters", "read"],
