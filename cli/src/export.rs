@@ -152,27 +152,25 @@ fn write_all<'a>(
 
 #[cfg(test)]
 mod tests {
-    use reveille::partition::Delivery;
-    use reveille::{Key, Payload, Priority, Timestamp};
+    use reveille::job::JobOptions;
+    use reveille::{Key, Payload, Timestamp};
 
     use super::*;
     use crate::jsonl::input::{Line, Lines};
 
-    fn job<'a>(key: &'a Key, payload: &'a Payload) -> job::Written<'a> {
-        let (due, priority) = (Timestamp::from_micros(0), Priority::NORMAL);
-        job::Written { key, queue: "q", due, priority, delivery: Delivery::AtLeastOnce, payload }
-    }
-
     #[test]
     fn a_line_is_too_long_when_it_would_not_be_read() {
-        let key = Key::new("k").unwrap();
-        let (short, mut line) = (Payload::from("7"), Vec::new());
-        job(&key, &short).write(&mut line).unwrap();
+        let (key, options) = (Key::new("k").unwrap(), JobOptions::default());
+        let (due, payload) = (Timestamp::from_micros(0), Payload::from("7"));
+        let short = job::Written { key: &key, queue: "q", due, options: &options, payload: &payload };
+        let mut line = Vec::new();
+        short.write(&mut line).unwrap();
         let longest = 1 + LINE_BYTES_MAX - line.trim_ascii_end().len();
         for (payload_bytes, too_long) in [(longest, 0), (longest + 1, 1)] {
             let payload = Payload::from("7".repeat(payload_bytes));
             let mut lines = Vec::new();
-            let written = write_all([job(&key, &payload)].into_iter(), &mut lines, &AtomicBool::new(false));
+            let jobs = [job::Written { payload: &payload, ..short }];
+            let written = write_all(jobs.into_iter(), &mut lines, &AtomicBool::new(false));
             assert_eq!(written.unwrap(), too_long);
             let mut lines = Lines::new(&*lines);
             let Some(Line { text, .. }) = lines.next().unwrap() else { panic!("no line") };

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use reveille::PartitionId;
-use reveille::partition::{Config, Queue, QueueId, ReplayError};
+use reveille::partition::{Config, ReplayError};
 use reveille::sim::{Image, Now, Reader, Record, Replay};
 
 use crate::run::Why;
@@ -296,19 +296,13 @@ impl Shadow {
     ///
     /// # Errors
     /// When the records do not follow each other.
-    pub(crate) fn replay(&self, partition: u16, now: Now) -> Result<Replay, ReplayError> {
+    pub(crate) fn replay(&self, partition: u16, now: Now) -> Result<Replay<'static>, ReplayError> {
         let parts = self.parts.lock();
         let mut replay = Replay::new(PartitionId(partition), self.config.clone(), now);
         let Some(lineage) = parts[usize::from(partition)].lineages.last() else { return Ok(replay) };
-        let mut queues = Queues::default();
-        let mut base = lineage.base.clone();
-        base.jobs.iter_mut().for_each(|job| queues.number(&mut job.queue));
-        replay.load(base, now)?;
+        replay.load(lineage.base.clone(), now)?;
         for (sequence, (_, record)) in (lineage.covered..).zip(&lineage.records) {
-            let mut record = record.clone();
-            if let Record::Scheduled(job) = &mut record {
-                queues.number(&mut job.queue);
-            }
+            let record = record.clone();
             if sequence < lineage.complete {
                 replay.apply_fuzzy(record, now)?;
             } else {
@@ -317,28 +311,6 @@ impl Shadow {
         }
         Ok(replay)
     }
-}
-
-/// Numbers for queues, by name: the written ones hold only for their writer.
-#[derive(Default)]
-struct Queues(Vec<String>);
-
-impl Queues {
-    fn number(&mut self, queue: &mut Queue) {
-        let name = queue.name.as_str();
-        let at = self.0.iter().position(|known| known == name).unwrap_or_else(|| {
-            self.0.push(name.to_owned());
-            self.0.len() - 1
-        });
-        queue.id = QueueId(at as u16);
-    }
-}
-
-/// The image without the parts that hold for one process only, so that two can be compared.
-pub(crate) fn comparable(mut image: Image) -> Image {
-    image.jobs.iter_mut().for_each(|job| job.queue.id = QueueId(0));
-    image.jobs.sort_unstable_by_key(|job| job.id);
-    image
 }
 
 /// Where two images differ: the first thing that is in one and not in the other.

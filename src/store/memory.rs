@@ -10,7 +10,7 @@ use super::{
     PartitionRead, ReadStore, Renewed, SnapshotBegin, SnapshotWriter, Store, StoreError, StoreErrorClass,
     StoreFuture,
 };
-use crate::partition::{Config, Now, PartitionId, Queue, QueueId, QueueName, Record, Replay, ReplayError};
+use crate::partition::{Config, Now, PartitionId, Record, Replay, ReplayError};
 
 /// Keeps the state of every partition by replaying its records, so it needs memory for the live jobs and not for their
 /// history.
@@ -29,13 +29,11 @@ pub struct MemoryStore {
 struct State {
     partitions: Option<u16>,
     replicas: BTreeMap<PartitionId, Replica>,
-    /// The store's own numbers for the names of queues: those in a record hold only for the engine that wrote it.
-    queues: Vec<QueueName>,
 }
 
 #[derive(Debug)]
 struct Replica {
-    replay: Replay,
+    replay: Replay<'static>,
     next_record: u64,
     epoch: u64,
     /// The last owner.
@@ -174,27 +172,14 @@ impl State {
                 format!("records {have} to {} of partition {} are missing", batch.first_record, partition.0),
             ));
         }
-        let State { replicas, queues, .. } = self;
-        let Some(replica) = replicas.get_mut(&partition) else { return Ok(()) };
+        let Some(replica) = self.replicas.get_mut(&partition) else { return Ok(()) };
         // What is there already was sent again after a lost reply.
         let known = usize::try_from(have - batch.first_record).unwrap_or(usize::MAX);
-        for mut record in batch.records.iter().skip(known).cloned() {
-            if let Record::Scheduled(scheduled) = &mut record {
-                let queue = &mut scheduled.queue;
-                queue.id = number(queues, queue);
-            }
+        for record in batch.records.iter().skip(known).cloned() {
             replica.apply(record).map_err(|error| StoreError::fatal(error.to_string()))?;
         }
         Ok(())
     }
-}
-
-fn number(queues: &mut Vec<QueueName>, queue: &Queue) -> QueueId {
-    let at = queues.iter().position(|known| *known == queue.name).unwrap_or_else(|| {
-        queues.push(queue.name.clone());
-        queues.len() - 1
-    });
-    QueueId(u16::try_from(at).unwrap_or(u16::MAX))
 }
 
 impl Replica {

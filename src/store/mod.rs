@@ -51,7 +51,6 @@ pub use error::{StoreError, StoreErrorClass};
 pub(crate) use host::owner_name;
 pub use lease::{Claim, Grant, Lease, Owner};
 pub use memory::MemoryStore;
-pub(crate) use read::NotReplayed;
 pub use read::{LivingOwner, PartitionRead, ReadStore};
 pub use snapshot::{SnapshotBegin, SnapshotInfo, SnapshotWriter};
 

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use reveille::partition::{
-    Delivery, End, FiredImage, Image, JobImage, Queue, QueueId, QueueName, Record, RecordedDue,
-    ScheduledRecord, TimeBase,
+    End, FiredImage, Image, JobImage, JobSpec, QueueName, Record, RecordedDue, ScheduledRecord, TimeBase,
 };
 use reveille::store::{
     Batch, Claim, Grant, Lease, Loaded, Owner, RedisStore, SnapshotBegin, SnapshotInfo, SnapshotWriter,
     Store, StoreError, StoreErrorClass,
 };
-use reveille::{JobId, Key, PartitionId, Payload, Priority, Timestamp, Version};
+use reveille::{JobId, Key, PartitionId, Payload, Timestamp, Version};
 use testkit::within;
 
 pub const TERM: Duration = Duration::from_secs(30);
@@ -28,10 +27,8 @@ pub fn job_id(partition: PartitionId, sequence: u64) -> JobId {
     serde_json::from_value((u64::from(partition.0) << 48 | sequence).into()).unwrap()
 }
 
-fn queue(sequence: u64) -> Queue {
-    // The id is one that no decoder would give: it must not be kept.
-    let name = QueueName::new(["mail", "sale"][sequence as usize % 2]).unwrap();
-    Queue { id: QueueId(0), name }
+fn queue(sequence: u64) -> QueueName {
+    QueueName::new(["mail", "sale"][sequence as usize % 2]).unwrap()
 }
 
 fn due(sequence: u64) -> RecordedDue {
@@ -41,32 +38,15 @@ fn due(sequence: u64) -> RecordedDue {
 
 /// The job that a partition takes as this one: a key of 20 bytes, a payload of 64.
 pub fn scheduled(partition: PartitionId, sequence: u64) -> Record {
-    Record::Scheduled(ScheduledRecord {
-        id: job_id(partition, sequence),
-        key: Key::new(format!("product:{sequence:012}")).unwrap(),
-        queue: queue(sequence),
-        payload: Payload::from(vec![sequence as u8; 64]),
-        due: due(sequence),
-        priority: Priority::NORMAL,
-        delivery: Delivery::AtLeastOnce,
-        replaces: None,
-    })
+    let key = Key::new(format!("product:{sequence:012}")).unwrap();
+    let payload = Payload::from(vec![sequence as u8; 64]);
+    let spec = JobSpec::new(key, queue(sequence), payload, due(sequence));
+    Record::Scheduled(ScheduledRecord { id: job_id(partition, sequence), spec, replaces: None })
 }
 
 pub fn job(partition: PartitionId, sequence: u64) -> JobImage {
     let Record::Scheduled(job) = scheduled(partition, sequence) else { unreachable!() };
-    JobImage {
-        id: job.id,
-        key: job.key,
-        queue: job.queue,
-        payload: job.payload,
-        due: job.due,
-        priority: job.priority,
-        delivery: job.delivery,
-        version: Version(2),
-        attempt: 1,
-        running_since: None,
-    }
+    JobImage { id: job.id, spec: job.spec, version: Version(2), attempt: 1, running_since: None }
 }
 
 pub fn fired(partition: PartitionId, sequence: u64) -> FiredImage {

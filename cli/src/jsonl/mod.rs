@@ -4,6 +4,7 @@
 //! - Pure, except for [`input`] and the pipes that it opens. Nothing here knows an engine.
 //! - [`op`] reads a line that [`job`] wrote as the same job, with the same bytes of payload.
 
+mod fields;
 pub(crate) mod input;
 pub(crate) mod job;
 #[cfg(any(test, fuzzing))]

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use reveille::partition::Delivery;
 use reveille::{
     CancelError, CancelOutcome, Commit, End, Engine, Job, Key, LookupOutcome, OnConflict, QueueConfig,
     QueueError, RescheduleError, RescheduleOutcome, ScheduleError, ScheduleOutcome,
@@ -106,12 +105,9 @@ pub(crate) fn schedule(
     draft: Draft,
     on_conflict: OnConflict,
 ) -> Commit<ScheduleOutcome, ScheduleError> {
-    let mut schedule = engine.schedule_raw(&draft.queue, draft.payload).key(key.as_str());
-    if draft.delivery == Delivery::AtMostOnce {
-        schedule = schedule.at_most_once();
-    }
     let on_conflict = draft.on_conflict.unwrap_or(on_conflict);
-    schedule.priority(draft.priority).on_conflict(on_conflict).due(draft.due)
+    let schedule = engine.schedule_raw(&draft.queue, draft.payload).key(key.as_str());
+    schedule.options(draft.options).on_conflict(on_conflict).due(draft.due)
 }
 
 impl Reply {

@@ -10,7 +10,7 @@ use reveille::{Engine, PartitionId, StoreState};
 
 use super::{App, Slot};
 use crate::process::Process;
-use crate::shadow::{comparable, difference};
+use crate::shadow::difference;
 
 /// A driver looks at its clocks this often, and a bit.
 const LOOK_US: u64 = 150_000;
@@ -61,10 +61,10 @@ impl App {
                 continue;
             }
             let replayed = match self.shadow.replay(partition, process.now()) {
-                Ok(replay) => its.masked(comparable(replay.image())),
+                Ok(replay) => its.masked(replay.image()),
                 Err(error) => return self.world.broken("7 replay = live", format!("life {life}: {error}")),
             };
-            let live = its.masked(comparable(state.image));
+            let live = its.masked(state.image);
             if replayed != live {
                 let differs = difference(&replayed, &live);
                 let detail = format!("life {life}, partition {partition}: {differs}");
@@ -150,7 +150,7 @@ impl App {
                 Ok(replay) => replay.finish(false, &Default::default(), now).partition.image(),
                 Err(error) => return self.world.broken("7 replay = live", format!("life {life}: {error}")),
             };
-            let (expected, found) = (comparable(expected), comparable(state.image));
+            let found = state.image;
             let fired = |image: &Image| {
                 let mut ids: Vec<_> = image.fired.iter().map(|fired| fired.id).collect();
                 ids.sort_unstable();
@@ -177,6 +177,7 @@ fn late<'a>(images: &'a [Image], process: &Process) -> Option<&'a JobImage> {
     let wall_us = process.now().wall.as_micros();
     // What is pending is still to come, by the clock that it follows.
     images.iter().flat_map(|image| &image.jobs).find(|job| {
-        job.due.base == reveille::partition::TimeBase::Wall && job.due.wall.as_micros() + 1_000_000 < wall_us
+        job.spec.due.base == reveille::partition::TimeBase::Wall
+            && job.spec.due.wall.as_micros() + 1_000_000 < wall_us
     })
 }

@@ -144,7 +144,7 @@ impl Life {
         if !is_early_enough || steps != self.steps {
             return None;
         }
-        let place = Place { tick, priority: started.priority, due_us, id: started.id, steps };
+        let place = Place { tick, priority: started.options.priority(), due_us, id: started.id, steps };
         let lane = (queue.to_owned(), started.id.partition().0);
         let last = self.last.insert(lane, place)?;
         (last.tick == tick && last.steps == steps && last > place).then(|| format!("{last:?}"))

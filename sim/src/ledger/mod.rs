@@ -108,15 +108,19 @@ impl Ledger {
         let mut begun = Life::new(now, owner, self.world.now_us());
         for image in images {
             for job in &image.jobs {
-                let Some(nonce) = nonce(job.payload.as_bytes()) else { continue };
-                let due = match job.due.base {
-                    TimeBase::Wall => DueAt::Wall(job.due.wall.as_micros()),
+                let Some(nonce) = nonce(job.spec.payload.as_bytes()) else { continue };
+                let due = match job.spec.due.base {
+                    TimeBase::Wall => DueAt::Wall(job.spec.due.wall.as_micros()),
                     TimeBase::Mono if is_told_exactly => {
-                        DueAt::Mono(Some(now.mono_at(job.due.wall).as_micros()))
+                        DueAt::Mono(Some(now.mono_at(job.spec.due.wall).as_micros()))
                     }
                     TimeBase::Mono => DueAt::Mono(None),
                 };
-                begun.pending(job.key.as_str(), nonce, Pending { version: job.version, due, known: None });
+                begun.pending(
+                    job.spec.key.as_str(),
+                    nonce,
+                    Pending { version: job.version, due, known: None },
+                );
             }
         }
         for image in images {
@@ -304,7 +308,7 @@ impl Ledger {
         let pending: Vec<usize> = image
             .iter()
             .flat_map(|image| &image.jobs)
-            .filter_map(|job| nonce(job.payload.as_bytes()))
+            .filter_map(|job| nonce(job.spec.payload.as_bytes()))
             .collect();
         for (nonce, log) in state.jobs.iter().enumerate() {
             let is_owed = log.taken.as_ref().is_some_and(Fact::binds);

@@ -13,7 +13,7 @@ use super::handler::{Ends, InlineFn, Job, Seat};
 use super::order::Lead;
 use crate::engine::queues::Runner;
 use crate::engine::state::{Failure, Shared};
-use crate::partition::{Delivery, Handle, MonoTime, Started};
+use crate::partition::{Begin, Handle, MonoTime, Started};
 
 /// Idle workers that a queue keeps.
 const IDLE_MAX: usize = 8;
@@ -129,9 +129,9 @@ where
         let running = Running::new(&**seat, handle);
         let mut attempt = Attempt::new(&started, seat);
         // Asked here: a plain job is to pay for no future that does nothing.
-        let begins = match started.waits_for_its_record() {
-            true => begun(seat, &started, &mut attempt).await,
-            false => Ok(()),
+        let begins = match started.begin() {
+            Begin::AtOnce => Ok(()),
+            _ => begun(seat, &started, &mut attempt).await,
         };
         let end = match begins {
             Ok(()) => run_async(&attempt, &*self.0, Job::new(started, seat)).await,
@@ -223,13 +223,13 @@ impl<S: Deref<Target = Seat>> Drop for Running<S> {
 /// is only counted by what was written.
 pub(crate) async fn begun(seat: &Seat, started: &Started, attempt: &mut Attempt) -> Result<(), Failure> {
     let partition = started.handle.partition();
-    if started.delivery == Delivery::AtMostOnce {
-        let flushed = seat.shared.log_flushed(partition).await;
-        flushed.map_err(|error| Failure::not_begun(&error))?;
-    } else if started.was_overdue {
-        seat.shared.log_sent(partition).await;
-    } else {
-        return Ok(());
+    match started.begin() {
+        Begin::AtOnce => return Ok(()),
+        Begin::OnceSent => seat.shared.log_sent(partition).await,
+        Begin::OnceDurable => {
+            let flushed = seat.shared.log_flushed(partition).await;
+            flushed.map_err(|error| Failure::not_begun(&error))?;
+        }
     }
     // What it waited for was the store.
     attempt.began = seat.shared.clock.mono();
