@@ -6,8 +6,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reveille::partition::Record;
-use reveille::{Builder, Engine, JobId, LookupOutcome, PartitionId, StartError, StoreState};
+use reveille::read::Namespace;
+use reveille::{Builder, Engine, JobFilter, LookupOutcome, PartitionId, StartError, StoreState};
 use testkit::MINUTE;
 use testkit::redis::{RedisServer, key, key_in};
 use testkit::{Keys, eventually, ms, nothing};
@@ -56,20 +56,10 @@ fn is_mended(engine: &Engine, incidents_before: u64) -> bool {
 
 /// What another process would be restored from has as many jobs as the engine.
 async fn check_kept(server: &RedisServer, engine: &Engine, case: &str) {
-    let read = server.store().read(PartitionId(0)).await;
-    let loaded = read.unwrap_or_else(|error| panic!("{case}: {error}")).unwrap().loaded;
-    let mut jobs: Vec<JobId> = loaded.image.jobs.iter().map(|job| job.id).collect();
-    for record in &loaded.records {
-        match record {
-            Record::Scheduled(job) => jobs.push(job.id),
-            Record::Finished { id, .. } => jobs.retain(|other| other != id),
-            _ => {}
-        }
-    }
-    // The image may show a record that comes after it.
-    jobs.sort_unstable();
-    jobs.dedup();
-    assert_eq!(jobs.len(), engine.jobs(), "{case}");
+    let read = async { Namespace::open(server.store()).await?.read(PartitionId(0)).await };
+    let read = read.await.unwrap_or_else(|error| panic!("{case}: {error}")).unwrap();
+    let jobs = read.jobs(&JobFilter::default()).count();
+    assert_eq!(jobs, engine.jobs(), "{case}");
 }
 
 /// Whether it has to be noticed, or does no harm and is put right by the way.

@@ -17,7 +17,7 @@ use reveille::{JobFilter, JobView};
 
 use crate::jsonl::input::LINE_BYTES_MAX;
 use crate::jsonl::job;
-use crate::store::{Named, Place, about_replica};
+use crate::store::{Named, StoreArgs, about_replica};
 use crate::{complain, exit, figures, file, signal};
 
 /// How long a writer may take to notice that it is stopped.
@@ -42,7 +42,7 @@ pub(crate) struct Args {
     force: bool,
 
     #[command(flatten)]
-    place: Place,
+    place: StoreArgs,
 }
 
 /// Writes the pending jobs of a namespace.

@@ -7,7 +7,7 @@ use reveille::store::{PartitionReport, ReplicaReport};
 use serde::Serialize;
 
 use crate::figures::{about, grouped};
-use crate::store::{Found, Named, Place, about_replica};
+use crate::store::{Found, Named, StoreArgs, about_replica};
 use crate::{complain, exit};
 
 /// The arguments of `reveille inspect`.
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     queues: bool,
 
     #[command(flatten)]
-    place: Place,
+    place: StoreArgs,
 }
 
 /// Tells what there is.

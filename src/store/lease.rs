@@ -100,5 +100,5 @@ pub struct Lease {
     /// The right that comes with it.
     pub grant: Grant,
     /// The sequence after the last record that the store has.
-    pub tail: u64,
+    pub log_end: u64,
 }

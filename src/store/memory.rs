@@ -34,7 +34,7 @@ struct State {
 #[derive(Debug)]
 struct Replica {
     replay: Replay<'static>,
-    next_record: u64,
+    log_end: u64,
     epoch: u64,
     /// The last owner.
     owner: Option<Owner>,
@@ -94,12 +94,12 @@ impl Store for MemoryStore {
         replica.epoch = (replica.epoch + 1).max(claim.epoch_after + 1);
         let (owner, epoch) = (claim.owner.clone(), replica.epoch);
         let grant = Grant { partition, owner, epoch, term: claim.term };
-        ready(Ok(Lease { grant, tail: replica.next_record }))
+        ready(Ok(Lease { grant, log_end: replica.log_end }))
     }
 
     fn renew<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, Vec<Result<Renewed, StoreError>>> {
         let mut state = self.state.lock();
-        let renew = |grant| state.held(grant).map(|replica| Renewed { tail: replica.next_record });
+        let renew = |grant| state.held(grant).map(|replica| Renewed { log_end: replica.log_end });
         ready(Ok(grants.iter().map(renew).collect()))
     }
 
@@ -164,7 +164,7 @@ impl State {
 
     fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
         // Before anything else: a record of another engine may bear the number of one that is here.
-        let have = self.held(&batch.grant)?.next_record;
+        let have = self.held(&batch.grant)?.log_end;
         let partition = batch.grant.partition;
         if batch.first_record > have {
             return Err(StoreError::new(
@@ -195,7 +195,7 @@ impl Replica {
         };
         Replica {
             replay: Replay::new(partition, config, Now::default()),
-            next_record: 0,
+            log_end: 0,
             epoch: 0,
             owner: None,
             is_held: false,
@@ -203,7 +203,7 @@ impl Replica {
     }
 
     fn loaded(&self) -> Loaded {
-        let at = self.next_record;
+        let at = self.log_end;
         Loaded { image: self.replay.image(), covered: at, complete: at, records: Vec::new() }
     }
 
@@ -217,7 +217,7 @@ impl Replica {
 
     fn apply(&mut self, record: Record) -> Result<(), ReplayError> {
         self.replay.apply(record, Now::default())?;
-        self.next_record += 1;
+        self.log_end += 1;
         Ok(())
     }
 }

@@ -164,7 +164,7 @@ pub struct Opened {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Renewed {
     /// The sequence after the last record that the store has.
-    pub tail: u64,
+    pub log_end: u64,
 }
 
 /// The progress of a load.
@@ -196,7 +196,7 @@ pub struct Loaded {
 
 impl Loaded {
     /// The sequence of the record that must come next.
-    pub fn next_record(&self) -> u64 {
+    pub fn log_end(&self) -> u64 {
         self.covered + self.records.len() as u64
     }
 }
@@ -214,7 +214,7 @@ pub struct Batch {
 
 impl Batch {
     /// The sequence after the last record.
-    pub fn end_record(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.first_record + self.records.len() as u64
     }
 }

@@ -76,7 +76,7 @@ pub struct Wheel<T> {
 ///
 /// Only the wheel that gave it out can tell: with another wheel it may name any timer or none.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Handle(Index);
+pub struct TimerHandle(Index);
 
 /// A timer that has fired.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -86,7 +86,7 @@ pub struct Fired<T> {
     /// The inserted value.
     pub value: T,
     /// The timer's handle, stale now.
-    pub handle: Handle,
+    pub handle: TimerHandle,
 }
 
 /// What a call of [`Wheel::advance`] did.
@@ -141,14 +141,14 @@ impl<T> Wheel<T> {
     /// The value of a pending timer; `None` if the handle is stale. O(1).
     #[inline]
     #[must_use]
-    pub fn get(&self, handle: Handle) -> Option<&T> {
+    pub fn get(&self, handle: TimerHandle) -> Option<&T> {
         self.slots.get(handle.0)
     }
 
     /// The deadline of a pending timer, in ticks and as it was given; `None` if the handle is stale. O(1).
     #[inline]
     #[must_use]
-    pub fn deadline(&self, handle: Handle) -> Option<u64> {
+    pub fn deadline(&self, handle: TimerHandle) -> Option<u64> {
         self.slots.deadline(handle.0)
     }
 
@@ -175,16 +175,16 @@ impl<T> Wheel<T> {
     /// If there are [`TIMERS_MAX`](Self::TIMERS_MAX) already. That many take more than 128 GiB: bound the number of timers
     /// long before.
     #[inline]
-    pub fn insert(&mut self, deadline: u64, value: T) -> Handle {
+    pub fn insert(&mut self, deadline: u64, value: T) -> TimerHandle {
         match self.slots.insert(self.time.place(deadline), deadline, value) {
-            Ok(index) => Handle(index),
+            Ok(index) => TimerHandle(index),
             Err(_) => full(),
         }
     }
 
     /// Removes a timer before it fires. `None` if it has fired or was cancelled already. O(1).
     #[inline]
-    pub fn cancel(&mut self, handle: Handle) -> Option<T> {
+    pub fn cancel(&mut self, handle: TimerHandle) -> Option<T> {
         let value = self.slots.remove(handle.0, self.time)?;
         self.settle();
         Some(value)
@@ -193,7 +193,7 @@ impl<T> Wheel<T> {
     /// Gives a pending timer another deadline, as if it were inserted anew; the handle stays valid. `false`, and no effect,
     /// if it has fired or was cancelled. O(1).
     #[inline]
-    pub fn reschedule(&mut self, handle: Handle, deadline: u64) -> bool {
+    pub fn reschedule(&mut self, handle: TimerHandle, deadline: u64) -> bool {
         let moved = self.slots.relink(handle.0, deadline, self.time);
         self.settle();
         moved
@@ -225,7 +225,7 @@ impl<T> Wheel<T> {
             // Nothing is half cascaded: so what is due is on level 0, and what is not yet is in a later slot.
             let fired = self.slots.pop(budget - progress.fired - progress.moved, self.time, |taken| {
                 let Taken { index, deadline, value } = taken;
-                fire(Fired { deadline, value, handle: Handle(index) });
+                fire(Fired { deadline, value, handle: TimerHandle(index) });
             });
             progress.fired += fired;
             let Some((place, start)) = self.next_slot().filter(|&(_, start)| start <= target) else {
@@ -246,12 +246,12 @@ impl<T> Wheel<T> {
     }
 
     /// Has the processor fetch a timer that will be moved or cancelled soon.
-    pub(crate) fn warm(&self, handle: Handle) {
+    pub(crate) fn warm(&self, handle: TimerHandle) {
         self.slots.warm(handle.0);
     }
 
     /// Has the processor fetch what that will touch beside the timer, once the timer itself was fetched.
-    pub(crate) fn warm_neighbours(&self, handle: Handle) {
+    pub(crate) fn warm_neighbours(&self, handle: TimerHandle) {
         self.slots.warm_neighbours(handle.0);
     }
 

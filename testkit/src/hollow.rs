@@ -47,7 +47,7 @@ impl Hollow {
         Hollow { has_lease: true, ..Hollow::default() }
     }
 
-    fn tail(&self, partition: PartitionId) -> u64 {
+    fn log_end(&self, partition: PartitionId) -> u64 {
         self.tails.lock().unwrap().get(&partition.0).copied().unwrap_or(0)
     }
 }
@@ -62,12 +62,12 @@ impl Store for Hollow {
         Box::pin(async move {
             let epoch = self.epoch.fetch_add(1, SeqCst) + 1;
             let grant = Grant { partition, owner: claim.owner.clone(), epoch, term: claim.term };
-            Ok(Lease { grant, tail: self.tail(partition) })
+            Ok(Lease { grant, log_end: self.log_end(partition) })
         })
     }
 
     fn renew<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, Vec<Result<Renewed, StoreError>>> {
-        let renewed = |grant: &Grant| Ok(Renewed { tail: self.tail(grant.partition) });
+        let renewed = |grant: &Grant| Ok(Renewed { log_end: self.log_end(grant.partition) });
         Box::pin(async move { Ok(grants.iter().map(renewed).collect()) })
     }
 
@@ -83,14 +83,14 @@ impl Store for Hollow {
                 told(LoadProgress { bytes: 1_000_000, ..LoadProgress::default() });
                 left = left.saturating_sub(ms(20));
             }
-            let covered = self.tail(grant.partition);
+            let covered = self.log_end(grant.partition);
             Ok(Loaded { covered, complete: covered, ..Loaded::default() })
         })
     }
 
     fn append<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            self.tails.lock().unwrap().insert(batch.grant.partition.0, batch.end_record());
+            self.tails.lock().unwrap().insert(batch.grant.partition.0, batch.end());
             Ok(())
         })
     }

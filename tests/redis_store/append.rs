@@ -23,7 +23,7 @@ async fn each_batch_is_taken_once_and_in_order() {
     assert_eq!(server.dump(), before);
     let loaded = load(&store, &grant).await.unwrap();
     assert_records(&loaded.records, &batch(&grant, 0..4).records);
-    assert_eq!((loaded.covered, loaded.complete, loaded.next_record()), (0, 0, 4));
+    assert_eq!((loaded.covered, loaded.complete, loaded.log_end()), (0, 0, 4));
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_redis_that_has_lost_something_is_behind() {
     assert_refused(append(&store, &grant, 10..11).await, StoreErrorClass::Behind, &[&key("m"), "gone"]);
     assert!(server.dump().is_empty());
     let lease = store.acquire(P0, &Claim { epoch_after: grant.epoch, ..claim("me") }).await.unwrap();
-    assert!(lease.grant.epoch > grant.epoch && lease.tail == 0);
+    assert!(lease.grant.epoch > grant.epoch && lease.log_end == 0);
 }
 
 #[tokio::test]

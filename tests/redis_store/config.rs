@@ -15,7 +15,7 @@ async fn a_database_and_a_namespace_of_its_own() {
         let store = RedisStore::new(config);
         store.open(&NEEDS).await.unwrap();
         let lease = acquire(&store, "me").await;
-        assert_eq!(lease.tail, 0);
+        assert_eq!(lease.log_end, 0);
         append(&store, &lease.grant, 0..1).await.unwrap();
     }
     assert_eq!(server.ask::<u64>(&["DBSIZE"]), 2);
@@ -45,7 +45,7 @@ async fn an_address_is_one_place_however_it_is_written() {
         let store = RedisStore::new(config(&url));
         store.open(&NEEDS).await.unwrap();
         let lease = acquire(&store, "me").await;
-        append(&store, &lease.grant, lease.tail..lease.tail + 1).await.unwrap();
+        append(&store, &lease.grant, lease.log_end..lease.log_end + 1).await.unwrap();
         let counted = server.run_as("p+@ss", &["INFO", "keyspace"]);
         let keyspace: String = redis::from_redis_value(counted).unwrap();
         assert!(
@@ -86,8 +86,8 @@ async fn a_socket_is_an_address_too() {
         let store = RedisStore::new(config(&url));
         store.open(&NEEDS).await.unwrap();
         let lease = acquire(&store, "me").await;
-        append(&store, &lease.grant, lease.tail..lease.tail + 5).await.unwrap();
-        assert_eq!(load(&store, &lease.grant).await.unwrap().next_record(), lease.tail + 5);
+        append(&store, &lease.grant, lease.log_end..lease.log_end + 5).await.unwrap();
+        assert_eq!(load(&store, &lease.grant).await.unwrap().log_end(), lease.log_end + 5);
     }
     drop(server);
     std::fs::remove_dir_all(dir).unwrap();

@@ -146,7 +146,7 @@ async fn a_log_that_does_not_fit_is_refused() {
     check("another type", &["namespace"]).await;
     server.run(&["DEL", &l]);
     rebuild(&|_| ours());
-    assert_eq!(load(&store, &grant).await.unwrap().next_record(), 2_050);
+    assert_eq!(load(&store, &grant).await.unwrap().log_end(), 2_050);
 }
 
 #[tokio::test]

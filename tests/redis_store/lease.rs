@@ -16,9 +16,9 @@ fn redis_ms(server: &RedisServer) -> u64 {
 async fn a_lease_is_given_under_an_epoch_of_redis_clock() {
     let server = RedisServer::start(&[]);
     let before = redis_ms(&server);
-    let Lease { grant, tail } = acquire(&server.store(), "me").await;
+    let Lease { grant, log_end } = acquire(&server.store(), "me").await;
     assert!((before..=redis_ms(&server)).contains(&grant.epoch), "{grant:?}");
-    assert_eq!((tail, grant.owner.as_str(), grant.partition), (0, "me", P0));
+    assert_eq!((log_end, grant.owner.as_str(), grant.partition), (0, "me", P0));
     let fields = |field: &str| server.ask::<String>(&["HGET", &key("m"), field]);
     assert_eq!(
         (fields("format"), fields("partitions"), fields("tail")),
@@ -68,7 +68,7 @@ async fn an_owner_that_asks_again_gets_a_fresh_epoch() {
     append(&store, &first.grant, 0..3).await.unwrap();
     let second = acquire(&store, "me").await;
     assert!(second.grant.epoch > first.grant.epoch);
-    assert_eq!(second.tail, 3);
+    assert_eq!(second.log_end, 3);
     // Nobody else owns it: a claim whose answer was lost does not end its owner. It has to claim again.
     assert_refused(append(&store, &first.grant, 3..4).await, StoreErrorClass::Behind, &["claimed again"]);
     let renewed = store.renew(std::slice::from_ref(&first.grant)).await.unwrap().remove(0);
@@ -100,7 +100,7 @@ async fn a_proof_prolongs_a_lease_also_one_that_ran_out() {
     append(&store, &grant, 0..2).await.unwrap();
     sleep_ms(200).await;
     let renewed = store.renew(std::slice::from_ref(&grant)).await.unwrap().remove(0).unwrap();
-    assert_eq!(renewed.tail, 2);
+    assert_eq!(renewed.log_end, 2);
     assert_refused(store.acquire(P0, &claim("other")).await, StoreErrorClass::Held, &["me"]);
     append(&store, &grant, 2..3).await.unwrap();
 }
@@ -120,7 +120,7 @@ async fn each_grant_has_its_own_answer() {
     // The scripts are gone, too.
     server.run(&["SCRIPT", "FLUSH"]);
     let mut answers = store.renew(&grants).await.unwrap().into_iter();
-    assert_eq!(answers.next().unwrap().unwrap().tail, 0);
+    assert_eq!(answers.next().unwrap().unwrap().log_end, 0);
     assert_refused(answers.next().unwrap(), StoreErrorClass::Fenced, &["other"]);
     assert_refused(answers.next().unwrap(), StoreErrorClass::Behind, &["{rv:test:2}:m", "gone"]);
     assert_refused(answers.next().unwrap(), StoreErrorClass::Blocked, &["{rv:test:3}:m"]);
@@ -166,7 +166,7 @@ async fn a_redis_that_went_back_in_time_is_told_from_another_owner() {
     assert_refused(renewed, StoreErrorClass::Behind, &["up to 3", "up to 5"]);
     // Whoever takes the lease anew comes after all that it knows.
     let lease = store.acquire(P0, &Claim { epoch_after: new.epoch, ..claim("me") }).await.unwrap();
-    assert!(lease.grant.epoch > new.epoch && lease.tail == 3);
+    assert!(lease.grant.epoch > new.epoch && lease.log_end == 3);
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ async fn a_slow_line_is_only_slow() {
     for from in (10..100).step_by(10) {
         append(&store, &grant, from..from + 10).await.unwrap();
     }
-    assert_eq!(load(&store, &grant).await.unwrap().next_record(), 100);
+    assert_eq!(load(&store, &grant).await.unwrap().log_end(), 100);
     assert!(proxy.connections() <= before + 1);
 }
 

@@ -53,7 +53,7 @@ async fn a_restore_begins_with_the_snapshot_and_goes_on_with_the_log() {
         (0..3_000).step_by(256).flat_map(|from| (0..10).map(move |n| fired(P0, 10_000 + from + n))).collect();
     assert_image(&loaded.image, &image);
     assert_records(&loaded.records, &batch(&grant, 3_000..3_600).records);
-    assert_eq!((loaded.covered, loaded.complete, loaded.next_record()), (3_000, 3_200, 3_600));
+    assert_eq!((loaded.covered, loaded.complete, loaded.log_end()), (3_000, 3_200, 3_600));
     let told = *told.lock().unwrap();
     assert_eq!((told.0, told.1), (3_000, 600));
     assert!(told.2 > info.bytes);
@@ -69,13 +69,13 @@ async fn a_batch_may_straddle_the_point_that_is_covered() {
     append(&store, &grant, 30..40).await.unwrap();
     snapshot(&store, &grant, 17, jobs(0..17)).await;
     let loaded = load(&store, &grant).await.unwrap();
-    assert_eq!((loaded.covered, loaded.complete, loaded.next_record()), (17, 17, 40));
+    assert_eq!((loaded.covered, loaded.complete, loaded.log_end()), (17, 17, 40));
     assert_records(&loaded.records, &batch(&grant, 17..40).records);
     assert_eq!(server.ask::<u64>(&["XLEN", &key("l")]), 2);
     // The next snapshot covers all that there is.
     snapshot(&store, &grant, 40, jobs(0..40)).await;
     let loaded = load(&store, &grant).await.unwrap();
-    assert_eq!((loaded.records.len(), loaded.next_record(), loaded.image.jobs.len()), (0, 40, 40));
+    assert_eq!((loaded.records.len(), loaded.log_end(), loaded.image.jobs.len()), (0, 40, 40));
     append(&store, &grant, 40..41).await.unwrap();
     assert_records(&load(&store, &grant).await.unwrap().records, &batch(&grant, 40..41).records);
 }
@@ -93,7 +93,7 @@ async fn an_empty_snapshot_keeps_the_number_of_the_next_job() {
     drop(writer);
     let loaded = load(&store, &grant).await.unwrap();
     assert_eq!(loaded.image, Image { next_sequence: 99, ..Image::default() });
-    assert_eq!((loaded.covered, loaded.next_record()), (5, 5));
+    assert_eq!((loaded.covered, loaded.log_end()), (5, 5));
 }
 
 #[tokio::test]
@@ -285,7 +285,7 @@ async fn a_snapshot_replaces_a_log_that_lacks_records() {
     assert_eq!(server.ask::<u64>(&["XLEN", &key("l")]), 0);
     append(&store, &repaired, 60..70).await.unwrap();
     let loaded = load(&store, &repaired).await.unwrap();
-    assert_eq!((loaded.covered, loaded.next_record()), (60, 70));
+    assert_eq!((loaded.covered, loaded.log_end()), (60, 70));
     assert_image(&loaded.image, &jobs(0..60));
     assert_records(&loaded.records, &batch(&repaired, 60..70).records);
 
@@ -294,7 +294,7 @@ async fn a_snapshot_replaces_a_log_that_lacks_records() {
     let repaired = repair(&store, &repaired, 70).await;
     append(&store, &repaired, 70..71).await.unwrap();
     let loaded = load(&store, &repaired).await.unwrap();
-    assert_eq!((loaded.covered, loaded.next_record(), loaded.image), (70, 71, jobs(0..70)));
+    assert_eq!((loaded.covered, loaded.log_end(), loaded.image), (70, 71, jobs(0..70)));
     // One that would lose records of this log is refused.
     let mut behind = writer(&store, &repaired, SnapshotBegin { replaces_log: true, ..begin(70) }).await;
     assert_refused(behind.publish(70).await, StoreErrorClass::Fatal, &["71"]);

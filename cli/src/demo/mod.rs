@@ -18,7 +18,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reveille::{Engine, Profile};
 
 use crate::signal::Signal;
-use crate::store::{Keeping, Named, Place, Sharing};
+use crate::store::{Keeping, Named, Sharing, StoreArgs};
 use crate::{complain, exit, signal};
 use morning::Morning;
 use plan::Plan;
@@ -51,7 +51,7 @@ pub(crate) struct Args {
     json: bool,
 
     #[command(flatten)]
-    place: Place,
+    place: StoreArgs,
 
     #[command(flatten)]
     keeping: Keeping,

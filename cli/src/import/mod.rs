@@ -17,7 +17,7 @@ use reveille::{Engine, OnConflict};
 use intake::{Counts, Intake};
 
 use crate::jsonl::input::{LINE_BYTES_MAX, Pipes, Source};
-use crate::store::{self, Found, IfOwned, Keeping, Named, Place};
+use crate::store::{self, Found, IfOwned, Keeping, Named, StoreArgs};
 use crate::{complain, exit, signal};
 
 /// The default number of partitions of a new namespace: the same as for `run`.
@@ -54,7 +54,7 @@ pub(crate) struct Args {
     partitions: Option<u16>,
 
     #[command(flatten)]
-    place: Place,
+    place: StoreArgs,
 
     #[command(flatten)]
     keeping: Keeping,

@@ -41,7 +41,7 @@ use session::Session;
 
 use crate::jsonl::input::{LINE_BYTES_MAX, Pipes, Source};
 use crate::jsonl::time;
-use crate::store::{self, Keeping, Named, Place, Sharing};
+use crate::store::{self, Keeping, Named, Sharing, StoreArgs};
 use crate::{complain, signal};
 
 /// The arguments of `reveille run`.
@@ -105,7 +105,7 @@ pub(crate) struct Args {
     horizon: Option<Duration>,
 
     #[command(flatten)]
-    place: Place,
+    place: StoreArgs,
 
     #[command(flatten)]
     keeping: Keeping,

@@ -33,7 +33,7 @@ pub(crate) const NAMESPACE: &str = "reveille";
 /// Where jobs are kept.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Store")]
-pub(crate) struct Place {
+pub(crate) struct StoreArgs {
     /// In front of the address, which is gone once it was taken.
     #[command(flatten)]
     origin: Origin,
@@ -117,7 +117,7 @@ pub(crate) struct Named {
     leases: Leases,
 }
 
-impl Place {
+impl StoreArgs {
     /// The store, if one was named. Does not connect yet.
     pub(crate) fn store(&self, namespace: &str, keeping: Option<&Keeping>) -> Result<Option<Named>, String> {
         let Some(Address(address)) = &self.store else { return Ok(None) };

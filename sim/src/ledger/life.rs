@@ -48,12 +48,12 @@ pub(crate) struct Life {
     /// Keys of which a fired job may be remembered.
     fired: BTreeSet<String>,
     /// The last start by queue and partition that counts for the order.
-    last: BTreeMap<(String, u16), Place>,
+    last: BTreeMap<(String, u16), StartRank>,
 }
 
 /// A place in the order of starts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Place {
+struct StartRank {
     tick: i64,
     priority: Priority,
     due_us: i64,
@@ -144,7 +144,7 @@ impl Life {
         if !is_early_enough || steps != self.steps {
             return None;
         }
-        let place = Place { tick, priority: started.options.priority(), due_us, id: started.id, steps };
+        let place = StartRank { tick, priority: started.options.priority(), due_us, id: started.id, steps };
         let lane = (queue.to_owned(), started.id.partition().0);
         let last = self.last.insert(lane, place)?;
         (last.tick == tick && last.steps == steps && last > place).then(|| format!("{last:?}"))

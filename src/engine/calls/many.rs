@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::commit::{Commit, Wait};
 use super::outcomes::Outcomes;
 use super::schedule::Planned;
-use super::target::{Place, Target};
+use super::target::{Destination, Target};
 use crate::engine::error::{CallError, CancelError, ScheduleError};
 use crate::engine::state::{Aim, Engine, KeyHash, Owned, Shared};
 use crate::partition::{CancelOutcome, Draft, Now, ScheduleOutcome};
@@ -194,14 +194,14 @@ impl Engine {
                 Err(error) => refused.push((at, Err(error.into()))),
             }
         }
-        let cancel = |owned: &mut Owned, place: Place<'_>, now| {
+        let cancel = |owned: &mut Owned, place: Destination<'_>, now| {
             let outcome = shared.take_back(owned, &place, None, now);
             if outcome == CancelOutcome::Cancelled {
                 shared.release_jobs(1);
             }
             Ok(outcome)
         };
-        let made = shared.make_many(bound, refused, self.is_handler(), Place::aim, cancel);
+        let made = shared.make_many(bound, refused, self.is_handler(), Destination::aim, cancel);
         shared.commit_many(made, shared.durability())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::commit::{Commit, Wait};
 use super::schedule::Schedule;
-use super::target::{Place, Target};
+use super::target::{Destination, Target};
 use crate::engine::error::{CallError, CancelError, Change, RescheduleError, ScheduleError};
 use crate::engine::run::Task;
 use crate::engine::state::{Aim, Engine, KeyHash, Owned, Shared};
@@ -38,7 +38,7 @@ impl Shared {
         &self,
         target: &'a Target<'_>,
         is_handler: bool,
-    ) -> Result<Place<'a>, E> {
+    ) -> Result<Destination<'a>, E> {
         let place = self.place(target)?;
         self.check_open(place.partition, is_handler)?;
         Ok(place)
@@ -156,7 +156,7 @@ impl Shared {
     pub(crate) fn take_back(
         &self,
         owned: &mut Owned,
-        place: &Place<'_>,
+        place: &Destination<'_>,
         expected: Option<Version>,
         now: Now,
     ) -> CancelOutcome {

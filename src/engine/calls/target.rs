@@ -92,7 +92,7 @@ impl From<&Handle> for Target<'_> {
 }
 
 /// Where a call has to go.
-pub(crate) struct Place<'a> {
+pub(crate) struct Destination<'a> {
     pub(crate) partition: usize,
     job: Placed<'a>,
 }
@@ -102,7 +102,7 @@ enum Placed<'a> {
     Handle(Handle),
 }
 
-impl Place<'_> {
+impl Destination<'_> {
     /// The job that is meant; for a key, the newest one.
     pub(crate) fn find(&self, owned: &Owned) -> Option<Handle> {
         match self.job {
@@ -128,18 +128,18 @@ impl Shared {
     }
 
     #[inline(always)]
-    fn place_of<'a>(&self, key: &'a str) -> Place<'a> {
-        Place { partition: self.partition_of(key), job: Placed::Key(key, self.hasher.hash(key)) }
+    fn place_of<'a>(&self, key: &'a str) -> Destination<'a> {
+        Destination { partition: self.partition_of(key), job: Placed::Key(key, self.hasher.hash(key)) }
     }
 
     /// Where `target` is, as far as can be told without entering a partition.
     #[inline(always)]
-    pub(crate) fn place<'a>(&self, target: &'a Target<'_>) -> Result<Place<'a>, InvalidKey> {
+    pub(crate) fn place<'a>(&self, target: &'a Target<'_>) -> Result<Destination<'a>, InvalidKey> {
         match &target.0 {
             // A handle of another engine may name a partition that this one does not have.
             Named::Handle(handle) => {
                 let partition = usize::from(handle.partition().0).min(self.cells.len() - 1);
-                Ok(Place { partition, job: Placed::Handle(*handle) })
+                Ok(Destination { partition, job: Placed::Handle(*handle) })
             }
             Named::Key(key) => {
                 Key::check(key)?;

@@ -36,11 +36,11 @@ pub(crate) struct Pending {
 }
 
 impl LogBuffer {
-    pub(crate) fn new(next_record: u64) -> Self {
+    pub(crate) fn new(log_end: u64) -> Self {
         LogBuffer {
             batches: VecDeque::new(),
-            end: next_record,
-            acknowledged: next_record,
+            end: log_end,
+            acknowledged: log_end,
             bytes: 0,
             lost: 0,
             under_way: 0,

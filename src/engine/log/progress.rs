@@ -57,10 +57,10 @@ impl Progress {
 }
 
 impl LogProgress {
-    pub(crate) fn new(next_record: u64) -> Self {
+    pub(crate) fn new(log_end: u64) -> Self {
         let progress = Progress {
-            durable: next_record,
-            // What was loaded is in the store. Whether it is more durable than that was not asked yet.
+            durable: log_end,
+            // What was loaded is in the store. Whether it is more than that nobody has asked yet.
             synced: 0,
             replicated: 0,
             expired: 0,

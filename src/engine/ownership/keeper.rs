@@ -115,11 +115,12 @@ async fn prove(
             Ok(renewed) => {
                 ownership.proved(grant, asked_at);
                 // Only what was acknowledged before the store was asked can be missed in its answer.
-                let is_short = acknowledged.is_some_and(|durable| renewed.tail < durable[at]);
+                let is_short = acknowledged.is_some_and(|durable| renewed.log_end < durable[at]);
                 // What is being written anew is short until it has been.
                 if is_short && !was_behind {
-                    let tail = renewed.tail;
-                    ownership.found_behind(at, &StoreError::retry(format!("its records end before {tail}")));
+                    let log_end = renewed.log_end;
+                    ownership
+                        .found_behind(at, &StoreError::retry(format!("its records end before {log_end}")));
                 }
             }
             Err(error) if error.class == StoreErrorClass::Behind => {

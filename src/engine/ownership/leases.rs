@@ -276,7 +276,7 @@ impl Ownership {
         self.leases[at].behind_since.lock().clone()
     }
 
-    pub(crate) fn is_in_step(&self, at: usize) {
+    pub(crate) fn found_in_step(&self, at: usize) {
         *self.leases[at].behind_since.lock() = None;
         self.leases[at].is_behind.store(false, SeqCst);
     }

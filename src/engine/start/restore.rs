@@ -322,9 +322,9 @@ async fn fetch(
 /// Builds a partition from what was loaded.
 fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Built, StartError> {
     let partition = at as u16;
-    let next_record = loaded.next_record();
-    if next_record > RECORDS_MAX {
-        let message = format!("partition {partition} is at record {next_record}, which no log gets to");
+    let log_end = loaded.log_end();
+    if log_end > RECORDS_MAX {
+        let message = format!("partition {partition} is at record {log_end}, which no log gets to");
         return Err(StoreError::fatal(message).into());
     }
     let Base { settings, clock, queues, hasher, .. } = base;
@@ -356,8 +356,8 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
     }
     queues.count_unhandled(&restored.partition);
     let jobs = restored.partition.live();
-    let last = LastSnapshot { covered, at: now.mono, is_cut_off: next_record < complete };
-    let cell = Cell::new(restored.partition, keys, next_record, last);
+    let last = LastSnapshot { covered, at: now.mono, is_cut_off: log_end < complete };
+    let cell = Cell::new(restored.partition, keys, log_end, last);
     Ok(Built { cell, jobs, overdue: restored.overdue, skipped: restored.skipped })
 }
 

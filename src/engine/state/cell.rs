@@ -83,10 +83,10 @@ impl Cell {
     pub(crate) fn new(
         mut partition: Partition,
         keys: KeyIndex,
-        next_record: u64,
+        log_end: u64,
         last_snapshot: LastSnapshot,
     ) -> Self {
-        let mut log = LogBuffer::new(next_record);
+        let mut log = LogBuffer::new(log_end);
         // What the restore itself has changed. A record is in the buffer whenever the lock is free.
         log.extend(partition.drain_records(), last_snapshot.at);
         Cell {
@@ -99,7 +99,7 @@ impl Cell {
             }),
             hint: WakeHint::new(),
             is_log_full: AtomicBool::new(false),
-            progress: LogProgress::new(next_record),
+            progress: LogProgress::new(log_end),
             flush: Notify::new(),
             wanted: Default::default(),
             snapshots: tokio::sync::Mutex::default(),

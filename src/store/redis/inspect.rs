@@ -36,7 +36,7 @@ pub struct PartitionReport {
     #[serde(flatten)]
     pub owner: LivingOwner,
     /// The sequence after the last record.
-    pub tail: u64,
+    pub log_end: u64,
     /// Entries in the log. Some may be older than the snapshot, and wait to be removed.
     pub log_entries: u64,
     /// Records in the log since the snapshot: what a restore has to replay.
@@ -212,9 +212,9 @@ impl Core {
         Ok(Some(PartitionReport {
             partition,
             owner: meta.living_owner(),
-            tail: meta.tail,
+            log_end: meta.log_end,
             log_entries,
-            log_records: meta.tail.saturating_sub(meta.covered()),
+            log_records: meta.log_end.saturating_sub(meta.covered()),
             snapshot: meta.snapshot.map(|snapshot| SnapshotReport::new(snapshot, meta.now_ms)),
             chunks_beside: meta.chunks_beside,
             memory_bytes,

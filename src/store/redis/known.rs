@@ -34,7 +34,7 @@ struct Mark {
     proved: u64,
     /// Nothing past this record was ever sent: Redis cannot have it.
     sent: u64,
-    /// The tail when the lease was given.
+    /// The end of the log when the lease was given.
     base: u64,
     /// Batches that Redis has added to its log.
     appended: u64,
@@ -138,11 +138,12 @@ pub(super) struct Unproved {
 impl Known {
     /// A lease was given: what was known under an earlier one no longer counts, but for the snapshot, which the next one
     /// replaces.
-    pub(super) fn leased(&self, grant: &Grant, tail: u64) {
+    pub(super) fn leased(&self, grant: &Grant, log_end: u64) {
         let mut marks = self.0.lock();
         let kept = marks.remove(&grant.partition).map(|mark| mark.kept).unwrap_or_default();
-        let (epoch, base) = (grant.epoch, tail);
-        let mark = Mark { epoch, base, acknowledged: tail, sent: tail, unproved: 1, kept, ..Mark::default() };
+        let (epoch, base) = (grant.epoch, log_end);
+        let mark =
+            Mark { epoch, base, acknowledged: log_end, sent: log_end, unproved: 1, kept, ..Mark::default() };
         marks.insert(grant.partition, mark);
     }
 
@@ -188,13 +189,13 @@ impl Known {
     }
 
     /// Records up to this one may be there from now on.
-    pub(super) fn sends(&self, grant: &Grant, end_record: u64) {
-        self.with(grant, |mark| mark.sent = mark.sent.max(end_record));
+    pub(super) fn sends(&self, grant: &Grant, end: u64) {
+        self.with(grant, |mark| mark.sent = mark.sent.max(end));
     }
 
     /// Whether Redis can have records up to this one.
-    pub(super) fn can_have(&self, grant: &Grant, tail: u64) -> bool {
-        self.with(grant, |mark| tail <= mark.sent)
+    pub(super) fn can_have(&self, grant: &Grant, log_end: u64) -> bool {
+        self.with(grant, |mark| log_end <= mark.sent)
     }
 
     /// Redis has acknowledged every record before this one.
@@ -212,10 +213,10 @@ impl Known {
     }
 
     /// Redis has acknowledged records, with or without a proof that they are on its disk.
-    pub(super) fn acknowledge(&self, grant: &Grant, end_record: u64, is_proved: bool) {
+    pub(super) fn acknowledge(&self, grant: &Grant, end: u64, is_proved: bool) {
         self.with(grant, |mark| {
-            mark.acknowledged = mark.acknowledged.max(end_record);
-            mark.sent = mark.sent.max(end_record);
+            mark.acknowledged = mark.acknowledged.max(end);
+            mark.sent = mark.sent.max(end);
             mark.unproved += u64::from(!is_proved);
         });
     }
@@ -262,9 +263,9 @@ impl Mark {
 }
 
 impl Sending<'_> {
-    /// Whether Redis has lost something, if it refused the batch since its log ends at `tail`.
-    pub(super) fn is_lost(&self, tail: u64) -> bool {
-        tail < self.acknowledged || !self.is_behind_another
+    /// Whether Redis has lost something, if it refused the batch since its log ends at `log_end`.
+    pub(super) fn is_lost(&self, log_end: u64) -> bool {
+        log_end < self.acknowledged || !self.is_behind_another
     }
 }
 

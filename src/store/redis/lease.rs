@@ -70,7 +70,7 @@ impl Core {
         let (epoch, tail) = (answer.number(1), answer.number(2));
         let grant = Grant { partition, owner: claim.owner.clone(), epoch, term: claim.term };
         self.known.leased(&grant, tail);
-        Ok(Lease { grant, tail })
+        Ok(Lease { grant, log_end: tail })
     }
 
     async fn claim(
@@ -209,7 +209,7 @@ impl Core {
                 grant.partition.0
             )));
         }
-        Ok(Renewed { tail })
+        Ok(Renewed { log_end: tail })
     }
 
     pub(super) async fn release(&self, grants: &[Grant]) -> Result<(), StoreError> {

@@ -33,7 +33,7 @@ impl Core {
         let loaded = read(&self.control, &keys, &before, false, told).await;
         // Another owner removes what is no longer needed while it is being read: that is not damage.
         let after = self.owned(&keys, grant).await?;
-        if loaded.is_ok() && (after.tail, after.snapshot) != (before.tail, before.snapshot) {
+        if loaded.is_ok() && (after.log_end, after.snapshot) != (before.log_end, before.snapshot) {
             let partition = grant.partition.0;
             return Err(StoreError::retry(format!("partition {partition} was written to while it was read")));
         }

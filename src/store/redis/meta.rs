@@ -21,7 +21,7 @@ pub(super) struct Meta {
     /// How long a proof of it lasts; `None` if that is missing.
     term_ms: Option<u64>,
     /// The sequence after the last record in the log.
-    pub(super) tail: u64,
+    pub(super) log_end: u64,
     pub(super) snapshot: Option<Published>,
     /// The first entry of the log that counts. Those before it wait to be removed.
     pub(super) log_from: Option<String>,
@@ -129,7 +129,7 @@ impl Meta {
             // The next proof writes it again, and reading the jobs does not need it.
             lease_until_ms: found.number("lease_until").unwrap_or(0),
             term_ms: found.text("term_ms").and_then(|text| text.parse().ok()),
-            tail: found.number("tail")?,
+            log_end: found.number("tail")?,
             snapshot: generation.map(|_| Published::parse(found)).transpose()?,
             log_from: found.text("log_from").map(str::to_owned),
             chunks_beside: beside("open", "open_chunks")? + beside("old", "old_end")?,

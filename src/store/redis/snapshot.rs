@@ -46,11 +46,11 @@ pub(super) struct Writer {
     encoder: ChunkEncoder,
     info: SnapshotInfo,
     under_way: Tasks<Result<u64, StoreError>>,
-    stage: Stage,
+    phase: Phase,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
+enum Phase {
     Writing,
     /// Something may not have been written.
     Broken,
@@ -82,7 +82,7 @@ impl RedisStore {
             encoder: ChunkEncoder::new(header),
             info: SnapshotInfo::default(),
             under_way: Tasks::new(),
-            stage: Stage::Writing,
+            phase: Phase::Writing,
         })
     }
 }
@@ -101,7 +101,7 @@ impl SnapshotWriter for Writer {
                 self.encoder.push_fired(fired).map_err(|error| self.unwritable(&error))?;
                 self.info.fired += 1;
             }
-            self.stage = Stage::Writing;
+            self.phase = Phase::Writing;
             Ok(())
         })
     }
@@ -116,7 +116,7 @@ impl SnapshotWriter for Writer {
                 self.written(written)?;
             }
             self.flip(complete).await?;
-            self.stage = Stage::Published;
+            self.phase = Phase::Published;
             self.tidy().await;
             Ok(self.info)
         })
@@ -126,10 +126,10 @@ impl SnapshotWriter for Writer {
 impl Writer {
     /// The writer counts as broken until the step that begins here has succeeded.
     fn enter(&mut self) -> Result<(), StoreError> {
-        match std::mem::replace(&mut self.stage, Stage::Broken) {
-            Stage::Writing => Ok(()),
-            stage => {
-                self.stage = stage;
+        match std::mem::replace(&mut self.phase, Phase::Broken) {
+            Phase::Writing => Ok(()),
+            phase => {
+                self.phase = phase;
                 let partition = self.grant.partition.0;
                 Err(StoreError::retry(format!(
                     "the snapshot of partition {partition} came to its end before; begin another"
@@ -263,7 +263,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         let Some(runtime) = Runtime::current() else { return };
-        if self.stage == Stage::Published {
+        if self.phase == Phase::Published {
             return;
         }
         self.under_way = Tasks::new();
