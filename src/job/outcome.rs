@@ -158,7 +158,7 @@ pub struct JobView {
     pub due: Timestamp,
     /// What else was said of it.
     pub options: JobOptions,
-    /// How often it was changed, and once.
+    /// 1 for a new job, and 1 more for every change.
     pub version: Version,
     /// How often its handler has begun.
     pub attempt: u16,
