@@ -68,7 +68,7 @@ pub mod partition;
 mod prefetch;
 pub mod read;
 mod rt;
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 #[doc(hidden)]
 pub mod sim;
 mod slab;

@@ -38,7 +38,7 @@ pub enum Clock {
     /// A clock that stands still until it is moved: for tests.
     Manual(Arc<ManualClock>),
     /// The clocks of a simulated process.
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     #[doc(hidden)]
     Simulated(Arc<dyn crate::sim::Simulation>),
 }
@@ -49,7 +49,7 @@ impl Clock {
         match self {
             Clock::System => system::now(),
             Clock::Manual(clock) => clock.now(),
-            #[cfg(feature = "sim")]
+            #[cfg(feature = "_sim")]
             Clock::Simulated(simulation) => simulation.now(),
         }
     }
@@ -64,7 +64,7 @@ impl Clock {
         match self {
             Clock::System => system::mono(),
             Clock::Manual(clock) => clock.now().mono,
-            #[cfg(feature = "sim")]
+            #[cfg(feature = "_sim")]
             Clock::Simulated(simulation) => simulation.now().mono,
         }
     }

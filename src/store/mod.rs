@@ -31,7 +31,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 pub(crate) use self::redis::script_name;
 #[cfg(feature = "redis")]
 pub use self::redis::{
@@ -39,12 +39,12 @@ pub use self::redis::{
     SnapshotReport,
 };
 #[doc(hidden)]
-#[cfg(feature = "internal-codec")]
+#[cfg(feature = "_bench")]
 pub use codec::bench as codec_bench;
 #[doc(hidden)]
 #[cfg(all(fuzzing, feature = "redis"))]
 pub use codec::model as codec_model;
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 pub(crate) use codec::{QueueNames, decode_batch, decode_chunk};
 pub use delegating::DelegatingStore;
 pub use error::{StoreError, StoreErrorClass};

@@ -1,7 +1,7 @@
 //! What an engine says of itself: figures, metrics, the report of its end.
 
 pub(crate) mod meters;
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 mod observed;
 mod report;
 mod settled;
