@@ -17,7 +17,6 @@
 //! so in the meantime. The start is the state of the router: it is cheap to clone, and has the engine once there is one.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use std::{env, io};
 
@@ -59,7 +58,7 @@ async fn main() -> Result<(), BoxError> {
 
     let mut builder = Engine::builder().task::<ExpireOrder>();
     if let Ok(address) = env::var("REVEILLE_STORE") {
-        builder = builder.store(Arc::new(RedisStore::new(RedisConfig::new(address)?.namespace("orders")?)));
+        builder = builder.store(RedisStore::new(RedisConfig::new(address)?.namespace("orders")?));
     }
     // The port first: who asks meanwhile is told that the service is not ready.
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;

@@ -31,6 +31,7 @@ const ORIGIN_US: u64 = 3_600_000_000_000_000_000;
 
 /// Where an engine takes the time from.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub enum Clock {
     /// The system's clocks.
     #[default]
@@ -41,6 +42,13 @@ pub enum Clock {
     #[cfg(feature = "_sim")]
     #[doc(hidden)]
     Simulated(Arc<dyn crate::sim::Simulation>),
+}
+
+/// A clock that the caller keeps, to move it.
+impl From<Arc<ManualClock>> for Clock {
+    fn from(clock: Arc<ManualClock>) -> Self {
+        Clock::Manual(clock)
+    }
 }
 
 impl Clock {

@@ -200,9 +200,10 @@ impl Builder {
         self
     }
 
-    /// Where the time comes from: the system, if this is not called.
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
+    /// Where the time comes from: the system, if this is not called. Takes a [`Clock`], or an `Arc` of the
+    /// [`ManualClock`](crate::clock::ManualClock) that a test moves.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 
