@@ -8,9 +8,6 @@
 //!   command line, an input that cannot be opened, a store that cannot be used or is another's.
 
 mod bench;
-#[cfg(test)]
-#[path = "../../src/corpus.rs"]
-mod corpus;
 mod demo;
 mod exit;
 mod export;

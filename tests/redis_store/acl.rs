@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use reveille::store::{Durability, Needs, RedisStore, SnapshotBegin, Store, StoreError, StoreErrorClass};
 
-use crate::common::redis::RedisServer;
-use crate::support::{P0, assert_image, batch, begin, claim, config, jobs, sleep_ms};
+use crate::support::{P0, assert_image, batch, begin, claim, jobs, sleep_ms};
+use testkit::redis::{RedisServer, config};
 
 const PAGE: &str = include_str!("../../docs/redis.md");
 const NEEDS: Needs = Needs { partitions: 4, durability: Durability::Logged };

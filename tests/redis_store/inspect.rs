@@ -6,16 +6,15 @@ use std::time::Duration;
 use reveille::PartitionId;
 use reveille::store::{Store, StoreErrorClass};
 
-use crate::common::redis::RedisServer;
 use crate::support::{
-    P0, TERM, acquire, append, assert_image, assert_records, assert_refused, batch, claim, jobs, key,
-    snapshot, store,
+    P0, TERM, acquire, append, assert_image, assert_records, assert_refused, batch, claim, jobs, snapshot,
 };
+use testkit::redis::{RedisServer, key};
 
 #[tokio::test]
 async fn a_report_says_what_there_is() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     assert_eq!((store.inspect().await.unwrap(), store.partitions().await.unwrap()), (Vec::new(), None));
     let grant = acquire(&store, "me").await.grant;
     store.acquire(PartitionId(2), &claim("else")).await.unwrap();
@@ -51,7 +50,7 @@ async fn a_report_says_what_there_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_can_be_read_beside_its_owner() {
     let server = RedisServer::start(&[]);
-    let writing = store(&server);
+    let writing = server.store();
     let grant = acquire(&writing, "me").await.grant;
     append(&writing, &grant, 0..2_000).await.unwrap();
     snapshot(&writing, &grant, 2_000, jobs(0..2_000)).await;
@@ -70,7 +69,7 @@ async fn a_partition_can_be_read_beside_its_owner() {
         }
         snapshots
     });
-    let reading = store(&server);
+    let reading = server.store();
     let mut seen = 0;
     for _ in 0..60 {
         let read = match reading.read(P0).await {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use reveille::store::{Claim, Grant, Lease, Owner, Store, StoreErrorClass};
 
-use crate::common::redis::RedisServer;
-use crate::support::{P0, acquire, append, assert_refused, claim, key, sleep_ms, store};
+use crate::support::{P0, acquire, append, assert_refused, claim, sleep_ms};
+use testkit::redis::{RedisServer, key};
 
 fn redis_ms(server: &RedisServer) -> u64 {
     let (seconds, micros): (u64, u64) = server.ask(&["TIME"]);
@@ -16,7 +16,7 @@ fn redis_ms(server: &RedisServer) -> u64 {
 async fn a_lease_is_given_under_an_epoch_of_redis_clock() {
     let server = RedisServer::start(&[]);
     let before = redis_ms(&server);
-    let Lease { grant, tail } = acquire(&store(&server), "me").await;
+    let Lease { grant, tail } = acquire(&server.store(), "me").await;
     assert!((before..=redis_ms(&server)).contains(&grant.epoch), "{grant:?}");
     assert_eq!((tail, grant.owner.as_str(), grant.partition), (0, "me", P0));
     let fields = |field: &str| server.ask::<String>(&["HGET", &key("m"), field]);
@@ -33,7 +33,7 @@ async fn a_lease_is_given_under_an_epoch_of_redis_clock() {
 #[tokio::test]
 async fn a_second_owner_waits_for_the_end_of_the_first() {
     let server = RedisServer::start(&[]);
-    let (first, second) = (store(&server), store(&server));
+    let (first, second) = (server.store(), server.store());
     let short = Claim { term: Duration::from_millis(250), ..claim("first") };
     let held = first.acquire(P0, &short).await.unwrap().grant;
     let refused = second.acquire(P0, &claim("second")).await;
@@ -52,7 +52,7 @@ async fn a_second_owner_waits_for_the_end_of_the_first() {
 #[tokio::test]
 async fn force_fences_an_owner_whose_lease_lasts() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let first = acquire(&store, "first").await.grant;
     let second = store.acquire(P0, &Claim { by_force: true, ..claim("second") }).await.unwrap().grant;
     assert_refused(append(&store, &first, 0..1).await, StoreErrorClass::Fenced, &["second"]);
@@ -63,7 +63,7 @@ async fn force_fences_an_owner_whose_lease_lasts() {
 #[tokio::test]
 async fn an_owner_that_asks_again_gets_a_fresh_epoch() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let first = acquire(&store, "me").await;
     append(&store, &first.grant, 0..3).await.unwrap();
     let second = acquire(&store, "me").await;
@@ -81,7 +81,7 @@ async fn an_owner_that_asks_again_gets_a_fresh_epoch() {
 #[tokio::test]
 async fn an_epoch_comes_after_all_that_are_known() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     // Of a Redis whose clock was ahead, for example.
     let after = 9_007_199_254_740_000;
     let lease = store.acquire(P0, &Claim { epoch_after: after, ..claim("me") }).await.unwrap();
@@ -94,7 +94,7 @@ async fn an_epoch_comes_after_all_that_are_known() {
 #[tokio::test]
 async fn a_proof_prolongs_a_lease_also_one_that_ran_out() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let short = Claim { term: Duration::from_millis(150), ..claim("me") };
     let grant = store.acquire(P0, &short).await.unwrap().grant;
     append(&store, &grant, 0..2).await.unwrap();
@@ -108,7 +108,7 @@ async fn a_proof_prolongs_a_lease_also_one_that_ran_out() {
 #[tokio::test]
 async fn each_grant_has_its_own_answer() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let mut grants = Vec::new();
     for partition in 0..4 {
         let lease = store.acquire(reveille::PartitionId(partition), &claim("me")).await.unwrap();
@@ -130,7 +130,7 @@ async fn each_grant_has_its_own_answer() {
 #[tokio::test]
 async fn what_was_given_back_is_there_for_the_next() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let first = acquire(&store, "first").await.grant;
     store.release(std::slice::from_ref(&first)).await.unwrap();
     // A proof that was on its way meanwhile does not take it again.
@@ -151,7 +151,7 @@ async fn what_was_given_back_is_there_for_the_next() {
 #[tokio::test]
 async fn a_redis_that_went_back_in_time_is_told_from_another_owner() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let old = acquire(&store, "me").await.grant;
     let new = acquire(&store, "me").await.grant;
     append(&store, &new, 0..5).await.unwrap();
@@ -172,7 +172,7 @@ async fn a_redis_that_went_back_in_time_is_told_from_another_owner() {
 #[tokio::test]
 async fn a_grant_with_the_epoch_of_another_owner_is_fenced() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     let stranger = Grant { owner: Owner::new("stranger"), ..grant };
     assert_refused(append(&store, &stranger, 0..1).await, StoreErrorClass::Fenced, &["me"]);
@@ -181,7 +181,7 @@ async fn a_grant_with_the_epoch_of_another_owner_is_fenced() {
 #[tokio::test]
 async fn what_is_not_ours_or_newer_is_refused_and_not_touched() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let (m, l) = (key("m"), key("l"));
     let cases: [(&[&str], &[&str]); 7] = [
         (&["SET", &m, "value"], &[&m, "namespace"]),

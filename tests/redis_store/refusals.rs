@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use reveille::store::{Claim, Durability, Grant, Needs, RedisStore, Store, StoreErrorClass};
 
-use crate::common::redis::RedisServer;
 use crate::support::{
-    P0, acquire, append, assert_image, assert_records, assert_refused, batch, begin, claim, config, jobs,
-    key, load, sleep_ms, snapshot, store, writer,
+    P0, acquire, append, assert_image, assert_records, assert_refused, batch, begin, claim, jobs, load,
+    sleep_ms, snapshot, writer,
 };
+use testkit::redis::{RedisServer, config, key};
 
 const NEEDS: Needs = Needs { partitions: 4, durability: Durability::Logged };
 
 async fn filled(server: &RedisServer) -> (RedisStore, Grant) {
-    let store = store(server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..500).await.unwrap();
     snapshot(&store, &grant, 500, jobs(0..500)).await;
@@ -313,10 +313,10 @@ async fn passwords_that_are_missing_wrong_or_not_wanted() {
 async fn a_redis_that_is_full_of_connections_or_lacks_commands() {
     let server = RedisServer::start(&["--maxclients", "2"]);
     let (_one, _two) = (server.connect(), server.connect());
-    let refused = store(&server).open(&NEEDS).await;
+    let refused = server.store().open(&NEEDS).await;
     assert_refused(refused, StoreErrorClass::Retry, &["maxclients"]);
     let lacking = RedisServer::start(&["--rename-command", "EVALSHA", ""]);
-    let refused = store(&lacking).acquire(P0, &claim("me")).await;
+    let refused = lacking.store().acquire(P0, &claim("me")).await;
     assert_refused(refused, StoreErrorClass::Refused, &["lacks a command", "EVALSHA"]);
     assert!(lacking.dump().is_empty());
 }

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use reveille::wheel::{Handle, Wheel};
 
 use super::{DAY_MS, PENDING, TIMES, delay_ms, measure, picked};
-use crate::random::Random;
+use testkit::random::Random;
 
 pub(super) fn run() {
     let mut random = Random::seeded(1);

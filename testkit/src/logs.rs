@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
@@ -10,39 +10,67 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
+/// What was said once. As a text it is level, message, and `name=value` of each field.
 #[derive(Clone, Debug)]
 pub struct Line {
+    /// How loudly.
     pub level: Level,
+    /// From where.
     pub target: String,
+    /// The words.
     pub message: String,
+    /// The rest, by name.
     pub fields: BTreeMap<String, String>,
     /// The spans around it, the innermost first: name, target, fields.
     pub spans: Vec<(String, String, BTreeMap<String, String>)>,
 }
 
 impl Line {
+    /// The value of a field that has to be there.
+    #[track_caller]
     pub fn field(&self, name: &str) -> &str {
         self.fields.get(name).unwrap_or_else(|| panic!("{self:?} has no {name}"))
     }
+
+    /// Whether its text has all of these words.
+    pub fn has(&self, words: &[&str]) -> bool {
+        let text = self.to_string();
+        words.iter().all(|word| text.contains(word))
+    }
 }
 
-#[derive(Clone, Default)]
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.level, self.message)?;
+        self.fields.iter().try_for_each(|(name, value)| write!(f, " {name}={value}"))
+    }
+}
+
+/// All that this process has logged. Tests of one program share it: each looks for lines of its own.
+#[derive(Clone, Default, Debug)]
 pub struct Logs(Arc<Mutex<Vec<Line>>>);
 
 impl Logs {
-    /// Keeps everything that the process logs from here on.
-    pub fn install() -> Self {
-        let logs = Logs::default();
-        let subscriber = tracing_subscriber::registry().with(logs.clone());
-        tracing::subscriber::set_global_default(subscriber).expect("the only one");
-        logs
+    /// Keeps everything that the process logs, from the first call on.
+    ///
+    /// # Panics
+    /// When another subscriber has been installed.
+    pub fn listen() -> &'static Self {
+        static LOGS: OnceLock<Logs> = OnceLock::new();
+        LOGS.get_or_init(|| {
+            let logs = Logs::default();
+            let subscriber = tracing_subscriber::registry().with(logs.clone());
+            tracing::subscriber::set_global_default(subscriber).expect("the only one");
+            logs
+        })
     }
 
-    /// What was said so far that has these words in it.
-    pub fn with(&self, words: &str) -> Vec<Line> {
-        self.0.lock().unwrap().iter().filter(|line| line.message.contains(words)).cloned().collect()
+    /// What was said so far with all of these words, in the message or in a field.
+    pub fn with(&self, words: &[&str]) -> Vec<Line> {
+        self.0.lock().unwrap().iter().filter(|line| line.has(words)).cloned().collect()
     }
 
+    /// Everything so far.
     pub fn all(&self) -> Vec<Line> {
         self.0.lock().unwrap().clone()
     }

@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// What the line does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
+    /// It passes everything on.
     None,
     /// Everything takes so much longer, each way.
     Delay(Duration),
@@ -26,6 +28,7 @@ pub enum Fault {
 
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
+/// The line. It ends with this value, and with it all connections through it.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
@@ -66,6 +69,7 @@ impl Proxy {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Has it do this from here on, also to connections that are there.
     pub fn set(&self, fault: Fault) {
         *self.shared.fault.lock().unwrap() = fault;
     }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 /// An operation, as it is written to the program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Op {
+pub enum Op {
     Schedule { due_us: i64, at_most_once: bool },
     Reschedule { due_us: i64 },
     Cancel,
@@ -41,24 +41,24 @@ struct Entry {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     entries: BTreeMap<String, Entry>,
-    pub(crate) broken: Vec<String>,
-    pub(crate) acknowledged: u64,
-    pub(crate) fired: u64,
-    pub(crate) fired_again: u64,
+    pub broken: Vec<String>,
+    pub acknowledged: u64,
+    pub fired: u64,
+    pub fired_again: u64,
 }
 
 impl Ledger {
     /// Keys that could be moved or cancelled now: acknowledged, with nothing under way.
-    pub(crate) fn is_changeable(&self, key: &str) -> bool {
+    pub fn is_changeable(&self, key: &str) -> bool {
         self.entries.get(key).is_some_and(|entry| {
             entry.is_scheduled && entry.under_way.is_none() && !entry.is_cancelled && entry.fired == 0
         })
     }
 
     /// An operation is about to be written.
-    pub(crate) fn asks(&mut self, key: &str, op: Op) {
+    pub fn asks(&mut self, key: &str, op: Op) {
         let entry = self.entries.entry(key.to_owned()).or_default();
         assert!(entry.under_way.is_none(), "the test asks one thing at a time of {key}");
         entry.under_way = Some(op);
@@ -68,7 +68,7 @@ impl Ledger {
     }
 
     /// The program was killed: what is under way will not be answered any more.
-    pub(crate) fn answers_are_lost(&mut self, now_us: i64) {
+    pub fn answers_are_lost(&mut self, now_us: i64) {
         for entry in self.entries.values_mut() {
             entry.may_be_started |= entry.at_most_once && entry.earliest_us() <= now_us;
             match entry.under_way.take() {
@@ -83,7 +83,7 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn acknowledged(&mut self, key: &str, outcome: &str) {
+    pub fn acknowledged(&mut self, key: &str, outcome: &str) {
         let Some(entry) = self.entries.get_mut(key) else {
             self.broken.push(format!("{key} was never asked for, and is acknowledged as {outcome}"));
             return;
@@ -116,7 +116,7 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn fires(&mut self, key: &str, due_us: i64, fired_at_us: i64) {
+    pub fn fires(&mut self, key: &str, due_us: i64, fired_at_us: i64) {
         self.fired += 1;
         let Some(entry) = self.entries.get_mut(key) else {
             self.broken.push(format!("{key} fires and was never asked for"));
@@ -138,7 +138,7 @@ impl Ledger {
     }
 
     /// All is over, and everything had the time to fire.
-    pub(crate) fn ends(&mut self) {
+    pub fn ends(&mut self) {
         for (key, entry) in &self.entries {
             if entry.must_fire() {
                 self.broken.push(format!("{key} is lost: {entry:?}"));
@@ -147,7 +147,7 @@ impl Ledger {
     }
 
     /// How many keys have neither fired nor been cancelled for sure.
-    pub(crate) fn open(&self) -> usize {
+    pub fn open(&self) -> usize {
         self.entries.values().filter(|entry| entry.must_fire()).count()
     }
 }

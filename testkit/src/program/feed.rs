@@ -9,7 +9,7 @@ use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::ledger::{Ledger, Op};
-use crate::child::{Ended, PATIENCE, Run, micros, number, text};
+use super::{Ended, PATIENCE, Run, micros, number, text};
 
 /// Operations written and not answered, at most: what is under way at a kill is in doubt, and proves little.
 const UNDER_WAY_MAX: usize = 64;
@@ -17,7 +17,7 @@ const UNDER_WAY_MAX: usize = 64;
 /// Jobs that have neither fired nor been cancelled, at most.
 const OPEN_MAX: usize = 2_000;
 
-pub(crate) struct Feed {
+pub struct Feed {
     run: Run,
     ledger: Ledger,
     /// Of each line written to this process: the key. Line numbers count from 1.
@@ -30,7 +30,7 @@ pub(crate) struct Feed {
 }
 
 /// A source of chance that a failure tells the seed of.
-pub(crate) fn random(what: &str) -> fastrand::Rng {
+pub fn random(what: &str) -> fastrand::Rng {
     let seed = std::env::var("REVEILLE_SEED").ok().and_then(|text| text.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     println!("{what}: REVEILLE_SEED={seed}");
@@ -38,7 +38,7 @@ pub(crate) fn random(what: &str) -> fastrand::Rng {
 }
 
 impl Feed {
-    pub(crate) fn start(args: &[&str], random: &mut fastrand::Rng) -> Self {
+    pub fn start(args: &[&str], random: &mut fastrand::Rng) -> Self {
         let ledger = Ledger::default();
         let mut feed = Feed {
             run: Run::start(args),
@@ -53,19 +53,19 @@ impl Feed {
     }
 
     /// Starts the program again.
-    pub(crate) fn begin(&mut self, args: &[&str]) {
+    pub fn begin(&mut self, args: &[&str]) {
         self.go_on_with(Run::start(args));
     }
 
     /// Another process has the jobs from here on, or will. Returns the one that had them.
-    pub(crate) fn go_on_with(&mut self, next: Run) -> Run {
+    pub fn go_on_with(&mut self, next: Run) -> Run {
         self.ledger.answers_are_lost(now_us());
         self.forget_lines();
         std::mem::replace(&mut self.run, next)
     }
 
     /// Ends the program as an operator does, reads it to its end, and goes on with another process.
-    pub(crate) fn relieve(&mut self, next: Run) -> Ended {
+    pub fn relieve(&mut self, next: Run) -> Ended {
         self.run.signal(Signal::TERM);
         let ended = std::mem::replace(&mut self.run, next).ended();
         for event in &ended.events {
@@ -82,7 +82,7 @@ impl Feed {
     }
 
     /// Stops the program where it stands, in the middle of its work, and reads what it had written.
-    pub(crate) fn work_and_stop(&mut self, wait: Duration, random: &mut fastrand::Rng) {
+    pub fn work_and_stop(&mut self, wait: Duration, random: &mut fastrand::Rng) {
         let pid = self.run.pid();
         self.work_while(random, wait, || kill_process(pid, Signal::STOP).unwrap());
         while let Some(event) = self.run.event_within(Duration::from_millis(100)) {
@@ -91,17 +91,17 @@ impl Feed {
     }
 
     /// What the program has said of itself.
-    pub(crate) fn said(&self) -> String {
+    pub fn said(&self) -> String {
         self.run.said()
     }
 
     /// Whether the process that is asked now has the jobs.
-    pub(crate) fn has_jobs(&self) -> bool {
+    pub fn has_jobs(&self) -> bool {
         self.has_jobs
     }
 
     /// Kills the program, and reads what it had written by then.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.run.kill();
         while let Some(event) = self.run.last_events() {
             self.take(&event);
@@ -109,23 +109,18 @@ impl Feed {
         self.ledger.answers_are_lost(now_us());
     }
 
-    pub(crate) fn check(&self, when: &str) {
+    pub fn check(&self, when: &str) {
         assert!(self.ledger.broken.is_empty(), "{when}: {:#?}", self.ledger.broken);
     }
 
     /// Asks and reads for a while.
-    pub(crate) fn work(&mut self, time: Duration, random: &mut fastrand::Rng) {
+    pub fn work(&mut self, time: Duration, random: &mut fastrand::Rng) {
         self.work_while(random, time, || {});
     }
 
     /// Goes on asking and reading while `what` is done after a while, on a thread of its own: at a moment that has nothing
     /// to do with what is being asked and read.
-    pub(crate) fn work_while(
-        &mut self,
-        random: &mut fastrand::Rng,
-        wait: Duration,
-        what: impl FnOnce() + Send,
-    ) {
+    pub fn work_while(&mut self, random: &mut fastrand::Rng, wait: Duration, what: impl FnOnce() + Send) {
         let is_done = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -145,7 +140,7 @@ impl Feed {
     }
 
     /// Works, and has the program killed in the middle of it.
-    pub(crate) fn work_and_kill(&mut self, wait: Duration, random: &mut fastrand::Rng) {
+    pub fn work_and_kill(&mut self, wait: Duration, random: &mut fastrand::Rng) {
         let pid = self.run.pid();
         self.work_while(random, wait, || kill_process(pid, Signal::KILL).unwrap());
         self.kill();
@@ -209,7 +204,7 @@ impl Feed {
     }
 
     /// Lets everything fire, and ends.
-    pub(crate) fn finish(mut self) -> Ledger {
+    pub fn finish(mut self) -> Ledger {
         let end = now_us() + PATIENCE.as_micros() as i64;
         while (self.ledger.open() > 0 || self.answered < self.lines.len()) && now_us() < end {
             if let Some(event) = self.run.event_within(Duration::from_millis(100)) {
@@ -229,7 +224,7 @@ impl Feed {
     }
 }
 
-pub(crate) fn now_us() -> i64 {
+pub fn now_us() -> i64 {
     Clock::System.now().wall.as_micros()
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use redis::{Commands, Connection, FromRedisValue};
 
-use super::redis::RedisServer;
+use crate::redis::{RedisServer, key};
 
 impl RedisServer {
     /// A connection, once the server has loaded its data.
@@ -14,24 +14,27 @@ impl RedisServer {
     }
 
     /// Runs a command on a server with a password.
+    #[track_caller]
     pub fn run_as(&self, password: &str, words: &[&str]) -> redis::Value {
-        let url = self.url().replace("redis://", &format!("redis://:{}@", password.replace('@', "%40")));
-        let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
-        let mut command = redis::cmd(words[0]);
-        command.arg(&words[1..]);
-        command.query(&mut connection).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        let url = self.url_as(&format!(":{}", password.replace('@', "%40")));
+        ask(&mut redis::Client::open(url).unwrap().get_connection().unwrap(), words)
     }
 
     /// Runs a command.
+    #[track_caller]
     pub fn run(&self, words: &[&str]) -> redis::Value {
         self.ask(words)
     }
 
     /// Runs a command and takes its answer.
+    #[track_caller]
     pub fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
-        let mut command = redis::cmd(words[0]);
-        command.arg(&words[1..]);
-        command.query(&mut self.connect()).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        ask(&mut self.connect(), words)
+    }
+
+    /// A field of the meta of partition 0 in [`NAMESPACE`](crate::redis::NAMESPACE), if it is there.
+    pub fn field(&self, name: &str) -> Option<String> {
+        self.ask(&["HGET", &key("m"), name])
     }
 
     /// Every key as DUMP has it: what must not change is compared by this.
@@ -44,4 +47,11 @@ impl RedisServer {
         };
         keys.into_iter().map(&mut dump).collect()
     }
+}
+
+#[track_caller]
+fn ask<T: FromRedisValue>(connection: &mut Connection, words: &[&str]) -> T {
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    command.query(connection).unwrap_or_else(|error| panic!("{words:?}: {error}"))
 }

@@ -5,29 +5,24 @@ use std::time::Duration;
 
 use reveille::{CancelOutcome, Engine, LookupOutcome, RescheduleOutcome, ScheduleOutcome, Timestamp};
 
-use super::real_now;
+use crate::random::Random;
+use crate::time::{HOUR, real_now};
+use crate::wait::eventually;
 
 /// Jobs due in an hour or later, so that none fires meanwhile: what each is due, and how often it was changed.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Truth {
     jobs: BTreeMap<String, (Timestamp, u32)>,
-    seed: u64,
+    random: Random,
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
-
 impl Truth {
-    fn random(&mut self, below: u64) -> u64 {
-        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.seed >> 33) % below
-    }
-
     /// Makes `calls` changes, and waits for none of them to be durable: what a call did is known at once.
     pub fn change(&mut self, engine: &Engine, calls: usize) {
         for _ in 0..calls {
-            let key = format!("key-{}", self.random(2_000));
-            let due = real_now() + HOUR + Duration::from_millis(self.random(3_600_000));
-            match self.random(5) {
+            let key = format!("key-{}", self.random.below(2_000));
+            let due = real_now() + HOUR + Duration::from_millis(self.random.below(3_600_000));
+            match self.random.below(5) {
                 0 => {
                     let outcome = engine.cancel(&key).into_outcome().expect("the engine takes calls");
                     let was = self.jobs.remove(&key);
@@ -58,15 +53,11 @@ impl Truth {
 
     /// Waits until the store has all of it.
     pub async fn flushed(&self, engine: &Engine) {
-        let flushed = async {
-            while engine.stats().log_pending > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), flushed).await.expect("the store gets everything");
+        eventually("the store gets everything", || engine.stats().log_pending == 0).await;
     }
 
     /// Holds an engine against it.
+    #[track_caller]
     pub fn check(&self, engine: &Engine) {
         assert_eq!(engine.jobs(), self.jobs.len());
         for (key, &(due, version)) in &self.jobs {
