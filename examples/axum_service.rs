@@ -176,7 +176,7 @@ async fn put_off(
     match engine.reschedule(key(&order), terms.delay()).await? {
         RescheduleOutcome::Rescheduled { was, .. } => Ok(Json(json!({ "put_off_from": rfc3339(was)? }))),
         RescheduleOutcome::Running | RescheduleOutcome::Changed { .. } => Err(Problem::expiring()),
-        RescheduleOutcome::AlreadyFired { at } => Err(Problem::expired(at)),
+        RescheduleOutcome::AlreadyFired { at, .. } => Err(Problem::expired(at)),
         RescheduleOutcome::NotFound => Err(Problem::unknown()),
     }
 }
@@ -185,7 +185,7 @@ async fn settle(Running(engine): Running, Path(order): Path<String>) -> Result<S
     match engine.cancel(key(&order)).await? {
         CancelOutcome::Cancelled => Ok(StatusCode::NO_CONTENT),
         CancelOutcome::Running | CancelOutcome::Changed { .. } => Err(Problem::expiring()),
-        CancelOutcome::AlreadyFired { at } => Err(Problem::expired(at)),
+        CancelOutcome::AlreadyFired { at, .. } => Err(Problem::expired(at)),
         CancelOutcome::NotFound => Err(Problem::unknown()),
     }
 }

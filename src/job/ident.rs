@@ -351,6 +351,7 @@ impl Default for Priority {
 /// What a crash in the middle of a handler means for the job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Delivery {
     /// It runs again: the handler must be idempotent. The job is acknowledged when the handler ends.
     #[default]

@@ -48,6 +48,7 @@ impl StoreErrorClass {
 /// Why a store could not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
+#[non_exhaustive]
 pub struct StoreError {
     /// What the engine should do about it.
     pub class: StoreErrorClass,

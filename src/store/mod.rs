@@ -144,6 +144,7 @@ pub type LoadTold = dyn Fn(LoadProgress) + Send + Sync;
 
 /// What an engine asks of a store that it opens.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Needs {
     /// How many partitions it has.
     pub partitions: u16,
@@ -151,8 +152,16 @@ pub struct Needs {
     pub durability: Durability,
 }
 
+impl Needs {
+    /// What an engine of so many partitions asks for.
+    pub const fn new(partitions: u16, durability: Durability) -> Self {
+        Needs { partitions, durability }
+    }
+}
+
 /// What a store can do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Opened {
     /// The highest level that it can give.
     pub durability_max: Durability,
@@ -161,15 +170,37 @@ pub struct Opened {
     pub has_lease: bool,
 }
 
+impl Opened {
+    /// A store that can give this level at most, and whose leases do not end by themselves.
+    pub fn new(durability_max: Durability) -> Self {
+        Opened { durability_max, has_lease: false }
+    }
+
+    /// Leases end by themselves.
+    #[must_use]
+    pub fn with_lease(self) -> Self {
+        Opened { has_lease: true, ..self }
+    }
+}
+
 /// A lease that was proved again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Renewed {
     /// The sequence after the last record that the store has.
     pub tail: u64,
 }
 
-/// How far a load has come.
+impl Renewed {
+    /// Of a partition whose log ends before the record `tail`.
+    pub fn new(tail: u64) -> Self {
+        Renewed { tail }
+    }
+}
+
+/// How far a load has come. A store begins with the default and sets what it knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub struct LoadProgress {
     /// Jobs read from the snapshot since the last time this was told.
     pub jobs: u64,
@@ -183,7 +214,10 @@ pub struct LoadProgress {
 ///
 /// The image is fuzzy: its jobs were read one after another while records from `covered` to `complete` came to be, so it
 /// may or may not show what those did. Replaying them over it tolerantly ends in the state at `complete`.
+///
+/// The default is a partition that nothing was ever written to. A store sets in it what it has.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub struct Loaded {
     /// The snapshot.
     pub image: Image,
@@ -204,6 +238,7 @@ impl Loaded {
 
 /// Records of one partition, in the order in which they came to be.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Batch {
     /// Whose it is: the partition, and who writes.
     pub grant: Grant,
@@ -214,6 +249,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Records of the partition of `grant`, from the `first_record`th on.
+    pub fn new(grant: Grant, first_record: u64, records: Vec<Record>) -> Self {
+        Batch { grant, first_record, records }
+    }
+
     /// The sequence after the last record.
     pub fn end_record(&self) -> u64 {
         self.first_record + self.records.len() as u64

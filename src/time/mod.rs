@@ -183,6 +183,7 @@ impl Now {
 
 /// When a job must fire.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Due {
     /// At an instant of the wall clock. If the wall clock is set, the job follows it.
     At(Timestamp),

@@ -22,6 +22,7 @@ pub enum ScheduleError {
         "there is no queue named {:?}; build the engine with it, or add it with `Engine::add_queue`",
         shown(name)
     )]
+    #[non_exhaustive]
     UnknownQueue {
         /// The name.
         name: String,
@@ -30,6 +31,7 @@ pub enum ScheduleError {
     #[error(
         "the engine is full with {max} pending jobs; try again when some have fired, or raise `jobs_max`"
     )]
+    #[non_exhaustive]
     Full {
         /// How many jobs it may hold.
         max: usize,
@@ -85,6 +87,7 @@ pub enum CallError {
     #[error(
         "{max} records wait for the store, as many as may; nothing was changed, try again when it has caught up"
     )]
+    #[non_exhaustive]
     LogFull {
         /// How many records may wait in a partition.
         max: usize,
@@ -99,6 +102,7 @@ pub enum CallError {
             "nothing was changed, ask the one that is"
         }
     )]
+    #[non_exhaustive]
     NotOwner {
         /// Who is, as the store has told.
         error: StoreError,
@@ -119,6 +123,7 @@ pub enum CallError {
         "the durability {asked} cannot be had of this store, which gives {max} at most; {}",
         if change.may_be_in_force() { "the change is in force all the same" } else { "nothing was changed" }
     )]
+    #[non_exhaustive]
     NoSuchDurability {
         /// What was asked for.
         asked: Durability,
@@ -149,6 +154,7 @@ pub enum StartError {
     RuntimeEnded,
     /// A setting is out of its range.
     #[error("{setting} is {value}, and must be {must_be}")]
+    #[non_exhaustive]
     InvalidSetting {
         /// The setting.
         setting: &'static str,
@@ -164,6 +170,7 @@ pub enum StartError {
     #[error(
         "`{setting}` was set, and there is no store; name one with `Builder::store`, or leave the setting out"
     )]
+    #[non_exhaustive]
     NoStore {
         /// The setting.
         setting: &'static str,
@@ -176,6 +183,7 @@ pub enum StartError {
     NoQueue,
     /// A task needs something of the application that the builder was not given.
     #[error("the task {task:?} needs a {context}; give it to the engine with `Builder::context`")]
+    #[non_exhaustive]
     NoContext {
         /// The task's name.
         task: &'static str,
@@ -192,6 +200,7 @@ pub enum StartError {
     #[error(
         "the durability {asked} cannot be had of this store, which gives {max} at most; ask for that, or set the store up for it"
     )]
+    #[non_exhaustive]
     NoSuchDurability {
         /// What was asked for.
         asked: Durability,
@@ -200,6 +209,7 @@ pub enum StartError {
     },
     /// What the store holds does not fit together.
     #[error("what the store holds of partition {partition} does not fit together: {error}")]
+    #[non_exhaustive]
     Restore {
         /// The partition.
         partition: u16,

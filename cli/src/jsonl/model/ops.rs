@@ -60,12 +60,14 @@ fn check_draft(draft: &Draft, fields: &Fields) {
     let delivery = match draft.delivery {
         Delivery::AtLeastOnce => "at_least_once",
         Delivery::AtMostOnce => "at_most_once",
+        delivery => panic!("{delivery:?} was read, and has no word"),
     };
     assert_eq!(delivery, text_or("delivery", "at_least_once"));
     let on_conflict = draft.on_conflict.map(|on_conflict| match on_conflict {
         OnConflict::Reject => "reject",
         OnConflict::Replace => "replace",
         OnConflict::Keep => "keep",
+        on_conflict => panic!("{on_conflict:?} was read, and has no word"),
     });
     assert_eq!(on_conflict, fields.text("on_conflict").as_deref());
     match fields.text("payload_base64") {
