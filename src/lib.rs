@@ -48,7 +48,7 @@
 //! alone is told where a panic came from. A job that fails is a warning with the whole chain of its error.
 
 #![deny(missing_docs)]
-#![warn(missing_debug_implementations)]
+#![warn(missing_debug_implementations, unnameable_types)]
 
 // Under its names, so that all that uses these crates runs under the checker: see `sync`.
 #[cfg(reveille_shuttle)]
@@ -87,9 +87,9 @@ pub use engine::{
     Target, Task,
 };
 pub use job::{
-    CancelOutcome, End, FiredView, Handle, InvalidKey, JobFilter, JobId, JobState, JobView, KEY_BYTES_MAX,
-    Key, LookupOutcome, NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload,
-    Priority, Refusal, RescheduleOutcome, ScheduleOutcome, Version,
+    CancelOutcome, Delivery, End, FiredView, Handle, InvalidKey, JobFilter, JobId, JobState, JobView,
+    KEY_BYTES_MAX, Key, LookupOutcome, NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId,
+    Payload, Priority, QUEUE_NAME_BYTES_MAX, QueueName, Refusal, RescheduleOutcome, ScheduleOutcome, Version,
 };
 pub use partition::{Due, Timestamp};
 pub use store::Durability;

@@ -65,6 +65,10 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 ///
 /// An engine calls it on a tokio runtime of its own, with one thread, timers and I/O. Commits and leases wait for that thread, so
 /// nothing may block it.
+///
+/// A method that comes later has a default, and what a store is asked and answers may get more fields, so a store that
+/// compiles goes on compiling: build answers with their constructors, or from their default. To change a few calls of
+/// another store, implement [`DelegatingStore`].
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Called first: reaches the store, and checks that it can do what is asked of it. Changes nothing.
     ///

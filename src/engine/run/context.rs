@@ -19,6 +19,7 @@ pub(crate) struct Contexts(Vec<(TypeId, Arc<dyn Any + Send + Sync>)>);
 /// A type that a task wants to find among the values.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
+#[expect(unnameable_types, reason = "nobody but a `ContextTask` says what it wants")]
 pub struct Wanted {
     id: TypeId,
     name: &'static str,

@@ -157,6 +157,7 @@ impl<E: Into<BoxError>> Outcome for Result<(), E> {
 
 /// What `fn() -> T` returns: the one way to name the type of what never ends, until Rust has another.
 #[doc(hidden)]
+#[expect(unnameable_types, reason = "sealed")]
 pub trait Returns {
     type Returned;
 }
@@ -172,6 +173,7 @@ impl<T> Returns for fn() -> T {
     label = "this handler does",
     note = "a handler ends with `()`, or with a `Result<(), E>` whose error can be turned into a `BoxError`: end it with `;` or `Ok(())`"
 )]
+#[expect(unnameable_types, reason = "sealed: who needs a bound names `Outcome`")]
 pub trait Ends {
     fn into_end(self) -> Result<(), BoxError>;
 }
