@@ -91,5 +91,5 @@ pub use job::{
     KEY_BYTES_MAX, Key, LookupOutcome, NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId,
     Payload, Priority, QUEUE_NAME_BYTES_MAX, QueueName, Refusal, RescheduleOutcome, ScheduleOutcome, Version,
 };
-pub use partition::{Due, Timestamp};
+pub use partition::{Due, InvalidTimestamp, Timestamp};
 pub use store::Durability;

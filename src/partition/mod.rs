@@ -57,7 +57,7 @@ use job::{Job, State};
 use overdue::{Overdue, Restart};
 use ready::{Came, ReadyQueue};
 
-pub use crate::time::{Due, MonoTime, Now, TimeBase, Timestamp};
+pub use crate::time::{Due, InvalidTimestamp, MonoTime, Now, TimeBase, Timestamp};
 pub use change::Draft;
 pub use due::{Gathering, Wake};
 pub(crate) use list::{ViewSlice, Wanted};
