@@ -87,9 +87,10 @@ pub use engine::{
     Target, Task,
 };
 pub use job::{
-    CancelOutcome, Delivery, End, FiredView, Handle, InvalidKey, JobFilter, JobId, JobState, JobView,
-    KEY_BYTES_MAX, Key, LookupOutcome, NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId,
-    Payload, Priority, QUEUE_NAME_BYTES_MAX, QueueName, Refusal, RescheduleOutcome, ScheduleOutcome, Version,
+    CancelOutcome, Delivery, End, FiredView, Handle, InvalidKey, InvalidQueueName, JobFilter, JobId,
+    JobState, JobView, KEY_BYTES_MAX, Key, LookupOutcome, NotCancelled, NotRescheduled, NotScheduled,
+    OnConflict, PartitionId, Payload, Priority, QUEUE_NAME_BYTES_MAX, QueueName, Refusal, RescheduleOutcome,
+    ScheduleOutcome, Version,
 };
 pub use partition::{Due, InvalidTimestamp, Timestamp};
 pub use store::Durability;

@@ -8,13 +8,14 @@ mod ident;
 mod insist;
 mod json;
 mod outcome;
+mod text;
 mod view;
 
 pub use filter::JobFilter;
 pub use handle::Handle;
 pub use ident::{
-    Delivery, InvalidKey, JobId, KEY_BYTES_MAX, Key, PartitionId, Payload, Priority, QUEUE_NAME_BYTES_MAX,
-    QueueName, Version,
+    Delivery, InvalidKey, InvalidQueueName, JobId, KEY_BYTES_MAX, Key, PartitionId, Payload, Priority,
+    QUEUE_NAME_BYTES_MAX, QueueName, Version,
 };
 pub use insist::{NotCancelled, NotRescheduled, NotScheduled};
 pub use outcome::{

@@ -1,6 +1,13 @@
 //! What can go wrong, by operation. Each says what to do about it.
+//!
+//! # Rules
+//! - A cause is told once. Either the message has it, and the error has no source; or the error names it as its source, and
+//!   the message leaves it out (or is the source's own, `transparent`). Whoever prints a whole chain then reads nothing twice.
+//!   What other crates say is a source. What a store says belongs into the message where that advises on it.
 
 mod change;
+#[cfg(test)]
+mod tests;
 
 pub use change::Change;
 
@@ -37,7 +44,7 @@ pub enum ScheduleError {
         max: usize,
     },
     /// The task could not be turned into a payload.
-    #[error("the task cannot be encoded as JSON: {0}")]
+    #[error("the task cannot be encoded as JSON; see its `Serialize`")]
     Encode(#[from] serde_json::Error),
     /// The call was not possible, or was not acknowledged.
     #[error(transparent)]
@@ -194,7 +201,7 @@ pub enum StartError {
     #[error("another engine is the owner: {0}; stop it, or start this one as a standby")]
     Held(StoreError),
     /// The store failed.
-    #[error("the store failed: {0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// The store cannot give the durability that was asked for.
     #[error(
@@ -220,7 +227,7 @@ pub enum StartError {
     #[error("the store panicked while the engine was being restored")]
     Interrupted,
     /// A thread of the engine's own could not be started.
-    #[error("a thread of the engine cannot be started: {0}")]
+    #[error("a thread of the engine cannot be started; see what limits the threads of this process")]
     Thread(#[source] std::io::Error),
 }
 

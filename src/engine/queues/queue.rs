@@ -396,7 +396,7 @@ impl Queues {
         if concurrency == 0 {
             return Err(QueueError::NoConcurrency { name });
         }
-        let Some(queue_name) = QueueName::new(&name) else { return Err(QueueError::InvalidName { name }) };
+        let Ok(queue_name) = QueueName::new(&name) else { return Err(QueueError::InvalidName { name }) };
         let queue = self.know(&queue_name)?;
         if queue.concurrency.set(concurrency).is_err() {
             return Err(QueueError::Duplicate { name });

@@ -77,7 +77,7 @@ impl Stage {
         let now = Now { wall: Timestamp::from_micros(0), mono: MonoTime::from_micros(0) };
         Some(Stage {
             partition: Partition::new(PartitionId(0), config, now),
-            queue: Queue { id: QueueId(0), name: QueueName::new("rehearsal")? },
+            queue: Queue { id: QueueId(0), name: QueueName::new("rehearsal").ok()? },
             key: Key::new("rehearsal").ok()?,
             now,
         })

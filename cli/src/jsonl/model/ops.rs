@@ -99,7 +99,7 @@ fn read_due(field: &str, fields: &Fields) -> Result<Due, TimeError> {
 
 /// What is exported of the job is the same job when it is imported.
 fn check_written(key: &Key, draft: &Draft) {
-    let (Some(queue), Due::At(due)) = (QueueName::new(&draft.queue), draft.due) else { return };
+    let (Ok(queue), Due::At(due)) = (QueueName::new(&draft.queue), draft.due) else { return };
     let job = job::Written {
         key,
         queue: queue.as_str(),
