@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use reveille::partition::Image;
 use reveille::store::{
     DelegatingStore, Grant, LoadTold, Loaded, MemoryStore, Store, StoreErrorClass, StoreFuture,
 };
@@ -460,9 +459,10 @@ impl DelegatingStore for Holds {
 
 #[tokio::test]
 async fn numbers_that_no_log_gets_to_are_refused_at_the_start() {
-    let absurd_log = Loaded { covered: 1 << 60, complete: 1 << 60, ..Loaded::default() };
-    let absurd_image =
-        Loaded { image: Image { next_sequence: u64::MAX, ..Image::default() }, ..Loaded::default() };
+    let mut absurd_log = Loaded::default();
+    (absurd_log.covered, absurd_log.complete) = (1 << 60, 1 << 60);
+    let mut absurd_image = Loaded::default();
+    absurd_image.image.next_sequence = u64::MAX;
     for loaded in [absurd_log, absurd_image] {
         let started = Engine::builder()
             .queue("q", nothing)

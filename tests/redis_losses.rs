@@ -273,7 +273,7 @@ async fn settings_that_lose_jobs_are_doubts() {
     use reveille::store::{Needs, Store};
     let server = RedisServer::start(&["--appendonly", "yes", "--maxmemory", "100mb"]);
     let store = server.store();
-    store.open(&Needs { partitions: 1, durability: reveille::Durability::Logged }).await.unwrap();
+    store.open(&Needs::new(1, reveille::Durability::Logged)).await.unwrap();
     assert_eq!(store.doubts().await.unwrap(), Vec::<String>::new());
     for (bad, good, words) in [
         (["maxmemory-policy", "allkeys-lru"], ["maxmemory-policy", "noeviction"], "noeviction"),

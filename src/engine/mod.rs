@@ -43,6 +43,6 @@ pub use run::{BoxError, ContextTask, Job, Outcome, Task};
 pub use start::{Builder, RestoreProgress, Standby, StartPhase, Startup};
 pub use state::Engine;
 pub(crate) use state::Probed;
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 pub use tell::PartitionState;
 pub use tell::{Lateness, QueueStats, ShutdownReport, Stats, StoreStats};

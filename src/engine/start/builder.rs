@@ -240,9 +240,10 @@ impl Builder {
         self
     }
 
-    /// Where the time comes from: the system by default.
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
+    /// Where the time comes from: the system by default. Takes a [`Clock`], or an `Arc` of the
+    /// [`ManualClock`](crate::clock::ManualClock) that a test moves.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 
