@@ -31,6 +31,8 @@ mod run;
 mod start;
 mod state;
 mod tell;
+#[cfg(all(test, not(any(reveille_loom, reveille_shuttle))))]
+mod tests;
 
 pub use calls::{
     Commit, InvalidCursor, JobPage, ListCursor, ListError, NotAllCancelled, NotAllScheduled, Outcomes,

@@ -90,7 +90,7 @@ impl Engine {
     /// build another engine. While nobody takes over this never resolves. Any executor may poll it.
     pub async fn lost(&self) -> StoreError {
         match &self.shared.ownership {
-            Some(ownership) => ownership.until_lost().await,
+            Some(ownership) => ownership.until_all_lost().await,
             None => std::future::pending().await,
         }
     }

@@ -51,7 +51,7 @@ pub(crate) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
         };
         match error.class {
             StoreErrorClass::Fenced => {
-                ownership.lose(&error);
+                ownership.lose(at, &error);
                 progress.end(CallError::disowned(error));
                 break;
             }
@@ -70,7 +70,7 @@ pub(crate) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
             }
             StoreErrorClass::Held if is_renewed(&mut held_until, &error, ownership.clock.now().mono) => {
                 let lost = StoreError::fenced(format!("another engine has taken over meanwhile: {error}"));
-                ownership.lose(&lost);
+                ownership.lose(at, &lost);
                 progress.end(CallError::disowned(lost));
                 break;
             }

@@ -11,6 +11,8 @@ use crate::clock::{Clock, Profile};
 use crate::engine::durability::{committer, deadline, snapshots};
 use crate::engine::error::StartError;
 use crate::engine::meters::Register;
+#[cfg(test)]
+use crate::engine::ownership::OnLoss;
 use crate::engine::ownership::{Keeper, Ownership, keeper};
 use crate::engine::queues::{Queue, QueueConfig, Queues, Runner};
 use crate::engine::run::{BoxError, Ends, InlineFn, InlineQueue, Job, Task, driver, run_task, worker};
@@ -255,6 +257,13 @@ impl Builder {
     /// build an engine in a `static` that several tests share on the runtime of one of them.
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
         self.runtime = Some(Runtime::Tokio(runtime));
+        self
+    }
+
+    /// What it gives up with a partition that another takes.
+    #[cfg(test)]
+    pub(crate) fn on_loss(mut self, on_loss: OnLoss) -> Self {
+        self.settings.on_loss = on_loss;
         self
     }
 

@@ -16,7 +16,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 pub(crate) struct Cell {
     owned: Mutex<Owned>,
     hint: WakeHint,
-    pub(crate) is_log_full: AtomicBool,
+    pub(crate) is_shut: AtomicBool,
     pub(crate) progress: LogProgress,
     /// Wakes the partition's committer.
     pub(crate) flush: Notify,
@@ -35,9 +35,22 @@ pub(crate) struct Owned {
     pub(crate) lateness_us: Histogram<u64>,
     /// From a record to the store's word for it.
     pub(crate) commit_us: Histogram<u64>,
+    /// Whether another engine owns the partition; and how many of its jobs the engine has taken off its count since.
+    pub(super) is_lost: bool,
+    pub(super) uncounted: usize,
 }
 
 impl Owned {
+    /// Whether another engine owns the partition, and the engine goes on with others.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
+    /// Jobs that are pending, as far as they are this engine's.
+    pub(crate) fn pending(&self) -> usize {
+        (self.partition.live() - self.partition.running()).saturating_sub(self.uncounted)
+    }
+
     /// The newest job of a key.
     pub(crate) fn find(&self, key: &str, hash: KeyHash) -> Option<Handle> {
         let slot = self.keys.find(hash, |slot| self.partition.is_of_key(slot, key))?;
@@ -96,9 +109,11 @@ impl Cell {
                 log,
                 lateness_us: new_histogram(),
                 commit_us: new_histogram(),
+                is_lost: false,
+                uncounted: 0,
             }),
             hint: WakeHint::new(),
-            is_log_full: AtomicBool::new(false),
+            is_shut: AtomicBool::new(false),
             progress: LogProgress::new(log_end),
             flush: Notify::new(),
             wanted: Default::default(),

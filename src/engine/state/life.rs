@@ -127,6 +127,11 @@ impl Life {
         self.jobs.0.fetch_update(SeqCst, SeqCst, |jobs| (jobs < max).then_some(jobs + 1)).is_ok()
     }
 
+    /// Takes back that jobs were released.
+    pub(crate) fn add_jobs(&self, jobs: usize) {
+        self.jobs.0.fetch_add(jobs, SeqCst);
+    }
+
     pub(crate) fn release_jobs(&self, jobs: usize) {
         if self.jobs.0.fetch_sub(jobs, SeqCst) == jobs {
             self.changed.notify_waiters();
