@@ -78,10 +78,10 @@ pub mod wheel;
 
 pub use clock::{Clock, Profile};
 pub use engine::{
-    BoxError, Builder, CallError, CancelError, Change, Commit, ContextTask, Engine, Job, Lateness, Misfire,
-    NotAllCancelled, NotAllScheduled, Outcome, Outcomes, Planned, QUEUES_MAX, QueueConfig, QueueError,
-    QueueStats, RescheduleError, RestoreProgress, Schedule, ScheduleError, ShutdownReport, Standby,
-    StartError, StartPhase, Startup, Stats, StoreState, StoreStats, Target, Task,
+    BoxError, Builder, CallError, CancelError, Change, Commit, ContextTask, Engine, IntoJobResult, Job,
+    JobResult, Lateness, Misfire, NotAllCancelled, NotAllScheduled, Outcomes, Planned, QUEUES_MAX,
+    QueueConfig, QueueError, QueueStats, RescheduleError, RestoreProgress, Schedule, ScheduleError,
+    ShutdownReport, Standby, StartError, StartPhase, Startup, Stats, StoreState, StoreStats, Target, Task,
 };
 pub use job::{
     CancelOutcome, End, Handle, InvalidKey, JobId, JobView, KEY_BYTES_MAX, Key, LookupOutcome, NotCancelled,

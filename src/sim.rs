@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::engine::{Builder, Engine, Probed};
 pub use crate::partition::{Image, JobImage, Now, Record, Replay, Started};
 use crate::partition::{PartitionId, QueueName};
+use crate::store::codec::{Names, decode_batch, decode_chunk};
 
 /// A future of the simulator's.
 pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -113,7 +114,7 @@ pub fn script_name(code: &str) -> Option<&'static str> {
 
 /// Reads what the store has written, for an oracle.
 #[derive(Debug, Default)]
-pub struct Reader(crate::store::QueueNames);
+pub struct Reader(Names);
 
 impl Reader {
     /// A batch of the log: the sequence of its first record, and its records.
@@ -122,7 +123,7 @@ impl Reader {
     /// When these bytes are no batch.
     pub fn batch(&mut self, bytes: &[u8]) -> Result<(u64, Vec<Record>), String> {
         let mut records = Vec::new();
-        let header = crate::store::decode_batch(bytes, &mut self.0, &mut records);
+        let header = decode_batch(bytes, &mut self.0, &mut records);
         header.map(|header| (header.first_record, records)).map_err(|error| error.to_string())
     }
 
@@ -131,6 +132,6 @@ impl Reader {
     /// # Errors
     /// When these bytes are no chunk.
     pub fn chunk(&mut self, bytes: &[u8], image: &mut Image) -> Result<(), String> {
-        crate::store::decode_chunk(bytes, &mut self.0, image).map(drop).map_err(|error| error.to_string())
+        decode_chunk(bytes, &mut self.0, image).map(drop).map_err(|error| error.to_string())
     }
 }

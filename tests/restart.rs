@@ -77,7 +77,7 @@ async fn promise_6_a_crash_repeats_at_least_once_and_not_at_most_once() {
     let fired = engine.settle().await;
     assert_eq!(fired.len(), 1, "{fired:?}");
     assert_eq!((fired[0].key.as_str(), fired[0].attempt, fired[0].lateness), ("again", 2, ms(40)));
-    assert_eq!(engine.lookup("once"), LookupOutcome::AlreadyFired { at: at_ms(10), end: End::Failed });
+    assert_eq!(engine.lookup("once"), LookupOutcome::AlreadyFired { at: at_ms(10), end: End::Interrupted });
 }
 
 /// What was due while nobody was there fires at once, in order.

@@ -129,13 +129,18 @@ pub enum LookupOutcome {
     NotFound,
 }
 
-/// How a handler ended.
+/// How a job ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum End {
     /// It did what it had to.
     Done,
-    /// It returned an error, or panicked.
+    /// It returned an error.
     Failed,
+    /// It panicked.
+    Panicked,
+    /// It was cut short by the end of its process, and the job may run at most once.
+    Interrupted,
 }
 
 /// A job as it stands.

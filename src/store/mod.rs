@@ -14,8 +14,8 @@
 //!   several batches can be under way, one behind the other, and be sent again in the same order.
 //! - [`StoreErrorClass`] says what an engine does about an error.
 
-#[cfg(feature = "redis")]
-mod codec;
+#[cfg(feature = "codec")]
+pub mod codec;
 mod error;
 mod host;
 mod lease;
@@ -37,13 +37,8 @@ pub use self::redis::{
     RedisStore, ReplicaReport, SnapshotReport,
 };
 #[doc(hidden)]
-#[cfg(feature = "internal-codec")]
-pub use codec::bench as codec_bench;
-#[doc(hidden)]
-#[cfg(all(fuzzing, feature = "redis"))]
+#[cfg(all(fuzzing, feature = "codec"))]
 pub use codec::model as codec_model;
-#[cfg(feature = "sim")]
-pub(crate) use codec::{QueueNames, decode_batch, decode_chunk};
 pub use error::{StoreError, StoreErrorClass};
 pub(crate) use host::owner_name;
 pub use lease::{Claim, Grant, Lease, Owner};

@@ -31,9 +31,14 @@ fn pending(loaded: Loaded) -> Result<Vec<JobImage>, String> {
                     (job.version, job.spec.due) = (version, due);
                 }
             }
-            Record::Started { id, at } => {
+            Record::Started { id, at, attempt } => {
                 if let Some(job) = jobs.get_mut(&id) {
-                    job.running_since = Some(at);
+                    (job.running_since, job.attempt) = (Some(at), attempt);
+                }
+            }
+            Record::Interrupted { id, .. } => {
+                if let Some(job) = jobs.get_mut(&id) {
+                    job.running_since = None;
                 }
             }
             Record::Cancelled { id } | Record::Finished { id, .. } | Record::Skipped { id, .. } => {
@@ -60,7 +65,7 @@ fn taken(job: ScheduledRecord) -> JobImage {
 mod tests {
     use reveille::job::{JobOptions, JobSpec, QueueName, RecordedDue};
     use reveille::partition::{Image, TimeBase};
-    use reveille::{Key, Payload, Timestamp};
+    use reveille::{End, Key, Payload, Timestamp};
 
     use super::*;
 
@@ -101,8 +106,8 @@ mod tests {
             Record::Scheduled(scheduled(4, AtLeastOnce, Some(1))),
             Record::Scheduled(scheduled(5, AtLeastOnce, None)),
             Record::Rescheduled { id: id(4), version: Version(2), due: due(7) },
-            Record::Started { id: id(2), at },
-            Record::Started { id: id(3), at },
+            Record::Started { id: id(2), at, attempt: 1 },
+            Record::Started { id: id(3), at, attempt: 1 },
             Record::Cancelled { id: id(5) },
         ];
         assert_eq!(left(Vec::new(), records), [(2, 0), (4, 7)]);
@@ -116,7 +121,7 @@ mod tests {
             Record::Scheduled(scheduled(1, Delivery::AtLeastOnce, None)),
             Record::Rescheduled { id: id(1), version: Version(2), due: due(7) },
             Record::Scheduled(scheduled(2, Delivery::AtLeastOnce, None)),
-            Record::Finished { id: id(2), at: Timestamp::from_micros(3), ok: true },
+            Record::Finished { id: id(2), at: Timestamp::from_micros(3), end: End::Done },
         ];
         for shown in 0..=2 {
             let image =

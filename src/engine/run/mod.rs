@@ -14,6 +14,6 @@ pub(crate) use attempt::Failure;
 pub use context::ContextTask;
 pub(crate) use context::{Contexts, Wanted};
 pub(crate) use driver::InlineQueue;
-pub use handler::{BoxError, Job, Outcome, Task};
+pub use handler::{BoxError, IntoJobResult, Job, JobResult, Task};
 pub(crate) use handler::{Ends, InlineFn, run_task};
 pub(crate) use order::{Lead, Releases};

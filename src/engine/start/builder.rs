@@ -14,7 +14,7 @@ use crate::engine::error::StartError;
 use crate::engine::ownership::{Keeper, keeper};
 use crate::engine::queues::{Queue, QueueConfig, Queues, Runner};
 use crate::engine::run::{
-    BoxError, Contexts, Ends, InlineFn, InlineQueue, Job, Releases, Task, Wanted, driver, run_task, worker,
+    Contexts, Ends, InlineFn, InlineQueue, Job, Releases, Task, Wanted, driver, run_task, worker,
 };
 use crate::engine::state::{Handlers, KeyHasher, Life, Probe, Settings, Shared};
 use crate::engine::tell::{EngineMeters, Register, meters};
@@ -304,7 +304,7 @@ impl Builder {
 }
 
 fn inline<O: Ends>(handler: impl Fn(&Job) -> O + Send + Sync + 'static) -> Arc<InlineFn> {
-    Arc::new(move |job: &Job| -> Result<(), BoxError> { handler(job).into_end() })
+    Arc::new(move |job: &Job| handler(job).into_end())
 }
 
 /// Restores what the store holds, on a thread that is the engine's from then on.

@@ -12,7 +12,7 @@ use redis::Value;
 use super::keys::Keys;
 use super::meta::{Meta, Published};
 use crate::partition::{Image, Record};
-use crate::store::codec::{CodecError, QueueNames, decode_batch, decode_chunk};
+use crate::store::codec::{CodecError, Names, decode_batch, decode_chunk};
 use crate::store::{LoadProgress, Loaded, StoreError};
 
 /// A part of what a partition is made of, as Redis gave it.
@@ -40,7 +40,7 @@ pub(super) struct Assembly {
     tail: u64,
     /// Whether entries past the tail are no error: somebody is writing them.
     is_live: bool,
-    names: QueueNames,
+    names: Names,
     image: Image,
     records: Vec<Record>,
     chunks: u64,
@@ -56,7 +56,7 @@ impl Assembly {
             published: meta.snapshot,
             tail: meta.tail,
             is_live,
-            names: QueueNames::new(),
+            names: Names::new(),
             image: Image::default(),
             records: Vec::new(),
             chunks: 0,

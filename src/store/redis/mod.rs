@@ -10,7 +10,7 @@
 //!
 //! | field of `:m` | holds |
 //! | --- | --- |
-//! | `format` | `reveille/1`. Whatever has another is not touched |
+//! | `format` | `reveille/2`. Whatever has another is not touched |
 //! | `partitions` | how many there are, for ever |
 //! | `owner`, `epoch` | who writes. The epoch only grows; it is at least Redis' time in milliseconds when it was given |
 //! | `lease_until`, `term_ms` | until when, by Redis' clock in milliseconds (0: given back), and for how long a proof lasts |
