@@ -43,6 +43,7 @@ struct ExpireOrder {
 
 impl Task for ExpireOrder {
     const NAME: &'static str = "expire_order";
+    type Output = Result<(), BoxError>;
 
     async fn run(self, job: Job) -> Result<(), BoxError> {
         println!("order {} has expired ({:?} late)", self.order, job.lateness());

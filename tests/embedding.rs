@@ -28,6 +28,7 @@ struct Sell {
 
 impl ContextTask for Sell {
     const NAME: &'static str = "sell";
+    type Output = Result<(), BoxError>;
     type Context = Shop;
 
     async fn run(self, shop: &Shop, job: Job) -> Result<(), BoxError> {
@@ -42,6 +43,7 @@ struct Plain;
 
 impl Task for Plain {
     const NAME: &'static str = "plain";
+    type Output = Result<(), BoxError>;
 
     async fn run(self, _: Job) -> Result<(), BoxError> {
         Ok(())

@@ -13,8 +13,8 @@ use reveille::store::{
 };
 use reveille::testing::TestEngine;
 use reveille::{
-    BoxError, CallError, CancelOutcome, Durability, Engine, Job, LookupOutcome, OnConflict, Outcome,
-    Priority, QueueConfig, ScheduleError,
+    BoxError, CallError, CancelOutcome, Durability, Engine, IntoJobResult, Job, JobResult, LookupOutcome,
+    OnConflict, Priority, QueueConfig, ScheduleError,
 };
 use testkit::MINUTE;
 use testkit::scripted::{Does, Scripted};
@@ -124,8 +124,8 @@ async fn promise_8_jobs_go_on_firing_after_the_store_has_refused() {
 
 struct PanicsAsOutcome;
 
-impl Outcome for PanicsAsOutcome {
-    fn into_result(self) -> Result<(), BoxError> {
+impl IntoJobResult for PanicsAsOutcome {
+    fn into_job_result(self) -> JobResult {
         panic!("as an outcome")
     }
 }

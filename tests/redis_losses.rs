@@ -209,8 +209,8 @@ async fn what_lies_in_the_way_is_left_alone_and_jobs_fire_on() {
         (&[&["XADD", &l, "9007199254740000-1", "b", "mine"]], &["DEL", &l], &[&l, "remove the key"]),
         (
             &[&["HSET", &m, "format", "reveille/9"]],
-            &["HSET", &m, "format", "reveille/1"],
-            &["reveille/9", "HSET", "format reveille/1"],
+            &["HSET", &m, "format", "reveille/2"],
+            &["reveille/9", "HSET", "format reveille/2"],
         ),
     ];
     for (number, (put, advice, words)) in cases.into_iter().enumerate() {

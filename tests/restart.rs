@@ -80,7 +80,7 @@ async fn promise_6_a_crash_repeats_at_least_once_and_not_at_most_once() {
     assert_eq!((fired[0].key.as_str(), fired[0].attempt, fired[0].lateness), ("again", 2, ms(40)));
     let once = engine.lookup("once");
     assert!(
-        matches!(once, LookupOutcome::AlreadyFired { at, end: End::Failed, .. } if at == at_ms(10)),
+        matches!(once, LookupOutcome::AlreadyFired { at, end: End::Interrupted, .. } if at == at_ms(10)),
         "{once:?}"
     );
 }

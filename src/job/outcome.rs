@@ -139,15 +139,19 @@ pub enum LookupOutcome {
     NotFound,
 }
 
-/// How a handler ended.
+/// How a job ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum End {
     /// It did what it had to.
     Done,
-    /// It returned an error, or panicked.
+    /// It returned an error.
     Failed,
+    /// It panicked.
+    Panicked,
+    /// It was cut short by the end of its process, and the job may run at most once.
+    Interrupted,
 }
 
 /// A job as it stands.

@@ -14,8 +14,8 @@
 //!   can be under way, one behind the other, and be sent again in the same order.
 //! - [`StoreErrorClass`] says what an engine does about an error.
 
-#[cfg(feature = "redis")]
-mod codec;
+#[cfg(feature = "codec")]
+pub mod codec;
 mod delegating;
 mod error;
 mod host;
@@ -39,13 +39,9 @@ pub use self::redis::{
     SnapshotReport,
 };
 #[doc(hidden)]
-#[cfg(feature = "_bench")]
-pub use codec::bench as codec_bench;
 #[doc(hidden)]
-#[cfg(all(fuzzing, feature = "redis"))]
+#[cfg(all(fuzzing, feature = "codec"))]
 pub use codec::model as codec_model;
-#[cfg(feature = "_sim")]
-pub(crate) use codec::{QueueNames, decode_batch, decode_chunk};
 pub use delegating::DelegatingStore;
 pub use error::{StoreError, StoreErrorClass};
 pub(crate) use host::owner_name;

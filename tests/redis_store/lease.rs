@@ -22,7 +22,7 @@ async fn a_lease_is_given_under_an_epoch_of_redis_clock() {
     let fields = |field: &str| server.ask::<String>(&["HGET", &key("m"), field]);
     assert_eq!(
         (fields("format"), fields("partitions"), fields("tail")),
-        ("reveille/1".into(), "4".into(), "0".into())
+        ("reveille/2".into(), "4".into(), "0".into())
     );
     assert_eq!(fields("epoch"), grant.epoch.to_string());
     let until: u64 = fields("lease_until").parse().unwrap();
@@ -192,7 +192,7 @@ async fn what_is_not_ours_or_newer_is_refused_and_not_touched() {
         (&["HSET", &m, "format", "other/1"], &[&m, "namespace"]),
         (&["HSET", &m, "format", "reveille/2", "partitions", "4"], &[&m, "reveille/2", "update"]),
         (
-            &["HSET", &m, "format", "reveille/1", "partitions", "8"],
+            &["HSET", &m, "format", "reveille/2", "partitions", "8"],
             &["8 partitions", "build the engine with 8"],
         ),
         (&["RPUSH", &l, "value"], &[&l, "namespace"]),

@@ -181,7 +181,7 @@ fn found(outcome: LookupOutcome) -> Answer {
         LookupOutcome::Scheduled(job) => ("scheduled", job),
         LookupOutcome::Running(job) => ("running", job),
         LookupOutcome::AlreadyFired { at, end, .. } => {
-            return Answer { failed: (end == End::Failed).then_some(true), ..already_fired(at) };
+            return Answer { failed: (end != End::Done).then_some(true), ..already_fired(at) };
         }
         LookupOutcome::NotFound => return outcome_only("not_found"),
         _ => return outcome_only("other"),

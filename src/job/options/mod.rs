@@ -118,7 +118,7 @@ macro_rules! options {
 
         impl JobOptions {
             /// Whether a job has to be told of it.
-            fn has(&self, kind: OptionKind) -> bool {
+            pub(crate) fn has(&self, kind: OptionKind) -> bool {
                 match kind {
                     $(OptionKind::$common => self.common.$common != $Common::default(),)*
                     $($(#[cfg($cfg)])? OptionKind::$rare => self.$rare().is_some(),)*
