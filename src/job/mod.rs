@@ -21,9 +21,11 @@ pub use ident::{
     Version,
 };
 pub use insist::{NotCancelled, NotRescheduled, NotScheduled};
+#[cfg(feature = "codec")]
+pub(crate) use options::OptionKind;
 #[cfg(test)]
 pub use options::Trial;
-pub(crate) use options::{Common, OptionKind, Rare};
+pub(crate) use options::{Common, Rare};
 pub use options::{Delivery, InvalidOption, JobOptions, Priority};
 pub use outcome::{
     CancelOutcome, End, JobView, LookupOutcome, OnConflict, Refusal, RescheduleOutcome, ScheduleOutcome,
