@@ -1,8 +1,8 @@
 //! Reveille fires jobs on time and does not lose them.
 //!
-//! A service embeds it to run things at an instant: open a ticket sale at 10:00:00.000, ring an alarm, close an
-//! auction, expire an order, retry a call. It schedules by its own business key, and moves or cancels by that key in O(1),
-//! whether ten jobs are pending or ten million.
+//! A service embeds it to do things at an instant: open a ticket sale at 10:00:00.000, ring an alarm, close an auction,
+//! expire an order, retry a call. It schedules jobs under its own keys, and moves or cancels them by key in O(1), whether
+//! ten jobs are pending or ten million.
 //!
 //! ```
 //! use std::time::{Duration, SystemTime};
@@ -21,16 +21,33 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # What it promises
-//! - **Never early**: across clock steps, restarts and catch-up.
-//! - **Cancel means cancel**: after an acknowledged cancel the job never fires. Cancel against fire has one winner, and the
-//!   answer says which.
-//! - **Definite answers**: what a call did is a value to match on, not a hope. A reschedule never brings a fired job back.
-//! - **At least once**, or at most once where you ask for it.
-//! - **Order**: of the ready jobs of a queue the first starts by (tick, priority, due), over all partitions, and within one
-//!   by sequence too. See [`Priority`].
-//! - **Late, never dropped**: overload makes jobs late. It drops none.
-//! - **Everything is bounded**, and at a bound there is a typed error that says what to do.
+//! # The ten promises
+//! They hold always, crash or not. `DESIGN.md` has the same list, and the tests are named after its numbers.
+//!
+//! 1. **Never early.** A job fires at or after its due time, across clock steps, restarts, takeovers and catch-up.
+//! 2. **Nothing acknowledged is lost.** A job whose commit has resolved ends fired, cancelled, replaced, or skipped
+//!    by its queue's policy, or it is still pending. The durability of its commit says which crashes it survives.
+//! 3. **Cancel means cancel.** After an acknowledged cancel the job never starts. Cancel against fire has one winner,
+//!    and the answer says which.
+//! 4. **Outcomes are definite.** Every call says what it did, as a value to match on. A reschedule never brings back
+//!    a job that has fired. A change that the store has not confirmed in time is `Unconfirmed`: it is in force, and
+//!    may still become durable.
+//! 5. **A stale writer changes nothing.** The store accepts changes to a partition from one (owner, epoch) only: the
+//!    latest.
+//! 6. **At least once.** A job is done when its handler has ended and not before; `at_most_once` on request. A
+//!    handler gets what it needs to be idempotent: key, id, attempt and epoch.
+//! 7. **Order.** Jobs of one partition and one tick start in (priority, due, sequence) order, and the ready jobs of a
+//!    queue in (tick, priority, due) order over all partitions. Handlers that run at the same time may begin in
+//!    either order. Replay is deterministic: snapshot + log = live state.
+//! 8. **Late, never dropped.** Overload, catch-up, a takeover and an unreachable store make jobs late, or make calls
+//!    fail with an error. They never drop a job. A job that a queue's policy skips leaves a record, a count and a
+//!    line in the log.
+//! 9. **Everything is bounded.** Jobs, payload, key, horizon, queues, log buffer, remembered jobs, work per lock
+//!    hold. At a bound the caller gets a typed error.
+//! 10. **It says so.** Lateness, backlog, commit delay, lease and store health are values in `Engine::stats`,
+//!     metrics, and log events.
+//!
+//! [`Priority`] states the order exactly, and its limits when handlers run side by side.
 //!
 //! # Where to look
 //! - [`Engine::builder`] for queues, handlers and limits; [`Task`] for typed payloads.
@@ -39,18 +56,19 @@
 //! - [`wheel`] and [`partition`] if you want the parts without the engine. They do no I/O and read no clock.
 //!
 //! # Metrics
-//! Through the `metrics` crate: [`metrics`] has the list. Install a recorder before the engine starts. [`Engine::stats`] has
-//! these figures without one.
+//! They go through the `metrics` crate; the module [`metrics`] lists them. Install a recorder before the engine starts.
+//! [`Engine::stats`] has the same figures without a recorder.
 //!
 //! # Logs
-//! Through `tracing`; payloads are never in them. A handler runs in a span `job` (level `INFO`, target `reveille::job`) with the
-//! fields `key`, `queue`, `attempt` and `id`, so that what it logs says for which job. So does a panic hook that logs: it
-//! alone is told where a panic came from. A job that fails is a warning with the whole chain of its error.
+//! They go through `tracing`, and never contain payloads. A handler runs in a span `job` (level `INFO`, target
+//! `reveille::job`) with the fields `key`, `queue`, `attempt` and `id`, so its own log lines say for which job they are. A
+//! panic hook runs in the span too; only the hook learns where the panic came from. A failed job is logged as a warning with
+//! the whole chain of its error.
 
 #![deny(missing_docs)]
 #![warn(missing_debug_implementations)]
 
-// Under its names, so that all that uses these crates runs under the checker: see `sync`.
+// Under the crates' own names, so that all code that uses them runs under the checker: see `sync`.
 #[cfg(reveille_shuttle)]
 extern crate shuttle_parking_lot as parking_lot;
 #[cfg(reveille_shuttle)]
@@ -68,6 +86,8 @@ pub mod partition;
 mod prefetch;
 pub mod read;
 mod rt;
+#[cfg(feature = "sim")]
+mod seam;
 #[cfg(feature = "sim")]
 #[doc(hidden)]
 pub mod sim;
@@ -93,3 +113,8 @@ pub use job::{
 };
 pub use partition::{Due, Timestamp};
 pub use store::Durability;
+
+/// Has the code in the README compiled.
+#[cfg(all(doctest, feature = "redis"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

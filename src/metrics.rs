@@ -1,15 +1,15 @@
 //! The metrics that an engine publishes through the [`metrics`](https://docs.rs/metrics) facade: their names, what they mean,
 //! and buckets for their histograms. `docs/metrics.md` has the same list for readers.
 //!
-//! Install a recorder before the engine starts: what is registered without one stays silent. Histograms are recorded as jobs
-//! go; counters and gauges are brought up to date once a second by a thread of their own, which there is only with a
-//! recorder, and by [`Engine::stats`](crate::Engine::stats) and [`Engine::shutdown`](crate::Engine::shutdown). (A recorder whose type
-//! has no fields at all is taken for none; then it is these two calls alone.)
+//! Install a recorder before the engine starts: metrics that are registered without one stay silent. Histograms are recorded as
+//! jobs fire. A thread, which exists only with a recorder, updates counters and gauges once a second; so do
+//! [`Engine::stats`](crate::Engine::stats) and [`Engine::shutdown`](crate::Engine::shutdown). (A recorder whose type has no fields
+//! is taken for no recorder; then only these two calls update them.)
 //!
-//! Engines of one process add to the same counters, and would overwrite each other's gauges: give each a
+//! Engines of one process add to the same counters, but overwrite each other's gauges. Give each a
 //! [name](crate::Builder::name), which becomes the label `engine`.
 //!
-//! The facade knows no buckets, and exporters' defaults begin at milliseconds, where nearly all jobs are in the first one:
+//! The facade has no buckets, and the defaults of exporters begin at milliseconds, so nearly all jobs fall into the first one:
 //!
 //! ```
 //! use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
@@ -45,9 +45,9 @@ pub struct Metric {
     pub name: &'static str,
     /// What kind it is.
     pub kind: Kind,
-    /// What it counts or measures in: `seconds`, `bytes`, or nothing.
+    /// Its unit: `seconds`, `bytes`, or empty.
     pub unit: &'static str,
-    /// The names of its labels, beside `engine`.
+    /// The names of its labels, apart from `engine`.
     pub labels: &'static [&'static str],
     /// What it means.
     pub help: &'static str,
@@ -59,7 +59,7 @@ pub struct Metric {
 pub enum Kind {
     /// Only grows while the process lives.
     Counter,
-    /// What is so now.
+    /// A current value.
     Gauge,
     /// A distribution.
     Histogram,
@@ -79,7 +79,7 @@ macro_rules! metrics {
     ($($id:ident: $kind:ident $name:literal $unit:literal $labels:tt $help:literal)*) => {
         $(pub(crate) const $id: Metric = metric(Kind::$kind, $name, $unit, &$labels, $help);)*
 
-        /// Every metric there is. Those of the store are published by engines that have one; the lease's, where it has an end.
+        /// Every metric. Those of the store are published by engines that have one; that of the lease, if it can end.
         pub const ALL: &[Metric] = &[$($id),*];
     };
 }

@@ -1,4 +1,4 @@
-//! A word to the processor about what will be needed soon.
+//! Fetching memory ahead of its use.
 
 /// Has the processor fetch the memory at `at` while it goes on. A hint: it changes nothing, and nothing waits for it.
 #[inline(always)]

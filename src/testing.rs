@@ -31,7 +31,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::engine::{Builder, Engine, Probed, StartError};
 use crate::partition::{Handle, JobId, Key, Payload, QueueName, Started, Timestamp, Version};
 
-/// An engine whose time stands still until the test moves it. Has everything that an [`Engine`] has.
+/// An engine whose time stands still until the test moves it. Derefs to [`Engine`].
 pub struct TestEngine {
     engine: Engine,
     clock: Arc<ManualClock>,
@@ -43,7 +43,7 @@ pub struct TestEngine {
 /// What the engine has told.
 #[derive(Default)]
 struct Sink {
-    /// Since the test was last told.
+    /// What fired since the test last asked.
     fired: Vec<(Handle, FiredJob)>,
     /// Handlers that run: queue and key.
     running: HashMap<Handle, (String, Key)>,
@@ -59,7 +59,7 @@ pub struct FiredJob {
     pub queue: String,
     /// Its number.
     pub id: JobId,
-    /// How often it was changed, and once.
+    /// 1 for a new job, and 1 more for every change.
     pub version: Version,
     /// How often its handler has begun.
     pub attempt: u16,
@@ -71,21 +71,21 @@ pub struct FiredJob {
     pub lateness: Duration,
     /// What its handler got.
     pub payload: Payload,
-    /// How its handler has ended, if it has.
+    /// How its handler ended, if it has.
     pub end: FiredEnd,
 }
 
-/// How the handler of a fired job has ended.
+/// How the handler of a fired job ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum FiredEnd {
-    /// It has not: see [`TestEngine::go_on_after`].
+    /// It still runs: see [`TestEngine::go_on_after`].
     Running,
-    /// It did what it had to.
+    /// It succeeded.
     Succeeded,
-    /// It returned an error, which says this.
+    /// It returned an error with this message.
     Failed(String),
-    /// It panicked, with this.
+    /// It panicked with this message.
     Panicked(String),
 }
 
@@ -98,8 +98,8 @@ impl TestEngine {
         Self::start_on(builder, Arc::new(ManualClock::new(wall))).await
     }
 
-    /// Starts an engine on a clock that the rest of the application is on as well, as a
-    /// [`Clock::Manual`] of it. The builder's clock is replaced.
+    /// Starts an engine on a clock that it shares with the rest of the application, which uses it as a
+    /// [`Clock::Manual`]. The builder's clock is replaced.
     ///
     /// ```
     /// # use std::{sync::Arc, time::Duration};
@@ -125,15 +125,15 @@ impl TestEngine {
         Ok(TestEngine { engine, clock, sink, patience: Duration::from_secs(10), goes_on: false })
     }
 
-    /// For how long of real time a step waits for handlers to end before it panics; ten seconds, if this is not called.
+    /// How long, in real time, a step waits for handlers to end before it panics: ten seconds by default.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// For handlers that wait for a later time, or for the test: a step goes on without those that have not ended after
-    /// `patience` of real time. In what has fired they are [`FiredEnd::Running`].
+    /// For handlers that wait for a later time, or for the test. A step goes on without handlers that have not ended after
+    /// `patience` of real time. They are reported as [`FiredEnd::Running`].
     #[must_use]
     pub fn go_on_after(mut self, patience: Duration) -> Self {
         self.goes_on = true;
@@ -145,21 +145,21 @@ impl TestEngine {
         &self.engine
     }
 
-    /// The engine's clock. An application under test can be on it too: `Clock::Manual(engine.clock().clone())`.
+    /// The engine's clock. An application under test can use it too: `Clock::Manual(engine.clock().clone())`.
     pub fn clock(&self) -> &Arc<ManualClock> {
         &self.clock
     }
 
-    /// Lets `time` pass. The clock stops at every instant at which something is due, and goes on when the handlers of
-    /// what fired have ended. Returns what has fired since it was last told,
+    /// Lets `time` pass. The clock stops at every instant at which something is due, and goes on when the handlers of the
+    /// fired jobs have ended. Returns the jobs that fired since the test last asked,
     /// in order.
     ///
-    /// Handlers may wait by tokio's clock: also while that is paused (`tokio::time::pause`), when it runs ahead to what they
+    /// Handlers may wait by tokio's clock, also while it is paused (`tokio::time::pause`): it then runs ahead to what they
     /// wait for.
     ///
     /// # Panics
-    /// When a step takes longer than [`patience`](Self::patience): with the jobs whose handlers run, and the queues in which
-    /// due jobs wait.
+    /// When a step takes longer than [`patience`](Self::patience). The message names the jobs whose handlers run, and the
+    /// queues in which due jobs wait.
     pub async fn advance(&self, time: Duration) -> Vec<FiredJob> {
         let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let end = self.clock.now().mono.saturating_add_micros(us);
@@ -168,7 +168,7 @@ impl TestEngine {
             fired.extend(self.settle().await);
             let now = self.clock.now();
             let next = self.engine.next_wake(now).unwrap_or(end).min(end);
-            // Something that is due yet does not settle (its queue is busy) must not hold time up.
+            // A due job that cannot settle (its queue is busy) must not stop time.
             let step = if next > now.mono { next.micros_since(now.mono) } else { end.micros_since(now.mono) };
             self.clock.advance(Duration::from_micros(step));
             if self.clock.now().mono >= end {
@@ -187,8 +187,8 @@ impl TestEngine {
         fired
     }
 
-    /// Waits until everything due has fired and its handlers have ended, and returns what has fired since it was last
-    /// asked for. What waits for a paused queue stays.
+    /// Waits until everything due has fired and its handlers have ended. Returns the jobs that fired since the test last
+    /// asked. Jobs of a paused queue keep waiting.
     ///
     /// # Panics
     /// As [`advance`](Self::advance).
@@ -232,11 +232,11 @@ impl TestEngine {
     }
 }
 
-/// How often a step looks again at once. Handlers that end by themselves have by then.
+/// How often a step looks again without a pause. Handlers that wait for nothing have ended by then.
 const LOOKS_AWAKE: usize = 64;
 
-/// Waits for a millisecond of real time, by nobody's timer: the runtime has nothing to do meanwhile, so a paused clock of
-/// tokio runs ahead to what handlers wait for.
+/// Waits for a millisecond of real time without a tokio timer: the runtime is idle meanwhile, so a paused clock of tokio
+/// runs ahead to what handlers wait for.
 async fn idle_briefly() {
     let (done, waited) = tokio::sync::oneshot::channel::<()>();
     let sleeper = thread::Builder::new().name("reveille-test".into()).spawn(move || {
@@ -259,7 +259,7 @@ impl Sink {
             }
             Probed::Ended(handle, end) => {
                 self.running.remove(&handle);
-                // Looked for from the end: of a job that fires again the last time is meant.
+                // Searched from the end: if a job fires twice, the last time is meant.
                 let fired = self.fired.iter_mut().rev().find(|(of, _)| *of == handle);
                 let Some((_, fired)) = fired else { return };
                 fired.end = match end {

@@ -1,29 +1,25 @@
 //! What calls answer, and what their errors say of the change: each looked up for real.
 
-mod common;
-
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
-use common::store::{Fault, FaultyStore};
-use common::{TEN_O_CLOCK, at_ms, ms, nothing};
-use reveille::store::MemoryStore;
+use reveille::store::{MemoryStore, StoreErrorClass};
 use reveille::testing::TestEngine;
 use reveille::{
     Builder, CallError, CancelError, Change, Durability, Engine, Job, Key, LookupOutcome, OnConflict,
     RescheduleError, ScheduleError, Target, Version,
 };
+use testkit::HOUR;
+use testkit::scripted::{Does, Scripted};
+use testkit::{TEN_O_CLOCK, at_ms, ms, nothing};
 
-const HOUR: Duration = Duration::from_secs(3600);
-
-fn builder(store: Arc<FaultyStore>) -> Builder {
+fn builder(store: Arc<Scripted>) -> Builder {
     Engine::builder().queue("q", nothing).partitions(1).commit_deadline(ms(100)).store(store)
 }
 
 /// An engine with the jobs `moved` and `cancelled`, which its store has, and that store.
-async fn engine() -> (Engine, Arc<FaultyStore>) {
-    let store = FaultyStore::new(Fault::None);
+async fn engine() -> (Engine, Arc<Scripted>) {
+    let store = Scripted::in_memory();
     let engine = builder(store.clone()).start().await.unwrap();
     for key in ["moved", "cancelled"] {
         engine.schedule_raw("q", "").key(key).after(HOUR).await.unwrap().scheduled().unwrap();
@@ -63,18 +59,18 @@ fn in_force(engine: &Engine) -> [bool; 3] {
     ]
 }
 
-async fn restarted(store: Arc<FaultyStore>) -> Engine {
-    store.set(Fault::None);
+async fn restarted(store: Arc<Scripted>) -> Engine {
+    store.append.set(Does::Well);
     builder(store).take_over(true).start().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unconfirmed_change_is_in_force_and_lasts_once_the_store_is_back() {
     let (engine, store) = engine().await;
-    store.set(Fault::Stand);
+    store.append.set(Does::Stands);
     assert_eq!(change(&engine, None).await, [Change::InForce; 5]);
     assert_eq!(in_force(&engine), [true; 3]);
-    store.set(Fault::None);
+    store.append.set(Does::Well);
     assert!(engine.shutdown(ms(10_000)).await.is_flushed);
     assert_eq!(in_force(&restarted(store).await), [true; 3]);
 }
@@ -82,7 +78,7 @@ async fn an_unconfirmed_change_is_in_force_and_lasts_once_the_store_is_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_is_not_durable_is_in_force_until_the_engine_ends() {
     let (engine, store) = engine().await;
-    store.set(Fault::Refuse);
+    store.append.set(Does::Fails(StoreErrorClass::Fatal));
     assert_eq!(change(&engine, None).await, [Change::InForce; 5]);
     assert_eq!(in_force(&engine), [true; 3]);
     engine.shutdown(ms(100)).await;
@@ -105,10 +101,10 @@ async fn a_durability_that_cannot_be_had_changes_nothing_before_the_call_and_sto
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_not_confirmed_when_another_took_over_is_unknown() {
     let (first, store) = engine().await;
-    store.set(Fault::Stand);
+    store.append.set(Does::Stands);
     let commits = [first.cancel("cancelled"), first.cancel("moved")];
     let second = builder(store.clone()).take_over(true).start().await.unwrap();
-    store.set(Fault::None);
+    store.append.set(Does::Well);
     for commit in commits {
         let error = commit.await.unwrap_err();
         assert!(matches!(error, CancelError::Call(CallError::NotOwner { .. })), "{error}");
@@ -129,7 +125,7 @@ async fn what_was_not_confirmed_when_another_took_over_is_unknown() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_not_confirmed_when_the_engine_ended_is_unknown() {
     let (engine, store) = engine().await;
-    store.set(Fault::Stand);
+    store.append.set(Does::Stands);
     let commit = engine.cancel("cancelled");
     engine.shutdown(ms(50)).await;
     let error = commit.await.unwrap_err();
@@ -144,7 +140,7 @@ async fn what_was_not_confirmed_when_the_engine_ended_is_unknown() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_call_changes_nothing() {
-    let store = FaultyStore::new(Fault::Stand);
+    let store = Scripted::with_append(Does::Stands);
     let engine = builder(store).log_records_max(1).jobs_max(1).start().await.unwrap();
     let commit = engine.schedule_raw("q", "").key("only").after(HOUR);
     let full = engine.cancel("only").await.unwrap_err();

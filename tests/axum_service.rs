@@ -1,8 +1,5 @@
 //! The example `axum_service` as two replicas on one Redis: the second binds its port, says that it is not ready, and takes
 //! over when the first ends.
-#![cfg(feature = "redis")]
-
-mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use common::redis::RedisServer;
+use testkit::redis::RedisServer;
 
 /// A replica, and where it listens. Ends with the test.
 struct Replica(Child, SocketAddr);

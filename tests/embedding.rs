@@ -1,12 +1,9 @@
 //! What an application that embeds the engine meets first: contexts, settings that make no sense, a start in the background,
 //! and its own tests.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{TEN_O_CLOCK, at_ms, ms, nothing};
 use reveille::clock::ManualClock;
 use reveille::store::MemoryStore;
 use reveille::testing::{FiredEnd, TestEngine};
@@ -15,9 +12,9 @@ use reveille::{
     Task, Timestamp,
 };
 use serde::{Deserialize, Serialize};
+use testkit::HOUR;
+use testkit::{TEN_O_CLOCK, at_ms, ms, nothing};
 use tokio::sync::mpsc;
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// What an application has.
 struct Shop {

@@ -1,8 +1,6 @@
 //! What was found by attacking the engine: stores that misbehave, handlers that do their worst, shutdowns at bad moments.
 //! Each was shown to happen before it was mended.
 
-mod common;
-
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,28 +8,19 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use common::store::{Fault, FaultyStore};
-use common::{ms, nothing, real_now, until_idle};
 use reveille::partition::Image;
 use reveille::store::{
-    Batch, Claim, Grant, Lease, LoadTold, Loaded, MemoryStore, Needs, Opened, Renewed, SnapshotBegin,
-    SnapshotWriter, Store, StoreError, StoreFuture,
+    DelegatingStore, Grant, LoadTold, Loaded, MemoryStore, Store, StoreErrorClass, StoreFuture,
 };
 use reveille::testing::TestEngine;
 use reveille::{
     BoxError, CallError, CancelOutcome, Durability, Engine, Job, LookupOutcome, OnConflict, Outcome,
-    PartitionId, Priority, QueueConfig, ScheduleError,
+    Priority, QueueConfig, ScheduleError,
 };
-
-const MINUTE: Duration = Duration::from_secs(60);
-
-fn runtime(threads: usize) -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().unwrap()
-}
-
-async fn within<T>(patience: Duration, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(patience, future).await.expect("it does not hang")
-}
+use testkit::MINUTE;
+use testkit::scripted::{Does, Scripted};
+use testkit::wait::runtime;
+use testkit::{eventually, ms, nothing, real_now, until_idle, within};
 
 /// Promise 5: an engine that was thought to have ended writes behind nobody's back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,14 +35,13 @@ async fn promise_5_a_stale_engine_writes_nothing() {
     let build = || Engine::builder().partitions(1).store(store.clone());
     let first = build().queue("q", holds).start().await.unwrap();
     first.schedule_raw("q", "").key("slow").after(ms(1)).await.unwrap().scheduled().unwrap();
-    while first.stats().running == 0 {
-        tokio::time::sleep(ms(1)).await;
-    }
+    eventually("its handler runs", || first.stats().running > 0).await;
     let paused = QueueConfig::new("q").paused();
     let second = build().queue(paused, nothing).take_over(true).start().await.unwrap();
     // The first engine's handler ends: its record would take the number of the second's.
     release.notify_waiters();
-    let refused = within(MINUTE, first.schedule_raw("q", "").key("late").after(MINUTE)).await.unwrap_err();
+    let refused =
+        within("an answer", first.schedule_raw("q", "").key("late").after(MINUTE)).await.unwrap_err();
     assert!(matches!(refused, ScheduleError::Call(CallError::NotOwner { .. })), "{refused}");
     second.schedule_raw("q", "").key("precious").after(MINUTE).await.unwrap().scheduled().unwrap();
     second.shutdown(ms(5_000)).await;
@@ -65,7 +53,7 @@ async fn promise_5_a_stale_engine_writes_nothing() {
 /// Promise 6: at most once waits for the store, on inline queues too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn promise_6_at_most_once_runs_only_when_the_store_knows_of_its_start() {
-    let store = FaultyStore::new(Fault::None);
+    let store = Scripted::in_memory();
     let runs = Arc::new(AtomicUsize::new(0));
     let (inline_runs, async_runs) = (Arc::clone(&runs), Arc::clone(&runs));
     let engine = Engine::builder()
@@ -91,10 +79,10 @@ async fn promise_6_at_most_once_runs_only_when_the_store_knows_of_its_start() {
             .scheduled()
             .unwrap();
     }
-    store.set(Fault::Stand);
+    store.append.set(Does::Stands);
     tokio::time::sleep(ms(150)).await;
     assert_eq!((engine.stats().running, runs.load(SeqCst)), (2, 0));
-    store.set(Fault::None);
+    store.append.set(Does::Well);
     until_idle(&engine).await;
     assert_eq!(runs.load(SeqCst), 2);
 
@@ -110,7 +98,7 @@ async fn promise_6_at_most_once_runs_only_when_the_store_knows_of_its_start() {
             .scheduled()
             .unwrap();
     }
-    store.set(Fault::Refuse);
+    store.append.set(Does::Fails(StoreErrorClass::Fatal));
     until_idle(&engine).await;
     assert_eq!((runs.load(SeqCst), engine.stats().failed), (2, 2));
 }
@@ -118,7 +106,7 @@ async fn promise_6_at_most_once_runs_only_when_the_store_knows_of_its_start() {
 /// Promise 8: a log that was full when the store refused for good does not stand in the way for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn promise_8_jobs_go_on_firing_after_the_store_has_refused() {
-    let store = FaultyStore::new(Fault::Stand);
+    let store = Scripted::with_append(Does::Stands);
     let builder =
         Engine::builder().partitions(1).log_records_max(100).queue("q", nothing).store(store.clone());
     let engine = builder.start().await.unwrap();
@@ -126,7 +114,7 @@ async fn promise_8_jobs_go_on_firing_after_the_store_has_refused() {
     while engine.schedule_raw("q", "").durability(Durability::Memory).after(ms(100)).into_outcome().is_ok() {
         taken += 1;
     }
-    store.set(Fault::Refuse);
+    store.append.set(Does::Fails(StoreErrorClass::Fatal));
     until_idle(&engine).await;
     for _ in 0..1_000 {
         engine
@@ -218,19 +206,22 @@ fn a_commit_is_answered_when_there_is_nobody_left_to_make_it_durable() {
     let (outer, own) = (runtime(2), runtime(1));
     outer.block_on(async {
         // The end of the handlers' runtime is not that of the committer: it goes on until the store has all.
-        let store = FaultyStore::new(Fault::Stand);
+        let store = Scripted::with_append(Does::Stands);
         let builder = Engine::builder().runtime(own.handle().clone()).queue("q", nothing);
         let engine = builder.store(store.clone()).start().await.unwrap();
         let commit = engine.schedule_raw("q", "").after(MINUTE);
         own.shutdown_background();
-        within(MINUTE, engine.idle()).await;
-        store.set(Fault::None);
-        within(MINUTE, commit).await.unwrap().scheduled().unwrap();
+        within("an answer", engine.idle()).await;
+        store.append.set(Does::Well);
+        within("an answer", commit).await.unwrap().scheduled().unwrap();
 
-        let store = FaultyStore::new(Fault::Panic);
+        let store = Scripted::with_append(Does::Panics);
         let engine = Engine::builder().queue("q", nothing).store(store).start().await.unwrap();
         let commit = engine.schedule_raw("q", "").after(MINUTE);
-        assert!(matches!(within(MINUTE, commit).await, Err(ScheduleError::Call(CallError::Interrupted))));
+        assert!(matches!(
+            within("an answer", commit).await,
+            Err(ScheduleError::Call(CallError::Interrupted))
+        ));
         assert!(!engine.stats().is_store_healthy);
         // Nobody takes the records any more: once every partition's committer has ended, none are kept either.
         let mut pending = 0;
@@ -259,7 +250,8 @@ fn a_commit_is_answered_when_there_is_nobody_left_to_make_it_durable() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_that_must_retry_holds_up_no_other_and_ends_with_the_engine() {
-    let store = FaultyStore::new(Fault::RetryFirst);
+    let store = Scripted::in_memory();
+    store.append.set_in(0, Does::Fails(StoreErrorClass::Retry));
     let builder = Engine::builder().partitions(2).queue("q", nothing).store(store.clone());
     let engine = builder.start().await.unwrap();
     let commits: Vec<_> =
@@ -268,24 +260,27 @@ async fn a_partition_that_must_retry_holds_up_no_other_and_ends_with_the_engine(
     for commit in commits {
         match commit.outcome().unwrap().handle().partition().0 {
             0 => waiting.push(commit),
-            _ => drop(within(MINUTE, commit).await.unwrap()),
+            _ => drop(within("an answer", commit).await.unwrap()),
         }
     }
     assert!(!waiting.is_empty());
-    let report = within(MINUTE, engine.shutdown(ms(200))).await;
+    let report = within("an answer", engine.shutdown(ms(200))).await;
     assert!(!report.is_flushed);
     for commit in waiting {
-        assert!(matches!(within(MINUTE, commit).await, Err(ScheduleError::Call(CallError::Interrupted))));
+        assert!(matches!(
+            within("an answer", commit).await,
+            Err(ScheduleError::Call(CallError::Interrupted))
+        ));
     }
-    let tried = store.appends.load(SeqCst);
+    let tried = store.append.calls();
     tokio::time::sleep(ms(100)).await;
-    assert_eq!(store.appends.load(SeqCst), tried, "nothing is sent any more");
+    assert_eq!(store.append.calls(), tried, "nothing is sent any more");
 }
 
 /// One partition's full log must not put a worker to sleep over another partition's job.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_log_in_one_partition_loses_no_wake_up_in_another() {
-    let store = FaultyStore::new(Fault::None);
+    let store = Scripted::in_memory();
     let chain = |job: Job| async move {
         let left: u32 = job.json().unwrap();
         if left > 0 {
@@ -315,7 +310,7 @@ async fn a_full_log_in_one_partition_loses_no_wake_up_in_another() {
         }
     }
     let [Some(free), Some(full)] = keys else { unreachable!() };
-    store.set(Fault::StandSecond);
+    store.append.set_in(1, Does::Stands);
     let fill = || engine.schedule_raw("q", "0").key(&full).on_conflict(OnConflict::Replace);
     while fill().durability(Durability::Memory).after(MINUTE).into_outcome().is_ok() {}
     engine.schedule_raw("q", "20000").key(&free).after(ms(1)).await.unwrap().scheduled().unwrap();
@@ -344,9 +339,7 @@ fn a_shutdown_does_not_wait_longer_than_it_was_told_to() {
         };
         let engine = Engine::builder().inline_queue("q", handler).start().await.unwrap();
         engine.schedule_raw("q", "").after(ms(1)).await.unwrap().scheduled().unwrap();
-        while engine.stats().running == 0 {
-            tokio::time::sleep(ms(1)).await;
-        }
+        eventually("its handler runs", || engine.stats().running > 0).await;
         assert_eq!(engine.shutdown(ms(100)).await.still_running, 1);
     });
     drop(runtime);
@@ -460,46 +453,17 @@ async fn full_is_not_said_for_the_sake_of_a_call_that_needs_no_room() {
     keeping.join().unwrap();
 }
 
-/// Holds one state for every partition, and takes everything.
+/// Holds one state for every partition.
 #[derive(Debug)]
-struct Holds(Loaded);
+struct Holds(MemoryStore, Loaded);
 
-impl Store for Holds {
-    fn open<'a>(&'a self, _: &'a Needs) -> StoreFuture<'a, Opened> {
-        Box::pin(async { Ok(Opened { durability_max: Durability::Logged, has_lease: false }) })
-    }
-
-    fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease> {
-        let grant = Grant { partition, owner: claim.owner.clone(), epoch: 1, term: claim.term };
-        Box::pin(async { Ok(Lease { grant, tail: 0 }) })
-    }
-
-    fn renew<'a>(&'a self, _: &'a [Grant]) -> StoreFuture<'a, Vec<Result<Renewed, StoreError>>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-
-    fn release<'a>(&'a self, _: &'a [Grant]) -> StoreFuture<'a, ()> {
-        Box::pin(async { Ok(()) })
+impl DelegatingStore for Holds {
+    fn inner(&self) -> &dyn Store {
+        &self.0
     }
 
     fn load<'a>(&'a self, _: &'a Grant, _: &'a LoadTold) -> StoreFuture<'a, Loaded> {
-        Box::pin(async { Ok(self.0.clone()) })
-    }
-
-    fn append<'a>(&'a self, _: &'a Batch) -> StoreFuture<'a, ()> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn sync<'a>(&'a self, _: &'a Grant, _: Durability) -> StoreFuture<'a, ()> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn snapshot<'a>(
-        &'a self,
-        _: &'a Grant,
-        _: SnapshotBegin,
-    ) -> StoreFuture<'a, Option<Box<dyn SnapshotWriter + 'a>>> {
-        Box::pin(async { Ok(None) })
+        Box::pin(async { Ok(self.1.clone()) })
     }
 }
 
@@ -509,7 +473,11 @@ async fn numbers_that_no_log_gets_to_are_refused_at_the_start() {
     let absurd_image =
         Loaded { image: Image { next_sequence: u64::MAX, ..Image::default() }, ..Loaded::default() };
     for loaded in [absurd_log, absurd_image] {
-        let started = Engine::builder().queue("q", nothing).store(Arc::new(Holds(loaded))).start().await;
+        let started = Engine::builder()
+            .queue("q", nothing)
+            .store(Arc::new(Holds(MemoryStore::new(), loaded)))
+            .start()
+            .await;
         assert!(started.unwrap_err().to_string().contains("gets to"));
     }
 }
@@ -543,9 +511,7 @@ async fn a_handler_may_schedule_while_the_engine_waits_for_it_to_end() {
     };
     let engine = Engine::builder().queue("q", repeats).store(store.clone()).start().await.unwrap();
     engine.schedule_raw("q", "").key("beat").after(ms(1)).await.unwrap().scheduled().unwrap();
-    while engine.stats().running == 0 {
-        tokio::time::sleep(ms(1)).await;
-    }
+    eventually("its handler runs", || engine.stats().running > 0).await;
     let report = engine.shutdown(ms(10_000)).await;
     assert_eq!((report.pending, report.is_flushed), (1, true));
     assert_eq!(engine.stats().failed, 0);
@@ -560,9 +526,7 @@ async fn a_long_grace_period_is_granted_to_the_log_too() {
     let slow = |_: Job| tokio::time::sleep(Duration::from_secs(6));
     let engine = Engine::builder().queue("q", slow).store(store.clone()).start().await.unwrap();
     engine.schedule_raw("q", "").key("slow").after(ms(1)).await.unwrap().scheduled().unwrap();
-    while engine.stats().running == 0 {
-        tokio::time::sleep(ms(1)).await;
-    }
+    eventually("its handler runs", || engine.stats().running > 0).await;
     let report = engine.shutdown(MINUTE).await;
     assert_eq!((report.still_running, report.is_flushed), (0, true));
     let engine = Engine::builder().queue("q", nothing).store(store).start().await.unwrap();

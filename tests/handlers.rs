@@ -1,18 +1,16 @@
 //! Handlers that reach back into their engine, typed tasks, queues that come later.
 
-mod common;
-
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use common::{Keys, TEN_O_CLOCK, at_ms, ms, nothing};
 use reveille::testing::TestEngine;
 use reveille::{
     BoxError, CancelOutcome, Engine, Job, OnConflict, Priority, QueueConfig, QueueError, RescheduleOutcome,
     ScheduleOutcome, StartError, Task,
 };
+use testkit::{Keys, TEN_O_CLOCK, at_ms, ms, nothing};
 
 /// Bug 5 of the field notes: a handler that cancels, moves or inserts siblings of its own tick, with delay zero too.
 #[tokio::test]
@@ -120,7 +118,7 @@ async fn a_cancel_wins_over_a_job_that_repeats_itself() {
             tokio::task::yield_now().await;
         }
         // What was cancelled is the end of the chain; a handler that armed it may have a moment to go.
-        common::until_idle(&engine).await;
+        testkit::until_idle(&engine).await;
         let so_far = fired.load(SeqCst);
         tokio::task::yield_now().await;
         assert_eq!((fired.load(SeqCst), engine.jobs()), (so_far, 0), "round {round}");
@@ -211,7 +209,7 @@ async fn a_queue_runs_as_many_jobs_at_a_time_as_it_may_and_no_more() {
     for _ in 0..100 {
         engine.schedule_raw("q", "").after(ms(1)).await.unwrap().scheduled().unwrap();
     }
-    common::until_idle(&engine).await;
+    testkit::until_idle(&engine).await;
     assert_eq!(most.load(SeqCst), 17);
 }
 

@@ -1,11 +1,8 @@
 //! The shape in JSON of what an engine, and a reader, tells: a page and other programs read it. Names stay; new ones may come.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{TEN_O_CLOCK, at_ms, ms, nothing};
 use reveille::partition::Counts;
 use reveille::read::{LoadBuckets, Namespace};
 use reveille::store::{LivingOwner, MemoryStore, Owner, SnapshotInfo};
@@ -16,6 +13,7 @@ use reveille::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
+use testkit::{TEN_O_CLOCK, at_ms, ms, nothing};
 
 fn value(view: impl Serialize) -> Value {
     serde_json::to_value(view).unwrap()

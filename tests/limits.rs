@@ -1,17 +1,16 @@
 //! Promise 9: everything is bounded. At a bound the caller gets a typed error that says what to do, and everything else
 //! goes on.
 
-mod common;
-
+use reveille::store::StoreErrorClass;
 use std::time::Duration;
 
-use common::store::{Fault, FaultyStore};
-use common::{TEN_O_CLOCK, at_ms, ms, nothing};
 use reveille::testing::TestEngine;
 use reveille::{
     CallError, CancelError, CancelOutcome, Durability, Engine, InvalidKey, OnConflict, QueueConfig, Refusal,
     RescheduleError, ScheduleError, ScheduleOutcome, StartError, Timestamp,
 };
+use testkit::scripted::{Does, Scripted};
+use testkit::{TEN_O_CLOCK, at_ms, ms, nothing};
 
 #[tokio::test]
 async fn promise_9_keys_have_1_to_512_bytes() {
@@ -122,7 +121,7 @@ async fn promise_9_settings_out_of_range_are_refused_at_the_start() {
 /// bound and are not dropped; all of it ends when the store goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn promise_9_the_log_buffer_is_bounded_and_promise_8_nothing_is_dropped() {
-    let store = FaultyStore::new(Fault::Stand);
+    let store = Scripted::with_append(Does::Stands);
     let engine = Engine::builder()
         .queue(QueueConfig::new("q").concurrency(1), nothing)
         .store(store.clone())
@@ -148,11 +147,11 @@ async fn promise_9_the_log_buffer_is_bounded_and_promise_8_nothing_is_dropped() 
     assert!(matches!(engine.lookup("nobody"), reveille::LookupOutcome::NotFound));
 
     let taken = commits.len();
-    store.set(Fault::None);
+    store.append.set(Does::Well);
     for commit in commits {
         commit.await.unwrap().scheduled().unwrap();
     }
-    common::until_idle(&engine).await;
+    testkit::until_idle(&engine).await;
     assert_eq!(engine.stats().succeeded, taken as u64);
     assert!(engine.shutdown(ms(5_000)).await.is_flushed);
 }
@@ -160,18 +159,18 @@ async fn promise_9_the_log_buffer_is_bounded_and_promise_8_nothing_is_dropped() 
 /// A store that takes nothing more: the change holds in memory, jobs still fire, and nobody is told otherwise.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn promise_10_a_store_that_refuses_is_told() {
-    let store = FaultyStore::new(Fault::Refuse);
+    let store = Scripted::with_append(Does::Fails(StoreErrorClass::Fatal));
     let engine = Engine::builder().queue("q", nothing).store(store).start().await.unwrap();
     let error = engine.schedule_raw("q", "").key("k").after(ms(5)).await.unwrap_err();
     assert!(matches!(error, ScheduleError::Call(CallError::NotDurable(_))));
     assert_eq!(
         error.to_string(),
-        "the change was made in memory only: fenced by another owner; it is in force until this engine ends"
+        "the change was made in memory only: told to: Fatal; it is in force until this engine ends"
     );
     assert!(!engine.stats().is_store_healthy);
     let volatile = engine.schedule_raw("q", "").durability(Durability::Memory).after(ms(5)).await;
     assert!(volatile.is_ok());
-    common::until_idle(&engine).await;
+    testkit::until_idle(&engine).await;
     assert_eq!(engine.stats().succeeded, 2);
     assert!(!engine.shutdown(ms(1_000)).await.is_flushed);
 }

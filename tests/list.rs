@@ -1,18 +1,16 @@
 //! The jobs of an engine in pages: every one that stays is shown exactly once, whatever the others do.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use common::{TEN_O_CLOCK, at_ms, ms, nothing};
 use proptest::prelude::*;
 use reveille::testing::TestEngine;
 use reveille::{
     CancelOutcome, Engine, Job, JobFilter, JobId, JobPage, JobState, JobView, ListCursor, ListError,
     OnConflict, RescheduleOutcome, Timestamp,
 };
+use testkit::{TEN_O_CLOCK, at_ms, ms, nothing};
 
 fn builder() -> reveille::Builder {
     Engine::builder().queue("mails", nothing).queue("sales", nothing)

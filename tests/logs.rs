@@ -1,25 +1,19 @@
 //! Promise 10, as logs: what an operator reads is there, at the right level, and true. One program with one subscriber; each test
 //! looks for lines of its own, by names that no other test has.
 
-#[path = "common/logs.rs"]
-#[allow(dead_code, unreachable_pub, reason = "other programs use more of it")]
-mod capture;
-mod common;
-
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use capture::{Line, Logs};
-use common::store::{Fault, FaultyStore};
-use common::{TEN_O_CLOCK, ms, nothing, until_idle};
-use reveille::store::MemoryStore;
+use reveille::store::{MemoryStore, StoreErrorClass};
 use reveille::testing::TestEngine;
 use reveille::{Engine, Job, QueueConfig, StoreState};
+use testkit::MINUTE;
+use testkit::logs::{Line, Logs};
+use testkit::scripted::{Does, Scripted};
+use testkit::{TEN_O_CLOCK, eventually, ms, nothing, until_idle};
 use tracing::Level;
 
-const MINUTE: Duration = Duration::from_secs(60);
-
-static LOGS: LazyLock<Logs> = LazyLock::new(|| {
+static LOGS: LazyLock<&Logs> = LazyLock::new(|| {
     // What a user's hook would do: the engine's own log has no place of a panic.
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -27,24 +21,15 @@ static LOGS: LazyLock<Logs> = LazyLock::new(|| {
         tracing::error!(place, "the hook was told of a panic");
         default(panic);
     }));
-    Logs::install()
+    Logs::listen()
 });
 
 /// The one line with these words that `is_it`.
 fn one(words: &str, is_it: impl Fn(&Line) -> bool) -> Line {
-    let mut lines = LOGS.with(words);
+    let mut lines = LOGS.with(&[words]);
     lines.retain(&is_it);
     assert_eq!(lines.len(), 1, "{words}: {lines:#?}");
     lines.remove(0)
-}
-
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let waits = async {
-        while !is_so() {
-            tokio::time::sleep(ms(1)).await;
-        }
-    };
-    tokio::time::timeout(MINUTE, waits).await.unwrap_or_else(|_| panic!("it never comes to be: {what}"));
 }
 
 /// Handlers' own logs say for which job, before and after they waited; a panic hook's too. The payload is in none of it.
@@ -132,17 +117,18 @@ async fn a_failed_job_is_told_with_all_that_its_error_comes_from() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_of_an_outage_is_told_as_loudly_as_its_beginning() {
     LazyLock::force(&LOGS);
-    let store = FaultyStore::new(Fault::RetryFirst);
+    let store = Scripted::in_memory();
+    store.append.set_in(0, Does::Fails(StoreErrorClass::Retry));
     let builder = Engine::builder().queue("q", nothing).partitions(1).store(store.clone());
     let engine = builder.start().await.unwrap();
     let commit = engine.schedule_raw("q", "").key("waits").after(MINUTE);
-    let is_this = |line: &Line| line.fields.get("error").is_some_and(|error| error == "busy");
-    until("it begins", || LOGS.with("the store does not answer").iter().any(is_this)).await;
+    let is_this = |line: &Line| line.fields.get("error").is_some_and(|error| error == "told to: Retry");
+    eventually("it begins", || LOGS.with(&["the store does not answer"]).iter().any(is_this)).await;
     let begin = one("the store does not answer", is_this);
     tokio::time::sleep(ms(30)).await;
-    store.set(Fault::None);
+    store.append.set(Does::Well);
     commit.await.unwrap().scheduled().unwrap();
-    until("it ends", || !LOGS.with("the store answers again").is_empty()).await;
+    eventually("it ends", || !LOGS.with(&["the store answers again"]).is_empty()).await;
     let end = one("the store answers again", |_| true);
     assert_eq!((begin.level, end.level), (Level::WARN, Level::WARN));
     assert_eq!((end.field("asked_by"), end.field("partition")), ("a committer", "0"));
@@ -155,22 +141,23 @@ async fn the_end_of_an_outage_is_told_as_loudly_as_its_beginning() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_in_doubt_is_complained_about_until_it_is_none_any_more() {
     LazyLock::force(&LOGS);
-    let store = FaultyStore::new(Fault::None);
+    let store = Scripted::in_memory();
     let builder = Engine::builder().queue("q", nothing).store(store.clone());
     let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap();
     let state = || engine.stats().store.unwrap().state;
     assert_eq!(state(), StoreState::Healthy);
-    for (fault, expected) in [(Fault::Doubt, StoreState::Doubtful), (Fault::None, StoreState::Healthy)] {
-        store.set(fault);
-        until("it is asked", || {
+    for (told, expected) in [(&["it throws keys away"][..], StoreState::Doubtful), (&[], StoreState::Healthy)]
+    {
+        store.doubt(told);
+        eventually("it is asked", || {
             engine.clock().advance(Duration::from_secs(1));
             state() == expected
         })
         .await;
         let doubts = engine.stats().store.unwrap().doubts;
-        assert_eq!(doubts.len(), usize::from(fault == Fault::Doubt), "{doubts:?}");
+        assert_eq!(doubts, told);
         // It takes what it is sent all the while.
-        let key = format!("{fault:?}");
+        let key = format!("{expected:?}");
         engine.schedule_raw("q", "").key(key).after(100 * MINUTE).await.unwrap().scheduled().unwrap();
     }
     let begin = one("cannot be relied on: it throws keys away", |_| true);
@@ -196,7 +183,7 @@ async fn an_expired_grace_is_a_warning_that_names_the_queues() {
         engine.schedule_raw(queue, "").after(ms(1)).await.unwrap().scheduled().unwrap();
     }
     engine.schedule_raw("is idle", "").after(MINUTE).await.unwrap().scheduled().unwrap();
-    until("they hang", || engine.stats().running == 2).await;
+    eventually("they hang", || engine.stats().running == 2).await;
     let report = engine.shutdown(ms(1_500)).await;
     let line = one("the grace period is over", |line| line.field("queues").contains("hangs"));
     assert_eq!((line.level, line.field("queues")), (Level::WARN, "hangs here, hangs there"));
@@ -228,7 +215,7 @@ async fn a_shutdown_reports_what_is_durable_and_what_is_lost() {
     assert_eq!((report.pending, report.pending_lost, report.pending_durable), (9, 0, 9));
     assert!(report.is_flushed && report.is_clean(), "{report:?}");
 
-    let store = FaultyStore::new(Fault::Stand);
+    let store = Scripted::with_append(Does::Stands);
     let report = nine(Engine::builder().partitions(1).store(store), "unknown").await.shutdown(ms(200)).await;
     assert_eq!((report.pending, report.pending_lost, report.pending_durable), (9, 0, 0));
     assert_eq!((report.pending_unconfirmed(), report.changes_unconfirmed), (9, 9));
@@ -276,6 +263,9 @@ async fn a_drop_with_jobs_pending_says_what_becomes_of_them() {
     engine.shutdown(MINUTE).await;
     drop(engine);
     assert!(
-        !LOGS.with("the engine was dropped").iter().any(|line| ["0", "20"].contains(&line.field("pending")))
+        !LOGS
+            .with(&["the engine was dropped"])
+            .iter()
+            .any(|line| ["0", "20"].contains(&line.field("pending")))
     );
 }

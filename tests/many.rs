@@ -1,18 +1,13 @@
 //! `schedule_many` and `cancel_many`: the same as as many single calls, but for the time that it takes.
 
-mod common;
-
-use std::time::Duration;
-
-use common::store::{Fault, FaultyStore};
-use common::{Keys, TEN_O_CLOCK, at_ms, ms, nothing};
 use reveille::testing::TestEngine;
 use reveille::{
     CallError, CancelError, CancelOutcome, Durability, Engine, InvalidKey, Job, LookupOutcome, OnConflict,
     Planned, QueueConfig, Refusal, ScheduleError, ScheduleOutcome,
 };
-
-const HOUR: Duration = Duration::from_secs(3600);
+use testkit::HOUR;
+use testkit::scripted::{Does, Scripted};
+use testkit::{Keys, TEN_O_CLOCK, at_ms, ms, nothing};
 
 /// More than one stay in each of the partitions takes.
 const MANY: usize = 2_000;
@@ -106,7 +101,7 @@ async fn promise_9_many_jobs_are_bounded_as_single_ones_are() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn promise_9_many_records_are_no_more_than_the_log_takes() {
-    let store = FaultyStore::new(Fault::Stand);
+    let store = Scripted::with_append(Does::Stands);
     let builder = Engine::builder().queue(QueueConfig::new("q").paused(), nothing).store(store.clone());
     let engine = builder.partitions(1).log_records_max(100).start().await.unwrap();
     let mut commit = engine.schedule_many((0..MANY).map(|n| planned(&engine, n.to_string())));
@@ -116,7 +111,7 @@ async fn promise_9_many_records_are_no_more_than_the_log_takes() {
     let refused = commit.outcome().unwrap().iter().find_map(|outcome| outcome.as_ref().err());
     assert!(matches!(refused, Some(ScheduleError::Call(CallError::LogFull { max: 100 }))), "{refused:?}");
     assert!(tokio::time::timeout(ms(50), &mut commit).await.is_err(), "not acknowledged yet");
-    store.set(Fault::None);
+    store.append.set(Does::Well);
     assert_eq!(commit.await.unwrap().len(), MANY);
     assert_eq!(engine.jobs(), taken);
 }
@@ -124,13 +119,14 @@ async fn promise_9_many_records_are_no_more_than_the_log_takes() {
 /// One commit waits for every partition, and what it told is what a restart finds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn promise_2_a_commit_of_many_waits_for_every_partition() {
-    let store = FaultyStore::new(Fault::StandSecond);
+    let store = Scripted::in_memory();
+    store.append.set_in(1, Does::Stands);
     let builder = || Engine::builder().queue("q", nothing).store(store.clone()).partitions(4);
     let engine = builder().start().await.unwrap();
     let keys = || (0..MANY).map(|n| n.to_string());
     let mut commit = engine.schedule_many(keys().map(|key| planned(&engine, key)));
     assert!(tokio::time::timeout(ms(50), &mut commit).await.is_err(), "one partition's store stands still");
-    store.set(Fault::None);
+    store.append.set(Does::Well);
     let outcomes = commit.await.unwrap();
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(ScheduleOutcome::Scheduled { .. }))));
     let half = engine.cancel_many(keys().step_by(2)).durability(Durability::Logged).await.unwrap();
@@ -146,7 +142,7 @@ async fn promise_2_a_commit_of_many_waits_for_every_partition() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_calls_ask_no_more_of_a_store_than_it_has() {
-    let store = FaultyStore::new(Fault::None);
+    let store = Scripted::in_memory();
     let engine = Engine::builder().queue("q", nothing).store(store).start().await.unwrap();
     let job = |key| engine.schedule_raw("q", "").key(key);
     let jobs = [job("a").durability(Durability::Replicated).planned(HOUR), job("b").planned(HOUR)];

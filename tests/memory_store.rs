@@ -1,32 +1,14 @@
 //! One owner at a time for a store in memory, as for any other: two engines on it do not fire the same jobs.
 
-mod common;
-
 use std::sync::Arc;
-use std::time::Duration;
 
-use common::{Keys, ms};
 use reveille::store::MemoryStore;
 use reveille::{Builder, Engine, Job, StartError};
-
-const MINUTE: Duration = Duration::from_secs(60);
+use testkit::MINUTE;
+use testkit::{Keys, eventually, ms};
 
 fn builder(store: &Arc<MemoryStore>, fired: &Keys) -> Builder {
-    let fired = fired.clone();
-    let fires = move |job: Job| {
-        fired.push(job.key().as_str());
-        async {}
-    };
-    Engine::builder().queue("q", fires).store(store.clone())
-}
-
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let waits = async {
-        while !is_so() {
-            tokio::time::sleep(ms(1)).await;
-        }
-    };
-    tokio::time::timeout(MINUTE, waits).await.unwrap_or_else(|_| panic!("{what}"));
+    Engine::builder().queue("q", fired.handler()).store(store.clone())
 }
 
 /// Both would have restored the job, and both have fired it.
@@ -42,7 +24,7 @@ async fn two_living_engines_on_one_memory_store_fire_a_job_once() {
     assert!(refused.to_string().contains("shut it down or drop it first"), "{refused}");
 
     let second = tokio::spawn(builder(&store, &fired).start());
-    until("the job fires", || fired.len() == 1).await;
+    eventually("the job fires", || fired.len() == 1).await;
     tokio::time::sleep(ms(150)).await;
     assert!(!second.is_finished(), "it waits while the first is there");
     assert!(first.shutdown(MINUTE).await.is_clean());
@@ -57,7 +39,7 @@ async fn an_engine_that_is_dropped_frees_the_store_whatever_its_handlers_do() {
     let hangs = |_: Job| std::future::pending::<()>();
     let first = Engine::builder().queue("q", hangs).store(store.clone()).start().await.unwrap();
     first.schedule_raw("q", "").key("hangs").after(ms(1)).await.unwrap().scheduled().unwrap();
-    until("the handler begins", || first.stats().running == 1).await;
+    eventually("the handler begins", || first.stats().running == 1).await;
     let shared = first.clone();
     drop(first);
     let held = builder(&store, &Keys::default()).standby(false).start().await;
@@ -65,7 +47,7 @@ async fn an_engine_that_is_dropped_frees_the_store_whatever_its_handlers_do() {
     drop(shared);
     let fired = Keys::default();
     let second = builder(&store, &fired).standby(false).start().await.unwrap();
-    common::until_idle(&second).await;
+    testkit::until_idle(&second).await;
     assert_eq!(fired.take(), ["hangs"]);
 }
 
@@ -76,7 +58,7 @@ async fn a_shutdown_that_leaves_a_handler_running_keeps_the_store() {
     let hangs = |_: Job| std::future::pending::<()>();
     let first = Engine::builder().queue("q", hangs).store(store.clone()).start().await.unwrap();
     first.schedule_raw("q", "").key("hangs").after(ms(1)).await.unwrap().scheduled().unwrap();
-    until("the handler begins", || first.stats().running == 1).await;
+    eventually("the handler begins", || first.stats().running == 1).await;
     assert_eq!(first.shutdown(ms(50)).await.still_running, 1);
     let held = builder(&store, &Keys::default()).standby(false).start().await;
     assert!(matches!(held, Err(StartError::Held(_))));

@@ -1,22 +1,16 @@
 //! Promise 10, as metrics: what an engine publishes is what the list and the documentation say, and it is true. A program of its
 //! own, as a recorder belongs to the whole process.
-#![cfg(feature = "redis")]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use common::redis::RedisServer;
-use common::{ms, nothing};
 use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use reveille::metrics::{ALL, Kind, Metric};
-use reveille::store::{RedisConfig, RedisStore};
 use reveille::{Builder, Engine, Job, QueueConfig};
-
-const MINUTE: Duration = Duration::from_secs(60);
+use testkit::MINUTE;
+use testkit::redis::RedisServer;
+use testkit::{eventually, ms, nothing};
 
 /// Keeps what it is told: by name, and by name and labels.
 #[derive(Clone, Default)]
@@ -141,17 +135,7 @@ fn the_documentation_lists_the_metrics_that_there_are() {
 }
 
 fn builder(server: &RedisServer) -> Builder {
-    let config = RedisConfig::new(server.url()).unwrap().namespace("test").unwrap();
-    Engine::builder().name("shop").partitions(2).store(Arc::new(RedisStore::new(config)))
-}
-
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let waits = async {
-        while !is_so() {
-            tokio::time::sleep(ms(5)).await;
-        }
-    };
-    tokio::time::timeout(MINUTE, waits).await.unwrap_or_else(|_| panic!("it never comes to be: {what}"));
+    Engine::builder().name("shop").partitions(2).store(Arc::new(server.store()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -198,8 +182,9 @@ async fn promise_10_what_an_engine_publishes_is_listed_described_and_true() {
             && book.counter(&of("reveille_jobs_failed_total", "panics")) == 1
             && book.counter(&of("reveille_jobs_failed_total", "fails")) == 1
     };
-    until("the ends are told", is_told).await;
-    until("the oldest has waited", || book.gauge(&of("reveille_oldest_ready_seconds", "waits")) > 1.0).await;
+    eventually("the ends are told", is_told).await;
+    eventually("the oldest has waited", || book.gauge(&of("reveille_oldest_ready_seconds", "waits")) > 1.0)
+        .await;
 
     assert_eq!(book.counter(&of("reveille_jobs_fired_total", "panics")), 1);
     assert_eq!(book.counter(&of("reveille_jobs_panicked_total", "panics")), 1);
@@ -233,7 +218,7 @@ async fn promise_10_what_an_engine_publishes_is_listed_described_and_true() {
     // The next engine of the process adds to what the first has counted.
     let engine = builder(&server).queue("works", nothing).start().await.unwrap();
     engine.schedule_raw("works", "").key("again").after(ms(1)).await.unwrap().scheduled().unwrap();
-    until("it is added", || {
+    eventually("it is added", || {
         engine.stats();
         book.counter(&of("reveille_jobs_succeeded_total", "works")) == 2
     })

@@ -1,8 +1,5 @@
 //! Jobs that end their process: how often they have begun is counted all the same. Each process is this program once more,
 //! told by its environment to run one engine and nothing else.
-#![cfg(feature = "redis")]
-
-mod common;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -12,11 +9,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use common::ms;
-use common::outside::{bare_runtime, block_on, wait_until};
-use common::redis::RedisServer;
-use reveille::store::{RedisConfig, RedisStore};
+use reveille::store::RedisStore;
 use reveille::{Builder, Engine, Job};
+use testkit::redis::{RedisServer, config};
+use testkit::wait::{bare_runtime, block_on, wait_until};
+use testkit::{HOUR, ms, nothing};
 
 const STORE: &str = "REVEILLE_POISON_STORE";
 const NOTES: &str = "REVEILLE_POISON_NOTES";
@@ -26,8 +23,11 @@ const KIND: &str = "REVEILLE_POISON_KIND";
 const KINDS: [&str; 3] = ["aborts", "aborts inline", "blocks"];
 
 fn builder(url: &str) -> Builder {
-    let config = RedisConfig::new(url).unwrap().namespace("poison").unwrap();
-    Engine::builder().partitions(2).store(Arc::new(RedisStore::new(config))).lease(ms(300)).take_over(true)
+    Engine::builder()
+        .partitions(2)
+        .store(Arc::new(RedisStore::new(config(url))))
+        .lease(ms(300))
+        .take_over(true)
 }
 
 /// Writes a line that is there whatever becomes of the process.
@@ -42,10 +42,13 @@ fn abort(job: &Job) {
     std::process::abort();
 }
 
-/// Not a test by itself: the process that a job ends.
+/// Not a test: the process that a job ends.
 #[test]
+#[ignore = "the others run it, as a process of its own"]
 fn process() {
-    let (Ok(url), Ok(kind)) = (std::env::var(STORE), std::env::var(KIND)) else { return };
+    let told =
+        |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} is set by the test that runs this"));
+    let (url, kind) = (told(STORE), told(KIND));
     let runtime = bare_runtime(0);
     let builder = builder(&url).runtime(runtime.handle().clone());
     let builder = match kind.as_str() {
@@ -53,7 +56,7 @@ fn process() {
         "aborts inline" => builder.inline_queue("q", abort),
         _ => builder.queue("q", |job: Job| async move {
             note(&job.attempt().to_string());
-            thread::sleep(Duration::from_secs(3600));
+            thread::sleep(HOUR);
         }),
     };
     let engine = block_on(builder.start()).unwrap();
@@ -76,7 +79,7 @@ struct Process(Child);
 impl Process {
     fn start(server: &RedisServer, notes: &Path, kind: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "process", "--nocapture"]);
+        command.args(["--exact", "process", "--ignored", "--nocapture"]);
         command.env(STORE, server.url()).env(NOTES, notes).env(KIND, kind);
         Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
@@ -141,7 +144,7 @@ fn an_overdue_job_does_not_wait_for_a_store_that_stands_still() {
     let server = RedisServer::start(&[]);
     let (runtime, url) = (bare_runtime(1), server.url());
     let build = || builder(&url).runtime(runtime.handle().clone()).single_owner(true);
-    let engine = block_on(build().queue("q", common::nothing).start()).unwrap();
+    let engine = block_on(build().queue("q", nothing).start()).unwrap();
     engine.pause("q").unwrap();
     for n in 0..3 {
         block_on(engine.schedule_raw("q", "").key(format!("overdue {n}")).after(Duration::ZERO))
@@ -152,7 +155,7 @@ fn an_overdue_job_does_not_wait_for_a_store_that_stands_still() {
     block_on(engine.shutdown(ms(5_000)));
     drop(engine);
     let config = reveille::QueueConfig::new("q").concurrency(1).paused();
-    let engine = block_on(build().queue(config, common::nothing).start()).unwrap();
+    let engine = block_on(build().queue(config, nothing).start()).unwrap();
     wait_until("they are due", || engine.stats().ready == 3);
     server.stop();
     engine.resume("q").unwrap();

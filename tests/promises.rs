@@ -1,18 +1,16 @@
 //! The contract, by its numbers, on the real engine. Promises 2 and 5 have more to them once there is a store outside
 //! the process; what the memory store can show is in `restart.rs`.
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use common::{Keys, TEN_O_CLOCK, at_ms, ms, nothing, real_now, until_idle};
 use reveille::testing::TestEngine;
 use reveille::{
     CancelOutcome, End, Engine, Job, LookupOutcome, OnConflict, Priority, Profile, QueueConfig,
     RescheduleOutcome, ScheduleOutcome, Version,
 };
+use testkit::{Keys, TEN_O_CLOCK, at_ms, ms, nothing, real_now, until_idle};
 
 /// Both clocks, due times on and off the tick, all profiles, in real time, against a clock read by the handler itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,13 +1,12 @@
 //! Races, in real time and on real threads: who wins is open, that exactly one does is not.
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use common::{nothing, real_now, until_idle};
 use reveille::{CancelOutcome, Engine, Job, OnConflict, QueueConfig, RescheduleOutcome, ScheduleOutcome};
+use testkit::random::Random;
+use testkit::{nothing, real_now, until_idle};
 
 const WAVES: usize = 1_000;
 const JOBS_PER_WAVE: usize = 1_000;
@@ -72,13 +71,10 @@ async fn promise_4_the_outcomes_of_two_threads_on_the_same_keys_add_up() {
             let engine = engine.clone();
             std::thread::spawn(move || {
                 let (mut taken, mut gone) = (0usize, 0usize);
-                let mut random = caller + 1;
+                let mut random = Random::seeded(caller);
                 for _ in 0..100_000 {
-                    random = random
-                        .wrapping_mul(6_364_136_223_846_793_005)
-                        .wrapping_add(1_442_695_040_888_963_407);
-                    let (dice, key) = ((random >> 33) % 4, format!("k{}", (random >> 40) % 500));
-                    let delay = Duration::from_micros((random >> 50) % 3_000);
+                    let (dice, key) = (random.below(4), format!("k{}", random.below(500)));
+                    let delay = Duration::from_micros(random.below(3_000));
                     match dice {
                         0 | 1 => {
                             let policy = if dice == 0 { OnConflict::Replace } else { OnConflict::Keep };

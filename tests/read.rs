@@ -1,11 +1,8 @@
 //! A namespace is read as a restart would read it, by whoever owns nothing in it.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::{TEN_O_CLOCK, at_ms, ms, nothing};
 use reveille::partition::Record;
 use reveille::read::{Contents, Figures, Load, LoadBuckets, Namespace, ReadError};
 use reveille::store::{
@@ -15,6 +12,7 @@ use reveille::testing::TestEngine;
 use reveille::{
     Clock, Engine, Job, JobFilter, JobId, JobState, JobView, ListCursor, OnConflict, PartitionId, Priority,
 };
+use testkit::{TEN_O_CLOCK, at_ms, ms, nothing};
 
 fn builder(store: &Arc<MemoryStore>) -> reveille::Builder {
     let held = |job: Job| async move {

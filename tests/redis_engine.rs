@@ -1,49 +1,27 @@
 //! The engine on a real Redis that goes away, comes back, refuses, forgets: no panic, no wrong acknowledgement, and the
 //! state afterwards is the one that the answers told of.
-#![cfg(feature = "redis")]
-
-mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use common::proxy::{Fault, Proxy};
-use common::redis::RedisServer;
-use common::truth::Truth;
-use common::{Keys, ms, nothing, real_now};
-use reveille::store::{RedisConfig, RedisStore, StoreErrorClass};
+use reveille::store::{RedisStore, StoreErrorClass};
 use reveille::{
     Builder, CallError, CancelOutcome, Durability, Engine, Job, LookupOutcome, Misfire, QueueConfig,
     ScheduleError, StartError, StoreState,
 };
-
-const MINUTE: Duration = Duration::from_secs(60);
-
-fn store(url: &str) -> Arc<RedisStore> {
-    let config = RedisConfig::new(url).unwrap().namespace("test").unwrap();
-    // Short, so that a test need not wait for long to find out that nobody answers.
-    Arc::new(RedisStore::new(config.response_timeout(ms(300)).connect_timeout(ms(300))))
-}
+use testkit::MINUTE;
+use testkit::proxy::{Fault, Proxy};
+use testkit::redis::{ALWAYS, EVERYSEC, RedisServer, config, impatient};
+use testkit::truth::Truth;
+use testkit::{Keys, eventually, ms, nothing, real_now, until_idle};
 
 fn builder(url: &str) -> Builder {
-    Engine::builder().queue("q", nothing).partitions(4).store(store(url)).lease(Duration::from_secs(5))
-}
-
-fn command(server: &RedisServer, words: &[&str]) {
-    let mut connection = server.connect();
-    let mut command = redis::cmd(words[0]);
-    command.arg(&words[1..]);
-    let _: redis::Value = command.query(&mut connection).unwrap();
-}
-
-async fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    let waiting = async {
-        while !is_so() {
-            tokio::time::sleep(ms(5)).await;
-        }
-    };
-    tokio::time::timeout(MINUTE, waiting).await.unwrap_or_else(|_| panic!("it never comes to be: {what}"));
+    Engine::builder()
+        .queue("q", nothing)
+        .partitions(4)
+        .store(Arc::new(impatient(url, ms(300))))
+        .lease(Duration::from_secs(5))
 }
 
 /// Restores what `url` has, and holds it against `truth`.
@@ -77,7 +55,7 @@ async fn survives(server: &RedisServer, url: &str, begin: impl AsyncFnOnce(), en
 async fn a_line_that_is_slow_cut_refused_or_dead() {
     let server = RedisServer::start(&[]);
     for fault in [Fault::Delay(ms(60)), Fault::CutReplies, Fault::Refuse, Fault::BlackHole] {
-        command(&server, &["FLUSHALL"]);
+        server.run(&["FLUSHALL"]);
         let proxy = Proxy::start(server.port());
         let (begin, end) = (&proxy, &proxy);
         survives(
@@ -105,8 +83,8 @@ async fn out_of_memory_read_only_busy_and_without_scripts() {
     ];
     for (name, begin, end) in cases {
         println!("{name}");
-        command(&server, &["FLUSHALL"]);
-        let all = |commands: &[&[&str]]| commands.iter().for_each(|words| command(&server, words));
+        server.run(&["FLUSHALL"]);
+        let all = |commands: &[&[&str]]| commands.iter().for_each(|words| drop(server.run(words)));
         survives(
             &server,
             &url,
@@ -119,7 +97,7 @@ async fn out_of_memory_read_only_busy_and_without_scripts() {
         .await;
     }
     println!("busy");
-    command(&server, &["FLUSHALL"]);
+    server.run(&["FLUSHALL"]);
     let mut blocking = server.connect();
     let busy = std::sync::Mutex::new(None);
     survives(
@@ -135,7 +113,7 @@ async fn out_of_memory_read_only_busy_and_without_scripts() {
         },
         async || {
             tokio::time::sleep(ms(700)).await;
-            command(&server, &["SCRIPT", "KILL"]);
+            server.run(&["SCRIPT", "KILL"]);
         },
     )
     .await;
@@ -146,7 +124,7 @@ async fn out_of_memory_read_only_busy_and_without_scripts() {
 async fn a_redis_that_refuses_is_told_of_and_acknowledges_nothing() {
     let server = RedisServer::start(&[]);
     let engine = builder(&server.url()).commit_deadline(ms(800)).start().await.unwrap();
-    command(&server, &["CONFIG", "SET", "maxmemory", "1"]);
+    server.run(&["CONFIG", "SET", "maxmemory", "1"]);
     let refused = engine.schedule_raw("q", "").key("k").after(MINUTE).await.unwrap_err();
     assert!(matches!(refused, ScheduleError::Call(CallError::Unconfirmed)), "{refused}");
     let stats = engine.stats();
@@ -155,7 +133,7 @@ async fn a_redis_that_refuses_is_told_of_and_acknowledges_nothing() {
     assert!(told.last_error.as_ref().unwrap().contains("maxmemory"), "{told:?}");
     // The change is in force, and becomes durable.
     assert!(matches!(engine.lookup("k"), LookupOutcome::Scheduled(_)));
-    command(&server, &["CONFIG", "SET", "maxmemory", "0"]);
+    server.run(&["CONFIG", "SET", "maxmemory", "0"]);
     eventually("the store gets it", || engine.stats().log_pending == 0).await;
     engine.shutdown(MINUTE).await;
     let engine = builder(&server.url()).start().await.unwrap();
@@ -172,7 +150,7 @@ async fn a_redis_that_went_back_in_time_is_brought_in_step() {
     let mut truth = Truth::default();
     truth.change(&engine, 5_000);
     truth.flushed(&engine).await;
-    command(&server, &["FLUSHALL"]);
+    server.run(&["FLUSHALL"]);
     truth.change(&engine, 100);
     let incidents = || engine.stats().store.unwrap().incidents;
     eventually("the flush is found out", || incidents() >= 1).await;
@@ -199,9 +177,9 @@ async fn snapshots_behind_a_working_engine() {
     let url = server.url();
     let engine = builder(&url).snapshot_every(MINUTE * 60, 1_000).start().await.unwrap();
     let mut truth = Truth::default();
-    for _ in 0..40 {
+    for round in 0..40 {
         truth.change(&engine, 1_000);
-        if engine.stats().pending % 3 == 0 {
+        if round % 3 == 0 {
             let (taken, ()) = tokio::join!(engine.snapshot(), async {
                 for _ in 0..20 {
                     truth.change(&engine, 200);
@@ -227,15 +205,11 @@ async fn promise_5_without_a_proof_of_the_lease_nothing_fires() {
     let server = RedisServer::start(&[]);
     let proxy = Proxy::start(server.port());
     for is_single_owner in [false, true] {
-        command(&server, &["FLUSHALL"]);
+        server.run(&["FLUSHALL"]);
         let fired = Keys::default();
-        let log = fired.clone();
         let engine = Engine::builder()
-            .queue("q", move |job: Job| {
-                log.push(job.key().as_str());
-                async {}
-            })
-            .store(store(&proxy.url()))
+            .queue("q", fired.handler())
+            .store(Arc::new(impatient(&proxy.url(), ms(300))))
             .lease(ms(600))
             .single_owner(is_single_owner)
             .start()
@@ -268,7 +242,7 @@ async fn promise_5_an_engine_that_is_no_longer_the_owner_ends() {
             async {}
         })
         .partitions(4)
-        .store(store(&url))
+        .store(Arc::new(impatient(&url, ms(300))))
         .start()
         .await
         .unwrap();
@@ -282,7 +256,7 @@ async fn promise_5_an_engine_that_is_no_longer_the_owner_ends() {
     assert!(why.to_string().contains(&second.stats().store.unwrap().owner), "{why}");
     assert_eq!(first.stats().store.unwrap().state, StoreState::Lost);
     assert!(first.cancel("k").await.is_err());
-    tokio::time::timeout(MINUTE, second.idle()).await.unwrap();
+    until_idle(&second).await;
     assert_eq!((fired.load(SeqCst), second.stats().fired), (0, 1));
     assert_eq!(second.lookup("late"), LookupOutcome::NotFound);
 }
@@ -304,7 +278,7 @@ async fn a_standby_takes_over_when_the_owner_goes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_durability_that_cannot_be_had_is_refused() {
-    let server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "everysec"]);
+    let server = RedisServer::start(&EVERYSEC);
     let url = server.url();
     let refused = builder(&url).durability(Durability::Fsync).start().await.unwrap_err();
     assert!(refused.to_string().contains("fsync"), "{refused}");
@@ -317,7 +291,7 @@ async fn a_durability_that_cannot_be_had_is_refused() {
     assert_eq!(engine.jobs(), 0);
     engine.shutdown(MINUTE).await;
 
-    let always = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let always = RedisServer::start(&ALWAYS);
     let engine = builder(&always.url()).durability(Durability::Fsync).start().await.unwrap();
     engine.schedule_raw("q", "").key("k").after(MINUTE).await.unwrap().scheduled().unwrap();
     assert!(engine.cancel("k").durability(Durability::Memory).await.is_ok());
@@ -328,17 +302,17 @@ async fn a_durability_that_cannot_be_had_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicated_waits_for_a_replica() {
     let (server, replica) = (RedisServer::start(&[]), RedisServer::start(&[]));
-    let config = RedisConfig::new(server.url()).unwrap().replicas(1);
+    let config = config(&server.url()).replicas(1);
     let store = Arc::new(RedisStore::new(config.response_timeout(ms(500))));
     let builder = Engine::builder().queue("q", nothing).store(store).durability(Durability::Replicated);
     let engine = builder.commit_deadline(ms(700)).start().await.unwrap();
     let alone = engine.schedule_raw("q", "").key("k").after(MINUTE).await.unwrap_err();
     assert!(matches!(alone, ScheduleError::Call(CallError::Unconfirmed)), "{alone}");
-    command(&replica, &["REPLICAOF", "127.0.0.1", &server.port().to_string()]);
+    replica.run(&["REPLICAOF", "127.0.0.1", &server.port().to_string()]);
     let confirmed = async { while engine.schedule_raw("q", "").after(MINUTE).await.is_err() {} };
     tokio::time::timeout(MINUTE, confirmed).await.unwrap();
     // A level below is not held up by one above.
-    command(&replica, &["REPLICAOF", "NO", "ONE"]);
+    replica.run(&["REPLICAOF", "NO", "ONE"]);
     engine
         .schedule_raw("q", "")
         .durability(Durability::Logged)
@@ -374,21 +348,17 @@ async fn overdue_jobs_fire_or_are_skipped() {
     engine.shutdown(MINUTE).await;
     tokio::time::sleep(ms(600)).await;
     let fired = Keys::default();
-    let log = fired.clone();
     let engine = Engine::builder()
-        .queue(QueueConfig::new("q").concurrency(1), move |job: Job| {
-            log.push(job.key().as_str());
-            async {}
-        })
+        .queue(QueueConfig::new("q").concurrency(1), fired.handler())
         .queue(QueueConfig::new("stale").misfire(Misfire::SkipAfter(ms(100))), nothing)
         .partitions(4)
         .catch_up_per_second(500)
-        .store(store(&url))
+        .store(Arc::new(impatient(&url, ms(300))))
         .start()
         .await
         .unwrap();
     let began = real_now();
-    tokio::time::timeout(MINUTE, engine.idle()).await.unwrap();
+    until_idle(&engine).await;
     // 300 at 500 a second, less what may go at once.
     assert!(real_now().since(began) > ms(300), "{:?}", real_now().since(began));
     let stats = engine.stats();

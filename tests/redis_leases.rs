@@ -1,32 +1,25 @@
 //! Who has the lease next, and how soon: a lease that is given back, one that outlasts its term, one of the dead.
-#![cfg(feature = "redis")]
 #![allow(clippy::disallowed_methods, reason = "how long it takes is the point")]
-
-mod common;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::redis::RedisServer;
-use common::{ms, nothing};
-use reveille::store::{Claim, Owner, RedisConfig, RedisStore, Store};
+use reveille::store::{Claim, Owner, Store};
 use reveille::{Builder, Engine, Job, PartitionId};
+use testkit::MINUTE;
+use testkit::redis::{RedisServer, key_in};
+use testkit::{ms, nothing};
 use tokio::time::{Instant, timeout};
 
-const MINUTE: Duration = Duration::from_secs(60);
 const TERM: Duration = Duration::from_secs(1);
 
-fn store(server: &RedisServer) -> RedisStore {
-    RedisStore::new(RedisConfig::new(server.url()).unwrap().namespace("test").unwrap())
-}
-
 fn builder(server: &RedisServer) -> Builder {
-    Engine::builder().queue("q", nothing).partitions(2).store(Arc::new(store(server)))
+    Engine::builder().queue("q", nothing).partitions(2).store(Arc::new(server.store()))
 }
 
 /// Takes the leases of one who will not be heard of again.
 async fn die_as_owner(server: &RedisServer) {
-    let store = store(server);
+    let store = server.store();
     let owner = Owner::new("elsewhere:1:0");
     let claim = Claim { owner, partitions: 2, term: TERM, epoch_after: 0, by_force: false };
     for partition in 0..2 {
@@ -36,13 +29,11 @@ async fn die_as_owner(server: &RedisServer) {
 
 /// As the clock of Redis leaves it that was ahead when the lease was proved, and was put right.
 fn set_ahead(server: &RedisServer, by: Duration) {
-    let mut connection = server.connect();
     for partition in 0..2 {
-        let key = format!("{{rv:test:{partition}}}:m");
-        let until: u64 = redis::cmd("HGET").arg(&key).arg("lease_until").query(&mut connection).unwrap();
+        let meta = key_in(partition, "m");
+        let until: u64 = server.ask(&["HGET", &meta, "lease_until"]);
         let until = until + by.as_millis() as u64;
-        let _: () =
-            redis::cmd("HSET").arg(&key).arg("lease_until").arg(until).query(&mut connection).unwrap();
+        server.run(&["HSET", &meta, "lease_until", &until.to_string()]);
     }
 }
 
@@ -53,7 +44,7 @@ async fn a_lease_never_lasts_longer_than_its_term() {
     for is_single_owner in [false, true] {
         die_as_owner(&server).await;
         set_ahead(&server, MINUTE * 60);
-        let report = store(&server).inspect().await.unwrap();
+        let report = server.store().inspect().await.unwrap();
         assert!(report.iter().all(|one| one.owner.lease_left.unwrap() <= TERM), "{report:?}");
         let begun = Instant::now();
         let next =
@@ -81,7 +72,7 @@ async fn a_living_owner_keeps_its_lease_when_the_clock_is_set_back() {
         assert!(!standby.is_finished());
         owner.schedule_raw("q", "").after(MINUTE).await.unwrap().scheduled().unwrap();
     }
-    let report = store(&server).inspect().await.unwrap();
+    let report = server.store().inspect().await.unwrap();
     assert!(report.iter().all(|one| one.owner.lease_left.unwrap() <= TERM), "{report:?}");
     owner.shutdown(MINUTE).await;
     timeout(MINUTE, standby).await.unwrap().unwrap().unwrap();

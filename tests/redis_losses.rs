@@ -1,58 +1,23 @@
 //! Redis loses one key, one field, one chunk, or has something else in its place, under an engine that lives: it has
 //! everything in memory, notices, says so, and writes it again. And where nobody lives, a start says what can be done.
-#![cfg(feature = "redis")]
 #![allow(clippy::disallowed_methods, reason = "real time is the point")]
-
-mod common;
 
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::redis::RedisServer;
-use common::{Keys, ms, nothing};
 use reveille::read::Namespace;
-use reveille::store::{RedisConfig, RedisStore};
-use reveille::{Builder, Engine, Job, JobFilter, LookupOutcome, PartitionId, StartError, StoreState};
+use reveille::{Builder, Engine, JobFilter, LookupOutcome, PartitionId, StartError, StoreState};
+use testkit::MINUTE;
+use testkit::redis::{RedisServer, key, key_in};
+use testkit::{Keys, eventually, ms, nothing};
 
-const MINUTE: Duration = Duration::from_secs(60);
 /// Servers among which the losses are shared out.
 const PARTS: usize = 5;
 const LEASE: Duration = Duration::from_secs(1);
 
-fn store(server: &RedisServer) -> RedisStore {
-    RedisStore::new(RedisConfig::new(server.url()).unwrap().namespace("test").unwrap())
-}
-
 fn builder(server: &RedisServer) -> Builder {
-    Engine::builder().queue("q", nothing).partitions(1).store(Arc::new(store(server))).lease(LEASE)
-}
-
-fn key(name: &str) -> String {
-    format!("{{rv:test:0}}:{name}")
-}
-
-fn command<T: redis::FromRedisValue>(server: &RedisServer, words: &[&str]) -> T {
-    let mut command = redis::cmd(words[0]);
-    command.arg(&words[1..]);
-    command.query(&mut server.connect()).unwrap_or_else(|error| panic!("{words:?}: {error}"))
-}
-
-fn run(server: &RedisServer, words: &[&str]) {
-    let _: redis::Value = command(server, words);
-}
-
-fn field(server: &RedisServer, name: &str) -> String {
-    command(server, &["HGET", &key("m"), name])
-}
-
-async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let waiting = async {
-        while !is_so() {
-            tokio::time::sleep(ms(5)).await;
-        }
-    };
-    tokio::time::timeout(MINUTE, waiting).await.unwrap_or_else(|_| panic!("it never comes to be: {what}"));
+    Engine::builder().queue("q", nothing).partitions(1).store(Arc::new(server.store())).lease(LEASE)
 }
 
 /// Schedules jobs that take some chunks, of which a snapshot shows the first.
@@ -91,7 +56,7 @@ fn is_mended(engine: &Engine, incidents_before: u64) -> bool {
 
 /// What another process would be restored from has as many jobs as the engine.
 async fn check_kept(server: &RedisServer, engine: &Engine, case: &str) {
-    let read = async { Namespace::open(store(server)).await?.read(PartitionId(0)).await };
+    let read = async { Namespace::open(server.store()).await?.read(PartitionId(0)).await };
     let read = read.await.unwrap_or_else(|error| panic!("{case}: {error}")).unwrap();
     let jobs = read.jobs(&JobFilter::default()).count();
     assert_eq!(jobs, engine.jobs(), "{case}");
@@ -154,7 +119,7 @@ fn losses(server: &RedisServer) -> Vec<(Vec<String>, Told)> {
         add(&["RENAME", name, "aside"], Incident);
     }
     add(&["XTRIM", &l, "MAXLEN", "2"], Incident);
-    let chunks: u64 = field(server, "chunks").parse().unwrap();
+    let chunks: u64 = server.field("chunks").unwrap().parse().unwrap();
     assert!(chunks >= 4, "{chunks} chunks");
     for number in 0..chunks {
         add(&["DEL", &format!("CHUNK{number}")], Incident);
@@ -179,18 +144,18 @@ async fn lose_each(part: usize) {
     let server = RedisServer::start(&[]);
     let engine = builder(&server).start().await.unwrap();
     filled(&engine).await;
-    let keys: u64 = command(&server, &["DBSIZE"]);
+    let keys: u64 = server.ask(&["DBSIZE"]);
     for (number, (words, told)) in losses(&server).into_iter().enumerate().skip(part).step_by(PARTS) {
         let case = format!("{number}: {}", words.join(" "));
         println!("{case}, after {} incidents", incidents(&engine));
-        let generation = field(&server, "gen");
+        let generation = server.field("gen").unwrap();
         let chunk = |word: &String| match word.strip_prefix("CHUNK") {
             Some(number) => key(&format!("s:{generation}:{number}")),
             None => word.clone(),
         };
         let words: Vec<String> = words.iter().map(chunk).collect();
         // An empty log is no loss.
-        while command::<u64>(&server, &["XLEN", &key("l")]) == 0 {
+        while server.ask::<u64>(&["XLEN", &key("l")]) == 0 {
             engine.schedule_raw("q", "").after(MINUTE * 60).await.unwrap().scheduled().unwrap();
         }
         if words[0] == "XTRIM" {
@@ -201,7 +166,7 @@ async fn lose_each(part: usize) {
             tokio::time::sleep(ms(2_500)).await;
         }
         let before = incidents(&engine);
-        run(&server, &words.iter().map(String::as_str).collect::<Vec<_>>());
+        server.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
         if told == Told::Incident {
             eventually(&case, || is_mended(&engine, before)).await;
         }
@@ -211,10 +176,10 @@ async fn lose_each(part: usize) {
             engine.snapshot().await.unwrap_or_else(|error| panic!("{case}: {error}"));
         }
         check_kept(&server, &engine, &case).await;
-        run(&server, &["DEL", "aside"]);
+        server.run(&["DEL", "aside"]);
     }
     // A generation that nothing names any more, where the name itself was damaged: no more than that is left behind.
-    let left: u64 = command(&server, &["DBSIZE"]);
+    let left: u64 = server.ask(&["DBSIZE"]);
     assert!(left <= keys + 30, "{keys} keys, and now {left}");
 
     // Killed where it stands: the next one has everything.
@@ -229,12 +194,7 @@ async fn lose_each(part: usize) {
 async fn what_lies_in_the_way_is_left_alone_and_jobs_fire_on() {
     let server = RedisServer::start(&[]);
     let fired = Keys::default();
-    let log = fired.clone();
-    let handler = move |job: Job| {
-        log.push(job.key().as_str());
-        async {}
-    };
-    let engine = builder(&server).queue("fires", handler).log_records_max(700).start().await.unwrap();
+    let engine = builder(&server).queue("fires", fired.handler()).log_records_max(700).start().await.unwrap();
     filled(&engine).await;
     let (m, l) = (key("m"), key("l"));
     type Words<'a> = &'a [&'a str];
@@ -251,7 +211,7 @@ async fn what_lies_in_the_way_is_left_alone_and_jobs_fire_on() {
     ];
     for (number, (put, advice, words)) in cases.into_iter().enumerate() {
         println!("{put:?}");
-        put.iter().for_each(|words| run(&server, words));
+        put.iter().for_each(|words| drop(server.run(words)));
         let before = fired.len();
         let mut due = 0;
         // An append finds out, or the keeper, or a look.
@@ -261,7 +221,7 @@ async fn what_lies_in_the_way_is_left_alone_and_jobs_fire_on() {
             state(&engine) == StoreState::Refusing
         })
         .await;
-        let held: String = command(&server, &["TYPE", put[put.len() - 1][1]]);
+        let held: String = server.ask(&["TYPE", put[put.len() - 1][1]]);
         let until = tokio::time::Instant::now() + LEASE * 2;
         while tokio::time::Instant::now() < until {
             // More than may wait for the store, which gets them with all the others.
@@ -274,9 +234,9 @@ async fn what_lies_in_the_way_is_left_alone_and_jobs_fire_on() {
         let error = told.last_error.unwrap();
         assert!(words.iter().all(|word| error.contains(word)), "{words:?}: {error}");
         assert_ne!(told.lease_left, Some(Duration::ZERO));
-        let left: String = command(&server, &["TYPE", put[put.len() - 1][1]]);
+        let left: String = server.ask(&["TYPE", put[put.len() - 1][1]]);
         assert_eq!(left, held, "it was not written over");
-        run(&server, advice);
+        server.run(advice);
         eventually("all is well", || state(&engine) == StoreState::Healthy).await;
         engine
             .schedule_raw("q", "")
@@ -297,7 +257,7 @@ async fn a_store_that_cannot_be_mended_is_not_called_flushed() {
     let engine = builder(&server).start().await.unwrap();
     filled(&engine).await;
     assert_eq!(engine.stats().log_pending, 0, "the store has acknowledged everything");
-    run(&server, &["SET", &key("m"), "mine"]);
+    server.run(&["SET", &key("m"), "mine"]);
     eventually("it is found out", || state(&engine) == StoreState::Refusing).await;
     let report = engine.shutdown(ms(1_500)).await;
     assert!(!report.is_flushed && report.pending == 610, "{report:?}");
@@ -308,7 +268,7 @@ async fn a_store_that_cannot_be_mended_is_not_called_flushed() {
 async fn settings_that_lose_jobs_are_doubts() {
     use reveille::store::{Needs, Store};
     let server = RedisServer::start(&["--appendonly", "yes", "--maxmemory", "100mb"]);
-    let store = store(&server);
+    let store = server.store();
     store.open(&Needs { partitions: 1, durability: reveille::Durability::Logged }).await.unwrap();
     assert_eq!(store.doubts().await.unwrap(), Vec::<String>::new());
     for (bad, good, words) in [
@@ -316,23 +276,25 @@ async fn settings_that_lose_jobs_are_doubts() {
         (["appendonly", "no"], ["appendonly", "yes"], "appendonly yes"),
         (["appendfsync", "no"], ["appendfsync", "everysec"], "appendfsync always"),
     ] {
-        run(&server, &["CONFIG", "SET", bad[0], bad[1]]);
+        server.run(&["CONFIG", "SET", bad[0], bad[1]]);
         let doubts = store.doubts().await.unwrap();
         let is_expected = bad[0] != "appendfsync";
         assert_eq!(doubts.iter().any(|doubt| doubt.contains(words)), is_expected, "{bad:?}: {doubts:?}");
-        run(&server, &["CONFIG", "SET", good[0], good[1]]);
+        server.run(&["CONFIG", "SET", good[0], good[1]]);
         assert_eq!(store.doubts().await.unwrap(), Vec::<String>::new(), "{good:?}");
     }
     // Evictions are told as long as they go on.
-    run(&server, &["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);
-    run(&server, &["SET", "other", &"x".repeat(100_000)]);
-    run(&server, &["CONFIG", "SET", "maxmemory", "1"]);
-    run(&server, &["CONFIG", "SET", "maxmemory", "100mb"]);
-    run(&server, &["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
-    let evicted: String = command(&server, &["INFO", "stats"]);
-    if !evicted.contains("evicted_keys:0\r") {
-        assert!(store.doubts().await.unwrap().iter().any(|doubt| doubt.contains("throws keys away")));
-    }
+    server.run(&["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);
+    server.run(&["SET", "other", &"x".repeat(100_000)]);
+    server.run(&["CONFIG", "SET", "maxmemory", "1"]);
+    // Redis makes room before a command, or behind its settings.
+    eventually("the key is thrown away", || !server.ask::<bool>(&["EXISTS", "other"])).await;
+    server.run(&["CONFIG", "SET", "maxmemory", "100mb"]);
+    server.run(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    let evicted: String = server.ask(&["INFO", "stats"]);
+    assert!(!evicted.contains("evicted_keys:0\r"), "it was made to: {evicted}");
+    let doubts = store.doubts().await.unwrap();
+    assert!(doubts.iter().any(|doubt| doubt.contains("throws keys away")), "{doubts:?}");
     assert_eq!(store.doubts().await.unwrap(), Vec::<String>::new());
 }
 
@@ -353,7 +315,8 @@ fn follow_advice(server: &RedisServer, error: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_partition_can_be_given_up_and_the_others_stay() {
     let server = RedisServer::start(&[]);
-    let (m, l) = ("{rv:test:1}:m", "{rv:test:1}:l");
+    let (m, l, s) = (key_in(1, "m"), key_in(1, "l"), key_in(1, "s:"));
+    let (m, l, s) = (m.as_str(), l.as_str(), s.as_str());
     let damages: [(&[&str], &str); 6] = [
         (&["DEL", m], m),
         (&["DEL", m, l], m),
@@ -365,25 +328,25 @@ async fn a_lost_partition_can_be_given_up_and_the_others_stay() {
                 "EVAL",
                 "return redis.call('DEL', KEYS[1] .. redis.call('HGET', KEYS[2], 'gen') .. ':0')",
                 "2",
-                "{rv:test:1}:s:",
+                s,
                 m,
             ],
-            "{rv:test:1}:s:",
+            s,
         ),
     ];
     for (damage, named) in damages {
         println!("{damage:?}");
-        run(&server, &["FLUSHALL"]);
+        server.run(&["FLUSHALL"]);
         let two = || builder(&server).partitions(2).lease(ms(400));
         let engine = two().start().await.unwrap();
         filled(&engine).await;
         engine.shutdown(MINUTE).await;
-        run(&server, damage);
-        let mut before: Vec<String> = command(&server, &["KEYS", "*"]);
+        server.run(damage);
+        let mut before: Vec<String> = server.ask(&["KEYS", "*"]);
         let refused = two().start().await.unwrap_err();
         let StartError::Store(error) = &refused else { panic!("{refused:?}") };
         assert!(error.to_string().contains(named), "{error}");
-        let mut after: Vec<String> = command(&server, &["KEYS", "*"]);
+        let mut after: Vec<String> = server.ask(&["KEYS", "*"]);
         before.sort();
         after.sort();
         assert_eq!(before, after, "nothing was changed");
@@ -416,7 +379,7 @@ async fn a_standby_leaves_a_flushed_redis_to_its_owner() {
         let before = incidents(&owner);
         println!("{lost:?}");
         owner.schedule_raw("q", "").after(MINUTE * 60).await.unwrap().scheduled().unwrap();
-        run(&server, &lost.iter().map(String::as_str).collect::<Vec<_>>());
+        server.run(&lost.iter().map(String::as_str).collect::<Vec<_>>());
         eventually("it is mended", || {
             assert!(!standby.is_finished() && state(&owner) != StoreState::Lost, "{:?}", owner.stats().store);
             is_mended(&owner, before)

@@ -1,18 +1,16 @@
 //! What a restart keeps, on the memory store: the record, replay and commit paths that every store will use.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::store::{Fault, FaultyStore};
-use common::{Keys, TEN_O_CLOCK, at_ms, ms, nothing};
 use reveille::store::MemoryStore;
 use reveille::testing::TestEngine;
 use reveille::{
     CancelOutcome, End, Engine, Job, LookupOutcome, OnConflict, QueueConfig, RescheduleOutcome, StartError,
     Timestamp,
 };
+use testkit::scripted::{Does, Scripted};
+use testkit::{Keys, TEN_O_CLOCK, at_ms, eventually, ms, nothing};
 
 fn builder(store: &Arc<MemoryStore>) -> reveille::Builder {
     Engine::builder().queue("q", nothing).store(store.clone())
@@ -152,7 +150,7 @@ async fn another_number_of_partitions_is_refused() {
 /// one at a time, in order. A shutdown does not forget those that wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn overdue_inline_jobs_run_on_the_driver_once_their_start_is_stored() {
-    let store = FaultyStore::new(Fault::None);
+    let store = Scripted::in_memory();
     let build = |keys: &Keys| {
         let keys = keys.clone();
         let inline = move |job: &Job| {
@@ -173,23 +171,19 @@ async fn overdue_inline_jobs_run_on_the_driver_once_their_start_is_stored() {
         engine.shutdown(ms(5_000)).await;
         assert_eq!(keys.len(), 0);
         let engine = build(&keys).start().await.unwrap();
-        while engine.stats().ready < jobs as usize {
-            tokio::time::sleep(ms(1)).await;
-        }
-        store.set(Fault::Stand);
+        eventually("all are", || engine.stats().ready == jobs as usize).await;
+        store.append.set(Does::Stands);
         engine.resume("inline").unwrap();
-        while engine.stats().running < jobs as usize {
-            tokio::time::sleep(ms(1)).await;
-        }
+        eventually("all are", || engine.stats().running == jobs as usize).await;
         if round == "goes on" {
-            store.set(Fault::None);
+            store.append.set(Does::Well);
             engine.idle().await;
             let in_order: Vec<_> = (0..jobs).map(|n| format!("{n:03} on reveille-driver")).collect();
             assert_eq!(keys.take(), in_order);
             engine.shutdown(ms(5_000)).await;
         } else {
             let shutting_down = engine.shutdown(ms(10_000));
-            store.set(Fault::None);
+            store.append.set(Does::Well);
             let report = shutting_down.await;
             assert_eq!(
                 (report.still_running, report.is_flushed, keys.take().len()),

@@ -1,29 +1,23 @@
 //! Runtimes that end before their engine, that lack a timer, or that are not there: an answer to each call, and it comes.
-#![cfg(feature = "redis")]
-
-mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
-use common::outside::{bare_runtime, block_on, timed, wait_until};
-use common::redis::RedisServer;
-use common::store::{Fault, FaultyStore};
-use common::{TEN_O_CLOCK, ms, nothing};
-use reveille::store::{MemoryStore, RedisConfig, RedisStore, Store};
+use reveille::store::{MemoryStore, Store};
 use reveille::testing::TestEngine;
 use reveille::{
     Builder, CallError, CancelError, Engine, Job, LookupOutcome, QueueError, RescheduleError, ScheduleError,
     StartError, StoreState,
 };
-
-const HOUR: Duration = Duration::from_secs(3600);
-
-fn store(server: &RedisServer) -> Arc<RedisStore> {
-    Arc::new(RedisStore::new(RedisConfig::new(server.url()).unwrap().namespace("test").unwrap()))
-}
+use testkit::HOUR;
+use testkit::logs::Logs;
+use testkit::redis::{ALWAYS, RedisServer};
+use testkit::scripted::{Does, Scripted};
+use testkit::time::timed;
+use testkit::wait::{bare_runtime, block_on, wait_until};
+use testkit::{TEN_O_CLOCK, ms, nothing};
 
 fn start(builder: Builder, runtime: &tokio::runtime::Runtime) -> Engine {
     block_on(builder.runtime(runtime.handle().clone()).start()).unwrap()
@@ -52,7 +46,7 @@ fn assert_ended(engine: &Engine) {
 fn an_engine_whose_runtime_has_ended_says_so() {
     let server = RedisServer::start(&[]);
     let stores: [Option<Arc<dyn Store>>; 3] =
-        [None, Some(Arc::new(MemoryStore::new())), Some(store(&server))];
+        [None, Some(Arc::new(MemoryStore::new())), Some(Arc::new(server.store()))];
     for store in stores {
         for threads in [0, 2] {
             let runtime = bare_runtime(threads);
@@ -85,7 +79,7 @@ fn an_engine_whose_runtime_has_ended_says_so() {
 #[test]
 fn another_engine_takes_over_at_once_when_a_runtime_ends() {
     let server = RedisServer::start(&[]);
-    let stores: [Arc<dyn Store>; 2] = [Arc::new(MemoryStore::new()), store(&server)];
+    let stores: [Arc<dyn Store>; 2] = [Arc::new(MemoryStore::new()), Arc::new(server.store())];
     for store in stores {
         let (first, second) = (bare_runtime(2), bare_runtime(2));
         let attempts = Arc::new(AtomicUsize::new(0));
@@ -126,7 +120,7 @@ fn the_leases_are_kept_while_a_blocking_handler_outlives_its_runtime() {
     let (running, runs) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let build = || {
         let (running, runs) = (Arc::clone(&running), Arc::clone(&runs));
-        let builder = Engine::builder().store(store(&server)).lease(ms(1_000));
+        let builder = Engine::builder().store(Arc::new(server.store())).lease(ms(1_000));
         builder.blocking_queue("q", move |_: &Job| {
             assert_eq!(running.fetch_add(1, SeqCst), 0, "it runs twice at a time");
             thread::sleep(ms(2_500));
@@ -147,7 +141,7 @@ fn the_leases_are_kept_while_a_blocking_handler_outlives_its_runtime() {
 
 #[test]
 fn a_runtime_that_has_ended_is_refused_at_the_start() {
-    let store = FaultyStore::new(Fault::None);
+    let store = Scripted::in_memory();
     for threads in [0, 2] {
         let runtime = bare_runtime(threads);
         let handle = runtime.handle().clone();
@@ -166,7 +160,7 @@ fn a_runtime_that_has_ended_is_refused_at_the_start() {
 fn a_runtime_that_ends_ends_the_wait_for_a_lease() {
     let server = RedisServer::start(&[]);
     let (own, others) = (bare_runtime(1), bare_runtime(1));
-    let build = || Engine::builder().queue("q", nothing).store(store(&server)).lease(HOUR);
+    let build = || Engine::builder().queue("q", nothing).store(Arc::new(server.store())).lease(HOUR);
     let owner = start(build(), &own);
     let standby = build().runtime(others.handle().clone());
     let waiting = thread::spawn(move || block_on(standby.start()));
@@ -180,12 +174,12 @@ fn a_runtime_that_ends_ends_the_wait_for_a_lease() {
 /// Everything that can be awaited, on a thread without tokio, with a runtime that has neither timer nor I/O.
 #[test]
 fn every_call_can_be_awaited_outside_of_tokio() {
-    let server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let server = RedisServer::start(&ALWAYS);
     for has_store in [false, true] {
         let runtime = bare_runtime(2);
         let build = || {
             let builder = Engine::builder().queue("q", nothing);
-            if has_store { builder.store(store(&server)).lease(ms(1_000)) } else { builder }
+            if has_store { builder.store(Arc::new(server.store())).lease(ms(1_000)) } else { builder }
         };
         let engine = start(build(), &runtime);
         let commit = engine.schedule_raw("q", "").key("fsync").durability(reveille::Durability::Fsync);
@@ -219,24 +213,24 @@ fn a_grace_period_ends_outside_of_tokio() {
 /// A commit that waits for longer than it may is told so, whoever polls it: the records were old when it was asked.
 #[test]
 fn a_commit_gives_up_outside_of_tokio() {
-    let (runtime, store) = (bare_runtime(1), FaultyStore::new(Fault::None));
+    let (runtime, store) = (bare_runtime(1), Scripted::in_memory());
     let builder = Engine::builder().queue("q", nothing).store(store.clone()).commit_deadline(ms(300));
     let engine = start(builder, &runtime);
-    store.set(Fault::Stand);
+    store.append.set(Does::Stands);
     let commit = engine.schedule_raw("q", "").key("late").after(HOUR);
     let error = block_on(engine.schedule_raw("q", "").key("later").after(HOUR)).unwrap_err();
     assert!(matches!(error, ScheduleError::Call(CallError::Unconfirmed)), "{error}");
     thread::sleep(ms(500));
     let error = block_on(commit).unwrap_err();
     assert!(matches!(error, ScheduleError::Call(CallError::Unconfirmed)), "{error}");
-    store.set(Fault::None);
+    store.append.set(Does::Well);
 }
 
 /// A start that nobody polls to its end leaves nothing behind, and nobody has to wait for a lease.
 #[test]
 fn a_start_that_is_given_up_gives_the_leases_back() {
     let (server, runtime) = (RedisServer::start(&[]), bare_runtime(1));
-    let build = || Engine::builder().queue("q", nothing).store(store(&server)).lease(HOUR);
+    let build = || Engine::builder().queue("q", nothing).store(Arc::new(server.store())).lease(HOUR);
     for polls in [1, 20] {
         let mut is_over = false;
         let mut starting = Box::pin(build().runtime(runtime.handle().clone()).start());
@@ -260,9 +254,9 @@ fn a_start_that_is_given_up_gives_the_leases_back() {
 /// One store, and one engine after another: what was connected on the thread of the first is made anew for the second.
 #[test]
 fn a_store_can_be_used_by_one_engine_after_another() {
-    let log = common::outside::Log::listen();
+    let log = Logs::listen();
     let (server, runtime) = (RedisServer::start(&[]), bare_runtime(1));
-    let store = store(&server);
+    let store = Arc::new(server.store());
     for round in 0..3 {
         let engine = start(Engine::builder().queue("q", nothing).store(store.clone()), &runtime);
         let key = format!("round {round}");
@@ -275,7 +269,8 @@ fn a_store_can_be_used_by_one_engine_after_another() {
         thread::sleep(ms(50));
     }
     // Other tests of this program have runtimes that end, and that is another complaint.
-    assert_eq!(log.lines_with("does not answer"), Vec::<String>::new());
+    let complaints = log.with(&["does not answer"]);
+    assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
 /// Time travel without tokio, and after the runtime has ended.

@@ -1,30 +1,19 @@
 //! A start on a store that is not there yet: it waits for as long as it was told to, and no longer.
-#![cfg(feature = "redis")]
-
-mod common;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::proxy::{Fault, Proxy};
-use common::redis::RedisServer;
-use common::{ms, nothing};
-use reveille::store::{RedisConfig, RedisStore, StoreErrorClass};
-use reveille::{Builder, Clock, Engine, StartError};
-
-const MINUTE: Duration = Duration::from_secs(60);
+use reveille::store::{RedisStore, StoreErrorClass};
+use reveille::{Builder, Engine, StartError};
+use testkit::MINUTE;
+use testkit::proxy::{Fault, Proxy};
+use testkit::redis::{RedisServer, config};
+use testkit::time::timed_async;
+use testkit::{ms, nothing};
 
 /// On a store with the time-outs that it has by itself.
 fn builder(url: &str) -> Builder {
-    let config = RedisConfig::new(url).unwrap().namespace("test").unwrap();
-    Engine::builder().queue("q", nothing).partitions(2).store(Arc::new(RedisStore::new(config)))
-}
-
-async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
-    let clock = Clock::System;
-    let began = clock.now().mono;
-    let output = future.await;
-    (output, Duration::from_micros(clock.now().mono.micros_since(began)))
+    Engine::builder().queue("q", nothing).partitions(2).store(Arc::new(RedisStore::new(config(url))))
 }
 
 #[track_caller]
@@ -46,7 +35,7 @@ async fn the_patience_is_the_whole_of_it() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for url in [dead.url(), format!("redis://{closed}")] {
         for patience in [ms(300), ms(1_000), ms(2_500)] {
-            let (started, took) = timed(builder(&url).start_patience(patience).start()).await;
+            let (started, took) = timed_async(builder(&url).start_patience(patience).start()).await;
             assert!(started.is_err());
             assert!(took >= patience && took < patience + ms(700), "{took:?} for {patience:?} on {url}");
         }
@@ -59,7 +48,8 @@ async fn the_patience_is_the_whole_of_it_for_the_leases_too() {
     let server = RedisServer::start(&[]);
     let proxy = Proxy::start(server.port());
     let owner = builder(&server.url()).start().await.unwrap();
-    let starting = tokio::spawn(timed(builder(&proxy.url()).standby(true).start_patience(ms(800)).start()));
+    let starting =
+        tokio::spawn(timed_async(builder(&proxy.url()).standby(true).start_patience(ms(800)).start()));
     tokio::time::sleep(ms(500)).await;
     assert!(!starting.is_finished(), "it waits for the owner");
     proxy.set(Fault::Refuse);

@@ -1,66 +1,18 @@
 //! Queues that the store has jobs of, and that nobody has built: a release that renames one must not lose them in silence.
 
-mod common;
-
-use std::fmt::{self, Write};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use common::{TEN_O_CLOCK, at_ms, ms, nothing};
 use reveille::store::MemoryStore;
 use reveille::testing::TestEngine;
 use reveille::{Builder, CancelOutcome, Engine, QueueStats, ScheduleError};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
+use testkit::logs::Logs;
+use testkit::{TEN_O_CLOCK, at_ms, ms, nothing};
+use tracing::Level;
 
-/// All warnings, a line each: some come from the engine's own threads. Each test has a queue of its own.
-#[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<String>>>);
-
-struct Line<'a>(&'a mut String);
-
-impl Visit for Line<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        write!(self.0, "{field}={value:?} ").unwrap();
-    }
-}
-
-impl Subscriber for Warnings {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::WARN
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = String::new();
-        event.record(&mut Line(&mut line));
-        self.0.lock().unwrap().push(line);
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
-impl Warnings {
-    fn of(&self, words: &[&str]) -> usize {
-        let lines = self.0.lock().unwrap();
-        lines.iter().filter(|line| words.iter().all(|word| line.contains(word))).count()
-    }
-}
-
-fn warnings() -> &'static Warnings {
-    static WARNINGS: OnceLock<Warnings> = OnceLock::new();
-    WARNINGS.get_or_init(|| {
-        let warnings = Warnings::default();
-        tracing::subscriber::set_global_default(warnings.clone()).unwrap();
-        warnings
-    })
+/// How many warnings have all of these words. Each test has a queue of its own.
+fn warnings(words: &[&str]) -> usize {
+    Logs::listen().with(words).into_iter().filter(|line| line.level <= Level::WARN).count()
 }
 
 fn builder(store: &Arc<MemoryStore>) -> Builder {
@@ -93,11 +45,11 @@ fn stats_of(engine: &Engine, name: &str) -> QueueStats {
 #[tokio::test]
 async fn jobs_without_a_handler_are_told_of_at_the_start_and_once_when_they_are_due() {
     let store = left_behind("gone").await;
-    let warnings = warnings();
+    Logs::listen();
     let engine = TestEngine::start(builder(&store), TEN_O_CLOCK).await.unwrap();
-    let at_start = ["queue=\"gone\"", "jobs=50", "add_queue", "cancel"];
-    assert_eq!(warnings.of(&at_start), 1, "{:?}", warnings.0);
-    assert_eq!(warnings.of(&["queue=\"kept\""]), 0, "{:?}", warnings.0);
+    let at_start = ["queue=gone", "jobs=50", "add_queue", "cancel"];
+    assert_eq!(warnings(&at_start), 1, "{:#?}", Logs::listen().all());
+    assert_eq!(warnings(&["queue=kept"]), 0, "{:#?}", Logs::listen().all());
     let queue = stats_of(&engine, "gone");
     assert_eq!((queue.has_handler, queue.unhandled, queue.ready), (false, 50, 0));
     let queue = stats_of(&engine, "kept");
@@ -106,8 +58,8 @@ async fn jobs_without_a_handler_are_told_of_at_the_start_and_once_when_they_are_
     // They come due one after another, and are told of once.
     assert_eq!(engine.advance(ms(2_000)).await.len(), 1);
     assert_eq!(stats_of(&engine, "gone").ready, 50);
-    let due = ["queue=\"gone\"", "due", "add_queue", "cancelled"];
-    assert_eq!(warnings.of(&due), 1, "{:?}", warnings.0);
+    let due = ["queue=gone", "due", "add_queue", "cancelled"];
+    assert_eq!(warnings(&due), 1, "{:#?}", Logs::listen().all());
     // They are pending, so there is no rest.
     assert!(tokio::time::timeout(ms(50), engine.idle()).await.is_err());
 
@@ -131,11 +83,11 @@ async fn jobs_without_a_handler_are_told_of_at_the_start_and_once_when_they_are_
 #[tokio::test]
 async fn who_expects_them_is_not_warned() {
     let store = left_behind("expected").await;
-    let warnings = warnings();
+    Logs::listen();
     let engine = TestEngine::start(builder(&store).unhandled_queues(true), TEN_O_CLOCK).await.unwrap();
     engine.advance(ms(2_000)).await;
     assert_eq!(stats_of(&engine, "expected").ready, 50);
-    assert_eq!(warnings.of(&["expected"]), 0, "{:?}", warnings.0);
+    assert_eq!(warnings(&["expected"]), 0, "{:#?}", Logs::listen().all());
     engine.shutdown(ms(5_000)).await;
 }
 

@@ -3,7 +3,7 @@
 //! # Rules
 //! - Takes no lease and changes nothing.
 //! - The same jobs give the same text: by due, then by key, every job as in [`jsonl::job`](crate::jsonl::job).
-//! - A namespace that is not there is an error, and leaves the file alone: the name was mistaken.
+//! - A namespace that does not exist is an error, and leaves the file alone: the name is wrong.
 //! - A file is written whole or not at all, as in [`file`](crate::file).
 
 use std::io::{self, BufWriter, Write};
@@ -17,13 +17,13 @@ use reveille::{JobFilter, JobView};
 
 use crate::jsonl::input::LINE_BYTES_MAX;
 use crate::jsonl::job;
-use crate::store::{Named, Place, about_replica};
+use crate::store::{Named, StoreArgs, about_replica};
 use crate::{complain, exit, figures, file, signal};
 
 /// How long a writer may take to notice that it is stopped.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What `reveille export` can be told.
+/// The arguments of `reveille export`.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("store", |store| store.required(true)), after_help = "\
 A job is pending until its handler has ended. One that was scheduled after a delay is written with the instant at which
@@ -37,12 +37,12 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE", default_value = "-")]
     output: PathBuf,
 
-    /// Also while a process owns the jobs. What it does meanwhile may be shown or not
+    /// Export even while a process owns the jobs. The export may miss what that process does meanwhile
     #[arg(long)]
     force: bool,
 
     #[command(flatten)]
-    place: Place,
+    place: StoreArgs,
 }
 
 /// Writes the pending jobs of a namespace.
@@ -64,7 +64,7 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
     let written = tokio::select! {
         written = &mut writing => written,
         Ok(signal) = signal => {
-            // What is half written goes with its writer, unless that waits for a reader that does not come.
+            // A half-written file goes with its writer, unless the writer waits for a reader that does not come.
             is_stopped.store(true, SeqCst);
             let _ = tokio::time::timeout(GRACE, writing).await;
             complain(format_args!("stopped by {signal}; not all was written"));

@@ -68,9 +68,9 @@ fn bugs(folder: &Path) -> io::Result<Vec<Bug>> {
 /// What it takes to build the simulator.
 fn copy_sources(sources: &Path, copy: &Path) -> io::Result<()> {
     fs::create_dir_all(copy)?;
-    let parts =
-        ["Cargo.toml", "Cargo.lock", "clippy.toml", "README.md", "src", "cli", "benches", "examples", "sim"];
-    let paths = parts.iter().map(|part| sources.join(part));
+    let files = ["Cargo.toml", "Cargo.lock", "clippy.toml", "README.md"];
+    let folders = ["src", "cli", "benches", "examples", "sim", "testkit"];
+    let paths = files.iter().chain(&folders).map(|part| sources.join(part));
     run(Command::new("cp").arg("-r").args(paths).arg(copy))
 }
 

@@ -5,10 +5,6 @@
 //! A crash is a SIGKILL; what it loses is cut off the end of the append-only file, as a disk does that did not get it.
 //! Scripts ask for the time; the real server gets them with the simulated time written in.
 
-#[allow(dead_code, unreachable_pub, reason = "each test program uses some of it")]
-#[path = "../../tests/common/redis.rs"]
-mod redis_server;
-
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{BufReader, Write};
@@ -20,8 +16,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::{Parser, Value};
-use redis_server::RedisServer;
+
 use reveille_sim::{Asked, Fault, Held, Item, Mode, Twin, What, draw, listen_to_panics, run_beside};
+use testkit::redis::RedisServer;
 
 const SEEDS: u64 = 250;
 

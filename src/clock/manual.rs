@@ -1,4 +1,4 @@
-//! A clock that is moved by hand.
+//! A clock for tests, moved by hand.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::{ORIGIN_US, Waker};
 use crate::partition::{MonoTime, Now, Timestamp};
 
-/// A clock that stands still until it is moved. Whoever waits on it is woken by every move.
+/// A clock that stands still until it is moved. Every move wakes all who wait on it.
 ///
 /// The wall and the monotonic clock can be moved together, as time does, or the wall alone, as an administrator does.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl ManualClock {
         self.sleepers.lock().retain(|sleeper| sleeper.upgrade().inspect(|waker| waker.wake()).is_some());
     }
 
-    /// Has `waker` woken by every move from now on, for as long as somebody else keeps it.
+    /// Has every move wake `waker` from now on, for as long as its owner keeps it.
     pub(super) fn register(&self, waker: Weak<Waker>) {
         self.sleepers.lock().push(waker);
     }

@@ -3,10 +3,10 @@
 //! # Rules
 //! - Everything else is handed a [`Now`], or asks the [`Clock`] that the engine was built with. `clippy.toml` bans the
 //!   system's clocks everywhere; this module alone allows itself to read them.
-//! - The wall clock may be set, and the machine may be suspended, neither of which ends a sleep. Whoever waits looks at the
+//! - The wall clock may be set, and the machine may be suspended. Neither ends a sleep, so a thread that waits looks at the
 //!   clocks again at least every `RECHECK` (100 ms).
-//! - The monotonic clock counts the time that the machine was suspended (`CLOCK_BOOTTIME` on Linux): fifteen minutes
-//!   are fifteen minutes, also for a laptop that was closed.
+//! - On Linux the monotonic clock (`CLOCK_BOOTTIME`) counts the time that the machine was suspended: fifteen minutes are
+//!   fifteen minutes, also for a laptop that was closed. Elsewhere it is `Instant`, which may not count it.
 
 mod manual;
 mod margin;
@@ -21,15 +21,15 @@ pub(crate) use waiter::{Waiter, Waker};
 
 use crate::partition::{MonoTime, Now};
 
-/// How soon it is noticed that the wall clock was set, or the machine suspended, while nothing else happens.
+/// How soon the engine notices that the wall clock was set, or the machine suspended, while nothing else happens.
 pub(crate) const RECHECK: Duration = Duration::from_millis(100);
 
 /// Where the monotonic clocks begin to count. Far from zero: a job that was due long before this process began has an
-/// instant on the monotonic clock too, and overdue jobs keep their order and their lateness. A multiple of any tick that
-/// somebody would choose, so that on a manual clock a delay of whole ticks ends on a tick.
+/// instant on the monotonic clock too, and overdue jobs keep their order and their lateness. A multiple of every
+/// likely tick, so that on a manual clock a delay of whole ticks ends on a tick.
 const ORIGIN_US: u64 = 3_600_000_000_000_000_000;
 
-/// Where an engine takes the time from.
+/// Where an engine gets the time from.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
     /// The system's clocks.
@@ -40,7 +40,7 @@ pub enum Clock {
     /// The clocks of a simulated process.
     #[cfg(feature = "sim")]
     #[doc(hidden)]
-    Simulated(Arc<dyn crate::sim::Simulation>),
+    Simulated(Arc<dyn crate::seam::Simulation>),
 }
 
 impl Clock {
@@ -54,7 +54,7 @@ impl Clock {
         }
     }
 
-    /// Whether it is time that passes by itself, for the store too.
+    /// Whether this time passes by itself, for the store too.
     pub(crate) fn is_real(&self) -> bool {
         !matches!(self, Clock::Manual(_))
     }
@@ -70,18 +70,18 @@ impl Clock {
     }
 }
 
-/// How the driver waits for the next due time: what punctuality may cost.
+/// How the driver waits for the next due time: what precision may cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Profile {
-    /// Sleep, and take the operating system's lateness (50 to 100 µs is common): next to no CPU time.
+    /// Sleep, and accept the operating system's lateness (50 to 100 µs is common). Takes almost no CPU time.
     Eco,
     /// Wake early by a margin that follows how late the system wakes this thread, then spin to the instant. Costs some
-    /// tens of microseconds of CPU time a wake-up. The default where there is more than one core.
+    /// tens of microseconds of CPU time per wake-up. The default on a machine with more than one core.
     Precise,
     /// A core of its own: the driver is pinned to it and spins through the last `spin` before each due time.
     Dedicated {
-        /// The core to pin to; the last one that the process may use, if none is named.
+        /// The core to pin to; `None`: the last one that the process may use.
         core: Option<usize>,
         /// How long before a due time the spinning begins.
         spin: Duration,

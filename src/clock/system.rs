@@ -1,4 +1,4 @@
-//! The system's clocks, and what a thread that waits on them can ask of the system.
+//! The system's clocks, and what a waiting thread can ask of the system.
 
 #![allow(clippy::disallowed_methods, reason = "this is where clocks are read")]
 
@@ -6,10 +6,10 @@ use super::ORIGIN_US;
 use crate::partition::{MonoTime, Now, Timestamp};
 
 pub(super) fn now() -> Now {
-    // The monotonic clock first: should this thread lose the processor between the two, a deadline of the wall is taken to
-    // be nearer than it is, and whoever waits for it wakes early and looks again, instead of late.
+    // The monotonic clock first: if this thread loses the processor between the two readings, a deadline of the wall clock
+    // seems nearer than it is. The driver then wakes early and looks again, instead of late.
     let mono = mono();
-    // Both truncated, not rounded up as a due time is: an instant counts as reached once it has passed in full.
+    // Both truncated, not rounded up like a due time: an instant counts as reached once it has fully passed.
     Now { wall: wall(), mono }
 }
 
@@ -17,7 +17,7 @@ pub(super) fn now() -> Now {
 fn wall() -> Timestamp {
     use rustix::time::{ClockId, clock_gettime};
     let time = clock_gettime(ClockId::Realtime);
-    // A clock before 1970: no instant that anybody schedules has been reached.
+    // A clock before 1970: no scheduled instant has been reached.
     let s = time.tv_sec.max(0);
     Timestamp::from_micros(s.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1_000))
 }

@@ -1,7 +1,7 @@
-//! One thread's wait for a deadline that anybody may bring forward.
+//! One thread's wait for a deadline that any other thread may bring forward.
 //!
 //! # The race it must win
-//! The sleeper decides how long to sleep while callers schedule earlier jobs. None of these may be slept through:
+//! The sleeper decides how long to sleep while callers schedule earlier jobs. It must sleep through none of them:
 //!
 //! ```text
 //! sleeper                                     caller
@@ -27,8 +27,8 @@ use crate::sync::OnceLock;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst, fence};
 use crate::sync::thread::{self, Thread};
 
-/// So much earlier does a sleeper wake that has something to do before it spins. With less than half of it to the deadline
-/// there is no time for anything else.
+/// How much earlier a sleeper wakes that has something to do before it spins. With less than half of it left to the
+/// deadline there is no time for anything else.
 const MEANWHILE_US: u64 = 20;
 
 /// The sleeping side. It belongs to the thread that made it.
@@ -56,8 +56,8 @@ impl Waker {
     /// Ends the present wait, or the next one if there is none.
     pub(crate) fn wake(&self) {
         self.is_woken.store(true, SeqCst);
-        // A sleeper that is just becoming one: it says who it is, then looks whether it was woken. The fences have one of the
-        // two see the other; what `OnceLock` does is not of that order.
+        // A sleeper that is just starting: it publishes itself, then looks whether it was woken. The fences have one of the
+        // two see the other; `OnceLock` alone does not give that order.
         fence(SeqCst);
         if let Some(sleeper) = self.sleeper.get() {
             sleeper.unpark();

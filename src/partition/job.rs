@@ -83,7 +83,7 @@ impl JobDue {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum State {
     /// On the wheel of its time base.
-    Waiting(wheel::Handle),
+    Waiting(wheel::TimerHandle),
     /// Its tick is ahead, yet the wheel is past it: the wall clock was set back. In `Partition::held`.
     Held,
     /// Due since before a restart, until the pace of the catch-up lets it go. In `Partition::overdue`.

@@ -38,7 +38,7 @@ pub struct LogFigures {
     /// Records after it.
     pub records: u64,
     /// The sequence of the record that comes next: how many there have ever been.
-    pub next_record: u64,
+    pub log_end: u64,
 }
 
 /// Replays what was read.
@@ -47,7 +47,7 @@ pub(super) fn replayed(id: PartitionId, read: PartitionRead, now: Now) -> Result
     let log = LogFigures {
         snapshot_jobs: loaded.image.jobs.len() as u64,
         records: loaded.records.len() as u64,
-        next_record: loaded.next_record(),
+        log_end: loaded.log_end(),
     };
     let mut replay = Replay::new(id, CONFIG, now);
     let replayed = loaded.replay(&mut replay, now);

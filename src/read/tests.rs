@@ -218,7 +218,7 @@ proptest! {
         let mut found: Vec<_> = found.into_iter().map(|of| (of.id, of.key, of.fired_at, of.ended_at, of.end)).collect();
         found.sort_by_key(|of| of.3);
         prop_assert_eq!(found, fired);
-        prop_assert_eq!(contents.log().next_record, live.records.len() as u64);
+        prop_assert_eq!(contents.log().log_end, live.records.len() as u64);
 
         // A restart goes on with the same.
         let mut replay = Replay::new(ID, config(), live.now);

@@ -12,14 +12,14 @@ use super::{
 };
 use crate::partition::{Config, Now, PartitionId, Record, Replay, ReplayError};
 
-/// Keeps the state of every partition by replaying its records, so that its memory is that of the live jobs, not that
-/// of all that ever happened.
+/// Keeps the state of every partition by replaying its records, so it needs memory for the live jobs and not for their
+/// history.
 ///
-/// One engine at a time owns it, as with any store: its lease lasts until its shutdown gives it back or it is dropped, and
-/// another engine waits for that as a standby, fails with [`StartError::Held`](crate::StartError::Held), or takes it by force
-/// ([`take_over`](crate::Builder::take_over)). A shutdown that leaves a handler running keeps the lease: the engine that came
-/// next would run its job beside it. Without a term there is nothing to renew, so an engine from which the store was taken
-/// by force finds out with the next record that it writes.
+/// One engine at a time owns it, as with any store. A lease lasts until a shutdown gives it back or its engine is dropped.
+/// Another engine waits for that as a standby, fails with [`StartError::Held`](crate::StartError::Held), or takes the lease by
+/// force ([`take_over`](crate::Builder::take_over)). A shutdown that leaves a handler running keeps the lease, because the next
+/// engine would run the same job beside it. Leases have no term, so nothing is renewed, and an engine from which the store was
+/// taken by force notices with the next record it writes.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
@@ -34,15 +34,15 @@ struct State {
 #[derive(Debug)]
 struct Replica {
     replay: Replay<'static>,
-    next_record: u64,
+    log_end: u64,
     epoch: u64,
-    /// Who had it last.
+    /// The last owner.
     owner: Option<Owner>,
-    /// Whether that one has not given it back.
+    /// Whether it still has the lease.
     is_held: bool,
 }
 
-/// When it is worth asking again for a lease that another has.
+/// When to ask again for a lease that another engine holds.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Fired jobs that are remembered per partition.
@@ -94,19 +94,19 @@ impl Store for MemoryStore {
         replica.epoch = (replica.epoch + 1).max(claim.epoch_after + 1);
         let (owner, epoch) = (claim.owner.clone(), replica.epoch);
         let grant = Grant { partition, owner, epoch, term: claim.term };
-        ready(Ok(Lease { grant, tail: replica.next_record }))
+        ready(Ok(Lease { grant, log_end: replica.log_end }))
     }
 
     fn renew<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, Vec<Result<Renewed, StoreError>>> {
         let mut state = self.state.lock();
-        let renew = |grant| state.held(grant).map(|replica| Renewed { tail: replica.next_record });
+        let renew = |grant| state.held(grant).map(|replica| Renewed { log_end: replica.log_end });
         ready(Ok(grants.iter().map(renew).collect()))
     }
 
     fn release<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, ()> {
         let mut state = self.state.lock();
         for grant in grants {
-            // Another's by now, or not: it stays as it is.
+            // Another owner's lease stays as it is.
             if let Ok(replica) = state.held(grant) {
                 replica.is_held = false;
             }
@@ -148,7 +148,7 @@ impl ReadStore for MemoryStore {
 }
 
 impl State {
-    /// The replica that `grant` is for, if it is the last that was given out.
+    /// The partition's state, if `grant` is the last one given out for it.
     fn held(&mut self, grant: &Grant) -> Result<&mut Replica, StoreError> {
         let now = self.replicas.get(&grant.partition).map_or(0, |replica| replica.epoch);
         match self.replicas.get_mut(&grant.partition) {
@@ -164,7 +164,7 @@ impl State {
 
     fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
         // Before anything else: a record of another engine may bear the number of one that is here.
-        let have = self.held(&batch.grant)?.next_record;
+        let have = self.held(&batch.grant)?.log_end;
         let partition = batch.grant.partition;
         if batch.first_record > have {
             return Err(StoreError::new(
@@ -195,7 +195,7 @@ impl Replica {
         };
         Replica {
             replay: Replay::new(partition, config, Now::default()),
-            next_record: 0,
+            log_end: 0,
             epoch: 0,
             owner: None,
             is_held: false,
@@ -203,7 +203,7 @@ impl Replica {
     }
 
     fn loaded(&self) -> Loaded {
-        let at = self.next_record;
+        let at = self.log_end;
         Loaded { image: self.replay.image(), covered: at, complete: at, records: Vec::new() }
     }
 
@@ -217,7 +217,7 @@ impl Replica {
 
     fn apply(&mut self, record: Record) -> Result<(), ReplayError> {
         self.replay.apply(record, Now::default())?;
-        self.next_record += 1;
+        self.log_end += 1;
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use super::{Fired, Handle, Wheel};
+use super::{Fired, TimerHandle, Wheel};
 
 /// Makes the calls that `bytes` stand for. Panics where the wheel departs from the model.
 pub fn run(bytes: &[u8]) {
@@ -44,7 +44,7 @@ struct Pair {
 }
 
 struct Timer {
-    handle: Handle,
+    handle: TimerHandle,
     deadline: u64,
     /// Where it waits in `queue`; `None` once it is gone.
     key: Option<(u64, u64)>,

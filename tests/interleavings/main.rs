@@ -1,71 +1,55 @@
 //! What a durable engine owes its callers while its store misbehaves at the worst moment: each test forces one interleaving.
 
-#[path = "../common/mod.rs"]
-mod common;
-#[cfg(feature = "redis")]
 mod on_redis;
-mod scripted;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use common::{Keys, ms, nothing, real_now};
 use reveille::store::{Store, StoreErrorClass};
 use reveille::{
-    Builder, CallError, CancelOutcome, Commit, Durability, Engine, OnConflict, ScheduleError, ScheduleOutcome,
+    Builder, CallError, CancelOutcome, Commit, Durability, Engine, OnConflict, ScheduleError,
+    ScheduleOutcome, StartError,
 };
-
-use scripted::{Does, Scripted};
-
-pub(crate) const SECOND: Duration = Duration::from_secs(1);
-pub(crate) const HOUR: Duration = Duration::from_secs(3600);
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+use testkit::hollow::Hollow;
+use testkit::scripted::{Does, Scripted};
+use testkit::wait::PATIENCE;
+use testkit::{HOUR, Keys, SECOND, eventually, ms, nothing, real_now, until_idle, within};
 
 pub(crate) fn builder(store: Arc<dyn Store>) -> Builder {
     Engine::builder().queue("q", nothing).partitions(1).store(store)
 }
 
-pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    let waiting = async {
-        while !is_so() {
-            tokio::time::sleep(ms(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("it never comes to be: {what}"));
-}
-
-pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("it never resolves: {what}"))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_goes_back_while_a_snapshot_waits_for_its_log_is_mended() {
-    let store = Arc::new(Scripted::new(false));
+    let store = Scripted::over(Hollow::new());
     let engine = builder(store.clone()).start().await.unwrap();
-    store.append.send_replace(Does::Stands);
+    store.append.set_in(0, Does::Stands);
     let commit = engine.schedule_raw("q", "x").key("k").after(HOUR);
     // Its slices are written, and it waits for the record above to be in the store.
     let taking = tokio::spawn({
         let engine = engine.clone();
         async move { engine.snapshot().await }
     });
-    eventually("the slices are written", || store.slices.load(SeqCst) > 0).await;
+    eventually("the slices are written", || store.write.calls() > 0).await;
     tokio::time::sleep(ms(50)).await;
-    store.append.send_replace(Does::Fails(StoreErrorClass::Behind));
+    store.append.set_in(0, Does::Fails(StoreErrorClass::Behind));
     eventually("the engine has found out", || engine.stats().store.unwrap().incidents > 0).await;
-    store.append.send_replace(Does::Well);
-    soon("the commit", commit).await.unwrap().scheduled().unwrap();
-    let _ = soon("the snapshot", taking).await;
+    store.append.set_in(0, Does::Well);
+    within("the commit", commit).await.unwrap().scheduled().unwrap();
+    // It would be one of a log that is no more: the only one that is published is the repair's.
+    let given_up = within("the snapshot", taking).await.unwrap().unwrap_err();
+    assert_eq!(given_up.class, StoreErrorClass::Retry, "{given_up}");
+    assert_eq!(store.inner.snapshots.lock().unwrap().get(&0), Some(&1));
 }
 
 /// An engine that knows that its store has lost what it had acknowledged, and cannot write it anew; and a call that waits.
-async fn with_a_loss_found_out() -> (Arc<Scripted>, Engine, Commit<ScheduleOutcome, ScheduleError>) {
-    let store = Arc::new(Scripted::new(false));
+async fn with_a_loss_found_out() -> (Arc<Scripted<Hollow>>, Engine, Commit<ScheduleOutcome, ScheduleError>) {
+    let store = Scripted::over(Hollow::new());
     let engine = builder(store.clone()).start().await.unwrap();
     engine.schedule_raw("q", "x").key("k").after(HOUR).await.unwrap().scheduled().unwrap();
-    store.acquire.send_replace(Does::Stands);
-    store.append.send_replace(Does::Fails(StoreErrorClass::Behind));
+    store.acquire.set_in(0, Does::Stands);
+    store.append.set_in(0, Does::Fails(StoreErrorClass::Behind));
     let commit = engine.schedule_raw("q", "x").key("l").after(HOUR);
     eventually("the engine has found out", || engine.stats().store.unwrap().incidents > 0).await;
     (store, engine, commit)
@@ -86,54 +70,54 @@ async fn a_shutdown_does_not_call_flushed_what_the_store_has_lost() {
         async move { engine.shutdown(PATIENCE).await }
     });
     tokio::time::sleep(ms(50)).await;
-    store.append.send_replace(Does::Well);
-    store.acquire.send_replace(Does::Well);
-    let report = soon("the shutdown", shutting_down).await.unwrap();
+    store.append.set_in(0, Does::Well);
+    store.acquire.set_in(0, Does::Well);
+    let report = within("the shutdown", shutting_down).await.unwrap();
     assert!(report.is_flushed, "it was written anew: {report:?}");
-    assert_eq!(store.snapshots.lock().unwrap().get(&0), Some(&1));
+    assert_eq!(store.inner.snapshots.lock().unwrap().get(&0), Some(&1));
     drop(commit);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_that_finds_another_when_it_claims_again_has_lost() {
-    let store = Arc::new(Scripted::new(true));
+    let store = Scripted::over(Hollow::with_leases());
     let engine = builder(store.clone()).lease(ms(400)).start().await.unwrap();
     engine.schedule_raw("q", "x").key("k").after(HOUR).await.unwrap().scheduled().unwrap();
     // The store is flushed, the owner finds out, and a standby claims before it does.
-    store.acquire.send_replace(Does::Fails(StoreErrorClass::Fenced));
-    store.renew.send_replace(Does::Fails(StoreErrorClass::Behind));
+    store.acquire.set_in(0, Does::Fails(StoreErrorClass::Fenced));
+    store.renew.set_in(0, Does::Fails(StoreErrorClass::Behind));
     eventually("the engine has found out", || engine.stats().store.unwrap().incidents > 0).await;
-    store.renew.send_replace(Does::Fails(StoreErrorClass::Fenced));
-    soon("it is told that it has lost", engine.lost()).await;
+    store.renew.set_in(0, Does::Fails(StoreErrorClass::Fenced));
+    within("it is told that it has lost", engine.lost()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_that_has_lost_mends_nothing_and_tells_who_waits() {
-    let store = Arc::new(Scripted::new(true));
+    let store = Scripted::over(Hollow::with_leases());
     let engine = builder(store.clone()).partitions(2).lease(ms(400)).start().await.unwrap();
-    store.acquire.send_replace(Does::Fails(StoreErrorClass::Retry));
-    store.append.send_replace(Does::Fails(StoreErrorClass::Behind));
+    store.acquire.set_in(0, Does::Fails(StoreErrorClass::Retry));
+    store.append.set_in(0, Does::Fails(StoreErrorClass::Behind));
     let commits: Vec<_> =
         (0..20).map(|n| engine.schedule_raw("q", "x").key(format!("k{n}")).after(HOUR)).collect();
     eventually("partition 0 is to be mended", || engine.stats().store.unwrap().incidents > 0).await;
-    store.is_second_fenced.store(true, SeqCst);
-    soon("it is told that it has lost", engine.lost()).await;
-    let epochs = store.epoch.load(SeqCst);
+    store.renew.set_in(1, Does::Fails(StoreErrorClass::Fenced));
+    within("it is told that it has lost", engine.lost()).await;
+    let epochs = store.inner.epoch.load(SeqCst);
     for commit in commits {
-        let answer = soon("a commit of an engine that has lost", commit).await;
+        let answer = within("a commit of an engine that has lost", commit).await;
         let is_told = matches!(answer, Ok(_) | Err(ScheduleError::Call(CallError::NotOwner { .. })));
         assert!(is_told, "it has lost, and says: {answer:?}");
     }
-    store.acquire.send_replace(Does::Well);
+    store.acquire.set_in(0, Does::Well);
     tokio::time::sleep(SECOND).await;
-    assert_eq!(store.epoch.load(SeqCst), epochs, "it has claimed a partition after it had lost");
+    assert_eq!(store.inner.epoch.load(SeqCst), epochs, "it has claimed a partition after it had lost");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_takes_no_more_is_not_called_healthy() {
-    let store = Arc::new(Scripted::new(false));
+    let store = Scripted::over(Hollow::new());
     let engine = builder(store.clone()).start().await.unwrap();
-    store.append.send_replace(Does::Fails(StoreErrorClass::Fatal));
+    store.append.set_in(0, Does::Fails(StoreErrorClass::Fatal));
     let answer = engine.schedule_raw("q", "x").key("k").after(HOUR).await;
     assert!(matches!(answer, Err(ScheduleError::Call(CallError::NotDurable(_)))), "{answer:?}");
     let stats = engine.stats().store.unwrap();
@@ -142,7 +126,7 @@ async fn a_store_that_takes_no_more_is_not_called_healthy() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_do_not_wait_for_the_syncs_of_others_that_fail() {
-    let mut store = Scripted::new(false);
+    let mut store = Hollow::new();
     store.fails_replicated = true;
     let engine = builder(Arc::new(store)).start().await.unwrap();
     let _asks = tokio::spawn({
@@ -161,11 +145,11 @@ async fn commits_do_not_wait_for_the_syncs_of_others_that_fail() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_that_change_nothing_are_confirmed_by_a_healthy_store_however_long_it_was_idle() {
-    let store = Arc::new(Scripted::new(false));
+    let store = Scripted::over(Hollow::new());
     let engine = builder(store).durability(Durability::Fsync).commit_deadline(ms(160)).start().await.unwrap();
     // Fires, and leaves records that nobody waits for.
     engine.schedule_raw("q", "x").key("k").after(Duration::ZERO).await.unwrap().scheduled().unwrap();
-    common::until_idle(&engine).await;
+    until_idle(&engine).await;
     tokio::time::sleep(ms(500)).await;
     let answer = engine.cancel("nobody").await;
     assert!(answer.is_ok(), "the store is healthy, and the answer is: {answer:?}");
@@ -173,7 +157,7 @@ async fn calls_that_change_nothing_are_confirmed_by_a_healthy_store_however_long
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_is_awaited_late_is_confirmed_by_a_healthy_store() {
-    let store = Arc::new(Scripted::new(false));
+    let store = Scripted::over(Hollow::new());
     let engine = builder(store).commit_deadline(ms(160)).start().await.unwrap();
     let commit = engine.schedule_raw("q", "x").key("k").durability(Durability::Fsync).after(HOUR);
     tokio::time::sleep(ms(500)).await;
@@ -183,7 +167,7 @@ async fn a_commit_that_is_awaited_late_is_confirmed_by_a_healthy_store() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_of_the_higher_level_resolve_beside_those_of_the_lower() {
-    let mut store = Scripted::new(false);
+    let mut store = Hollow::new();
     store.sync_takes = ms(5);
     let engine = builder(Arc::new(store)).durability(Durability::Fsync).start().await.unwrap();
     let is_over = Arc::new(AtomicBool::new(false));
@@ -210,60 +194,61 @@ async fn commits_of_the_higher_level_resolve_beside_those_of_the_lower() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_loaded_is_not_taken_to_be_on_the_disk() {
     // The engine before this one appended its records, and ended before it had them synced.
-    let store = Arc::new(Scripted::new(false));
-    store.tails.lock().unwrap().insert(0, 10);
+    let store = Scripted::over(Hollow::new());
+    store.inner.tails.lock().unwrap().insert(0, 10);
     let engine = builder(store.clone()).durability(Durability::Fsync).start().await.unwrap();
     // Stands for a schedule that answers `Kept`: it changes nothing, and says that what is there will last.
     assert_eq!(engine.cancel("nobody").await.unwrap(), CancelOutcome::NotFound);
-    assert_eq!(store.syncs.load(SeqCst), 1, "acknowledged as synced, and nobody has asked the store");
+    assert_eq!(store.inner.syncs.load(SeqCst), 1, "acknowledged as synced, and nobody has asked the store");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_load_may_take_longer_than_the_patience_with_a_store_that_does_not_answer() {
-    let store = Arc::new(Scripted::new(false));
-    *store.load_takes.lock().unwrap() = ms(900);
+    let store = Scripted::over(Hollow::new());
+    *store.inner.load_takes.lock().unwrap() = ms(900);
     let started = builder(store).start_patience(ms(300)).start().await;
     assert!(started.is_ok(), "it told of its progress every 20 ms: {:?}", started.err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_waits_through_an_outage_of_the_store() {
-    let store = Arc::new(Scripted::new(true));
-    store.acquire.send_replace(Does::Fails(StoreErrorClass::Held));
+    let store = Scripted::over(Hollow::with_leases());
+    store.acquire.set_in(0, Does::Fails(StoreErrorClass::Held));
     let mut starting = tokio::spawn(builder(store.clone()).start_patience(ms(200)).start());
     tokio::time::sleep(ms(300)).await;
-    store.acquire.send_replace(Does::Fails(StoreErrorClass::Retry));
+    store.acquire.set_in(0, Does::Fails(StoreErrorClass::Retry));
     let gave_up = tokio::time::timeout(SECOND * 3, &mut starting).await;
     assert!(gave_up.is_err(), "the standby is gone when it is needed: {gave_up:?}");
-    store.acquire.send_replace(Does::Well);
-    soon("the start", starting).await.unwrap().unwrap();
+    store.acquire.set_in(0, Does::Well);
+    within("the start", starting).await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_whose_snapshots_fail_does_not_keep_the_others_from_theirs() {
-    let store = Arc::new(Scripted::new(false));
-    store.snapshot.send_replace(Does::Fails(StoreErrorClass::Refused));
+    let store = Scripted::over(Hollow::new());
+    store.snapshot.set_in(0, Does::Fails(StoreErrorClass::Refused));
     let engine =
         builder(store.clone()).partitions(2).snapshot_every(ms(100), 1_000_000).start().await.unwrap();
     for n in 0..20 {
         engine.schedule_raw("q", "x").key(format!("k{n}")).after(HOUR).await.unwrap().scheduled().unwrap();
     }
-    eventually("partition 1 has its snapshot", || store.snapshots.lock().unwrap().contains_key(&1)).await;
+    eventually("partition 1 has its snapshot", || store.inner.snapshots.lock().unwrap().contains_key(&1))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mended_store_is_healthy() {
-    let store = Arc::new(Scripted::new(false));
-    store.snapshot.send_replace(Does::Fails(StoreErrorClass::Retry));
+    let store = Scripted::over(Hollow::new());
+    store.snapshot.set_in(0, Does::Fails(StoreErrorClass::Retry));
     let engine = builder(store.clone()).snapshot_every(ms(100), 1_000_000).start().await.unwrap();
     engine.schedule_raw("q", "x").key("k").after(HOUR).await.unwrap().scheduled().unwrap();
     eventually("a snapshot has failed", || !engine.stats().is_store_healthy).await;
-    store.append.send_replace(Does::Fails(StoreErrorClass::Behind));
+    store.append.set_in(0, Does::Fails(StoreErrorClass::Behind));
     let commit = engine.schedule_raw("q", "x").key("l").after(HOUR);
     eventually("the engine has found out", || engine.stats().store.unwrap().incidents > 0).await;
-    store.append.send_replace(Does::Well);
-    store.snapshot.send_replace(Does::Well);
-    soon("the commit", commit).await.unwrap().scheduled().unwrap();
+    store.append.set_in(0, Does::Well);
+    store.snapshot.set_in(0, Does::Well);
+    within("the commit", commit).await.unwrap().scheduled().unwrap();
     eventually("it says so", || engine.stats().is_store_healthy).await;
 }
 
@@ -271,7 +256,7 @@ async fn a_mended_store_is_healthy() {
 fn what_was_never_logged_is_not_acknowledged_by_asking_twice() {
     let inner = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let outer = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let store = Arc::new(Scripted::new(false));
+    let store = Scripted::over(Hollow::new());
     let engine = outer.block_on(builder(store).runtime(inner.handle().clone()).start()).unwrap();
     drop(inner);
     let schedule = || engine.schedule_raw("q", "x").key("k").on_conflict(OnConflict::Keep).after(HOUR);
@@ -288,9 +273,9 @@ fn an_engine_that_loses_its_leases_while_it_starts_does_not_run() {
     for _ in 0..20 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let store = Arc::new(Scripted::new(true));
-            *store.load_takes.lock().unwrap() = ms(60);
-            store.renew.send_replace(Does::Stands);
+            let store = Scripted::over(Hollow::with_leases());
+            *store.inner.load_takes.lock().unwrap() = ms(60);
+            store.renew.set_in(0, Does::Stands);
             let told = Arc::clone(&store);
             let fired = Keys::default();
             let fires = fired.clone();
@@ -305,13 +290,20 @@ fn an_engine_that_loses_its_leases_while_it_starts_does_not_run() {
                 .on_restore(move |progress| {
                     // The store's answer arrives as the last partition gets ready.
                     if progress.partitions_done == 2 {
-                        told.renew.send_replace(Does::Fails(StoreErrorClass::Fenced));
+                        told.renew.set_in(0, Does::Fails(StoreErrorClass::Fenced));
                     }
                 })
                 .start()
                 .await;
-            let Ok(engine) = started else { return };
-            soon("it is told that it has lost", engine.lost()).await;
+            let engine = match started {
+                Ok(engine) => engine,
+                Err(StartError::Held(error) | StartError::Store(error)) => {
+                    assert_eq!(error.class, StoreErrorClass::Fenced, "{error}");
+                    return;
+                }
+                Err(other) => panic!("{other:?}"),
+            };
+            within("it is told that it has lost", engine.lost()).await;
             let mut taken = Vec::new();
             for n in 0..8 {
                 let outcome = engine.schedule_raw("q", "x").key(format!("k{n}")).after(Duration::ZERO);

@@ -1,133 +1,39 @@
 //! Interleavings that a real Redis has a part in.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use crate::common::ms;
-use crate::common::proxy::{Fault, Proxy};
-use crate::common::redis::RedisServer;
-use crate::{HOUR, PATIENCE, SECOND, builder, eventually, soon};
-use reveille::partition::Image;
-use reveille::store::{
-    Batch, Claim, Grant, Lease, LoadTold, Loaded, Needs, Opened, Owner, RedisConfig, RedisStore, Renewed,
-    SnapshotBegin, SnapshotInfo, SnapshotWriter, Store, StoreError, StoreFuture,
-};
-use reveille::{Durability, LookupOutcome, PartitionId};
-use tokio::sync::watch;
+use reveille::store::{Batch, Claim, Owner, RedisStore, Store};
+use reveille::{LookupOutcome, PartitionId};
+use testkit::proxy::{Fault, Proxy};
+use testkit::redis::{RedisServer, config};
+use testkit::scripted::{Does, Scripted};
+use testkit::wait::PATIENCE;
+use testkit::{HOUR, SECOND, eventually, ms, real_now, within};
 
-fn redis(server: &RedisServer) -> RedisStore {
-    RedisStore::new(RedisConfig::new(server.url()).unwrap().namespace("test").unwrap())
-}
-
-/// Redis, with gates in front of some of its calls.
-#[derive(Debug)]
-struct Gated {
-    inner: RedisStore,
-    acquire: watch::Sender<bool>,
-    append: watch::Sender<bool>,
-    write: watch::Sender<bool>,
-    acquires: AtomicUsize,
-    writes: AtomicUsize,
-}
-
-impl Gated {
-    fn new(inner: RedisStore) -> Arc<Self> {
-        let open = || watch::Sender::new(true);
-        let (acquire, append, write) = (open(), open(), open());
-        Arc::new(Gated { inner, acquire, append, write, acquires: 0.into(), writes: 0.into() })
-    }
-}
-
-async fn pass(gate: &watch::Sender<bool>) {
-    gate.subscribe().wait_for(|is_open| *is_open).await.unwrap();
-}
-
-struct GatedWriter<'a>(&'a Gated, Box<dyn SnapshotWriter + 'a>);
-
-impl SnapshotWriter for GatedWriter<'_> {
-    fn write(&mut self, slice: Image) -> StoreFuture<'_, ()> {
-        Box::pin(async move {
-            self.0.writes.fetch_add(1, SeqCst);
-            pass(&self.0.write).await;
-            self.1.write(slice).await
-        })
-    }
-
-    fn publish(&mut self, complete: u64) -> StoreFuture<'_, SnapshotInfo> {
-        self.1.publish(complete)
-    }
-}
-
-impl Store for Gated {
-    fn open<'a>(&'a self, needs: &'a Needs) -> StoreFuture<'a, Opened> {
-        self.inner.open(needs)
-    }
-
-    fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease> {
-        Box::pin(async move {
-            self.acquires.fetch_add(1, SeqCst);
-            pass(&self.acquire).await;
-            self.inner.acquire(partition, claim).await
-        })
-    }
-
-    fn renew<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, Vec<Result<Renewed, StoreError>>> {
-        self.inner.renew(grants)
-    }
-
-    fn release<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, ()> {
-        self.inner.release(grants)
-    }
-
-    fn load<'a>(&'a self, grant: &'a Grant, told: &'a LoadTold) -> StoreFuture<'a, Loaded> {
-        self.inner.load(grant, told)
-    }
-
-    fn append<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, ()> {
-        Box::pin(async move {
-            pass(&self.append).await;
-            self.inner.append(batch).await
-        })
-    }
-
-    fn sync<'a>(&'a self, grant: &'a Grant, level: Durability) -> StoreFuture<'a, ()> {
-        self.inner.sync(grant, level)
-    }
-
-    fn snapshot<'a>(
-        &'a self,
-        grant: &'a Grant,
-        begin: SnapshotBegin,
-    ) -> StoreFuture<'a, Option<Box<dyn SnapshotWriter + 'a>>> {
-        Box::pin(async move {
-            let inner = self.inner.snapshot(grant, begin).await?;
-            Ok(inner.map(|inner| Box::new(GatedWriter(self, inner)) as Box<dyn SnapshotWriter + 'a>))
-        })
-    }
-}
+use crate::builder;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_that_claims_again_does_not_write_over_its_successor() {
     let server = RedisServer::start(&[]);
-    let store = Gated::new(redis(&server));
+    let store = Scripted::over(server.store());
     let first = builder(store.clone()).lease(ms(800)).start().await.unwrap();
     for n in 0..10 {
         first.schedule_raw("q", "x").key(format!("old-{n}")).after(HOUR).await.unwrap().scheduled().unwrap();
     }
     // Redis loses everything; the owner finds out, and is held up before it claims again.
-    store.acquire.send_replace(false);
+    store.acquire.set(Does::Stands);
     server.run(&["FLUSHALL"]);
-    eventually("it claims again", || store.acquires.load(SeqCst) == 2).await;
+    eventually("it claims again", || store.acquire.calls() == 2).await;
     // Meanwhile another takes over, acknowledges a job, and ends as it should.
-    let second = builder(Arc::new(redis(&server))).start().await.unwrap();
+    let second = builder(Arc::new(server.store())).start().await.unwrap();
     second.schedule_raw("q", "x").key("new").after(HOUR).await.unwrap().scheduled().unwrap();
     assert!(second.shutdown(PATIENCE).await.is_flushed);
     drop(second);
-    store.acquire.send_replace(true);
+    store.acquire.set(Does::Well);
     let has_lost = tokio::time::timeout(SECOND * 3, first.lost()).await.is_ok();
     first.shutdown(SECOND).await;
     drop(first);
-    let third = builder(Arc::new(redis(&server))).start().await.unwrap();
+    let third = builder(Arc::new(server.store())).start().await.unwrap();
     let found = third.lookup("new");
     third.shutdown(PATIENCE).await;
     assert!(
@@ -139,25 +45,25 @@ async fn an_owner_that_claims_again_does_not_write_over_its_successor() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_that_was_written_anew_can_be_restored_before_its_next_batch() {
     let server = RedisServer::start(&[]);
-    let store = Gated::new(redis(&server));
+    let store = Scripted::over(server.store());
     let first = builder(store.clone()).lease(ms(800)).start().await.unwrap();
     // More than one slice of the job table has.
     for n in 0..400 {
         let _ = first.schedule_raw("q", "x").key(format!("old-{n}")).after(HOUR).into_outcome().unwrap();
     }
     first.schedule_raw("q", "x").key("old").after(HOUR).await.unwrap().scheduled().unwrap();
-    store.write.send_replace(false);
+    store.write.set(Does::Stands);
     server.run(&["FLUSHALL"]);
-    eventually("it is written anew", || store.writes.load(SeqCst) == 1).await;
+    eventually("it is written anew", || store.write.calls() == 1).await;
     // A call comes in meanwhile, and the process ends before the store has it.
-    store.append.send_replace(false);
+    store.append.set(Does::Stands);
     let _unconfirmed = first.schedule_raw("q", "x").key("new").after(HOUR).into_outcome().unwrap();
-    store.write.send_replace(true);
-    let has_snapshot = || server.ask::<Option<String>>(&["HGET", "{rv:test:0}:m", "complete"]).is_some();
+    store.write.set(Does::Well);
+    let has_snapshot = || server.field("complete").is_some();
     eventually("the snapshot is published", has_snapshot).await;
     first.shutdown(ms(100)).await;
     drop(first);
-    let second = soon("a start", builder(Arc::new(redis(&server))).start()).await;
+    let second = within("a start", builder(Arc::new(server.store())).start()).await;
     let second = second.unwrap_or_else(|error| {
         panic!("everything acknowledged is in Redis, and none of it can be had: {error}")
     });
@@ -168,7 +74,7 @@ async fn a_partition_that_was_written_anew_can_be_restored_before_its_next_batch
     second.reschedule("old-1", HOUR * 2).await.unwrap().rescheduled().unwrap();
     second.shutdown(PATIENCE).await;
     drop(second);
-    let third = soon("a start", builder(Arc::new(redis(&server))).start()).await.unwrap();
+    let third = within("a start", builder(Arc::new(server.store())).start()).await.unwrap();
     assert!(matches!(third.lookup("later"), LookupOutcome::Scheduled(_)));
     assert!(matches!(third.lookup("old-0"), LookupOutcome::NotFound));
     assert!(matches!(third.lookup("old-399"), LookupOutcome::Scheduled(_)));
@@ -179,7 +85,7 @@ async fn a_partition_that_was_written_anew_can_be_restored_before_its_next_batch
 async fn a_request_that_nobody_polls_does_not_keep_others_from_connecting() {
     let server = RedisServer::start(&[]);
     let proxy = Proxy::start(server.port());
-    let store = RedisStore::new(RedisConfig::new(proxy.url()).unwrap().namespace("test").unwrap());
+    let store = RedisStore::new(config(&proxy.url()));
     let claim = Claim { owner: Owner::new("me"), partitions: 1, term: HOUR, epoch_after: 0, by_force: false };
     let grant = store.acquire(PartitionId(0), &claim).await.unwrap().grant;
     proxy.set(Fault::Refuse);
@@ -203,7 +109,7 @@ async fn a_request_that_nobody_polls_does_not_keep_others_from_connecting() {
 async fn commits_resolve_soon_after_an_outage() {
     let server = RedisServer::start(&[]);
     let proxy = Proxy::start(server.port());
-    let store = RedisStore::new(RedisConfig::new(proxy.url()).unwrap().namespace("test").unwrap());
+    let store = RedisStore::new(config(&proxy.url()));
     let engine = builder(Arc::new(store)).partitions(16).single_owner(true).start().await.unwrap();
     proxy.set(Fault::Refuse);
     let payload = vec![7; 60_000];
@@ -213,10 +119,10 @@ async fn commits_resolve_soon_after_an_outage() {
         tokio::time::sleep(ms(25)).await;
     }
     proxy.set(Fault::None);
-    let begun = crate::common::real_now();
+    let begun = real_now();
     for commit in commits {
         commit.await.unwrap().scheduled().unwrap();
     }
-    let took = crate::common::real_now().since(begun);
+    let took = real_now().since(begun);
     assert!(took < SECOND * 10, "it took {took:?}");
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use reveille::store::{Durability, Needs, RedisStore, SnapshotBegin, Store, StoreError, StoreErrorClass};
 
-use crate::common::redis::RedisServer;
-use crate::support::{P0, assert_image, batch, begin, claim, config, jobs, sleep_ms};
+use crate::support::{P0, assert_image, batch, begin, claim, jobs, sleep_ms};
+use testkit::redis::{RedisServer, config};
 
 const PAGE: &str = include_str!("../../docs/redis.md");
 const NEEDS: Needs = Needs { partitions: 4, durability: Durability::Logged };
@@ -42,7 +42,7 @@ async fn all_of_an_engine(store: &RedisStore) -> Result<(), StoreError> {
     }
     let grant = &all[0];
     let loaded = store.load(grant, &|_| {}).await?;
-    let from = loaded.next_record();
+    let from = loaded.log_end();
     // The second snapshot replaces the first, whose chunks are swept and whose log is trimmed.
     for covered in [from + 500, from + 1_000] {
         store.append(&batch(grant, covered - 500..covered)).await?;
@@ -68,9 +68,9 @@ async fn all_of_an_engine(store: &RedisStore) -> Result<(), StoreError> {
     let loaded = store.load(&next, &|_| {}).await?;
     assert_image(&loaded.image, &jobs(0..from + 1_000));
     // A repair writes the partition anew, in place of what the log has.
-    let anew = SnapshotBegin { replaces_log: true, ..begin(loaded.next_record()) };
-    take_snapshot(store, loaded.next_record(), anew, &next).await?;
-    store.append(&batch(&next, loaded.next_record()..loaded.next_record() + 1)).await?;
+    let anew = SnapshotBegin { replaces_log: true, ..begin(loaded.log_end()) };
+    take_snapshot(store, loaded.log_end(), anew, &next).await?;
+    store.append(&batch(&next, loaded.log_end()..loaded.log_end() + 1)).await?;
     store.release(&[next]).await
 }
 
@@ -91,7 +91,7 @@ async fn all_of_a_look(store: &RedisStore) -> Result<u64, StoreError> {
     assert_eq!((reports.len(), store.partitions().await?), (4, Some(4)));
     let read = store.read(P0).await?.expect("it is there").loaded;
     assert!(!read.image.jobs.is_empty() && !read.records.is_empty());
-    Ok(read.next_record())
+    Ok(read.log_end())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -153,7 +153,7 @@ async fn a_look_needs_what_the_page_says_and_all_of_it_on_a_replica_too() {
     let master = RedisServer::start(&[]);
     let store = RedisStore::new(config(&master.url()));
     all_of_an_engine(&store).await.unwrap();
-    let tail = store.inspect().await.unwrap()[0].tail;
+    let tail = store.inspect().await.unwrap()[0].log_end;
     let replica = RedisServer::start(&["--replicaof", "127.0.0.1", &master.port().to_string()]);
     let rules = rules("reveille-reader");
     for server in [&master, &replica] {

@@ -3,13 +3,13 @@
 use redis::Value;
 use reveille::store::{Claim, Store, StoreErrorClass};
 
-use crate::common::redis::RedisServer;
-use crate::support::{P0, acquire, append, assert_records, assert_refused, batch, claim, key, load, store};
+use crate::support::{P0, acquire, append, assert_records, assert_refused, batch, claim, load};
+use testkit::redis::{RedisServer, key};
 
 #[tokio::test]
 async fn each_batch_is_taken_once_and_in_order() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..3).await.unwrap();
     append(&store, &grant, 3..4).await.unwrap();
@@ -23,13 +23,13 @@ async fn each_batch_is_taken_once_and_in_order() {
     assert_eq!(server.dump(), before);
     let loaded = load(&store, &grant).await.unwrap();
     assert_records(&loaded.records, &batch(&grant, 0..4).records);
-    assert_eq!((loaded.covered, loaded.complete, loaded.next_record()), (0, 0, 4));
+    assert_eq!((loaded.covered, loaded.complete, loaded.log_end()), (0, 0, 4));
 }
 
 #[tokio::test]
 async fn an_entry_has_the_epoch_and_the_end_in_its_id() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..3).await.unwrap();
     let entries: Vec<(String, Vec<(String, Value)>)> = server.ask(&["XRANGE", &key("l"), "-", "+"]);
@@ -41,7 +41,7 @@ async fn an_entry_has_the_epoch_and_the_end_in_its_id() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_under_way_one_behind_the_other_are_taken_in_order() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     for round in 0..50 {
         if round % 5 == 0 {
@@ -67,7 +67,7 @@ async fn batches_under_way_one_behind_the_other_are_taken_in_order() {
 #[tokio::test]
 async fn a_redis_that_has_lost_something_is_behind() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..10).await.unwrap();
     // The log alone.
@@ -82,13 +82,13 @@ async fn a_redis_that_has_lost_something_is_behind() {
     assert_refused(append(&store, &grant, 10..11).await, StoreErrorClass::Behind, &[&key("m"), "gone"]);
     assert!(server.dump().is_empty());
     let lease = store.acquire(P0, &Claim { epoch_after: grant.epoch, ..claim("me") }).await.unwrap();
-    assert!(lease.grant.epoch > grant.epoch && lease.tail == 0);
+    assert!(lease.grant.epoch > grant.epoch && lease.log_end == 0);
 }
 
 #[tokio::test]
 async fn a_log_that_is_something_else_is_named_and_left_alone() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     for found in [["SET", &key("l"), "value"], ["RPUSH", &key("l"), "value"]] {
         server.run(&["DEL", &key("l")]);
@@ -112,7 +112,7 @@ async fn a_log_that_is_something_else_is_named_and_left_alone() {
 #[tokio::test]
 async fn an_entry_of_somebody_else_is_found_out() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..1).await.unwrap();
     server.run(&["XADD", &key("l"), "*", "b", "value"]);
@@ -125,7 +125,7 @@ async fn an_entry_of_somebody_else_is_found_out() {
 #[tokio::test]
 async fn scripts_are_called_by_their_hash() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     for from in 0..20 {
         append(&store, &grant, from..from + 1).await.unwrap();
@@ -142,7 +142,7 @@ async fn scripts_are_called_by_their_hash() {
 #[tokio::test]
 async fn sequences_past_what_a_script_can_count_are_not_sent() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     server.run(&["HSET", &key("m"), "tail", "9007199254740990", "covered", "9007199254740990"]);
     let mut high = batch(&grant, 0..1);

@@ -3,30 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
+use testkit::ms;
+use testkit::random::Random;
 
-use reveille::store::{Batch, Claim, Grant, RedisConfig, RedisStore, Store, StoreError, StoreErrorClass};
+use reveille::store::{Batch, Claim, Grant, RedisStore, Store, StoreError, StoreErrorClass};
 
-use crate::common::proxy::{Fault, Proxy};
-use crate::common::redis::RedisServer;
 use crate::support::{
-    P0, acquire, append, assert_image, assert_records, assert_refused, batch, claim, config, jobs, load,
-    sleep_ms, snapshot, store,
+    P0, acquire, append, assert_image, assert_records, assert_refused, batch, claim, jobs, load,
+    persistently, sleep_ms, snapshot,
 };
-
-fn impatient(config: RedisConfig) -> RedisStore {
-    let short = Duration::from_millis(150);
-    RedisStore::new(config.response_timeout(short).connect_timeout(short))
-}
-
-/// A small generator: the same choices each time.
-struct Choices(u64);
-
-impl Choices {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
-}
+use testkit::proxy::{Fault, Proxy};
+use testkit::redis::{RedisServer, impatient};
 
 /// Four batches under way, one behind the other; what is not taken is sent again in the same order.
 async fn send(store: &RedisStore, batches: &[Batch]) -> u64 {
@@ -52,25 +39,16 @@ async fn send(store: &RedisStore, batches: &[Batch]) -> u64 {
     again
 }
 
-async fn persistently<T>(mut ask: impl AsyncFnMut() -> Result<T, StoreError>) -> T {
-    loop {
-        match ask().await {
-            Err(error) if error.class == StoreErrorClass::Retry => sleep_ms(5).await,
-            end => return end.unwrap(),
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_that_fails_all_the_time() {
     let server = RedisServer::start(&[]);
     let proxy = Arc::new(Proxy::start(server.port()));
-    let store = impatient(config(&proxy.url()));
+    let store = impatient(&proxy.url(), ms(150));
     let grant = acquire(&store, "me").await.grant;
     let is_over = Arc::new(AtomicBool::new(false));
     let (line, over) = (Arc::clone(&proxy), Arc::clone(&is_over));
     let failing = tokio::spawn(async move {
-        let mut choices = Choices(1);
+        let mut choices = Random::seeded(1);
         while !over.load(SeqCst) {
             let faults = [
                 Fault::None,
@@ -86,7 +64,7 @@ async fn a_line_that_fails_all_the_time() {
             sleep_ms(choices.below(40)).await;
         }
     });
-    let mut choices = Choices(2);
+    let mut choices = Random::seeded(2);
     let (mut tail, mut again, mut covered) = (0, 0, 0);
     while again < 25 {
         let batches: Vec<Batch> = (0..1 + choices.below(12))
@@ -99,18 +77,21 @@ async fn a_line_that_fails_all_the_time() {
         again += send(&store, &batches).await;
         if choices.below(20) == 0 {
             covered += choices.below(tail - covered);
-            persistently(async || try_snapshot(&store, &grant, covered).await).await;
+            persistently(|| try_snapshot(&store, &grant, covered)).await.0.unwrap();
         }
         if choices.below(10) == 0 {
-            persistently(async || store.renew(std::slice::from_ref(&grant)).await?.remove(0)).await;
+            persistently(|| async { store.renew(std::slice::from_ref(&grant)).await?.remove(0) })
+                .await
+                .0
+                .unwrap();
         }
     }
     is_over.store(true, SeqCst);
     failing.await.unwrap();
     println!("{tail} records in spite of {again} failures, {} connections", proxy.connections());
     assert!(covered > 0);
-    let loaded = persistently(async || load(&store, &grant).await).await;
-    assert_eq!((loaded.covered, loaded.next_record()), (covered, tail));
+    let loaded = persistently(|| load(&store, &grant)).await.0.unwrap();
+    assert_eq!((loaded.covered, loaded.log_end()), (covered, tail));
     assert_records(&loaded.records, &batch(&grant, covered..tail).records);
     assert_image(&loaded.image, &jobs(0..covered));
 }
@@ -126,7 +107,7 @@ async fn try_snapshot(store: &RedisStore, grant: &Grant, covered: u64) -> Result
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_is_killed_all_the_time() {
     let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
-    let store = impatient(config(&server.url()));
+    let store = impatient(&server.url(), ms(150));
     let grant = acquire(&store, "me").await.grant;
     let mut tail = 0;
     for round in 0..6 {
@@ -142,7 +123,7 @@ async fn a_redis_that_is_killed_all_the_time() {
         tokio::join!(sending, killing);
         tail += 4_000;
     }
-    let loaded = persistently(async || load(&store, &grant).await).await;
+    let loaded = persistently(|| load(&store, &grant)).await.0.unwrap();
     assert_records(&loaded.records, &batch(&grant, 0..tail).records);
 }
 
@@ -151,7 +132,7 @@ async fn a_redis_that_is_killed_all_the_time() {
 async fn what_arrives_late_from_an_earlier_owner_changes_nothing() {
     let server = RedisServer::start(&[]);
     let proxy = Proxy::start(server.port());
-    let (old, new) = (impatient(config(&proxy.url())), store(&server));
+    let (old, new) = (impatient(&proxy.url(), ms(150)), server.store());
     let stale = acquire(&old, "old").await.grant;
     append(&old, &stale, 0..10).await.unwrap();
     snapshot(&old, &stale, 10, jobs(0..10)).await;
@@ -180,7 +161,7 @@ async fn of_many_who_ask_for_a_lease_one_gets_it() {
     let server = RedisServer::start(&[]);
     let tasks: Vec<_> = (0..20)
         .map(|n| {
-            let store = store(&server);
+            let store = server.store();
             tokio::spawn(async move { store.acquire(P0, &claim(&format!("owner {n}"))).await })
         })
         .collect();

@@ -2,8 +2,8 @@
 
 use reveille::store::{Durability, Needs, RedisConfig, RedisStore, Store, StoreErrorClass};
 
-use crate::common::redis::RedisServer;
-use crate::support::{acquire, append, assert_refused, config, load};
+use crate::support::{acquire, append, assert_refused, load};
+use testkit::redis::{RedisServer, config};
 
 const NEEDS: Needs = Needs { partitions: 4, durability: Durability::Logged };
 
@@ -15,7 +15,7 @@ async fn a_database_and_a_namespace_of_its_own() {
         let store = RedisStore::new(config);
         store.open(&NEEDS).await.unwrap();
         let lease = acquire(&store, "me").await;
-        assert_eq!(lease.tail, 0);
+        assert_eq!(lease.log_end, 0);
         append(&store, &lease.grant, 0..1).await.unwrap();
     }
     assert_eq!(server.ask::<u64>(&["DBSIZE"]), 2);
@@ -45,7 +45,7 @@ async fn an_address_is_one_place_however_it_is_written() {
         let store = RedisStore::new(config(&url));
         store.open(&NEEDS).await.unwrap();
         let lease = acquire(&store, "me").await;
-        append(&store, &lease.grant, lease.tail..lease.tail + 1).await.unwrap();
+        append(&store, &lease.grant, lease.log_end..lease.log_end + 1).await.unwrap();
         let counted = server.run_as("p+@ss", &["INFO", "keyspace"]);
         let keyspace: String = redis::from_redis_value(counted).unwrap();
         assert!(
@@ -58,17 +58,19 @@ async fn an_address_is_one_place_however_it_is_written() {
     assert_refused(refused, StoreErrorClass::Refused, &["AUTH: ", "WRONGPASS"]);
 }
 
-/// Where this machine has IPv6.
+/// It is understood everywhere, and led somewhere where this machine has IPv6.
 #[tokio::test]
 async fn an_ipv6_address_may_have_a_zone() {
-    if std::net::TcpListener::bind("[::1]:0").is_err() {
-        println!("skipped: there is no IPv6");
-        return;
-    }
-    let server = RedisServer::start(&["--bind", "127.0.0.1", "::1"]);
+    let has_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+    let bind: &[&str] = if has_ipv6 { &["--bind", "127.0.0.1", "::1"] } else { &[] };
+    let server = RedisServer::start(bind);
     for host in ["[::1]", "[::1%251]", "[::1%1]"] {
-        let store = RedisStore::new(config(&format!("redis://{host}:{}", server.port())));
-        store.open(&NEEDS).await.unwrap_or_else(|error| panic!("{host}: {error}"));
+        let opened = RedisStore::new(config(&format!("redis://{host}:{}", server.port()))).open(&NEEDS).await;
+        if has_ipv6 {
+            opened.unwrap_or_else(|error| panic!("{host}: {error}"));
+        } else {
+            assert_refused(opened, StoreErrorClass::Retry, &["[::1", "no connection"]);
+        }
     }
 }
 
@@ -84,8 +86,8 @@ async fn a_socket_is_an_address_too() {
         let store = RedisStore::new(config(&url));
         store.open(&NEEDS).await.unwrap();
         let lease = acquire(&store, "me").await;
-        append(&store, &lease.grant, lease.tail..lease.tail + 5).await.unwrap();
-        assert_eq!(load(&store, &lease.grant).await.unwrap().next_record(), lease.tail + 5);
+        append(&store, &lease.grant, lease.log_end..lease.log_end + 5).await.unwrap();
+        assert_eq!(load(&store, &lease.grant).await.unwrap().log_end(), lease.log_end + 5);
     }
     drop(server);
     std::fs::remove_dir_all(dir).unwrap();
@@ -103,29 +105,11 @@ async fn an_operator_finds_the_connections_by_name() {
     assert!(!clients.contains("name=reveille:test:sync "), "{clients}");
 }
 
-/// With a certificate that nobody vouches for; `SSL_CERT_FILE` says who does, for those who want to see it work.
+/// With a certificate that nobody vouches for.
 #[cfg(feature = "redis-tls")]
 #[tokio::test]
 async fn tls_is_spoken_and_certificates_are_checked() {
-    let dir = std::env::temp_dir().join(format!("reveille-tls-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
-    let file = |name: &str| dir.join(name).to_str().unwrap().to_owned();
-    let (certificate, private) = (file("certificate"), file("key"));
-    let made = std::process::Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=DNS:localhost", "-keyout", &private, "-out", &certificate])
-        .output();
-    if !made.is_ok_and(|made| made.status.success()) {
-        println!("skipped: there is no openssl to make a certificate");
-        return;
-    }
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let files =
-        ["--tls-cert-file", &certificate, "--tls-key-file", &private, "--tls-ca-cert-file", &certificate];
-    let server =
-        RedisServer::start(&[&["--tls-port", &port, "--tls-auth-clients", "no"], &files[..]].concat());
-    let store = RedisStore::new(config(&format!("rediss://localhost:{port}")));
+    let server = RedisServer::start_with_tls(&[]);
+    let store = RedisStore::new(config(&server.tls_url()));
     assert_refused(store.open(&NEEDS).await, StoreErrorClass::Retry, &["certificate"]);
-    drop(server);
-    std::fs::remove_dir_all(dir).unwrap();
 }

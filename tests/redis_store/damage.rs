@@ -2,12 +2,12 @@
 
 use reveille::store::{Grant, RedisStore, StoreErrorClass};
 
-use crate::common::redis::RedisServer;
-use crate::support::{P0, acquire, append, assert_refused, jobs, key, load, snapshot, store};
+use crate::support::{P0, acquire, append, assert_refused, jobs, load, snapshot};
+use testkit::redis::{RedisServer, key};
 
 /// A partition with a snapshot of a few chunks, covering 2,000 records, and a log of five batches after it.
 async fn filled(server: &RedisServer) -> (RedisStore, Grant) {
-    let store = store(server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..2_000).await.unwrap();
     snapshot(&store, &grant, 2_000, jobs(0..2_000)).await;
@@ -15,10 +15,6 @@ async fn filled(server: &RedisServer) -> (RedisStore, Grant) {
         append(&store, &grant, from..from + 10).await.unwrap();
     }
     (store, grant)
-}
-
-fn field(server: &RedisServer, field: &str) -> String {
-    server.ask(&["HGET", &key("m"), field])
 }
 
 fn bytes(server: &RedisServer, key: &str) -> Vec<u8> {
@@ -41,7 +37,7 @@ async fn is_refused(server: &RedisServer, store: &RedisStore, grant: &Grant, cas
 async fn chunks_that_do_not_fit_are_refused() {
     let server = RedisServer::start(&[]);
     let (store, grant) = filled(&server).await;
-    let generation = field(&server, "gen");
+    let generation = server.field("gen").unwrap();
     let chunk = |n: u64| key(&format!("s:{generation}:{n}"));
     let (first, second) = (bytes(&server, &chunk(0)), bytes(&server, &chunk(1)));
     let check = async |case: &str, words: &[&str]| {
@@ -71,7 +67,7 @@ async fn chunks_that_do_not_fit_are_refused() {
     // One of an earlier snapshot, and one of another partition.
     set(&server, &chunk(1), &second);
     snapshot(&store, &grant, 2_050, jobs(0..2_000)).await;
-    let generation = field(&server, "gen");
+    let generation = server.field("gen").unwrap();
     set(&server, &key(&format!("s:{generation}:1")), &second);
     is_refused(&server, &store, &grant, "of another generation", &["another snapshot"]).await;
     let other = reveille::PartitionId(1);
@@ -81,7 +77,7 @@ async fn chunks_that_do_not_fit_are_refused() {
     let to = |name: &str| format!("{{rv:test:1}}:{name}");
     server.run(&["COPY", &key("m"), &to("m"), "REPLACE"]);
     server.run(&["HSET", &to("m"), "epoch", &elsewhere.epoch.to_string()]);
-    for n in 0..field(&server, "chunks").parse::<u64>().unwrap() {
+    for n in 0..server.field("chunks").unwrap().parse::<u64>().unwrap() {
         server.run(&["COPY", &key(&format!("s:{generation}:{n}")), &to(&format!("s:{generation}:{n}"))]);
     }
     assert_refused(
@@ -150,7 +146,7 @@ async fn a_log_that_does_not_fit_is_refused() {
     check("another type", &["namespace"]).await;
     server.run(&["DEL", &l]);
     rebuild(&|_| ours());
-    assert_eq!(load(&store, &grant).await.unwrap().next_record(), 2_050);
+    assert_eq!(load(&store, &grant).await.unwrap().log_end(), 2_050);
 }
 
 #[tokio::test]
@@ -172,7 +168,7 @@ async fn a_meta_that_does_not_fit_is_refused() {
         ("format", "else", &["namespace"]),
         ("partitions", "70000", &["`partitions`"]),
     ] {
-        let good = self::field(&server, field);
+        let good = server.field(field).unwrap();
         server.run(&["HSET", &m, field, value]);
         is_refused(&server, &store, &grant, &format!("{field} {value:?}"), words).await;
         server.run(&["HSET", &m, field, &good]);

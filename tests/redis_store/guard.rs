@@ -2,11 +2,9 @@
 
 use reveille::store::{Durability, Needs, Opened, RedisStore, Store, StoreErrorClass};
 
-use crate::common::redis::RedisServer;
 use crate::fake;
-use crate::support::{acquire, append, assert_refused, config, key, store};
-
-const AOF: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
+use crate::support::{acquire, append, assert_refused};
+use testkit::redis::{ALWAYS, RedisServer, config, key};
 
 fn needs(durability: Durability) -> Needs {
     Needs { partitions: 4, durability }
@@ -21,7 +19,7 @@ async fn max(store: &RedisStore, asked: Durability) -> Durability {
 #[tokio::test]
 async fn opening_changes_nothing() {
     let server = RedisServer::start(&[]);
-    assert_eq!(max(&store(&server), Durability::Logged).await, Durability::Logged);
+    assert_eq!(max(&server.store(), Durability::Logged).await, Durability::Logged);
     assert!(server.dump().is_empty());
 }
 
@@ -50,7 +48,7 @@ async fn servers_that_cannot_be_written_to_are_refused() {
         assert_refused(opened, class, &[&["127.0.0.1"], words].concat());
     }
     let cluster = RedisServer::start(&["--cluster-enabled", "yes"]);
-    let opened = store(&cluster).open(&needs(Durability::Logged)).await;
+    let opened = cluster.store().open(&needs(Durability::Logged)).await;
     assert_refused(opened, StoreErrorClass::Refused, &["cluster"]);
 }
 
@@ -58,7 +56,7 @@ async fn servers_that_cannot_be_written_to_are_refused() {
 async fn a_replica_is_refused_until_it_is_promoted() {
     let server = RedisServer::start(&[]);
     server.run(&["REPLICAOF", "127.0.0.1", "1"]);
-    let store = store(&server);
+    let store = server.store();
     assert_refused(store.open(&needs(Durability::Logged)).await, StoreErrorClass::Refused, &["replica"]);
     server.run(&["REPLICAOF", "NO", "ONE"]);
     max(&store, Durability::Logged).await;
@@ -67,7 +65,7 @@ async fn a_replica_is_refused_until_it_is_promoted() {
 #[tokio::test]
 async fn a_server_that_may_evict_is_refused() {
     let server = RedisServer::start(&["--maxmemory", "200mb", "--maxmemory-policy", "allkeys-lru"]);
-    let store = store(&server);
+    let store = server.store();
     let refused = store.open(&needs(Durability::Logged)).await;
     assert_refused(refused, StoreErrorClass::Fatal, &["allkeys-lru", "noeviction"]);
     // Without a limit nothing is evicted.
@@ -80,7 +78,7 @@ async fn a_server_that_may_evict_is_refused() {
 #[tokio::test]
 async fn the_number_of_partitions_is_for_ever() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..1).await.unwrap();
     let before = server.dump();
@@ -109,8 +107,8 @@ async fn the_number_of_partitions_is_for_ever() {
 
 #[tokio::test]
 async fn fsync_is_given_only_where_it_can_be_known() {
-    let server = RedisServer::start(&AOF);
-    let store = store(&server);
+    let server = RedisServer::start(&ALWAYS);
+    let store = server.store();
     assert_eq!(max(&store, Durability::Fsync).await, Durability::Fsync);
     assert_eq!(max(&store, Durability::Logged).await, Durability::Fsync);
     for (setting, value, words) in [
@@ -142,7 +140,7 @@ async fn fsync_is_given_only_where_it_can_be_known() {
 /// As with many that are rented.
 #[tokio::test]
 async fn a_server_that_does_not_tell_its_settings_gives_no_fsync() {
-    let server = RedisServer::start(&AOF);
+    let server = RedisServer::start(&ALWAYS);
     server.run(&["ACL", "SETUSER", "bob", "on", ">pw", "~{rv:test:*", "+@all", "-config", "-command"]);
     let url = server.url().replace("redis://", "redis://bob:pw@");
     let store = RedisStore::new(config(&url));
@@ -159,8 +157,8 @@ async fn a_server_that_does_not_tell_its_settings_gives_no_fsync() {
 
 #[tokio::test]
 async fn replicated_is_given_where_there_are_replicas_or_will_be() {
-    let server = RedisServer::start(&AOF);
-    let alone = store(&server);
+    let server = RedisServer::start(&ALWAYS);
+    let alone = server.store();
     let asked = RedisStore::new(config(&server.url()).replicas(2));
     assert_eq!(max(&alone, Durability::Logged).await, Durability::Fsync);
     assert_eq!(max(&alone, Durability::Replicated).await, Durability::Replicated);

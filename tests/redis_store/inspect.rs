@@ -7,16 +7,15 @@ use reveille::PartitionId;
 use reveille::store::{PartitionReport, Store, StoreErrorClass};
 use serde_json::json;
 
-use crate::common::redis::RedisServer;
 use crate::support::{
-    P0, TERM, acquire, append, assert_image, assert_records, assert_refused, batch, claim, jobs, key,
-    snapshot, store,
+    P0, TERM, acquire, append, assert_image, assert_records, assert_refused, batch, claim, jobs, snapshot,
 };
+use testkit::redis::{RedisServer, key};
 
 #[tokio::test]
 async fn a_report_says_what_there_is() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     assert_eq!((store.inspect().await.unwrap(), store.partitions().await.unwrap()), (Vec::new(), None));
     let grant = acquire(&store, "me").await.grant;
     store.acquire(PartitionId(2), &claim("else")).await.unwrap();
@@ -31,7 +30,10 @@ async fn a_report_says_what_there_is() {
     assert_eq!((first.partition, second.partition), (P0, PartitionId(2)));
     assert_eq!((first.owner.owner.as_str(), first.owner.epoch), ("me", grant.epoch));
     assert!(first.owner.lease_left.is_some_and(|left| left <= TERM && left > TERM / 2));
-    assert_eq!((first.tail, first.log_entries, first.log_records, first.chunks_beside), (3_010, 2, 110, 0));
+    assert_eq!(
+        (first.log_end, first.log_entries, first.log_records, first.chunks_beside),
+        (3_010, 2, 110, 0)
+    );
     let taken = first.snapshot.unwrap();
     assert_eq!(
         (taken.jobs, taken.chunks, taken.bytes, taken.covered),
@@ -41,7 +43,7 @@ async fn a_report_says_what_there_is() {
     let memory = first.memory_bytes.unwrap();
     // The batch that straddles the snapshot is still in the log.
     assert!((info.bytes * 2..info.bytes * 3).contains(&memory), "{memory} for {info:?}");
-    assert_eq!((second.owner.owner.as_str(), second.tail, second.snapshot), ("else", 0, None));
+    assert_eq!((second.owner.owner.as_str(), second.log_end, second.snapshot), ("else", 0, None));
     check_json(first);
     store.release(&[grant]).await.unwrap();
     assert_eq!(store.inspect().await.unwrap()[0].owner.lease_left, None);
@@ -79,7 +81,7 @@ fn check_json(report: &PartitionReport) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_can_be_read_beside_its_owner() {
     let server = RedisServer::start(&[]);
-    let writing = store(&server);
+    let writing = server.store();
     let grant = acquire(&writing, "me").await.grant;
     append(&writing, &grant, 0..2_000).await.unwrap();
     snapshot(&writing, &grant, 2_000, jobs(0..2_000)).await;
@@ -98,7 +100,7 @@ async fn a_partition_can_be_read_beside_its_owner() {
         }
         snapshots
     });
-    let reading = store(&server);
+    let reading = server.store();
     let mut seen = 0;
     for _ in 0..60 {
         let read = match reading.read(P0).await {
@@ -111,8 +113,8 @@ async fn a_partition_can_be_read_beside_its_owner() {
         };
         let loaded = read.loaded;
         assert_eq!(read.owner.owner.as_str(), "me");
-        assert!(loaded.next_record() >= seen, "{} after {seen}", loaded.next_record());
-        seen = loaded.next_record();
+        assert!(loaded.log_end() >= seen, "{} after {seen}", loaded.log_end());
+        seen = loaded.log_end();
         assert_image(&loaded.image, &jobs(0..loaded.covered));
         assert_records(&loaded.records, &batch(&grant, loaded.covered..seen).records);
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use reveille::store::{Claim, Grant, Lease, Owner, Store, StoreErrorClass};
 
-use crate::common::redis::RedisServer;
-use crate::support::{P0, acquire, append, assert_refused, claim, key, sleep_ms, store};
+use crate::support::{P0, acquire, append, assert_refused, claim, sleep_ms};
+use testkit::redis::{RedisServer, key};
 
 fn redis_ms(server: &RedisServer) -> u64 {
     let (seconds, micros): (u64, u64) = server.ask(&["TIME"]);
@@ -16,9 +16,9 @@ fn redis_ms(server: &RedisServer) -> u64 {
 async fn a_lease_is_given_under_an_epoch_of_redis_clock() {
     let server = RedisServer::start(&[]);
     let before = redis_ms(&server);
-    let Lease { grant, tail } = acquire(&store(&server), "me").await;
+    let Lease { grant, log_end } = acquire(&server.store(), "me").await;
     assert!((before..=redis_ms(&server)).contains(&grant.epoch), "{grant:?}");
-    assert_eq!((tail, grant.owner.as_str(), grant.partition), (0, "me", P0));
+    assert_eq!((log_end, grant.owner.as_str(), grant.partition), (0, "me", P0));
     let fields = |field: &str| server.ask::<String>(&["HGET", &key("m"), field]);
     assert_eq!(
         (fields("format"), fields("partitions"), fields("tail")),
@@ -33,7 +33,7 @@ async fn a_lease_is_given_under_an_epoch_of_redis_clock() {
 #[tokio::test]
 async fn a_second_owner_waits_for_the_end_of_the_first() {
     let server = RedisServer::start(&[]);
-    let (first, second) = (store(&server), store(&server));
+    let (first, second) = (server.store(), server.store());
     let short = Claim { term: Duration::from_millis(250), ..claim("first") };
     let held = first.acquire(P0, &short).await.unwrap().grant;
     let refused = second.acquire(P0, &claim("second")).await;
@@ -52,7 +52,7 @@ async fn a_second_owner_waits_for_the_end_of_the_first() {
 #[tokio::test]
 async fn force_fences_an_owner_whose_lease_lasts() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let first = acquire(&store, "first").await.grant;
     let second = store.acquire(P0, &Claim { by_force: true, ..claim("second") }).await.unwrap().grant;
     assert_refused(append(&store, &first, 0..1).await, StoreErrorClass::Fenced, &["second"]);
@@ -63,12 +63,12 @@ async fn force_fences_an_owner_whose_lease_lasts() {
 #[tokio::test]
 async fn an_owner_that_asks_again_gets_a_fresh_epoch() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let first = acquire(&store, "me").await;
     append(&store, &first.grant, 0..3).await.unwrap();
     let second = acquire(&store, "me").await;
     assert!(second.grant.epoch > first.grant.epoch);
-    assert_eq!(second.tail, 3);
+    assert_eq!(second.log_end, 3);
     // Nobody else owns it: a claim whose answer was lost does not end its owner. It has to claim again.
     assert_refused(append(&store, &first.grant, 3..4).await, StoreErrorClass::Behind, &["claimed again"]);
     let renewed = store.renew(std::slice::from_ref(&first.grant)).await.unwrap().remove(0);
@@ -81,7 +81,7 @@ async fn an_owner_that_asks_again_gets_a_fresh_epoch() {
 #[tokio::test]
 async fn an_epoch_comes_after_all_that_are_known() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     // Of a Redis whose clock was ahead, for example.
     let after = 9_007_199_254_740_000;
     let lease = store.acquire(P0, &Claim { epoch_after: after, ..claim("me") }).await.unwrap();
@@ -94,13 +94,13 @@ async fn an_epoch_comes_after_all_that_are_known() {
 #[tokio::test]
 async fn a_proof_prolongs_a_lease_also_one_that_ran_out() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let short = Claim { term: Duration::from_millis(150), ..claim("me") };
     let grant = store.acquire(P0, &short).await.unwrap().grant;
     append(&store, &grant, 0..2).await.unwrap();
     sleep_ms(200).await;
     let renewed = store.renew(std::slice::from_ref(&grant)).await.unwrap().remove(0).unwrap();
-    assert_eq!(renewed.tail, 2);
+    assert_eq!(renewed.log_end, 2);
     assert_refused(store.acquire(P0, &claim("other")).await, StoreErrorClass::Held, &["me"]);
     append(&store, &grant, 2..3).await.unwrap();
 }
@@ -108,7 +108,7 @@ async fn a_proof_prolongs_a_lease_also_one_that_ran_out() {
 #[tokio::test]
 async fn each_grant_has_its_own_answer() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let mut grants = Vec::new();
     for partition in 0..4 {
         let lease = store.acquire(reveille::PartitionId(partition), &claim("me")).await.unwrap();
@@ -120,7 +120,7 @@ async fn each_grant_has_its_own_answer() {
     // The scripts are gone, too.
     server.run(&["SCRIPT", "FLUSH"]);
     let mut answers = store.renew(&grants).await.unwrap().into_iter();
-    assert_eq!(answers.next().unwrap().unwrap().tail, 0);
+    assert_eq!(answers.next().unwrap().unwrap().log_end, 0);
     assert_refused(answers.next().unwrap(), StoreErrorClass::Fenced, &["other"]);
     assert_refused(answers.next().unwrap(), StoreErrorClass::Behind, &["{rv:test:2}:m", "gone"]);
     assert_refused(answers.next().unwrap(), StoreErrorClass::Blocked, &["{rv:test:3}:m"]);
@@ -130,7 +130,7 @@ async fn each_grant_has_its_own_answer() {
 #[tokio::test]
 async fn what_was_given_back_is_there_for_the_next() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let first = acquire(&store, "first").await.grant;
     store.release(std::slice::from_ref(&first)).await.unwrap();
     // A proof that was on its way meanwhile does not take it again.
@@ -151,7 +151,7 @@ async fn what_was_given_back_is_there_for_the_next() {
 #[tokio::test]
 async fn a_redis_that_went_back_in_time_is_told_from_another_owner() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let old = acquire(&store, "me").await.grant;
     let new = acquire(&store, "me").await.grant;
     append(&store, &new, 0..5).await.unwrap();
@@ -166,13 +166,13 @@ async fn a_redis_that_went_back_in_time_is_told_from_another_owner() {
     assert_refused(renewed, StoreErrorClass::Behind, &["up to 3", "up to 5"]);
     // Whoever takes the lease anew comes after all that it knows.
     let lease = store.acquire(P0, &Claim { epoch_after: new.epoch, ..claim("me") }).await.unwrap();
-    assert!(lease.grant.epoch > new.epoch && lease.tail == 3);
+    assert!(lease.grant.epoch > new.epoch && lease.log_end == 3);
 }
 
 #[tokio::test]
 async fn a_grant_with_the_epoch_of_another_owner_is_fenced() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     let stranger = Grant { owner: Owner::new("stranger"), ..grant };
     assert_refused(append(&store, &stranger, 0..1).await, StoreErrorClass::Fenced, &["me"]);
@@ -181,7 +181,7 @@ async fn a_grant_with_the_epoch_of_another_owner_is_fenced() {
 #[tokio::test]
 async fn what_is_not_ours_or_newer_is_refused_and_not_touched() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let (m, l) = (key("m"), key("l"));
     let cases: [(&[&str], &[&str]); 7] = [
         (&["SET", &m, "value"], &[&m, "namespace"]),

@@ -2,25 +2,21 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use testkit::ms;
 
 use reveille::store::{Durability, Grant, Needs, RedisStore, SnapshotBegin, Store, StoreErrorClass};
 
-use crate::common::proxy::{Fault, Proxy};
-use crate::common::redis::RedisServer;
 use crate::support::{
-    acquire, append, assert_image, assert_records, assert_refused, batch, config, key, load, sleep_ms,
+    acquire, append, append_persistently, assert_image, assert_records, assert_refused, batch, load, sleep_ms,
 };
+use testkit::proxy::{Fault, Proxy};
+use testkit::redis::{RedisServer, impatient, key};
 
 const NEEDS: Needs = Needs { partitions: 4, durability: Durability::Logged };
 
-fn impatient(url: &str) -> RedisStore {
-    let short = Duration::from_millis(300);
-    RedisStore::new(config(url).response_timeout(short).connect_timeout(short))
-}
-
 async fn through_a_proxy(server: &RedisServer) -> (Proxy, RedisStore, Grant) {
     let proxy = Proxy::start(server.port());
-    let store = impatient(&proxy.url());
+    let store = impatient(&proxy.url(), ms(300));
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..10).await.unwrap();
     (proxy, store, grant)
@@ -28,20 +24,6 @@ async fn through_a_proxy(server: &RedisServer) -> (Proxy, RedisStore, Grant) {
 
 fn entries(server: &RedisServer) -> u64 {
     server.ask(&["XLEN", &key("l")])
-}
-
-/// Sends a batch until it is taken, as an engine does.
-async fn persistently(store: &RedisStore, grant: &Grant, records: std::ops::Range<u64>) -> u32 {
-    let sending = async {
-        let mut attempts = 1;
-        while let Err(error) = append(store, grant, records.clone()).await {
-            assert_eq!(error.class, StoreErrorClass::Retry, "{error}");
-            attempts += 1;
-            sleep_ms(10).await;
-        }
-        attempts
-    };
-    tokio::time::timeout(Duration::from_secs(60), sending).await.unwrap()
 }
 
 #[tokio::test]
@@ -77,7 +59,7 @@ async fn a_dead_line_is_given_up_and_what_it_swallowed_arrives_late() {
     assert_refused(append(&store, &grant, 10..20).await, StoreErrorClass::Retry, &["in time", &key("l")]);
     assert_refused(append(&store, &grant, 10..20).await, StoreErrorClass::Retry, &["connecting", "in time"]);
     proxy.set(Fault::None);
-    persistently(&store, &grant, 10..20).await;
+    append_persistently(&store, &grant, 10..20).await;
     append(&store, &grant, 20..30).await.unwrap();
     // Both attempts may have got there by now: one counts.
     sleep_ms(100).await;
@@ -95,7 +77,7 @@ async fn all_who_want_a_connection_share_the_attempt_to_make_it() {
     let tasks: Vec<_> = (0..100)
         .map(|_| {
             let (store, grant) = (Arc::clone(&store), grant.clone());
-            tokio::spawn(async move { persistently(&store, &grant, 10..20).await })
+            tokio::spawn(async move { append_persistently(&store, &grant, 10..20).await })
         })
         .collect();
     sleep_ms(1_500).await;
@@ -121,14 +103,14 @@ async fn a_slow_line_is_only_slow() {
     for from in (10..100).step_by(10) {
         append(&store, &grant, from..from + 10).await.unwrap();
     }
-    assert_eq!(load(&store, &grant).await.unwrap().next_record(), 100);
+    assert_eq!(load(&store, &grant).await.unwrap().log_end(), 100);
     assert!(proxy.connections() <= before + 1);
 }
 
 #[tokio::test]
 async fn a_server_that_is_killed_and_comes_back_has_what_it_answered_to() {
     let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
-    let store = impatient(&server.url());
+    let store = impatient(&server.url(), ms(300));
     let grant = acquire(&store, "me").await.grant;
     for round in 0..5 {
         append(&store, &grant, round * 20..round * 20 + 10).await.unwrap();
@@ -136,7 +118,7 @@ async fn a_server_that_is_killed_and_comes_back_has_what_it_answered_to() {
         let from = round * 20 + 10;
         assert_refused(append(&store, &grant, from..from + 10).await, StoreErrorClass::Retry, &[]);
         server.restart();
-        persistently(&store, &grant, from..from + 10).await;
+        append_persistently(&store, &grant, from..from + 10).await;
     }
     let loaded = loop {
         match load(&store, &grant).await {
@@ -150,13 +132,13 @@ async fn a_server_that_is_killed_and_comes_back_has_what_it_answered_to() {
 #[tokio::test]
 async fn a_server_that_stands_still_is_waited_for() {
     let server = RedisServer::start(&[]);
-    let store = impatient(&server.url());
+    let store = impatient(&server.url(), ms(300));
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..10).await.unwrap();
     server.stop();
     assert_refused(append(&store, &grant, 10..20).await, StoreErrorClass::Retry, &["in time"]);
     server.go_on();
-    persistently(&store, &grant, 10..20).await;
+    append_persistently(&store, &grant, 10..20).await;
     assert_eq!(entries(&server), 2);
 }
 
@@ -172,11 +154,11 @@ async fn what_is_not_redis_is_told_so() {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         }
     });
-    let refused = impatient(&format!("redis://127.0.0.1:{port}")).open(&NEEDS).await;
+    let refused = impatient(&format!("redis://127.0.0.1:{port}"), ms(300)).open(&NEEDS).await;
     assert_refused(refused, StoreErrorClass::Retry, &["not Redis"]);
-    let refused = impatient("redis://127.0.0.1:1").open(&NEEDS).await;
+    let refused = impatient("redis://127.0.0.1:1", ms(300)).open(&NEEDS).await;
     assert_refused(refused, StoreErrorClass::Retry, &["127.0.0.1:1", "no connection"]);
-    let refused = impatient("redis://no.such.host.invalid").open(&NEEDS).await;
+    let refused = impatient("redis://no.such.host.invalid", ms(300)).open(&NEEDS).await;
     assert_refused(refused, StoreErrorClass::Retry, &["no.such.host.invalid"]);
 }
 

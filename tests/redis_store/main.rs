@@ -1,10 +1,6 @@
 //! The store in Redis against a real Redis: the rules of every script, every class of error, a line that misbehaves, and
 //! what becomes of data that is damaged, foreign or newer.
-#![cfg(feature = "redis")]
 #![allow(unreachable_pub, reason = "modules of one program")]
-
-#[path = "../common/mod.rs"]
-mod common;
 
 mod acl;
 mod append;

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use reveille::store::{Claim, Durability, Grant, Needs, RedisStore, Store, StoreErrorClass};
 
-use crate::common::redis::RedisServer;
 use crate::support::{
-    P0, acquire, append, assert_image, assert_records, assert_refused, batch, begin, claim, config, jobs,
-    key, load, sleep_ms, snapshot, store, writer,
+    P0, acquire, append, assert_image, assert_records, assert_refused, batch, begin, claim, jobs, load,
+    sleep_ms, snapshot, writer,
 };
+use testkit::redis::{RedisServer, config, key};
 
 const NEEDS: Needs = Needs { partitions: 4, durability: Durability::Logged };
 
 async fn filled(server: &RedisServer) -> (RedisStore, Grant) {
-    let store = store(server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..500).await.unwrap();
     snapshot(&store, &grant, 500, jobs(0..500)).await;
@@ -43,7 +43,7 @@ async fn nothing_is_written_until(server: &RedisServer, store: &RedisStore, gran
     }
     assert_eq!(server.dump(), before);
     // What it has can be had.
-    assert_eq!(load(store, grant).await.unwrap().next_record(), 600);
+    assert_eq!(load(store, grant).await.unwrap().log_end(), 600);
     server.run(cure);
     append(store, grant, 600..601).await.unwrap();
     snapshot(store, grant, 601, jobs(0..601)).await;
@@ -68,14 +68,14 @@ async fn out_of_memory_refuses_what_grows_and_lets_leases_live() {
     store.renew(std::slice::from_ref(&grant)).await.unwrap().remove(0).unwrap();
     store.release(&[grant]).await.unwrap();
     let grant = acquire(&store, "other").await.grant;
-    assert_eq!(load(&store, &grant).await.unwrap().next_record(), 600);
+    assert_eq!(load(&store, &grant).await.unwrap().log_end(), 600);
     let mut empty = writer(&store, &grant, begin(600)).await;
     empty.publish(600).await.unwrap();
     drop(empty);
     assert_refused(append(&store, &grant, 600..601).await, StoreErrorClass::Refused, &["maxmemory"]);
     server.run(&["CONFIG", "SET", "maxmemory", "0"]);
     append(&store, &grant, 600..601).await.unwrap();
-    assert_eq!(load(&store, &grant).await.unwrap().next_record(), 601);
+    assert_eq!(load(&store, &grant).await.unwrap().log_end(), 601);
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn a_replica_takes_nothing_and_its_connection_is_given_up() {
     assert_refused(store.open(&NEEDS).await, StoreErrorClass::Refused, &["replica"]);
     server.run(&["REPLICAOF", "NO", "ONE"]);
     append(&store, &grant, 600..601).await.unwrap();
-    assert_eq!(load(&store, &grant).await.unwrap().next_record(), 601);
+    assert_eq!(load(&store, &grant).await.unwrap().log_end(), 601);
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn a_redis_that_is_loading_is_waited_for() {
     assert!(loading > 0, "it was loading while it was asked");
     // The other connection finds out by itself that the server was another one.
     assert_refused(load(&store, &grant).await, StoreErrorClass::Retry, &["connection"]);
-    assert_eq!(load(&store, &grant).await.unwrap().next_record(), 601);
+    assert_eq!(load(&store, &grant).await.unwrap().log_end(), 601);
 }
 
 #[tokio::test]
@@ -265,11 +265,11 @@ async fn the_commands_that_are_named_are_enough() {
     }
     append(&store, &grant, 500..501).await.unwrap();
     store.renew(std::slice::from_ref(&grant)).await.unwrap().remove(0).unwrap();
-    assert_eq!(load(&store, &grant).await.unwrap().next_record(), 501);
+    assert_eq!(load(&store, &grant).await.unwrap().log_end(), 501);
     store.check(&grant).await.unwrap();
     store.until_free(grant.partition, Duration::from_millis(50)).await.unwrap();
     let report = store.inspect().await.unwrap().remove(0);
-    assert_eq!((report.tail, report.memory_bytes), (501, None));
+    assert_eq!((report.log_end, report.memory_bytes), (501, None));
     store.release(&[grant]).await.unwrap();
 }
 
@@ -313,10 +313,10 @@ async fn passwords_that_are_missing_wrong_or_not_wanted() {
 async fn a_redis_that_is_full_of_connections_or_lacks_commands() {
     let server = RedisServer::start(&["--maxclients", "2"]);
     let (_one, _two) = (server.connect(), server.connect());
-    let refused = store(&server).open(&NEEDS).await;
+    let refused = server.store().open(&NEEDS).await;
     assert_refused(refused, StoreErrorClass::Retry, &["maxclients"]);
     let lacking = RedisServer::start(&["--rename-command", "EVALSHA", ""]);
-    let refused = store(&lacking).acquire(P0, &claim("me")).await;
+    let refused = lacking.store().acquire(P0, &claim("me")).await;
     assert_refused(refused, StoreErrorClass::Refused, &["lacks a command", "EVALSHA"]);
     assert!(lacking.dump().is_empty());
 }

@@ -6,25 +6,21 @@ use std::time::Duration;
 use reveille::partition::Image;
 use reveille::store::{Grant, RedisStore, SnapshotBegin, Store, StoreErrorClass};
 
-use crate::common::redis::RedisServer;
 use crate::support::{
-    P0, acquire, append, assert_image, assert_records, assert_refused, batch, begin, claim, fired, jobs, key,
-    load, sleep_ms, snapshot, store, writer,
+    P0, acquire, append, assert_image, assert_records, assert_refused, batch, begin, claim, fired, jobs,
+    load, sleep_ms, snapshot, writer,
 };
+use testkit::redis::{RedisServer, key};
 
 /// The chunks that there are, in no order.
 fn chunks(server: &RedisServer) -> Vec<String> {
     server.ask(&["KEYS", &key("s:*").replace('{', "\\{").replace('}', "\\}")])
 }
 
-fn field(server: &RedisServer, field: &str) -> String {
-    server.ask::<Option<String>>(&["HGET", &key("m"), field]).unwrap_or_default()
-}
-
 #[tokio::test]
 async fn a_restore_begins_with_the_snapshot_and_goes_on_with_the_log() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..3_000).await.unwrap();
     let mut writer = writer(&store, &grant, begin(3_000)).await;
@@ -57,7 +53,7 @@ async fn a_restore_begins_with_the_snapshot_and_goes_on_with_the_log() {
         (0..3_000).step_by(256).flat_map(|from| (0..10).map(move |n| fired(P0, 10_000 + from + n))).collect();
     assert_image(&loaded.image, &image);
     assert_records(&loaded.records, &batch(&grant, 3_000..3_600).records);
-    assert_eq!((loaded.covered, loaded.complete, loaded.next_record()), (3_000, 3_200, 3_600));
+    assert_eq!((loaded.covered, loaded.complete, loaded.log_end()), (3_000, 3_200, 3_600));
     let told = *told.lock().unwrap();
     assert_eq!((told.0, told.1), (3_000, 600));
     assert!(told.2 > info.bytes);
@@ -66,20 +62,20 @@ async fn a_restore_begins_with_the_snapshot_and_goes_on_with_the_log() {
 #[tokio::test]
 async fn a_batch_may_straddle_the_point_that_is_covered() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..10).await.unwrap();
     append(&store, &grant, 10..30).await.unwrap();
     append(&store, &grant, 30..40).await.unwrap();
     snapshot(&store, &grant, 17, jobs(0..17)).await;
     let loaded = load(&store, &grant).await.unwrap();
-    assert_eq!((loaded.covered, loaded.complete, loaded.next_record()), (17, 17, 40));
+    assert_eq!((loaded.covered, loaded.complete, loaded.log_end()), (17, 17, 40));
     assert_records(&loaded.records, &batch(&grant, 17..40).records);
     assert_eq!(server.ask::<u64>(&["XLEN", &key("l")]), 2);
     // The next snapshot covers all that there is.
     snapshot(&store, &grant, 40, jobs(0..40)).await;
     let loaded = load(&store, &grant).await.unwrap();
-    assert_eq!((loaded.records.len(), loaded.next_record(), loaded.image.jobs.len()), (0, 40, 40));
+    assert_eq!((loaded.records.len(), loaded.log_end(), loaded.image.jobs.len()), (0, 40, 40));
     append(&store, &grant, 40..41).await.unwrap();
     assert_records(&load(&store, &grant).await.unwrap().records, &batch(&grant, 40..41).records);
 }
@@ -87,7 +83,7 @@ async fn a_batch_may_straddle_the_point_that_is_covered() {
 #[tokio::test]
 async fn an_empty_snapshot_keeps_the_number_of_the_next_job() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..5).await.unwrap();
     let begin = SnapshotBegin { next_sequence: 99, ..begin(5) };
@@ -97,29 +93,32 @@ async fn an_empty_snapshot_keeps_the_number_of_the_next_job() {
     drop(writer);
     let loaded = load(&store, &grant).await.unwrap();
     assert_eq!(loaded.image, Image { next_sequence: 99, ..Image::default() });
-    assert_eq!((loaded.covered, loaded.next_record()), (5, 5));
+    assert_eq!((loaded.covered, loaded.log_end()), (5, 5));
 }
 
 #[tokio::test]
 async fn a_snapshot_removes_the_one_before_it() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..20_000).await.unwrap();
     let first = snapshot(&store, &grant, 20_000, jobs(0..20_000)).await;
-    let generation = field(&server, "gen");
+    let generation = server.field("gen").unwrap_or_default();
     assert!(first.chunks > 20);
     let second = snapshot(&store, &grant, 20_000, jobs(0..700)).await;
     assert_eq!(chunks(&server).len() as u64, second.chunks);
-    assert!(field(&server, "gen").parse::<u64>().unwrap() > generation.parse().unwrap());
-    assert_eq!((field(&server, "old"), field(&server, "open")), (String::new(), String::new()));
+    assert!(server.field("gen").unwrap_or_default().parse::<u64>().unwrap() > generation.parse().unwrap());
+    assert_eq!(
+        (server.field("old").unwrap_or_default(), server.field("open").unwrap_or_default()),
+        (String::new(), String::new())
+    );
     assert_image(&load(&store, &grant).await.unwrap().image, &jobs(0..700));
 }
 
 #[tokio::test]
 async fn a_snapshot_that_is_not_published_is_not_seen_and_is_removed() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..10).await.unwrap();
     snapshot(&store, &grant, 10, jobs(0..10)).await;
@@ -129,12 +128,12 @@ async fn a_snapshot_that_is_not_published_is_not_seen_and_is_removed() {
     drop(writer);
     // By a task that is left behind.
     for _ in 0..500 {
-        if chunks(&server).len() == 1 && field(&server, "old").is_empty() {
+        if chunks(&server).len() == 1 && server.field("old").unwrap_or_default().is_empty() {
             break;
         }
         sleep_ms(10).await;
     }
-    assert_eq!((chunks(&server).len(), field(&server, "open")), (1, String::new()));
+    assert_eq!((chunks(&server).len(), server.field("open").unwrap_or_default()), (1, String::new()));
     assert_image(&load(&store, &grant).await.unwrap().image, &jobs(0..10));
 }
 
@@ -143,7 +142,7 @@ async fn a_snapshot_that_is_not_published_is_not_seen_and_is_removed() {
 async fn what_a_crash_leaves_is_removed_by_the_next_owner() {
     let server = RedisServer::start(&[]);
     let grant = {
-        let store = store(&server);
+        let store = server.store();
         let grant = acquire(&store, "first").await.grant;
         append(&store, &grant, 0..9_000).await.unwrap();
         snapshot(&store, &grant, 9_000, jobs(0..9_000)).await;
@@ -154,18 +153,20 @@ async fn what_a_crash_leaves_is_removed_by_the_next_owner() {
         grant
     };
     sleep_ms(100).await;
-    let (published, open): (u64, u64) =
-        (field(&server, "chunks").parse().unwrap(), field(&server, "open_chunks").parse().unwrap());
+    let (published, open): (u64, u64) = (
+        server.field("chunks").unwrap_or_default().parse().unwrap(),
+        server.field("open_chunks").unwrap_or_default().parse().unwrap(),
+    );
     assert!(open > 5);
     assert_eq!(chunks(&server).len() as u64, published + open);
     // The chunks before were being removed when the end came.
-    let old = field(&server, "last_gen").parse::<u64>().unwrap() - 1_000_000;
+    let old = server.field("last_gen").unwrap_or_default().parse::<u64>().unwrap() - 1_000_000;
     for n in 0..200 {
         server.run(&["SET", &key(&format!("s:{old}:{n}")), "chunk"]);
     }
     server.run(&["HSET", &key("m"), "old", &old.to_string(), "old_end", "200"]);
 
-    let second = store(&server);
+    let second = server.store();
     let claim = reveille::store::Claim { by_force: true, ..claim("second") };
     let new = second.acquire(P0, &claim).await.unwrap().grant;
     assert_image(&load(&second, &new).await.unwrap().image, &jobs(0..9_000));
@@ -178,7 +179,7 @@ async fn what_a_crash_leaves_is_removed_by_the_next_owner() {
 #[tokio::test]
 async fn one_snapshot_at_a_time() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..5).await.unwrap();
     let mut first = writer(&store, &grant, begin(5)).await;
@@ -204,7 +205,7 @@ async fn one_snapshot_at_a_time() {
 #[tokio::test]
 async fn a_snapshot_is_published_once_the_log_is_there() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..5).await.unwrap();
     let mut early = writer(&store, &grant, begin(5)).await;
@@ -219,7 +220,7 @@ async fn a_snapshot_is_published_once_the_log_is_there() {
 #[tokio::test]
 async fn a_fenced_writer_publishes_nothing() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..5).await.unwrap();
     let mut open = writer(&store, &grant, begin(5)).await;
@@ -235,12 +236,12 @@ async fn a_fenced_writer_publishes_nothing() {
 #[tokio::test]
 async fn a_snapshot_that_lacks_chunks_is_not_published() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     let mut open = writer(&store, &grant, begin(0)).await;
     open.write(jobs(0..3_000)).await.unwrap();
     sleep_ms(100).await;
-    let written: u64 = field(&server, "open_chunks").parse().unwrap();
+    let written: u64 = server.field("open_chunks").unwrap_or_default().parse().unwrap();
     server.run(&["HSET", &key("m"), "open_chunks", &(written - 1).to_string()]);
     assert_refused(open.publish(0).await, StoreErrorClass::Retry, &["not all of them"]);
 }
@@ -248,11 +249,11 @@ async fn a_snapshot_that_lacks_chunks_is_not_published() {
 #[tokio::test]
 async fn a_chunk_writes_over_nothing() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     for found in [["SET", "value"], ["RPUSH", "value"]] {
         let mut open = writer(&store, &grant, begin(0)).await;
-        let chunk = key(&format!("s:{}:0", field(&server, "open")));
+        let chunk = key(&format!("s:{}:0", server.field("open").unwrap_or_default()));
         server.run(&[found[0], &chunk, found[1]]);
         let before = server.dump();
         let written = async {
@@ -270,7 +271,7 @@ async fn a_chunk_writes_over_nothing() {
 #[tokio::test]
 async fn a_snapshot_replaces_a_log_that_lacks_records() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     for from in (0..50).step_by(10) {
         append(&store, &grant, from..from + 10).await.unwrap();
@@ -284,7 +285,7 @@ async fn a_snapshot_replaces_a_log_that_lacks_records() {
     assert_eq!(server.ask::<u64>(&["XLEN", &key("l")]), 0);
     append(&store, &repaired, 60..70).await.unwrap();
     let loaded = load(&store, &repaired).await.unwrap();
-    assert_eq!((loaded.covered, loaded.next_record()), (60, 70));
+    assert_eq!((loaded.covered, loaded.log_end()), (60, 70));
     assert_image(&loaded.image, &jobs(0..60));
     assert_records(&loaded.records, &batch(&repaired, 60..70).records);
 
@@ -293,7 +294,7 @@ async fn a_snapshot_replaces_a_log_that_lacks_records() {
     let repaired = repair(&store, &repaired, 70).await;
     append(&store, &repaired, 70..71).await.unwrap();
     let loaded = load(&store, &repaired).await.unwrap();
-    assert_eq!((loaded.covered, loaded.next_record(), loaded.image), (70, 71, jobs(0..70)));
+    assert_eq!((loaded.covered, loaded.log_end(), loaded.image), (70, 71, jobs(0..70)));
     // One that would lose records of this log is refused.
     let mut behind = writer(&store, &repaired, SnapshotBegin { replaces_log: true, ..begin(70) }).await;
     assert_refused(behind.publish(70).await, StoreErrorClass::Fatal, &["71"]);
@@ -313,7 +314,7 @@ async fn repair(store: &RedisStore, grant: &Grant, covered: u64) -> Grant {
 #[tokio::test]
 async fn a_snapshot_covers_all_of_the_log_that_its_owner_found() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let first = acquire(&store, "me").await.grant;
     append(&store, &first, 0..10).await.unwrap();
     let second = acquire(&store, "me").await.grant;
@@ -338,7 +339,7 @@ async fn a_snapshot_covers_all_of_the_log_that_its_owner_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_answers_others_while_a_large_snapshot_is_removed() {
     let server = RedisServer::start(&[]);
-    let store = store(&server);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     for from in (0..100_000).step_by(500) {
         append(&store, &grant, from..from + 500).await.unwrap();

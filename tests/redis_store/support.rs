@@ -6,28 +6,14 @@ use reveille::partition::{
     End, FiredImage, Image, JobImage, JobSpec, QueueName, Record, RecordedDue, ScheduledRecord, TimeBase,
 };
 use reveille::store::{
-    Batch, Claim, Grant, Lease, Loaded, Owner, RedisConfig, RedisStore, SnapshotBegin, SnapshotInfo,
-    SnapshotWriter, Store, StoreError, StoreErrorClass,
+    Batch, Claim, Grant, Lease, Loaded, Owner, RedisStore, SnapshotBegin, SnapshotInfo, SnapshotWriter,
+    Store, StoreError, StoreErrorClass,
 };
 use reveille::{JobId, Key, PartitionId, Payload, Timestamp, Version};
-
-use crate::common::redis::RedisServer;
+use testkit::within;
 
 pub const TERM: Duration = Duration::from_secs(30);
 pub const P0: PartitionId = PartitionId(0);
-
-pub fn config(url: &str) -> RedisConfig {
-    RedisConfig::new(url).unwrap().namespace("test").unwrap()
-}
-
-pub fn store(server: &RedisServer) -> RedisStore {
-    RedisStore::new(config(&server.url()))
-}
-
-/// A key of partition 0.
-pub fn key(name: &str) -> String {
-    format!("{{rv:test:0}}:{name}")
-}
 
 pub fn claim(owner: &str) -> Claim {
     Claim { owner: Owner::new(owner), partitions: 4, term: TERM, epoch_after: 0, by_force: false }
@@ -118,6 +104,31 @@ pub async fn snapshot(store: &RedisStore, grant: &Grant, covered: u64, image: Im
     let mut writer = writer(store, grant, begin).await;
     writer.write(image).await.unwrap();
     writer.publish(covered).await.unwrap()
+}
+
+/// Asks until it is answered with anything but that it should ask again, as an engine does. Says how often it asked.
+pub async fn persistently<T, F: Future<Output = Result<T, StoreError>>>(
+    mut ask: impl FnMut() -> F,
+) -> (Result<T, StoreError>, u32) {
+    let asking = async {
+        let mut attempts = 1;
+        loop {
+            match ask().await {
+                Err(error) if error.class == StoreErrorClass::Retry => sleep_ms(10).await,
+                end => return (end, attempts),
+            }
+            attempts += 1;
+        }
+    };
+    within("an answer", asking).await
+}
+
+/// Sends a batch until it is taken, and says how often it was sent.
+pub async fn append_persistently(store: &RedisStore, grant: &Grant, records: std::ops::Range<u64>) -> u32 {
+    let batch = batch(grant, records);
+    let (appended, attempts) = persistently(|| store.append(&batch)).await;
+    appended.unwrap();
+    attempts
 }
 
 /// That it failed with this class, and what it says has these words.

@@ -7,40 +7,24 @@ use std::time::Duration;
 use reveille::PartitionId;
 use reveille::store::{Claim, Durability, Grant, Needs, RedisStore, Store, StoreErrorClass};
 
-use crate::common::redis::RedisServer;
 use crate::fake;
-use crate::support::{P0, acquire, append, assert_refused, batch, claim, config, key, sleep_ms, store};
-
-const AOF: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
-const EVERYSEC: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "everysec"];
-
-async fn persistently(store: &RedisStore, grant: &Grant, records: std::ops::Range<u64>) {
-    while let Err(error) = append(store, grant, records.clone()).await {
-        assert_eq!(error.class, StoreErrorClass::Retry, "{error}");
-        sleep_ms(10).await;
-    }
-}
+use crate::support::{
+    P0, acquire, append, append_persistently, assert_refused, batch, claim, persistently, sleep_ms,
+};
+use testkit::redis::{ALWAYS, EVERYSEC, RedisServer, config, key};
 
 async fn synced(
     store: &RedisStore,
     grant: &Grant,
     level: Durability,
 ) -> Result<(), reveille::store::StoreError> {
-    let asking = async {
-        loop {
-            match store.sync(grant, level).await {
-                Err(error) if error.class == StoreErrorClass::Retry => sleep_ms(10).await,
-                end => return end,
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), asking).await.unwrap()
+    persistently(|| store.sync(grant, level)).await.0
 }
 
 #[tokio::test]
 async fn a_server_that_answers_after_the_sync_needs_nothing_more() {
-    let server = RedisServer::start(&AOF);
-    let store = store(&server);
+    let server = RedisServer::start(&ALWAYS);
+    let store = server.store();
     store.open(&Needs { partitions: 4, durability: Durability::Fsync }).await.unwrap();
     let grant = acquire(&store, "me").await.grant;
     // What was there before is not known to be on the disk.
@@ -60,25 +44,25 @@ async fn a_server_that_answers_after_the_sync_needs_nothing_more() {
 /// What was true of a server need not be true of the next, or of the same after a restart.
 #[tokio::test]
 async fn each_connection_has_a_verdict_of_its_own() {
-    let mut server = RedisServer::start(&AOF);
-    let store = store(&server);
+    let mut server = RedisServer::start(&ALWAYS);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..10).await.unwrap();
     store.sync(&grant, Durability::Fsync).await.unwrap();
 
     server.restart_with(&EVERYSEC);
-    persistently(&store, &grant, 10..20).await;
+    append_persistently(&store, &grant, 10..20).await;
     assert_refused(
         synced(&store, &grant, Durability::Fsync).await,
         StoreErrorClass::Refused,
         &["appendfsync always"],
     );
 
-    server.restart_with(&AOF);
+    server.restart_with(&ALWAYS);
     // Nothing was appended since, and yet there is something to prove.
     synced(&store, &grant, Durability::Fsync).await.unwrap();
     assert_eq!(server.ask::<String>(&["HGET", &key("m"), "synced"]), "20");
-    persistently(&store, &grant, 20..30).await;
+    append_persistently(&store, &grant, 20..30).await;
     store.sync(&grant, Durability::Fsync).await.unwrap();
 }
 
@@ -155,8 +139,8 @@ async fn all_who_wait_share_an_answer() {
 
 #[tokio::test]
 async fn what_is_asked_for_is_fenced_and_has_to_be_there() {
-    let server = RedisServer::start(&AOF);
-    let store = store(&server);
+    let server = RedisServer::start(&ALWAYS);
+    let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..10).await.unwrap();
     server.run(&["HSET", &key("m"), "tail", "9"]);

@@ -21,8 +21,6 @@
 mod counts;
 mod figures;
 mod operations;
-#[path = "../random.rs"]
-mod random;
 
 use std::process::ExitCode;
 

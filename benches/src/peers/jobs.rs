@@ -8,9 +8,9 @@ use crate::alloc::bytes_kept;
 use crate::args::{Args, Size};
 use crate::keyed::{Baseline, KeyText, Keyed, Reveille, key_text};
 use crate::meter::median_ns;
-use crate::random::Random;
 use crate::report::{Group, Report, Unit};
 use crate::spread::DAY;
+use testkit::random::Random;
 
 /// The operations, and what they are called on one thread and on two.
 const OPERATIONS: [(Operation, [&str; 2]); 7] = [

@@ -27,8 +27,6 @@ mod jobs;
 mod keyed;
 mod meter;
 mod passes;
-#[path = "../random.rs"]
-mod random;
 mod report;
 mod spread;
 mod steady;

@@ -1,6 +1,6 @@
 //! When timers are due: how the deadlines of a population are spread.
 
-use crate::random::Random;
+use testkit::random::Random;
 
 pub(crate) const SECOND: u64 = 1_000;
 pub(crate) const MINUTE: u64 = 60 * SECOND;

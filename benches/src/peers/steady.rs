@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::alloc::bytes_kept;
 use crate::args::Size;
-use crate::random::Random;
 use crate::spread::{SECOND, Spread};
 use crate::subjects::Subject;
+use testkit::random::Random;
 
 /// Operations timed in one go: enough that reading the clock is nothing, few enough to stay in the first cache.
 const BATCH: usize = 256;

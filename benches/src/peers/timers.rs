@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use crate::args::{Args, Size};
 use crate::meter::median_ns;
 use crate::passes::{Pass, Passes};
-use crate::random::Random;
 use crate::report::{Group, Report, Unit};
 use crate::spread::{DAY, HOUR, MINUTE, Spread};
 use crate::steady::Steady;
 use crate::subjects::{BTree, Delays, HashWheel, Heap, Nexus, Reveille, Subject};
+use testkit::random::Random;
 
 pub(crate) fn measure(args: &Args, report: &mut Report, size: Size) {
     for spread in Spread::ALL {

@@ -1,10 +1,10 @@
-//! `reveille bench wheel`: the timing wheel by itself, beside what its memory costs to reach.
+//! `reveille bench wheel`: the timing wheel by itself, beside the cost of reaching its memory.
 
 use std::fmt;
 use std::hint::black_box;
 use std::time::Instant;
 
-use reveille::wheel::{Handle, Wheel};
+use reveille::wheel::{TimerHandle, Wheel};
 use serde::Serialize;
 
 use super::beside::{Beside, median_ns};
@@ -14,7 +14,7 @@ use crate::figures::grouped;
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
-/// What `reveille bench wheel` can be told.
+/// The arguments of `reveille bench wheel`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// How many timers are pending, due within a day of ticks of a millisecond
@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args) -> Result<Report, Error> {
 
 struct Filled {
     wheel: Wheel<u32>,
-    handles: Vec<Handle>,
+    handles: Vec<TimerHandle>,
     /// All values, shuffled.
     order: Vec<u32>,
     next: usize,
@@ -80,7 +80,7 @@ impl Filled {
     }
 
     /// Timers, each once, with a new deadline for each.
-    fn picked(&mut self) -> Vec<(u32, Handle, u64)> {
+    fn picked(&mut self) -> Vec<(u32, TimerHandle, u64)> {
         let picked = (0..self.in_a_round()).map(|_| {
             self.next = (self.next + 1) % self.order.len();
             let value = self.order[self.next];

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::payload;
 use super::time::Rfc3339;
 
-/// The line's fields, in the order in which they are written. What a schedule has by default is left out.
+/// The line's fields, in the order in which they are written. Defaults are left out.
 #[derive(Serialize)]
 struct Fields<'a> {
     op: &'static str,

@@ -1,10 +1,9 @@
 //! One line of input as an operation. Pure: text in, a checked [`Op`] or an [`OpError`] out.
 //!
 //! # Rules
-//! - Nothing is guessed and nothing ignored: an unknown field, a field that the op has no use for, a field that stands
-//!   there twice, two times or none are errors. `null` is as good as leaving an optional field out.
-//! - The payload is not interpreted. What is between its first and its last byte is handed on as it was written, or the
-//!   bytes that its base64 stands for.
+//! - Nothing is guessed and nothing ignored: an unknown field, a field that means nothing to the op, a field given twice,
+//!   two times or none are errors. `null` is the same as leaving an optional field out.
+//! - The payload is not interpreted. It is passed on byte by byte as written, or decoded from base64.
 //! - No text makes this panic, and no error message grows with the line.
 
 use std::borrow::Cow;
@@ -21,7 +20,7 @@ use super::time::{self, TimeError};
 /// The queue of a job that names none.
 const QUEUE_DEFAULT: &str = "default";
 
-/// What a line asks for.
+/// The operation of a line.
 #[derive(Debug)]
 pub(crate) struct Op {
     pub(crate) key: Key,
@@ -50,7 +49,7 @@ pub(crate) struct Draft {
 }
 
 impl Action {
-    /// The op's name, as it stands in a line.
+    /// The op's name in a line.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Action::Schedule(_) => "schedule",
@@ -61,7 +60,7 @@ impl Action {
     }
 }
 
-/// Why a line is no operation, and what to write instead.
+/// Why a line is not an operation, and what to write instead.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpError {
     #[error("the line is not a JSON object; write one as {{\"op\":\"cancel\",\"key\":\"..\"}}")]
@@ -102,7 +101,7 @@ impl OpError {
 
 /// Reads a line.
 pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
-    // serde would take an array for the fields in their order.
+    // serde would accept an array of the fields in order.
     if !line.trim_ascii_start().starts_with('{') {
         return Err(OpError::NotAnObject);
     }
@@ -170,7 +169,7 @@ impl Fields<'_> {
         Ok(options)
     }
 
-    /// A field that nothing asked for. Those that an op uses have been taken out.
+    /// A field that was not used. Used fields have been taken out.
     fn left_over(&self) -> Option<&'static str> {
         let fields = [
             ("queue", self.queue.is_some()),
@@ -198,7 +197,7 @@ fn due(
                 serde_json::from_str(json).map_err(|error| OpError::Json(describe(&error)))?;
             read(&text, false)
         }
-        // Only a number begins so, and it was checked to be one when the line was read.
+        // Only a number begins like this, and reading the line has checked that it is one.
         Some(b'-' | b'0'..=b'9') => read(json, true),
         _ => return Err(OpError::WrongValue { field, value: Brief::new(json), must_be }),
     };

@@ -4,5 +4,5 @@ use super::model::run;
 
 #[test]
 fn the_fuzzer_s_corpus_agrees_with_the_model() {
-    crate::corpus::replay("jsonl", run);
+    testkit::corpus::replay("jsonl", run);
 }

@@ -2,14 +2,11 @@
 //! does not understand. How fast anything is is not judged here.
 #![cfg(unix)]
 
-#[path = "../common/child.rs"]
-#[allow(dead_code, reason = "each test program uses some of it")]
-mod child;
 mod ends;
 mod figures;
 
-use child::{Finished, Run};
 use serde_json::Value;
+use testkit::program::{Finished, Run};
 
 fn bench(args: &[&str]) -> Finished {
     Run::program(&[&["bench"], args].concat()).finish("")

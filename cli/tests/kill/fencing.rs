@@ -5,18 +5,15 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::child::{Run, micros, text};
-use crate::redis::RedisServer;
+use testkit::program::feed::now_us;
+use testkit::program::{Run, micros, text};
+use testkit::redis::RedisServer;
 
 const NAMESPACE: [&str; 4] = ["--namespace", "fencing", "--durability", "logged"];
 
 fn start(server: &RedisServer, more: &[&str]) -> Run {
     let store = server.url();
     Run::start(&[&["--store", &store], &NAMESPACE[..], more].concat())
-}
-
-fn now_us() -> i64 {
-    reveille::Clock::System.now().wall.as_micros()
 }
 
 /// Schedules `jobs` jobs, `every_ms` apart from a second from now on, and waits for their acknowledgements.

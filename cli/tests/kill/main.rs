@@ -6,21 +6,12 @@
 //! `REVEILLE_SEED` repeats a run's choices.
 #![cfg(unix)]
 
-#[path = "../common/child.rs"]
-#[allow(dead_code, reason = "each test program uses some of it")]
-mod child;
-#[allow(dead_code, reason = "the soak uses more of it")]
-mod feed;
 mod fencing;
-mod ledger;
-#[path = "../../../tests/common/redis.rs"]
-#[allow(dead_code, unreachable_pub, reason = "each test program uses some of it")]
-mod redis;
 
 use std::time::Duration;
 
-use feed::{Feed, random};
-use redis::RedisServer;
+use testkit::program::feed::{Feed, random};
+use testkit::redis::RedisServer;
 
 fn times(variable: &str, default: u32) -> u32 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::child::{Run, TempFile, number, of_kind, text};
+use testkit::program::{Run, TempFile, number, of_kind, text};
 
 const FAR: &str = "{\"op\":\"schedule\",\"key\":\"far\",\"in\":\"1h\"}\n";
 const SOON: &str = "{\"op\":\"schedule\",\"key\":\"soon\",\"in\":\"500ms\"}\n";

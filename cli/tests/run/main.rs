@@ -2,9 +2,6 @@
 //! how fast something is, so a busy machine makes them slow but not wrong.
 #![cfg(unix)]
 
-#[path = "../common/child.rs"]
-#[allow(dead_code, reason = "each test program uses some of it")]
-mod child;
 mod ends;
 mod mistakes;
 mod ops;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::child::{Run, TempFile, number, of_kind, text};
+use testkit::program::{Run, TempFile, number, of_kind, text};
 
 /// A broken line, and a part of what has to be said about it.
 fn mistakes() -> Vec<(Vec<u8>, &'static str)> {

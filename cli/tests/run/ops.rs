@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::child::{Ended, Run, micros, number, of_kind, run_through, text};
+use testkit::program::{Ended, Run, micros, number, of_kind, run_through, text};
 
 fn outcomes(ended: &Ended) -> Vec<&str> {
     of_kind(&ended.events, "ack").map(|ack| text(ack, "outcome")).collect()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::child::{Fifo, Run, number, text};
+use testkit::program::{Fifo, Run, number, text};
 
 fn line(key: &str) -> String {
     format!("{{\"op\":\"schedule\",\"key\":\"{key}\",\"in\":\"1h\"}}\n")

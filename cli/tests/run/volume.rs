@@ -9,7 +9,7 @@ use std::time::Duration;
 use reveille::Clock;
 use serde_json::{Value, json};
 
-use crate::child::{Run, micros, number, of_kind, run_through, text};
+use testkit::program::{Run, micros, number, of_kind, run_through, text};
 
 const LINES: usize = 100_000;
 

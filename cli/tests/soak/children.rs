@@ -1,22 +1,15 @@
 //! Engines that die: the program as a child, with a Redis of their own, killed and stopped in the middle of its work, relieved
 //! by a standby. A round has jobs of its own, all of which are accounted for at its end.
 
-#[path = "../kill/feed.rs"]
-#[allow(dead_code, reason = "the tests of kills use more of it")]
-mod feed;
-#[path = "../kill/ledger.rs"]
-#[allow(dead_code, reason = "the tests of kills use more of it")]
-mod ledger;
-
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::child::{Run, micros, text};
 use crate::faults::Tally;
 use crate::ledger::now;
-use crate::redis::RedisServer;
-use feed::Feed;
+use testkit::program::feed::{Feed, now_us};
+use testkit::program::{Run, micros, text};
+use testkit::redis::RedisServer;
 
 /// How long the next process may take to find that the lease has ended, and to restore.
 const TAKEOVER_PATIENCE_US: u64 = 60_000_000;
@@ -99,7 +92,7 @@ impl Children<'_> {
         self.counts("program stopped");
         let standby = Run::start(args);
         feed.work_and_stop(self.moment(), &mut self.random);
-        let stopped_at_us = feed::now_us();
+        let stopped_at_us = now_us();
         let stopped = feed.go_on_with(standby);
         self.until_it_has_jobs(feed);
         stopped.signal(Signal::CONT);

@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 
 use crate::handlers::{LEASE, QUEUES, Seen};
 use crate::ledger::now;
-use crate::proxy::{Fault, Proxy};
-use crate::redis::RedisServer;
+use testkit::proxy::{Fault, Proxy};
+use testkit::redis::RedisServer;
 
 /// How long a snapshot by hand may take, with all that is done to Redis meanwhile.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(60);

@@ -15,9 +15,6 @@
 //! they meet depends on the machine. `scripts/soak` runs it.
 #![cfg(target_os = "linux")]
 
-#[path = "../common/child.rs"]
-#[allow(dead_code, reason = "each test program uses some of it")]
-mod child;
 mod children;
 mod faults;
 mod handlers;
@@ -25,12 +22,6 @@ mod heap;
 mod ledger;
 mod load;
 mod mirror;
-#[path = "../../../tests/common/proxy.rs"]
-#[allow(dead_code, unreachable_pub, reason = "each test program uses some of it")]
-mod proxy;
-#[path = "../../../tests/common/redis.rs"]
-#[allow(dead_code, unreachable_pub, reason = "each test program uses some of it")]
-mod redis;
 mod report;
 mod resources;
 
@@ -47,10 +38,10 @@ use faults::Storm;
 use handlers::{LOG_RECORDS_MAX, NAMESPACE, Seen, begin_chains, builder};
 use ledger::{Ledger, now};
 use load::Load;
-use proxy::Proxy;
-use redis::RedisServer;
 use report::{Recovery, Report};
 use resources::{Compared, Sample};
+use testkit::proxy::Proxy;
+use testkit::redis::RedisServer;
 
 /// Nothing that was answered to is lost when such a Redis is killed.
 const ALWAYS: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];

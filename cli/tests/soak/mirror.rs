@@ -7,9 +7,9 @@ use std::time::Duration;
 use reveille::{CancelOutcome, Engine, LookupOutcome, Timestamp};
 use serde_json::Value;
 
-use crate::child::{Run, micros, text};
 use crate::handlers::NAMESPACE;
 use crate::ledger::{Ledger, now};
+use testkit::program::{Run, micros, text};
 
 /// Jobs that are due in so long, or later, stay what they are while they are read.
 const AHEAD: Duration = Duration::from_secs(600);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::faults::command;
 use crate::handlers::{NAMESPACE, PARTITIONS, SNAPSHOT_RECORDS};
 use crate::heap::in_use_kib;
-use crate::redis::RedisServer;
+use testkit::redis::RedisServer;
 
 /// By how much resident memory may grow from the first third of a run to the last, beside a twelfth of it. Coarse: what an
 /// allocator keeps for later creeps up by some MiB with the threads that come and go.

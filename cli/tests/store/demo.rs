@@ -5,9 +5,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::child::{Run, text};
-use crate::redis::RedisServer;
 use crate::{exported, run, tell};
+use testkit::program::{Run, text};
+use testkit::redis::RedisServer;
 
 #[test]
 fn a_morning_is_kept_and_leaves_nothing_behind() {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::child::{Fifo, Run, text};
-use crate::redis::RedisServer;
 use crate::{exported, line_at, run, tell};
+use testkit::program::{Fifo, Run, text};
+use testkit::redis::RedisServer;
 
 /// Jobs of both deliveries that are due together.
 const JOBS: usize = 20;

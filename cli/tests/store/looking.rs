@@ -5,9 +5,9 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::child::Run;
-use crate::redis::RedisServer;
 use crate::{inspected, run, tell};
+use testkit::program::Run;
+use testkit::redis::RedisServer;
 
 const FAR: &str = "{\"op\":\"schedule\",\"key\":\"far\",\"in\":\"1h\"}\n";
 

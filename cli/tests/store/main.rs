@@ -2,26 +2,20 @@
 //! fast something is only where it would be slower by an order of magnitude if it did not work.
 #![cfg(unix)]
 
-#[path = "../common/child.rs"]
-#[allow(dead_code, reason = "each test program uses some of it")]
-mod child;
 mod demo;
 mod gone;
 mod looking;
 mod moving;
 mod owners;
-#[path = "../../../tests/common/redis.rs"]
-#[allow(dead_code, unreachable_pub, reason = "each test program uses some of it")]
-mod redis;
 mod replacing;
 mod restart;
 mod waiting;
 
 use std::time::Duration;
 
-use child::{Finished, Run};
-use redis::RedisServer;
 use serde_json::Value;
+use testkit::program::{Finished, Run};
+use testkit::redis::RedisServer;
 
 /// A lease that ends soon after a crash, and that a busy machine can still keep.
 const LEASE: [&str; 2] = ["--lease", "500ms"];

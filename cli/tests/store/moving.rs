@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::child::{Run, TempFile, of_kind, text};
-use crate::redis::RedisServer;
 use crate::{exported, inspected, run, tell};
+use testkit::program::{Run, TempFile, of_kind, text};
+use testkit::redis::RedisServer;
 
 /// One of each kind, out of order. Two are overdue.
 const JOBS: &str = r#"

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::child::{Run, of_kind, text};
-use crate::redis::RedisServer;
 use crate::{LEASE, line_at, run, tell};
+use testkit::program::{Run, of_kind, text};
+use testkit::redis::RedisServer;
 
 const FAR: &str = "{\"op\":\"schedule\",\"key\":\"far\",\"in\":\"1h\"}\n";
 const LOOKUP: &str = "{\"op\":\"lookup\",\"key\":\"far\"}\n";

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::child::Run;
-use crate::redis::RedisServer;
 use crate::tell;
+use testkit::program::Run;
+use testkit::redis::RedisServer;
 
 const OLD: &str = "an older export\n";
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::child::{micros, of_kind, text};
-use crate::redis::RedisServer;
 use crate::{LEASE, inspected, line_at, run};
+use testkit::program::{micros, of_kind, text};
+use testkit::redis::RedisServer;
 
 #[test]
 fn a_job_of_a_killed_run_fires_when_it_is_due_and_not_before() {

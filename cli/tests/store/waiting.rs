@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::child::{Run, text};
-use crate::redis::RedisServer;
 use crate::{run, tell};
+use testkit::program::{Run, text};
+use testkit::redis::RedisServer;
 
 const FAR: &str = "{\"op\":\"schedule\",\"key\":\"far\",\"in\":\"1h\"}\n";
 

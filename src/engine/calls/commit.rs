@@ -1,4 +1,4 @@
-//! The answer to a call: what it did, at once, and that it will last, later.
+//! The answer to a call: what it did, at once, and later that it will last.
 
 use std::fmt;
 use std::future::Future;
@@ -14,9 +14,9 @@ use crate::store::Durability;
 
 /// What a call did, and a future that resolves when it will last.
 ///
-/// The call has taken effect in memory by the time that this is returned: [`outcome`](Self::outcome) tells what it did.
-/// `.await` gives the same, once the change is as durable as was asked for; or the error that stood in the way, whose
-/// `change()` says what has become of the change: see [`Change`].
+/// The call has taken effect in memory by the time it returns this: [`outcome`](Self::outcome) says what it did.
+/// `.await` returns the same outcome once the change is as durable as the call asked. If it cannot become so, `.await` returns
+/// the error, whose `change()` says what became of the change: see [`Change`].
 ///
 /// ```
 /// # use reveille::{Engine, Job, ScheduleOutcome};
@@ -39,7 +39,7 @@ pub struct Commit<T, E> {
 enum Durable {
     /// There is nothing to wait for.
     Is,
-    /// Nobody has asked yet: most who look at the outcome only never do.
+    /// It was not polled yet. Callers who only look at the outcome never poll it.
     Will(Wait),
     Waits(Waiting),
 }
@@ -54,12 +54,12 @@ pub(crate) struct Wait {
     pub(crate) level: Durability,
 }
 
-/// A place among those who wait. Left when it is dropped.
+/// A place in the row of waiting commits. Dropping it leaves the row.
 struct Waiting {
     shared: Arc<Shared>,
     partition: usize,
     ticket: Ticket,
-    /// The records were old when somebody asked: the time that a commit may take counts from then.
+    /// The records were old when the commit was polled first: the time that it may take counts from then.
     deadline: Option<Boxed>,
     level: Durability,
     /// What is still to be waited for then, the next one last.
@@ -135,10 +135,9 @@ impl<T, E> Commit<T, E> {
         Commit { outcome: Some(Ok(outcome)), durable: Durable::Will(wait) }
     }
 
-    /// Waits for this level, other than as the engine does. Without a store it makes no difference, nor after the first
-    /// poll. A level that the store cannot give is an error when it is awaited
-    /// ([`CallError::NoSuchDurability`]): the change is in force all the same. To have nothing changed then, ask before:
-    /// [`Schedule::durability`](crate::Schedule::durability).
+    /// Waits for this durability instead of the engine's. Has no effect without a store, or after the first poll. If the store
+    /// cannot give it, `.await` returns [`CallError::NoSuchDurability`], and the change is in force nevertheless. To refuse the
+    /// change in that case, use [`Schedule::durability`](crate::Schedule::durability).
     pub fn durability(mut self, level: Durability) -> Self {
         if let Durable::Will(wait) = &mut self.durable {
             wait.level = level;

@@ -5,8 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::engine::Engine;
-use crate::engine::state::Shared;
+use crate::engine::state::{Engine, Shared};
 use crate::job::{FiredView, JobFilter, JobView};
 use crate::partition::{ViewSlice, Wanted};
 

@@ -1,11 +1,11 @@
-//! Calls about many jobs at once: they are sorted by partition, and each partition is entered once for some of its jobs at
-//! a time, instead of once for each.
+//! Calls about many jobs at once. They are sorted by partition, and a partition is entered once for several jobs, not once
+//! for each.
 //!
 //! # Rules
-//! - Each job is a call of its own: it has an outcome of its own, in the place that it has in the input, and what is refused
-//!   stands in the way of no other. Others' calls, and starts of jobs, may come between any two.
-//! - Jobs of one key have one partition, where they are taken in the order of the input.
-//! - A stay in a partition is bounded by [`STAY`]. Its records get to the log together.
+//! - Each job is a call of its own, with an outcome of its own at its place in the input. A refused one does not affect the
+//!   others. Other calls, and starts of jobs, may come between any two.
+//! - Jobs with one key have one partition, where they are taken in the order of the input.
+//! - A stay in a partition is bounded by [`STAY`]. Its records reach the log together.
 //! - One [`Commit`] for all: it waits for the last record in each partition.
 
 use std::sync::Arc;
@@ -13,14 +13,13 @@ use std::sync::Arc;
 use super::commit::{Commit, Wait};
 use super::outcomes::Outcomes;
 use super::schedule::Planned;
-use super::target::{Place, Target};
-use crate::engine::Engine;
+use super::target::{Destination, Target};
 use crate::engine::error::{CallError, CancelError, ScheduleError};
-use crate::engine::state::{Aim, KeyHash, Owned, Shared};
+use crate::engine::state::{Aim, Engine, KeyHash, Owned, Shared};
 use crate::partition::{CancelOutcome, Draft, Now, ScheduleOutcome};
 use crate::store::Durability;
 
-/// Jobs of a partition between two looks of others at it: some tens of microseconds.
+/// How many jobs are handled in one stay in a partition, some tens of microseconds.
 const STAY: usize = 64;
 
 /// One of many calls, bound for a partition.
@@ -77,7 +76,7 @@ impl Shared {
         made
     }
 
-    /// Whether the log takes one record more than those that this stay has brought about.
+    /// Whether the log has room for one record more than this stay has made.
     fn check_log_room(&self, owned: &Owned) -> Result<(), CallError> {
         let max = self.settings.log_records_max;
         let records = owned.log.outstanding() + owned.partition.records_pending() as u64;
@@ -87,7 +86,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Gives the outcomes the order of the input, with a commit for all that was recorded.
+    /// Puts the outcomes in the order of the input, with one commit for all records.
     fn commit_many<T, E>(
         self: &Arc<Self>,
         mut made: Made<T, E>,
@@ -115,11 +114,11 @@ impl Shared {
 }
 
 impl Engine {
-    /// Schedules many jobs: faster than one call for each, as a partition is entered once for some tens of them.
+    /// Schedules many jobs. Faster than one call for each, because a partition is entered once for some tens of them.
     ///
-    /// The outcomes are in the order of `jobs`, and jobs of one key are taken in that order. Each job is taken or refused by
-    /// itself: this is no transaction. Until this returns other calls may come in between, and jobs that are due start.
-    /// The commit is for all of them, at the highest durability that one asks for.
+    /// The outcomes are in the order of `jobs`, and jobs with one key are taken in that order. Each job is taken or refused by
+    /// itself: this is not a transaction. Other calls may come in between, and jobs that are due start. The commit covers all
+    /// jobs, at the highest durability that any of them asks for.
     ///
     /// ```
     /// # use reveille::{Engine, Job};
@@ -135,8 +134,8 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// By job see [`ScheduleError`]: that job was not taken. Of the whole, when awaited, see [`CallError`]: jobs have been
-    /// taken in memory by then, and [`CallError::change`] says what has become of them.
+    /// For each job a [`ScheduleError`]: that job was not taken. For the whole, when awaited, a [`CallError`]: the jobs were
+    /// taken in memory by then, and [`CallError::change`] says what became of them.
     pub fn schedule_many<'a>(
         &self,
         jobs: impl IntoIterator<Item = Planned<'a>>,
@@ -163,10 +162,10 @@ impl Engine {
         shared.commit_many(made, level)
     }
 
-    /// Cancels many jobs, by key or by handle: faster than one call for each, as a partition is entered once for some tens
-    /// of them.
+    /// Cancels many jobs, by key or by handle. Faster than one call for each, because a partition is entered once for some
+    /// tens of them.
     ///
-    /// The outcomes are in the order of `targets`. Each job is cancelled or not by itself: this is no transaction.
+    /// The outcomes are in the order of `targets`. Each job is cancelled or not by itself: this is not a transaction.
     ///
     /// ```
     /// # use reveille::{CancelOutcome, Engine, Job};
@@ -180,8 +179,8 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// By job see [`CancelError`]: nothing was done to that job. Of the whole, when awaited, see [`CallError`]: jobs have
-    /// been cancelled in memory by then, and [`CallError::change`] says what has become of that.
+    /// For each job a [`CancelError`]: that job was not changed. For the whole, when awaited, a [`CallError`]: the jobs were
+    /// cancelled in memory by then, and [`CallError::change`] says what became of that.
     pub fn cancel_many<'a, T: Into<Target<'a>>>(
         &self,
         targets: impl IntoIterator<Item = T>,
@@ -195,14 +194,14 @@ impl Engine {
                 Err(error) => refused.push((at, Err(error.into()))),
             }
         }
-        let cancel = |owned: &mut Owned, place: Place<'_>, now| {
+        let cancel = |owned: &mut Owned, place: Destination<'_>, now| {
             let outcome = shared.take_back(owned, &place, None, now);
             if outcome == CancelOutcome::Cancelled {
                 shared.release_jobs(1);
             }
             Ok(outcome)
         };
-        let made = shared.make_many(bound, refused, self.is_handler(), Place::aim, cancel);
+        let made = shared.make_many(bound, refused, self.is_handler(), Destination::aim, cancel);
         shared.commit_many(made, shared.durability())
     }
 }

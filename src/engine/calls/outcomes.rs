@@ -19,7 +19,7 @@ pub struct Outcomes<T, E>(Vec<Result<T, E>>);
 pub struct NotAllScheduled {
     /// What became of each job.
     pub outcomes: Outcomes<ScheduleOutcome, ScheduleError>,
-    /// How many were not taken since another job of their key is pending.
+    /// How many were not taken because another job with their key is pending.
     pub taken: usize,
     /// How many were refused.
     pub refused: usize,
@@ -36,7 +36,7 @@ pub struct NotAllScheduled {
 pub struct NotAllCancelled {
     /// What became of each job.
     pub outcomes: Outcomes<CancelOutcome, CancelError>,
-    /// How many had begun, had fired, or are not known.
+    /// How many had begun, had fired, or are unknown.
     pub late: usize,
     /// How many calls were refused.
     pub refused: usize,
@@ -57,10 +57,10 @@ impl<T, E> Outcomes<T, E> {
 }
 
 impl Outcomes<ScheduleOutcome, ScheduleError> {
-    /// The jobs that are pending under the keys, if all are as [`ScheduleOutcome::scheduled`] has it.
+    /// The handles of the jobs, if every job was scheduled: see [`ScheduleOutcome::scheduled`].
     ///
     /// # Errors
-    /// When one of them was not scheduled. It has all outcomes, and how many are amiss.
+    /// When one of them was not scheduled. The error has all outcomes and counts the failures.
     pub fn scheduled(self) -> Result<Vec<Handle>, NotAllScheduled> {
         match self.amiss(|outcome| outcome.scheduled().err().map(|error: NotScheduled| error.to_string())) {
             Some(Amiss { answered: taken, refused, at, first }) => {
@@ -72,10 +72,10 @@ impl Outcomes<ScheduleOutcome, ScheduleError> {
 }
 
 impl Outcomes<CancelOutcome, CancelError> {
-    /// How many jobs there were, if all were cancelled by this call.
+    /// How many jobs were cancelled, if this call cancelled all of them.
     ///
     /// # Errors
-    /// When one of them was not cancelled. It has all outcomes, and how many are amiss.
+    /// When one of them was not cancelled. The error has all outcomes and counts the failures.
     pub fn cancelled(self) -> Result<usize, NotAllCancelled> {
         match self.amiss(|outcome| outcome.cancelled().err().map(|error: NotCancelled| error.to_string())) {
             Some(Amiss { answered: late, refused, at, first }) => {
@@ -86,7 +86,7 @@ impl Outcomes<CancelOutcome, CancelError> {
     }
 }
 
-/// What is not as it was asked for.
+/// What did not go as the call asked.
 struct Amiss {
     answered: usize,
     refused: usize,
@@ -95,7 +95,7 @@ struct Amiss {
 }
 
 impl<T: Copy, E: fmt::Display> Outcomes<T, E> {
-    /// Counts what `why` objects to and what was refused; `None` if there is nothing.
+    /// Counts what `why` objects to and what was refused; `None` if both are 0.
     fn amiss(&self, why: impl Fn(T) -> Option<String>) -> Option<Amiss> {
         let mut amiss: Option<Amiss> = None;
         for (at, outcome) in self.0.iter().enumerate() {

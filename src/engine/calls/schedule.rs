@@ -1,14 +1,13 @@
-//! A job about to be scheduled: what a caller says of it, until it is handed to a partition.
+//! A job about to be scheduled: what a caller says about it, until a partition takes it.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::commit::Commit;
-use crate::engine::Engine;
 use crate::engine::error::ScheduleError;
 use crate::engine::queues::Queue;
-use crate::engine::state::Shared;
+use crate::engine::state::{Engine, Shared};
 use crate::partition::{
     Delivery, Draft, Due, JobOptions, JobSpec, Key, Now, OnConflict, Payload, Priority, ScheduleOutcome,
     Timestamp,
@@ -20,7 +19,7 @@ use crate::store::Durability;
 #[derive(Debug)]
 pub struct Schedule<'a> {
     engine: &'a Engine,
-    /// The first thing that is wrong with it, reported when it is scheduled.
+    /// The first mistake in it, reported when it is scheduled.
     parts: Result<Parts<'a>, ScheduleError>,
     options: JobOptions,
     on_conflict: OnConflict,
@@ -48,7 +47,7 @@ impl<'a> Schedule<'a> {
     }
 
     /// The caller's own name for the job: 1 to 512 bytes, unique among the pending jobs of the engine. A job without
-    /// one gets a key that no other has.
+    /// one gets a unique key.
     pub fn key(mut self, key: impl AsRef<str>) -> Self {
         self.parts = self.parts.and_then(|parts| Ok(Parts { key: Some(Key::new(key)?), ..parts }));
         self
@@ -78,13 +77,14 @@ impl<'a> Schedule<'a> {
         self
     }
 
-    /// When this call is acknowledged, other than as the engine does. Without a store it makes no difference.
+    /// How durable the job must be before this call is acknowledged, instead of the engine's level. Has no effect without a
+    /// store.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// Schedules it at an instant of the wall clock. One that has passed fires at once.
+    /// Schedules it at an instant of the wall clock. An instant that has passed fires at once.
     ///
     /// # Errors
     /// See [`ScheduleError`]; its [`change`](ScheduleError::change) says whether the job is pending all the same.
@@ -112,7 +112,7 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// Says when it is due, for a call that schedules many: [`Engine::schedule_many`]. Nothing is scheduled yet.
+    /// Sets the due time of a job for [`Engine::schedule_many`]. Nothing is scheduled yet.
     pub fn planned(self, due: impl Into<Due>) -> Planned<'a> {
         Planned { due: due.into(), job: self }
     }
@@ -143,7 +143,7 @@ impl Planned<'_> {
         let is_of_another = !std::ptr::eq(&*self.job.engine.shared, shared);
         let mut draft = self.job.into_draft(self.due)?;
         if is_of_another {
-            // Queues have other numbers there.
+            // Queues have different numbers there.
             let queue = shared.queues.by_name(draft.spec.queue.as_str()).filter(|queue| queue.is_claimed());
             let unknown = || ScheduleError::UnknownQueue { name: draft.spec.queue.as_str().to_owned() };
             draft.queue = queue.ok_or_else(unknown)?.id;
@@ -152,7 +152,7 @@ impl Planned<'_> {
     }
 }
 
-/// A key that no other job has: the instant at which the process began to need one, and a count.
+/// A unique key: the instant at which the process first needed one, and a count.
 fn unused_key(now: Now) -> Key {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     static ORIGIN: OnceLock<i64> = OnceLock::new();

@@ -1,4 +1,4 @@
-//! What a call is about, and where that is.
+//! Which job a call is about, and where it is.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 use crate::engine::state::{Aim, KeyHash, Owned, Shared};
 use crate::partition::{Handle, InvalidKey, JobView, Key};
 
-/// What a call is about: a job by its key, or by its handle, which is faster.
+/// The job that a call is about: by its key, or by its handle, which is faster.
 #[derive(Clone, Debug)]
 pub struct Target<'a>(Named<'a>);
 
 #[derive(Clone, Debug)]
 enum Named<'a> {
     Key(Cow<'a, str>),
-    /// A key that is one already.
+    /// A validated key.
     Valid(Key),
     Handle(Handle),
 }
@@ -78,7 +78,7 @@ impl From<Key> for Target<'_> {
     }
 }
 
-/// Of a job that was looked up: that very one, whatever its key names by now.
+/// A job that was looked up: that very job, even if its key names another one now.
 impl From<&JobView> for Target<'_> {
     fn from(job: &JobView) -> Self {
         job.handle.into()
@@ -92,7 +92,7 @@ impl From<&Handle> for Target<'_> {
 }
 
 /// Where a call has to go.
-pub(crate) struct Place<'a> {
+pub(crate) struct Destination<'a> {
     pub(crate) partition: usize,
     job: Placed<'a>,
 }
@@ -102,8 +102,8 @@ enum Placed<'a> {
     Handle(Handle),
 }
 
-impl Place<'_> {
-    /// The job that is meant: of a key the newest one.
+impl Destination<'_> {
+    /// The job that is meant; for a key, the newest one.
     pub(crate) fn find(&self, owned: &Owned) -> Option<Handle> {
         match self.job {
             Placed::Key(key, hash) => owned.find(key, hash),
@@ -122,24 +122,24 @@ impl Place<'_> {
 
 impl Shared {
     pub(crate) fn partition_of(&self, key: &str) -> usize {
-        // Fixed for ever, in every process: what is stored of a key is stored under its partition.
+        // Fixed for ever, in every process: a key's jobs are stored under its partition.
         let hash = xxhash_rust::xxh3::xxh3_64(key.as_bytes());
         ((u128::from(hash) * self.cells.len() as u128) >> 64) as usize
     }
 
     #[inline(always)]
-    fn place_of<'a>(&self, key: &'a str) -> Place<'a> {
-        Place { partition: self.partition_of(key), job: Placed::Key(key, self.hasher.hash(key)) }
+    fn place_of<'a>(&self, key: &'a str) -> Destination<'a> {
+        Destination { partition: self.partition_of(key), job: Placed::Key(key, self.hasher.hash(key)) }
     }
 
     /// Where `target` is, as far as can be told without entering a partition.
     #[inline(always)]
-    pub(crate) fn place<'a>(&self, target: &'a Target<'_>) -> Result<Place<'a>, InvalidKey> {
+    pub(crate) fn place<'a>(&self, target: &'a Target<'_>) -> Result<Destination<'a>, InvalidKey> {
         match &target.0 {
             // A handle of another engine may name a partition that this one does not have.
             Named::Handle(handle) => {
                 let partition = usize::from(handle.partition().0).min(self.cells.len() - 1);
-                Ok(Place { partition, job: Placed::Handle(*handle) })
+                Ok(Destination { partition, job: Placed::Handle(*handle) })
             }
             Named::Key(key) => {
                 Key::check(key)?;

@@ -230,7 +230,7 @@ impl Committer {
         match answer {
             Ok(()) => {
                 let Some(sent) = self.window.pop_front() else { return };
-                let (cell, end) = (&self.shared.cells[self.at], sent.batch.end_record());
+                let (cell, end) = (&self.shared.cells[self.at], sent.batch.end());
                 let delay_us = self.shared.clock.now().mono.micros_since(sent.since);
                 self.shared
                     .unblock_log(self.at, Some(Taken { end, batches: 1, bytes: sent.bytes, delay_us }));

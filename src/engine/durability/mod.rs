@@ -4,5 +4,3 @@ pub(crate) mod committer;
 pub(crate) mod deadline;
 mod repair;
 pub(crate) mod snapshots;
-
-pub(crate) use snapshots::{LastSnapshot, SnapshotPolicy};

@@ -80,7 +80,7 @@ pub(crate) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
             }
         }
     }
-    ownership.is_in_step(at);
+    ownership.found_in_step(at);
     shared.life.store_settles();
 }
 
@@ -131,11 +131,11 @@ async fn write_all(shared: &Arc<Shared>, ownership: &Ownership, at: usize) -> Re
             replaces_log: true,
         }
     };
-    if lease.tail > begin.covered {
+    if lease.log_end > begin.covered {
         // Records that are not of this engine: an owner before it goes on, as the store has forgotten who followed it.
         let message = format!(
             "the store has records up to {} of partition {at}, and this engine has made those up to {}: another writes them",
-            lease.tail, begin.covered
+            lease.log_end, begin.covered
         );
         return Err(StoreError::fenced(message));
     }

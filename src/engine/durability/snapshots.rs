@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::engine::Engine;
 use crate::engine::ownership::{Ownership, Speaker};
-use crate::engine::state::{Shared, Stage};
+use crate::engine::state::{Engine, LastSnapshot, Shared, Stage};
 use crate::partition::MonoTime;
 use crate::rt;
 use crate::store::{SnapshotBegin, SnapshotInfo, SnapshotWriter, StoreError, StoreErrorClass};
@@ -29,22 +28,6 @@ const DOUBTS_EVERY_US: u64 = 30_000_000;
 
 /// After a failure: writing a partition is work, also for a store that then refuses it.
 const REST_US: u64 = 5_000_000;
-
-/// When snapshots are taken by themselves.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SnapshotPolicy {
-    /// After so many records of a partition, or as many as it has jobs if that is more: so the work of writing a snapshot
-    /// is in proportion to that of writing the log.
-    pub(crate) records: u64,
-    /// After so long, if anything was logged.
-    pub(crate) every: Duration,
-}
-
-impl Default for SnapshotPolicy {
-    fn default() -> Self {
-        SnapshotPolicy { records: 100_000, every: Duration::from_secs(600) }
-    }
-}
 
 /// Starts to take snapshots where they are due.
 pub(crate) fn start(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
@@ -214,13 +197,4 @@ async fn take_all(shared: &Arc<Shared>, ownership: &Ownership) -> Result<Snapsho
         all.bytes += info.bytes;
     }
     Ok(all)
-}
-
-/// The log up to where the last snapshot covers it, and when that was.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct LastSnapshot {
-    pub(crate) covered: u64,
-    pub(crate) at: MonoTime,
-    /// Whether the log ends before the image does. It is sound all the same; but the next one should come soon.
-    pub(crate) is_cut_off: bool,
 }

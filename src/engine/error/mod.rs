@@ -17,7 +17,7 @@ pub enum ScheduleError {
     /// A limit on the job itself was passed.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// No queue of this name was built or added, though the store may have jobs of it.
+    /// No queue with this name was built or added, even if the store has jobs of it.
     #[error(
         "there is no queue named {:?}; build the engine with it, or add it with `Engine::add_queue`",
         shown(name)
@@ -81,28 +81,28 @@ pub enum CallError {
         "the tokio runtime that the handlers run on has ended; nothing was changed; build the engine on one that lives as long, see `Builder::runtime`"
     )]
     RuntimeEnded,
-    /// More waits for the store than may. Nothing was changed.
+    /// Too many records wait for the store. Nothing was changed.
     #[error(
-        "{max} records wait for the store, as many as may; nothing was changed, try again when it has caught up"
+        "{max} records wait for the store, which is the limit; nothing was changed; try again when the store has caught up"
     )]
     LogFull {
         /// How many records may wait in a partition.
         max: usize,
     },
-    /// Another process owns the jobs by now, and this one fires and writes nothing more. A call that comes after that
-    /// changes nothing; what was not confirmed before may be in force with the new owner, or be lost.
+    /// Another process owns the jobs now, and this one fires and writes nothing more. A call made after that changes
+    /// nothing. A change that was not confirmed before may be in force at the new owner, or be lost.
     #[error(
         "this engine is no longer the owner: {error}; {}",
         if change.may_be_in_force() {
-            "whether the change lasts is not known, look it up at the one that is"
+            "it is not known whether the change lasts; look the job up at the owner"
         } else {
-            "nothing was changed, ask the one that is"
+            "nothing was changed; ask the owner"
         }
     )]
     NotOwner {
-        /// Who is, as the store has told.
+        /// Who the owner is, according to the store.
         error: StoreError,
-        /// What has become of the change.
+        /// What became of the change.
         change: Change,
     },
     /// The store has not confirmed the change in the time that the engine gives it. The change is in force in memory and
@@ -111,20 +111,19 @@ pub enum CallError {
         "the store has not confirmed the change yet; it is in force in memory, and becomes durable when the store is back"
     )]
     Unconfirmed,
-    /// The store cannot give the durability that was asked for: by
-    /// [`Schedule::durability`](crate::Schedule::durability), and nothing was changed; or by
-    /// [`Commit::durability`](crate::Commit::durability), when the change had been made: it is in force, and gets as durable as
-    /// the store can make it.
+    /// The store cannot give the durability asked for. If [`Schedule::durability`](crate::Schedule::durability) asked, nothing
+    /// was changed. If [`Commit::durability`](crate::Commit::durability) asked, the change had been made by then: it is in
+    /// force, and becomes as durable as the store can make it.
     #[error(
-        "the durability {asked} cannot be had of this store, which gives {max} at most; {}",
-        if change.may_be_in_force() { "the change is in force all the same" } else { "nothing was changed" }
+        "this store cannot give the durability {asked}, only {max} at most; {}",
+        if change.may_be_in_force() { "the change is in force nevertheless" } else { "nothing was changed" }
     )]
     NoSuchDurability {
         /// What was asked for.
         asked: Durability,
-        /// The highest there is.
+        /// The highest it can give.
         max: Durability,
-        /// What has become of the change.
+        /// What became of the change.
         change: Change,
     },
     /// The change was made in memory and is in force, but the store will not take it: a restart forgets it.
@@ -133,6 +132,57 @@ pub enum CallError {
     /// The change was made in memory, and the engine ended before the store had it: a restart may have forgotten it.
     #[error("the engine ended before the store had confirmed the change; look it up after the restart")]
     Interrupted,
+}
+
+impl CallError {
+    /// What has become of the change.
+    pub fn change(&self) -> Change {
+        match self {
+            CallError::ShuttingDown | CallError::RuntimeEnded | CallError::LogFull { .. } => Change::None,
+            CallError::NotOwner { change, .. } | CallError::NoSuchDurability { change, .. } => *change,
+            CallError::Unconfirmed | CallError::NotDurable(_) => Change::InForce,
+            CallError::Interrupted => Change::Unknown,
+        }
+    }
+
+    /// A change that was made but not confirmed when another engine took the jobs.
+    pub(crate) fn disowned(error: StoreError) -> Self {
+        CallError::NotOwner { error, change: Change::Unknown }
+    }
+}
+
+impl ScheduleError {
+    /// What became of the job.
+    pub fn change(&self) -> Change {
+        match self {
+            ScheduleError::Call(error) => error.change(),
+            ScheduleError::InvalidKey(_)
+            | ScheduleError::Refused(_)
+            | ScheduleError::UnknownQueue { .. }
+            | ScheduleError::Full { .. }
+            | ScheduleError::Encode(_) => Change::None,
+        }
+    }
+}
+
+impl RescheduleError {
+    /// What became of the move.
+    pub fn change(&self) -> Change {
+        match self {
+            RescheduleError::Call(error) => error.change(),
+            RescheduleError::InvalidKey(_) | RescheduleError::Refused(_) => Change::None,
+        }
+    }
+}
+
+impl CancelError {
+    /// What became of the cancellation.
+    pub fn change(&self) -> Change {
+        match self {
+            CancelError::Call(error) => error.change(),
+            CancelError::InvalidKey(_) => Change::None,
+        }
+    }
 }
 
 /// Why an engine did not start.
@@ -160,7 +210,7 @@ pub enum StartError {
     /// A queue cannot be built.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// A setting was made that means nothing without a store.
+    /// A setting was made that has no meaning without a store.
     #[error(
         "`{setting}` was set, and there is no store; name one with `Builder::store`, or leave the setting out"
     )]
@@ -168,13 +218,13 @@ pub enum StartError {
         /// The setting.
         setting: &'static str,
     },
-    /// There is no queue, so no job can be scheduled and none that a store holds would fire.
+    /// There is no queue, so no job could be scheduled or fire.
     #[error(
         "the engine has no queue; call `Builder::queue` or `Builder::task` before `start`, or `Builder::without_queues` \
          if `Engine::add_queue` brings them"
     )]
     NoQueue,
-    /// A task needs something of the application that the builder was not given.
+    /// A task needs a value of the application that the builder was not given.
     #[error("the task {task:?} needs a {context}; give it to the engine with `Builder::context`")]
     NoContext {
         /// The task's name.
@@ -190,7 +240,7 @@ pub enum StartError {
     Store(#[from] StoreError),
     /// The store cannot give the durability that was asked for.
     #[error(
-        "the durability {asked} cannot be had of this store, which gives {max} at most; ask for that, or set the store up for it"
+        "this store cannot give the durability {asked}, only {max} at most; ask for that, or set the store up for more"
     )]
     NoSuchDurability {
         /// What was asked for.
@@ -198,7 +248,7 @@ pub enum StartError {
         /// The highest there is.
         max: Durability,
     },
-    /// What the store holds does not fit together.
+    /// What the store holds is inconsistent.
     #[error("what the store holds of partition {partition} does not fit together: {error}")]
     Restore {
         /// The partition.
@@ -236,8 +286,8 @@ pub enum QueueError {
         /// The name.
         name: String,
     },
-    /// There are as many queues as there may be.
-    #[error("there are {max} queues, as many as there may be")]
+    /// The engine has as many queues as it may have.
+    #[error("the engine has {max} queues, which is the limit")]
     TooMany {
         /// How many there may be.
         max: usize,
@@ -255,7 +305,7 @@ pub enum QueueError {
     },
 }
 
-/// A name as far as a message should show it: what is too long to be one may be very long.
+/// The part of a name that a message shows: an invalid name may be very long.
 fn shown(name: &str) -> &str {
     name.char_indices().nth(QUEUE_NAME_BYTES_MAX).map_or(name, |(end, _)| &name[..end])
 }

@@ -21,13 +21,13 @@ pub(crate) const GROUP: usize = 64;
 
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
-    levels: [BTreeMap<Place, Waker>; 3],
+    levels: [BTreeMap<RowKey, Waker>; 3],
     next: u64,
 }
 
 /// A place in the row: what is waited for, and a number that no other place has.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Place {
+struct RowKey {
     end: u64,
     number: u64,
 }
@@ -59,7 +59,7 @@ impl Waiters {
             self.next += 1;
             self.next
         });
-        let place = Place { end: ticket.end, number };
+        let place = RowKey { end: ticket.end, number };
         let row = &mut self.levels[row_of(ticket.level)];
         match row.entry(place) {
             Entry::Vacant(place) => {
@@ -75,7 +75,7 @@ impl Waiters {
     #[must_use = "it is dropped when the lock is released"]
     pub(crate) fn leave(&mut self, ticket: &mut Ticket) -> Option<Waker> {
         let number = ticket.number.take()?;
-        self.levels[row_of(ticket.level)].remove(&Place { end: ticket.end, number })
+        self.levels[row_of(ticket.level)].remove(&RowKey { end: ticket.end, number })
     }
 
     /// Takes a group of those who wait at `level` for records below `end`, or for fewer. Returns whether it was the last.
@@ -104,7 +104,7 @@ pub(crate) fn wake(group: &mut Vec<Waker>) {
     }
 }
 
-fn take(row: &mut BTreeMap<Place, Waker>, end: u64, most: usize, group: &mut Vec<Waker>) -> bool {
+fn take(row: &mut BTreeMap<RowKey, Waker>, end: u64, most: usize, group: &mut Vec<Waker>) -> bool {
     while let Some(first) = row.first_entry()
         && first.key().end <= end
     {

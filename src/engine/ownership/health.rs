@@ -1,4 +1,4 @@
-//! How the store does, as the engine sees it: what fails now, the last error, and the incidents.
+//! How the store is doing, as the engine sees it: current failures, the last error, and the incidents.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
+use super::meters::ErrorMeters;
+use super::store_state::StoreState;
 use crate::clock::Clock;
-use crate::engine::tell::ErrorMeters;
 use crate::partition::MonoTime;
 use crate::store::{StoreError, StoreErrorClass};
 
-/// Who speaks to the store: the keeper of the leases, or the committer of a partition.
+/// Which part of the engine speaks to the store: the keeper of the leases, or the committer of a partition.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Speaker {
     Keeper,
@@ -57,54 +58,8 @@ pub(crate) struct Health {
 struct Failing {
     class: StoreErrorClass,
     since: MonoTime,
-    /// Whether one of them was told as an error, and not as a warning: so is the end.
+    /// Whether one of them was logged as an error and not as a warning. Its end gets the same level.
     is_grave: bool,
-}
-
-/// What a store's answers amount to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum StoreState {
-    /// It takes what it is sent.
-    #[default]
-    Healthy,
-    /// It cannot be reached, or asks to be tried again. Jobs fire; commits wait.
-    Unreachable,
-    /// It can be reached and takes no writes: it is out of memory, read-only, or cannot write its disk. Jobs fire; commits
-    /// wait. Somebody has to mend it.
-    Refusing,
-    /// It takes what it is sent, and may lose it: its settings were changed. See
-    /// [`StoreStats::doubts`](crate::StoreStats::doubts).
-    Doubtful,
-    /// It takes nothing from this engine any more: see [`Engine::lost`](crate::Engine::lost).
-    Lost,
-    /// The runtime that handlers run on has ended, and the engine with it: it takes nothing any more from this engine, which
-    /// has given its jobs back.
-    Ended,
-}
-
-impl StoreState {
-    pub(crate) const ALL: [StoreState; 6] = {
-        use StoreState::{Doubtful, Ended, Healthy, Lost, Refusing, Unreachable};
-        [Healthy, Unreachable, Refusing, Doubtful, Lost, Ended]
-    };
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            StoreState::Healthy => "healthy",
-            StoreState::Unreachable => "unreachable",
-            StoreState::Refusing => "refusing",
-            StoreState::Doubtful => "doubtful",
-            StoreState::Lost => "lost",
-            StoreState::Ended => "ended",
-        }
-    }
-
-    /// Whether it takes what it is sent.
-    pub(crate) fn answers(self) -> bool {
-        matches!(self, StoreState::Healthy | StoreState::Doubtful)
-    }
 }
 
 impl Health {
@@ -121,7 +76,7 @@ impl Health {
         }
     }
 
-    /// Notes an error. A repeated one is logged only where it is new to this speaker.
+    /// Notes an error. A repeated one is logged only if it is new to this speaker.
     pub(crate) fn fails(&self, speaker: Speaker, error: &StoreError) {
         self.errors.count(error.class);
         *self.last_error.lock() = Some(error.to_string());
@@ -152,7 +107,7 @@ impl Health {
         }
     }
 
-    /// Notes that a speaker who was failing is answered again: told as loudly as that it was not.
+    /// Notes that a failing speaker gets answers again. Logged at the level of the failure.
     pub(crate) fn recovers(&self, speaker: Speaker) {
         let Some(Failing { since, is_grave, .. }) = self.failing.lock().remove(&speaker) else { return };
         let lasted_ms = self.clock.mono().micros_since(since) / 1_000;
@@ -188,7 +143,7 @@ impl Health {
         }
     }
 
-    /// Notes what speaks against relying on the store now, and tells of what is new or has ended.
+    /// Notes the current doubts about the store, and logs those that are new or have ended.
     pub(crate) fn doubt(&self, doubts: Vec<String>) {
         let mut before = self.doubts.lock();
         if doubts == *before {

@@ -3,12 +3,12 @@
 //! It starts before the partitions are loaded, since a load may take longer than a term. What it learns on the way, that
 //! the store went back in time or that another owns a partition, it passes on to [`Ownership`].
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Ownership;
 use super::health::Speaker;
-use crate::engine::state::{Shared, Stage};
+use super::leases::{Ownership, Tenant};
 use crate::rt::{self, Scoped};
 use crate::store::{Grant, StoreError, StoreErrorClass};
 
@@ -26,46 +26,37 @@ pub(crate) fn start(ownership: &Arc<Ownership>) -> Keeper {
     Keeper(runtime.spawn_scoped(async move { keep(&ownership, || None).await }))
 }
 
-/// Goes on keeping them for an engine, until its committers have ended.
-pub(crate) fn start_for(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
-    let runtime = ownership.io.runtime();
-    let (shared, ownership) = (Arc::clone(shared), Arc::clone(ownership));
-    runtime.spawn(async move {
-        let _ending = Ending(&shared, &ownership);
-        let durable = || Some(shared.cells.iter().map(|cell| cell.progress.durable()).collect());
-        tokio::select! {
-            biased;
-            () = ended(&shared) => {}
-            _ = ownership.until_lost() => {}
-            () = keep(&ownership, durable) => {}
-        }
-        release(&shared, &ownership).await;
-    });
+/// Goes on keeping them for an engine, until it has `ended`: nobody has anything left to write.
+pub(crate) async fn keep_for(
+    tenant: Arc<impl Tenant>,
+    ownership: Arc<Ownership>,
+    ended: impl Future<Output = ()> + Send,
+) {
+    let _ending = Ending(&*tenant, &ownership);
+    tokio::select! {
+        biased;
+        () = ended => {}
+        _ = ownership.until_lost() => {}
+        () = keep(&ownership, || Some(tenant.durable())) => {}
+    }
+    release(&*tenant, &ownership).await;
 }
 
 /// Says that nobody keeps the leases any more. A store that panics must not leave an engine that thinks it has them.
-struct Ending<'a>(&'a Shared, &'a Ownership);
+struct Ending<'a>(&'a dyn Tenant, &'a Ownership);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.1.lose(&StoreError::fatal("the store panicked while the leases were proved"));
         }
-        self.0.life.reach(Stage::Released);
-    }
-}
-
-/// Resolves when nobody has anything left to write.
-async fn ended(shared: &Shared) {
-    for cell in &shared.cells {
-        cell.progress.ended().await;
+        self.0.leases_are_released();
     }
 }
 
 /// Gives the leases back, unless a handler still runs: another owner would run its job a second time beside it.
-async fn release(shared: &Shared, ownership: &Ownership) {
-    let is_running = shared.life.running() > 0;
-    if is_running || ownership.lost().is_some() {
+async fn release(tenant: &dyn Tenant, ownership: &Ownership) {
+    if tenant.has_running() || ownership.lost().is_some() {
         return;
     }
     let grants = ownership.grants();
@@ -124,11 +115,12 @@ async fn prove(
             Ok(renewed) => {
                 ownership.proved(grant, asked_at);
                 // Only what was acknowledged before the store was asked can be missed in its answer.
-                let is_short = acknowledged.is_some_and(|durable| renewed.tail < durable[at]);
+                let is_short = acknowledged.is_some_and(|durable| renewed.log_end < durable[at]);
                 // What is being written anew is short until it has been.
                 if is_short && !was_behind {
-                    let tail = renewed.tail;
-                    ownership.found_behind(at, &StoreError::retry(format!("its records end before {tail}")));
+                    let log_end = renewed.log_end;
+                    ownership
+                        .found_behind(at, &StoreError::retry(format!("its records end before {log_end}")));
                 }
             }
             Err(error) if error.class == StoreErrorClass::Behind => {

@@ -1,7 +1,12 @@
 //! The queues of an engine: who runs their jobs, and how many wait.
 
+mod config;
+mod meters;
 mod queue;
+mod table;
 mod unhandled;
 
-pub use queue::{Misfire, QUEUES_MAX, QueueConfig};
-pub(crate) use queue::{Queue, Queues, Runner};
+pub use config::{Misfire, QueueConfig};
+pub(crate) use queue::{Queue, Runner};
+pub use table::QUEUES_MAX;
+pub(crate) use table::Queues;

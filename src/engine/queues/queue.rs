@@ -1,98 +1,15 @@
-//! Queues: a handler, a concurrency limit, pause and resume; and the table of all queues of an engine.
+//! A queue: a handler, a concurrency limit, pause and resume.
 
 use std::fmt;
-use std::hash::BuildHasher;
 use std::pin::pin;
-use std::sync::{self, Arc};
-use std::time::Duration;
+use std::sync::Arc;
 
-use parking_lot::Mutex;
-
+use super::meters::QueueMeters;
 use super::unhandled::Unhandled;
-use crate::engine::error::QueueError;
-use crate::engine::tell::{QueueMeters, Register};
+use crate::engine::meters::Register;
 use crate::partition::{QueueId, QueueName, Rank};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
-
-/// How many queues an engine may have.
-pub const QUEUES_MAX: usize = 1024;
-
-/// How a queue is to be: its name and its limits.
-///
-/// ```
-/// use reveille::QueueConfig;
-///
-/// let mails = QueueConfig::new("mails").concurrency(4).paused();
-/// ```
-#[derive(Clone, Debug)]
-pub struct QueueConfig {
-    name: String,
-    concurrency: usize,
-    is_paused: bool,
-    misfire: Misfire,
-}
-
-/// What becomes of a queue's jobs that came due while no engine was there: between the end of one and the restore of the
-/// next.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
-pub enum Misfire {
-    /// They fire now, late.
-    #[default]
-    FireNow,
-    /// Those that are overdue by more than this never fire: they are dropped, counted and logged. For what is of no use
-    /// when it is late.
-    SkipAfter(Duration),
-}
-
-impl QueueConfig {
-    /// A queue that runs up to 128 jobs at a time.
-    pub fn new(name: impl Into<String>) -> Self {
-        QueueConfig { name: name.into(), concurrency: 128, is_paused: false, misfire: Misfire::FireNow }
-    }
-
-    pub(crate) fn named(mut self, name: &str) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// How many jobs may be with its handler at a time. Inline handlers run one at a time whatever this says.
-    ///
-    /// With 1 they begin in exactly the order that [`Priority`](crate::Priority) describes; with more, neighbours may change
-    /// places.
-    #[must_use]
-    pub fn concurrency(mut self, jobs: usize) -> Self {
-        self.concurrency = jobs;
-        self
-    }
-
-    /// What becomes of jobs that a restart finds overdue: they fire, if this is not called.
-    #[must_use]
-    pub fn misfire(mut self, misfire: Misfire) -> Self {
-        self.misfire = misfire;
-        self
-    }
-
-    /// Begins paused: jobs become due and wait until [`Engine::resume`](crate::Engine::resume).
-    #[must_use]
-    pub fn paused(mut self) -> Self {
-        self.is_paused = true;
-        self
-    }
-}
-
-impl From<&str> for QueueConfig {
-    fn from(name: &str) -> Self {
-        QueueConfig::new(name)
-    }
-}
-
-impl From<String> for QueueConfig {
-    fn from(name: String) -> Self {
-        QueueConfig::new(name)
-    }
-}
 
 /// A queue of an engine. Shared by callers, driver and workers; everything in it is atomic.
 pub(crate) struct Queue {
@@ -100,12 +17,12 @@ pub(crate) struct Queue {
     pub(crate) name: QueueName,
     /// How many workers it may have. Set for a queue that was built; not for one that is known from a store only.
     concurrency: OnceLock<usize>,
-    /// How overdue a job may be at a restart and still fire; without it, as overdue as can be.
+    /// How overdue a job may be at a restart and still fire; `None`: without a limit.
     skip_after_us: OnceLock<u64>,
     /// What runs its jobs. Without it they wait.
     runner: OnceLock<Runner>,
     is_paused: AtomicBool,
-    /// What there is of it in each partition.
+    /// Its share of each partition.
     shares: Box<[Share]>,
     workers: AtomicUsize,
     /// How many workers there have been.
@@ -130,7 +47,7 @@ pub(crate) struct Share {
     pub(crate) panicked: AtomicU64,
 }
 
-/// Who runs a queue's jobs.
+/// What runs a queue's jobs.
 pub(crate) enum Runner {
     /// Workers on the runtime. This starts one.
     Workers(Box<SpawnFn>),
@@ -164,7 +81,7 @@ impl Queue {
         self.skip_after_us.get().copied()
     }
 
-    /// Whether there is anybody to run its jobs.
+    /// Whether its jobs have a runner.
     pub(crate) fn has_runner(&self) -> bool {
         self.runner.get().is_some()
     }
@@ -181,9 +98,26 @@ impl Queue {
         self.has_runner() && self.running() < most
     }
 
-    /// Whether somebody runs its jobs, or is about to. Otherwise it is known from a store only.
+    /// Whether its jobs have a runner, or are about to get one. Otherwise only a store knows it.
     pub(crate) fn is_claimed(&self) -> bool {
         self.concurrency.get().is_some()
+    }
+
+    /// Has so many of its jobs run at a time, at most. Returns `false` if somebody has said so before: a queue is claimed once.
+    pub(super) fn claim(&self, concurrency: usize, skip_after_us: Option<u64>) -> bool {
+        let is_first = self.concurrency.set(concurrency).is_ok();
+        if let Some(us) = skip_after_us.filter(|_| is_first) {
+            let _ = self.skip_after_us.set(us);
+        }
+        is_first
+    }
+
+    /// Jobs are due, and nobody runs them.
+    #[cold]
+    fn tell_due(&self) {
+        if !self.is_claimed() {
+            self.unhandled.tell_due(self.name.as_str());
+        }
     }
 
     /// Has its jobs run. Only the first call counts: a queue is claimed once.
@@ -206,7 +140,7 @@ impl Queue {
         self.shares[partition].ready.swap(jobs, Ordering::SeqCst)
     }
 
-    /// Publishes the first of them, before their number. Whoever reads it meanwhile looks again under the lock.
+    /// Publishes the first of them, before their number. A reader in between looks again under the lock.
     pub(crate) fn publish_first(&self, partition: usize, rank: Rank) {
         let [first, second] = &self.shares[partition].first;
         let (tick, rest) = rank.to_words();
@@ -249,20 +183,20 @@ impl Queue {
         self.idle_workers.load(Ordering::SeqCst) > 0 || self.workers.load(Ordering::SeqCst) < most
     }
 
-    /// Sees to it that `count` workers look for work: idle ones, or new ones below the limit. With all of them busy there
-    /// is nothing to do: each looks again when its job ends.
+    /// Has `count` workers look for work: idle ones, or new ones below the limit. If all are busy there is nothing to do:
+    /// each looks again when its job ends.
     ///
-    /// Who brings work calls as many as the runtime has threads. Each worker calls one more while there is work, so the
-    /// driver's part in waking a hundred is that of waking a few. It must not be just one: a task that a worker wakes
-    /// may have to wait for that worker's thread, and so for a handler that does not yield.
+    /// A thread that brings work calls as many workers as the runtime has threads. Each worker calls one more while there is
+    /// work, so the driver wakes a few and not a hundred. It must not wake only one: a task that a worker wakes may have to
+    /// wait for that worker's thread, and so for a handler that does not yield.
     pub(crate) fn call_workers(self: &Arc<Self>, count: usize) {
         let idle = self.idle_workers.load(Ordering::SeqCst);
         for _ in 0..count.min(idle) {
             self.work.notify_one();
         }
-        // `run_by` sets the runner, then looks for work; whoever brings work publishes it, then looks for the runner.
+        // `run_by` sets the runner, then looks for work; a thread that brings work publishes it, then looks for the runner.
         fence(Ordering::SeqCst);
-        let Some(Runner::Workers(spawn)) = self.runner.get() else { return self.unhandled.tell_due(self) };
+        let Some(Runner::Workers(spawn)) = self.runner.get() else { return self.tell_due() };
         let most = self.concurrency.get().copied().unwrap_or(0);
         for _ in idle..count {
             let room = |workers: usize| (workers < most).then_some(workers + 1);
@@ -290,7 +224,7 @@ impl Queue {
         is_stopping: impl Fn() -> bool,
     ) -> bool {
         let mut called = pin!(self.work.notified());
-        // Listen, then say so, then look once more: whoever brings work after that look finds an idle worker to call.
+        // Listen, then say so, then look once more: a thread that brings work after that look finds an idle worker to call.
         called.as_mut().enable();
         let already_idle = self.idle_workers.fetch_add(1, Ordering::SeqCst);
         let is_busy = could_start(self);
@@ -302,7 +236,7 @@ impl Queue {
         is_busy || stays
     }
 
-    /// Calls all who wait, though there may be no work: they look whether to go on at all.
+    /// Calls all idle workers, even without work: they check whether to go on at all.
     pub(crate) fn call_all(&self) {
         self.work.notify_waiters();
     }
@@ -320,90 +254,5 @@ impl Queue {
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-/// All queues of an engine. Looked up by number and by name without a lock: whoever schedules does, and the word of a lock
-/// would go from core to core with every call.
-pub(crate) struct Queues {
-    by_id: Box<[sync::OnceLock<Arc<Queue>>]>,
-    /// The numbers, from the place that the name's hash gives on to the first that is free. No queue ever goes.
-    by_name: Box<[sync::OnceLock<QueueId>]>,
-    hasher: foldhash::fast::RandomState,
-    /// How many there are. Held while one is made.
-    count: Mutex<usize>,
-    partitions: usize,
-    register: Register,
-}
-
-impl Queues {
-    pub(crate) fn new(partitions: usize, register: Register) -> Self {
-        Queues {
-            by_id: (0..QUEUES_MAX).map(|_| sync::OnceLock::new()).collect(),
-            by_name: (0..2 * QUEUES_MAX).map(|_| sync::OnceLock::new()).collect(),
-            hasher: foldhash::fast::RandomState::default(),
-            count: Mutex::new(0),
-            partitions,
-            register,
-        }
-    }
-
-    pub(crate) fn by_id(&self, id: QueueId) -> Option<&Arc<Queue>> {
-        self.by_id.get(usize::from(id.0))?.get()
-    }
-
-    pub(crate) fn by_name(&self, name: &str) -> Option<&Arc<Queue>> {
-        let known = self.places(name).map_while(sync::OnceLock::get);
-        known.filter_map(|&id| self.by_id(id)).find(|queue| queue.name.as_str() == name)
-    }
-
-    /// The places in which a name may be, in order. Half of all are always free.
-    fn places(&self, name: &str) -> impl Iterator<Item = &sync::OnceLock<QueueId>> {
-        let (before, from) = self.by_name.split_at(self.hasher.hash_one(name) as usize % self.by_name.len());
-        from.iter().chain(before)
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Queue>> {
-        self.by_id.iter().map_while(sync::OnceLock::get)
-    }
-
-    /// The queue of this name; made without a handler if there is none.
-    pub(crate) fn know(&self, name: &QueueName) -> Result<&Arc<Queue>, QueueError> {
-        let mut count = self.count.lock();
-        if let Some(queue) = self.by_name(name.as_str()) {
-            return Ok(queue);
-        }
-        if *count == QUEUES_MAX {
-            return Err(QueueError::TooMany { max: QUEUES_MAX });
-        }
-        let id = QueueId(*count as u16);
-        // The queue before its number, so that whoever finds the one finds the other.
-        let make = || Arc::new(Queue::new(id, name, self.partitions, &self.register));
-        let queue = self.by_id[usize::from(id.0)].get_or_init(make);
-        let is_placed = self.places(name.as_str()).any(|place| place.set(id).is_ok());
-        debug_assert!(is_placed, "there are more places than queues");
-        *count += 1;
-        Ok(queue)
-    }
-
-    /// Makes the queue of `config`, for whoever will have its jobs run. A queue is claimed once.
-    pub(crate) fn claim(&self, config: QueueConfig) -> Result<Arc<Queue>, QueueError> {
-        let QueueConfig { name, concurrency, is_paused, misfire } = config;
-        if concurrency == 0 {
-            return Err(QueueError::NoConcurrency { name });
-        }
-        let Some(queue_name) = QueueName::new(&name) else { return Err(QueueError::InvalidName { name }) };
-        let queue = self.know(&queue_name)?;
-        if queue.concurrency.set(concurrency).is_err() {
-            return Err(QueueError::Duplicate { name });
-        }
-        if let Misfire::SkipAfter(time) = misfire {
-            let _ = queue.skip_after_us.set(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-        }
-        // A queue known from a store may have been paused already; that stands.
-        if is_paused {
-            queue.set_paused(true);
-        }
-        Ok(Arc::clone(queue))
     }
 }

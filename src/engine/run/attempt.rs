@@ -19,8 +19,8 @@ use super::handler::{BoxError, Ends, InlineFn, Job, Seat};
 use super::spans;
 use crate::chain::Chain;
 use crate::engine::error::CallError;
-use crate::engine::state::Probed;
-use crate::engine::tell::seconds;
+use crate::engine::meters::seconds;
+use crate::engine::state::{Failure, Probed};
 use crate::partition::{End, Handle, MonoTime, Started};
 
 /// An attempt, for whoever sees to it: the job itself is its handler's.
@@ -45,12 +45,6 @@ impl Attempt {
     pub(crate) fn took_until(&self, ended: MonoTime, seat: &Seat) {
         seat.queue.meters.duration_s.record(seconds(ended.micros_since(self.began)));
     }
-}
-
-/// Why an attempt failed, in words.
-pub(crate) struct Failure {
-    pub(crate) message: String,
-    pub(crate) is_panic: bool,
 }
 
 impl Failure {

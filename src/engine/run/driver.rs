@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::asking::{ASK_EVERY, Asking};
 use super::attempt::{Attempt, report, run_inline};
 use super::handler::{InlineFn, Job, Seat};
 use super::order::Lead;
@@ -17,7 +18,7 @@ use super::release::Release;
 use super::worker::{Running, begun};
 use crate::clock::{RECHECK, Waiter};
 use crate::engine::queues::Queue;
-use crate::engine::state::{ASK_EVERY, Asking, Shared};
+use crate::engine::state::Shared;
 use crate::partition::{Begin, MonoTime, Now, Started};
 use crate::rt::Io;
 use crate::sync::atomic::{AtomicBool, Ordering};

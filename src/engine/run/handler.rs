@@ -1,4 +1,4 @@
-//! What a user hands in to be run: handlers, what they get, and how they end.
+//! Handlers: what a user provides, what a handler gets, and how it ends.
 
 use std::error::Error;
 use std::fmt;
@@ -9,16 +9,14 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::context::{Contexts, Wanted};
-use crate::engine::Engine;
 use crate::engine::queues::Queue;
-use crate::engine::state::Shared;
+use crate::engine::state::{Contexts, Engine, Shared, Wanted};
 use crate::partition::{Handle, JobId, JobOptions, Key, Payload, Priority, Started, Timestamp, Version};
 
-/// Any error, as handlers may return it.
+/// Any error that a handler may return.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A job that has fired, as its handler gets it: all that is needed to be idempotent.
+/// A job that has fired, as its handler gets it, with everything a handler needs to be idempotent.
 ///
 /// At least once means that a handler may see the same job again after a crash. [`id`](Self::id) and
 /// [`version`](Self::version) are then the same, and [`attempt`](Self::attempt) is higher.
@@ -27,8 +25,8 @@ pub struct Job {
     seat: Arc<Seat>,
 }
 
-/// Whoever runs jobs of a queue: a worker, or the driver. Each has its own, so that jobs which run at the same time do not
-/// count their references in the same place.
+/// What runs jobs of a queue: a worker, or the driver. Each has its own, so that jobs that run at the same time do not count
+/// their references in the same place.
 pub(crate) struct Seat {
     pub(crate) shared: Arc<Shared>,
     pub(crate) queue: Arc<Queue>,
@@ -59,20 +57,20 @@ impl Job {
         self.started.handle
     }
 
-    /// How often it was changed, and once.
+    /// 1 for a new job, and 1 more for every change.
     pub fn version(&self) -> Version {
         self.started.version
     }
 
-    /// How often its handler has begun, this time included: above 1 if a process, or the runtime, ended under it.
+    /// How often its handler has begun, this time included. Above 1 if a process or the runtime ended while it ran.
     ///
-    /// Earlier attempts count by what the store has of them:
-    /// - At most once: a start is in the store before the handler begins.
-    /// - At least once: a start is sent when the handler begins, and gets there while it runs, also while it blocks. A handler that
-    ///   ends its process before that, within about a round trip, is not counted.
-    /// - A job that a restart found overdue may be what ended the process before: its handler begins once the start is in the
-    ///   store. So a job that ends its process at once is counted from the second time on. Only if the store is failing, or
-    ///   lets a second pass, does it begin all the same.
+    /// Earlier attempts count if the store has their start:
+    /// - At most once: the start is in the store before the handler begins.
+    /// - At least once: the start is sent when the handler begins, and arrives while it runs, also while it blocks. If the
+    ///   handler ends its process before that, within about a round trip, the attempt is not counted.
+    /// - A job that a restart found overdue may have ended the process before. So its handler begins only when its start is in
+    ///   the store, and a job that ends its process at once is counted from the second time on. If the store is failing, or does
+    ///   not answer within a second, the handler begins nevertheless.
     pub fn attempt(&self) -> u16 {
         self.started.attempt
     }
@@ -87,17 +85,17 @@ impl Job {
         &self.started.options
     }
 
-    /// When it was due. For a job scheduled after a delay, as the wall clock stood when it fired.
+    /// When it was due. For a job scheduled after a delay, by the wall clock as it stood when it fired.
     pub fn due(&self) -> Timestamp {
         self.started.due
     }
 
-    /// When it fired: never before it was due.
+    /// When it fired; never before it was due.
     pub fn fired_at(&self) -> Timestamp {
         self.started.fired_at
     }
 
-    /// How long after its due time it fired, by the clock that it follows.
+    /// How long after its due time it fired, by the clock it follows.
     pub fn lateness(&self) -> Duration {
         Duration::from_micros(self.started.lateness_us)
     }
@@ -110,13 +108,13 @@ impl Job {
     /// Its payload, read as JSON.
     ///
     /// # Errors
-    /// When the payload is not JSON of a `T`.
+    /// When the payload is not the JSON of a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(self.started.payload.as_bytes())
     }
 
-    /// A number that is higher for every engine that takes the job's partition over: what a handler changes elsewhere can
-    /// refuse what comes with a lower one, and so keep out an engine that was taken for dead. 0 without a store.
+    /// A number that grows with every engine that takes over the job's partition. A system that a handler changes can refuse
+    /// calls with a lower epoch than it has seen, and so keep out an engine that was taken for dead. 0 without a store.
     pub fn epoch(&self) -> u64 {
         let at = usize::from(self.started.handle.partition().0);
         let ownership = self.seat.shared.ownership.as_ref();
@@ -127,7 +125,7 @@ impl Job {
         &self.seat.shared.contexts
     }
 
-    /// The engine that fired it: a handler may schedule, move and cancel, its own key included.
+    /// The engine that fired it. A handler may schedule, move and cancel jobs, also under its own key.
     pub fn engine(&self) -> Engine {
         Engine::borrowed(Arc::clone(&self.seat.shared))
     }
@@ -139,7 +137,7 @@ impl fmt::Debug for Job {
     }
 }
 
-/// How a handler may end: with nothing, or with a `Result` of any error. (Or never, as one that only panics.)
+/// How a handler may end: with `()`, or with a `Result` of any error, or never, if it only panics.
 pub trait Outcome {
     /// The end as a result.
     ///
@@ -160,7 +158,7 @@ impl<E: Into<BoxError>> Outcome for Result<(), E> {
     }
 }
 
-/// What `fn() -> T` returns: the one way to name the type of what never ends, until Rust has another.
+/// What `fn() -> T` returns: the only way to name the never type in stable Rust.
 #[doc(hidden)]
 pub trait Returns {
     type Returned;
@@ -170,7 +168,7 @@ impl<T> Returns for fn() -> T {
     type Returned = T;
 }
 
-/// An [`Outcome`], or the type of what never ends. Apart from it: other crates could not implement that otherwise.
+/// An [`Outcome`], or the never type. A trait of its own, so that other crates can implement `Outcome`.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a handler cannot end with `{Self}`",
@@ -187,14 +185,14 @@ impl<T: Outcome> Ends for T {
     }
 }
 
-/// As the body of a handler which only panics has it.
+/// The type of a handler's body that only panics.
 impl Ends for <fn() -> ! as Returns>::Returned {
     fn into_end(self) -> Result<(), BoxError> {
         self
     }
 }
 
-/// A kind of job with its own type: a name, what it carries, and what it does.
+/// A typed kind of job: its name, its payload, and what it does.
 ///
 /// ```
 /// use reveille::{BoxError, Job, Task};

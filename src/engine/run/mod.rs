@@ -1,5 +1,6 @@
 //! From due to done: the driver, the queues' workers, and the attempt at a job.
 
+mod asking;
 mod attempt;
 mod context;
 pub(crate) mod driver;
@@ -8,12 +9,10 @@ mod order;
 mod rehearsal;
 mod release;
 mod spans;
+mod starts;
 pub(crate) mod worker;
 
-pub(crate) use attempt::Failure;
 pub use context::ContextTask;
-pub(crate) use context::{Contexts, Wanted};
 pub(crate) use driver::InlineQueue;
 pub use handler::{BoxError, Job, Outcome, Task};
 pub(crate) use handler::{Ends, InlineFn, run_task};
-pub(crate) use order::{Lead, Releases};

@@ -18,21 +18,21 @@ use crate::partition::{
 };
 
 /// Inline queues that are rehearsed.
-const QUEUES_MAX: usize = 2;
+const REHEARSED_MAX: usize = 2;
 
-/// The one queue of the stage.
+/// The one queue of the dummy.
 const QUEUE: QueueId = QueueId(0);
 
-/// From one rehearsal to the next, on the clocks of the stage.
+/// From one rehearsal to the next, on the clocks of the dummy.
 const STEP_US: u64 = 1_000_000;
 
 pub(crate) struct Rehearsal {
     /// `None` if its names are none, which cannot be.
-    stage: Option<Stage>,
+    dummy: Option<Dummy>,
 }
 
 /// A partition of its own, with clocks of its own.
-struct Stage {
+struct Dummy {
     partition: Partition,
     queue: QueueName,
     key: Key,
@@ -41,7 +41,7 @@ struct Stage {
 
 impl Rehearsal {
     pub(crate) fn new() -> Self {
-        Rehearsal { stage: Stage::new() }
+        Rehearsal { dummy: Dummy::new() }
     }
 
     /// Rehearses the next turn, as seen at `now`.
@@ -51,8 +51,8 @@ impl Rehearsal {
         inline: impl Iterator<Item = &'a Arc<Seat>>,
         now: Now,
     ) {
-        if let Some(stage) = &mut self.stage {
-            stage.fire_one();
+        if let Some(dummy) = &mut self.dummy {
+            dummy.fire_one();
         }
         let Some(at) = shared.next_partition(now) else { return };
         shared.enter(at, None, |owned, now| {
@@ -60,13 +60,13 @@ impl Rehearsal {
             owned.partition.advance(now, 0);
             owned.partition.warm_next();
         });
-        for seat in inline.take(QUEUES_MAX) {
+        for seat in inline.take(REHEARSED_MAX) {
             shared.could_start(&seat.queue);
         }
     }
 }
 
-impl Stage {
+impl Dummy {
     fn new() -> Option<Self> {
         let config = Config {
             tick_us: 1_000,
@@ -78,7 +78,7 @@ impl Stage {
             is_logged: false,
         };
         let now = Now { wall: Timestamp::from_micros(0), mono: MonoTime::from_micros(0) };
-        Some(Stage {
+        Some(Dummy {
             partition: Partition::new(PartitionId(0), config, now),
             queue: QueueName::new("rehearsal")?,
             key: Key::new("rehearsal").ok()?,
@@ -116,11 +116,11 @@ mod tests {
 
     #[test]
     fn the_stage_is_as_empty_after_a_rehearsal_as_before() {
-        let mut stage = Stage::new().unwrap();
+        let mut dummy = Dummy::new().unwrap();
         for _ in 0..10_000 {
-            stage.fire_one();
-            assert_eq!((stage.partition.live(), stage.partition.fired_remembered()), (0, 0));
-            assert!(stage.partition.next_wake().mono.is_none());
+            dummy.fire_one();
+            assert_eq!((dummy.partition.live(), dummy.partition.fired_remembered()), (0, 0));
+            assert!(dummy.partition.next_wake().mono.is_none());
         }
     }
 }

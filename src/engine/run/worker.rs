@@ -8,11 +8,11 @@ use std::future::Future;
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
-use super::attempt::{Attempt, Failure, report, run_async, run_inline};
+use super::attempt::{Attempt, report, run_async, run_inline};
 use super::handler::{Ends, InlineFn, Job, Seat};
 use super::order::Lead;
 use crate::engine::queues::Runner;
-use crate::engine::state::Shared;
+use crate::engine::state::{Failure, Shared};
 use crate::partition::{Begin, Handle, MonoTime, Started};
 
 /// Idle workers that a queue keeps.

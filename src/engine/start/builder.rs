@@ -5,19 +5,19 @@ use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::restore::{self, Base, Built, Claimed, RestoreTold};
-use super::startup::StandbyTold;
+use super::restore::{self, Base, Built, Claimed};
+use super::told::{RestoreTold, StandbyTold};
 use crate::clock::{Clock, Profile};
-use crate::engine::Engine;
 use crate::engine::durability::{committer, deadline, snapshots};
 use crate::engine::error::StartError;
-use crate::engine::ownership::{Keeper, keeper};
+use crate::engine::meters::Register;
+use crate::engine::ownership::{Keeper, Ownership, keeper};
 use crate::engine::queues::{Queue, QueueConfig, Queues, Runner};
-use crate::engine::run::{
-    BoxError, Contexts, Ends, InlineFn, InlineQueue, Job, Releases, Task, Wanted, driver, run_task, worker,
+use crate::engine::run::{BoxError, Ends, InlineFn, InlineQueue, Job, Task, driver, run_task, worker};
+use crate::engine::state::{
+    Contexts, Engine, EngineMeters, Handlers, KeyHasher, Life, Probe, Releases, Settings, Shared, Wanted,
 };
-use crate::engine::state::{Handlers, KeyHasher, Life, Probe, Settings, Shared};
-use crate::engine::tell::{EngineMeters, Register, meters};
+use crate::engine::tell::publish;
 use crate::rt::{Io, Runtime};
 use crate::store::{Durability, Store};
 use crate::sync::atomic::AtomicU64;
@@ -35,18 +35,25 @@ pub struct Builder {
     pub(crate) told: Option<RestoreTold>,
     pub(crate) standby_told: Option<StandbyTold>,
     pub(crate) contexts: Contexts,
-    /// The tasks that there are handlers for, and what they want to find in `contexts`.
+    /// The tasks that have handlers, and what they need to find in `contexts`.
     wanted: Vec<(&'static str, Option<Wanted>)>,
     /// The first setting that means nothing without a store.
     pub(crate) wants_store: Option<&'static str>,
-    /// Whether it is meant that there is no queue.
+    /// Whether an engine without a queue is intended.
     is_without_queues: bool,
 }
 
-/// A handler whose engine is yet to come.
+/// A handler whose engine does not exist yet.
 enum Handler {
     Async(Box<dyn FnOnce(Weak<Shared>) -> Runner + Send>),
     Inline(Arc<InlineFn>),
+}
+
+impl Engine {
+    /// Starts building an engine.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
 }
 
 impl Builder {
@@ -55,12 +62,12 @@ impl Builder {
     /// The handler gets the [`Job`] and ends with `()` or with a `Result` of any error. An error or a panic is a failed
     /// attempt: logged, counted, and never the end of the worker.
     ///
-    /// A handler that blocks its thread, or computes for long between two awaits, holds up what else is on the runtime: other
-    /// handlers, on a `current_thread` runtime all of them, and your own tasks, those that await a [`Commit`](crate::Commit)
-    /// included. It does not hold up the engine: due jobs, commits, leases and snapshots are on threads of its own. A runtime that
-    /// polls nothing for a second is complained about in the log and in [`Stats::runtime_pause`](crate::Stats::runtime_pause).
-    /// What blocks belongs on a [`blocking_queue`](Self::blocking_queue), or in `tokio::task::spawn_blocking` within the
-    /// handler.
+    /// A handler that blocks its thread, or computes for long between two awaits, holds up everything else on that thread: other
+    /// handlers (on a `current_thread` runtime all of them) and your own tasks, including those that await a
+    /// [`Commit`](crate::Commit). It does not hold up the engine: due jobs, commits, leases and snapshots have threads of their
+    /// own. When a runtime polls nothing for a second, the engine warns in the log and counts it in
+    /// [`Stats::runtime_pause`](crate::Stats::runtime_pause). Blocking work belongs on a
+    /// [`blocking_queue`](Self::blocking_queue), or in `tokio::task::spawn_blocking` within the handler.
     pub fn queue<F, Fut>(mut self, config: impl Into<QueueConfig>, handler: F) -> Self
     where
         F: Fn(Job) -> Fut + Send + Sync + 'static,
@@ -73,12 +80,12 @@ impl Builder {
         self
     }
 
-    /// Adds a queue for handlers that block or compute: each job is on one of the runtime's threads for blocking work
-    /// (`spawn_blocking`), as many at a time as the queue's concurrency says, and holds up nobody else.
+    /// Adds a queue for handlers that block or compute. Each job runs on one of the runtime's threads for blocking work
+    /// (`spawn_blocking`), as many at a time as the queue's concurrency says, and holds up no other.
     ///
-    /// The runtime has 512 such threads unless it was built with another number, for all that uses them. An error or a panic is
-    /// a failed attempt, as for async handlers. A handler cannot be interrupted: a shutdown waits for it as long as its grace
-    /// period lasts, and so does the end of the runtime.
+    /// The runtime shares 512 such threads among all its users, unless it was built with another number. An error or a panic is
+    /// a failed attempt, as for async handlers. A blocking handler cannot be interrupted: a shutdown waits for it within its
+    /// grace period, and the runtime waits for it before it ends.
     ///
     /// ```
     /// # use reveille::{Engine, Job, QueueConfig};
@@ -108,7 +115,7 @@ impl Builder {
 
     /// Adds a queue whose jobs run on the driver's own thread, the moment they are due, one after another.
     ///
-    /// For those who count microseconds: nothing else fires while such a handler runs, so it must be short and must not
+    /// Use it when microseconds count. Nothing else fires while such a handler runs, so it must be short and must not
     /// block. An error or a panic is a failed attempt, as for async handlers.
     pub fn inline_queue<F, O>(mut self, config: impl Into<QueueConfig>, handler: F) -> Self
     where
@@ -124,22 +131,55 @@ impl Builder {
         self.task_with::<T>(QueueConfig::new(T::NAME))
     }
 
-    /// As [`task`](Self::task), with limits. The queue's name is [`Task::NAME`] whatever `config` says.
+    /// Like [`task`](Self::task), with limits. The queue's name is [`Task::NAME`], whatever name `config` has.
     pub fn task_with<T: Task>(self, config: QueueConfig) -> Self {
         let mut builder = self.queue(config.named(T::NAME), run_task::<T>);
         builder.wanted.push((T::NAME, T::wanted()));
         builder
     }
 
-    /// Says that the engine has no queue at its start: [`Engine::add_queue`] brings them. Without this an engine that has
-    /// none does not start.
+    /// Gives handlers a value of the application, such as a pool of connections: what a [`ContextTask`](crate::ContextTask) runs with, and what
+    /// [`Job::context`] finds. One of each type; a second replaces the first.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use reveille::{BoxError, ContextTask, Engine, Job};
+    ///
+    /// struct Shop { name: String }
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct OpenSale { product: u64 }
+    ///
+    /// impl ContextTask for OpenSale {
+    ///     const NAME: &'static str = "open_sale";
+    ///     type Context = Shop;
+    ///
+    ///     async fn run(self, shop: &Shop, job: Job) -> Result<(), BoxError> {
+    ///         println!("{} sells {}, {:?} late", shop.name, self.product, job.lateness());
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+    /// let shop = Arc::new(Shop { name: "Reveille".into() });
+    /// let engine = Engine::builder().context(shop).task::<OpenSale>().start().await?;
+    /// engine.schedule(OpenSale { product: 42 }).after(std::time::Duration::ZERO).await?.scheduled()?;
+    /// # engine.idle().await; Ok(()) }
+    /// ```
+    pub fn context<C: Send + Sync + 'static>(mut self, context: Arc<C>) -> Self {
+        self.contexts.insert(context);
+        self
+    }
+
+    /// Lets the engine start without a queue; add queues later with [`Engine::add_queue`]. Without this call, an engine that
+    /// has no queue does not start.
     pub fn without_queues(mut self) -> Self {
         self.is_without_queues = true;
         self
     }
 
-    /// What the engine is called in metrics, as the label `engine`: for a process that has more than one. Without a name there
-    /// is no such label, and two engines of a process would overwrite each other's gauges.
+    /// Names the engine in metrics, as the label `engine`. A process with several engines needs it: without names there is no
+    /// such label, and the engines overwrite each other's gauges.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.name = Some(name.into());
         self
@@ -151,67 +191,67 @@ impl Builder {
         self
     }
 
-    /// The wheel's resolution: a job fires at the first tick at or after its due time. 1 ms if this is not called; from
-    /// 1 µs to 60 s, in whole microseconds.
+    /// The wheel's resolution: a job fires at the first tick at or after its due time. 1 µs to 60 s, in whole microseconds;
+    /// 1 ms by default.
     pub fn tick(mut self, tick: Duration) -> Self {
         self.settings.tick = tick;
         self
     }
 
-    /// How many partitions there are, 1 to 1024: 8 if this is not called. What is written to a store keeps its number.
+    /// How many partitions there are: 1 to 1024, 8 by default. The number cannot change once a store has jobs.
     pub fn partitions(mut self, partitions: u16) -> Self {
         self.settings.partitions = partitions;
         self
     }
 
-    /// How many jobs may be pending or running: 50 million if this is not called.
+    /// How many jobs may be pending or running: 50 million by default.
     pub fn jobs_max(mut self, jobs: usize) -> Self {
         self.settings.jobs_max = jobs;
         self
     }
 
-    /// How many bytes a payload may have: 64 KiB if this is not called, from 1 to 16 MiB. What is larger belongs elsewhere,
-    /// with a reference to it here.
+    /// How many bytes a payload may have: 1 to 16 MiB, 64 KiB by default. Keep larger data elsewhere, and schedule a
+    /// reference to it.
     pub fn payload_bytes_max(mut self, bytes: usize) -> Self {
         self.settings.payload_bytes_max = bytes;
         self
     }
 
-    /// How far ahead a job may be due: ten years if this is not called, a tick at least.
+    /// How far ahead a job may be due: at least a tick, ten years by default.
     pub fn horizon(mut self, horizon: Duration) -> Self {
         self.settings.horizon = horizon;
         self
     }
 
-    /// How many fired jobs are remembered, so that `AlreadyFired` can be told from `NotFound`, and for how long: 100,000 for
-    /// an hour, if this is not called. What is older goes when other jobs of its partition end. With 0 of either
-    /// none is, and a job that has fired is `NotFound`.
+    /// How many fired jobs are remembered, and for how long, so that `AlreadyFired` can be told from `NotFound`: 100,000 for
+    /// an hour by default. Older ones are forgotten as other jobs of their partition end. With 0 of either nothing is
+    /// remembered, and a job that has fired is `NotFound`.
     pub fn remember_fired(mut self, jobs: usize, time: Duration) -> Self {
         self.settings.fired_max = jobs;
         self.settings.fired_for = time;
         self
     }
 
-    /// Whether it is expected that the store has jobs of queues that are not built: those that are added once the engine
-    /// has started ([`Engine::add_queue`]), or of which it is to run none. Otherwise the log has a warning for each such
+    /// Says that the store may have jobs of queues that are not built here: queues that are added after the start
+    /// ([`Engine::add_queue`]), or whose jobs this engine should not run. By default the engine logs a warning for each such
     /// queue at the start, with the number of its jobs, and another when one of them comes due.
     pub fn unhandled_queues(mut self, are_expected: bool) -> Self {
         self.settings.expects_unhandled = are_expected;
         self
     }
 
-    /// Where the time comes from: the system, if this is not called.
+    /// Where the time comes from: the system by default.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// The runtime that handlers run on: the one that [`start`](Self::start) is called in, if this is not called. It needs
-    /// neither a timer nor I/O for the engine's sake: the engine has a thread of its own for what it does itself.
+    /// The runtime that handlers run on: by default the one in which [`start`](Self::start) is called. The engine itself needs
+    /// neither its timer nor its I/O.
     ///
-    /// It has to live as long as the engine. When it ends, the engine stops: what was with a handler is interrupted, the leases
-    /// are given back, and calls are refused with [`CallError::RuntimeEnded`](crate::CallError::RuntimeEnded). An engine
-    /// in a `static` that several tests share must therefore not be built on the runtime of one of them.
+    /// The runtime has to live as long as the engine. When it ends, the engine stops: running handlers are interrupted, the
+    /// leases are given back, and calls are refused with [`CallError::RuntimeEnded`](crate::CallError::RuntimeEnded). So do not
+    /// build an engine in a `static` that several tests share on the runtime of one of them.
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
         self.runtime = Some(Runtime::Tokio(runtime));
         self
@@ -222,16 +262,16 @@ impl Builder {
         self
     }
 
-    /// Takes the leases, loads what the store holds, and starts firing. Queues and tasks come before:
+    /// Takes the leases, loads what the store holds, and starts firing. Add queues and tasks first:
     /// `builder.queue(..).start().await?`.
     ///
     /// While another engine owns the jobs this waits, or fails at once: see [`standby`](Self::standby). A service that must answer
-    /// meanwhile calls [`start_in_background`](Self::start_in_background). Dropped before its end it starts nothing, and gives
-    /// back what leases it had. Any executor may poll it, if the runtime is named.
+    /// meanwhile calls [`start_in_background`](Self::start_in_background). If this future is dropped before it resolves, nothing
+    /// starts, and leases it has taken are given back. Any executor may poll it, if the runtime is named.
     ///
     /// # Errors
     /// When a setting is out of range, a queue is invalid, there is no runtime or it has ended, or the store fails, cannot
-    /// give the durability, or holds what does not fit together: then nothing was changed in it.
+    /// give the durability, or holds inconsistent data. The store's data is then unchanged.
     pub async fn start(self) -> Result<Engine, StartError> {
         self.check()?;
         let runtime = self.runtime_or_current()?;
@@ -261,7 +301,7 @@ impl Builder {
             None => (restore::nothing(&base)?, None, None),
         };
         on_runtime.check()?;
-        // Whoever had a part in building has ended.
+        // All tasks that took part in building have ended.
         let Base { settings, clock, queues, hasher, .. } =
             Arc::into_inner(base).ok_or(StartError::Interrupted)?;
         let jobs = built.iter().map(|built| built.jobs).sum();
@@ -289,19 +329,31 @@ impl Builder {
         let inline = run_queues(&shared, handlers);
         let driver = driver::start(&shared, inline).map_err(StartError::Thread)?;
         if let Some(ownership) = claimed.map(Claimed::keep) {
-            ownership.serves(Arc::downgrade(&shared));
+            let weak = Arc::downgrade(&shared);
+            ownership.serves(weak);
             committer::start(&shared, &ownership);
-            keeper::start_for(&shared, &ownership);
+            keep_leases(&shared, &ownership);
             drop(keeper);
             snapshots::start(&shared, &ownership);
             deadline::start(&shared, &ownership.io);
         }
-        shared.handlers.serve(&shared);
-        meters::start(&shared);
+        let weak = Arc::downgrade(&shared);
+        shared.handlers.on_end(move || weak.upgrade().iter().for_each(|shared| shared.runtime_ends()));
+        publish::start(&shared);
         tracing::info!(partitions = shared.cells.len(), jobs, "the engine has started");
         shared.queues.tell_unhandled(shared.settings.expects_unhandled);
-        Ok(Engine::owning(shared, driver))
+        Ok(Engine::owning(shared, driver, |shared| shared.tell_drop()))
     }
+}
+
+/// Has the leases kept until nobody has anything left to write.
+fn keep_leases(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
+    let runtime = ownership.io.runtime();
+    let (shared, ownership) = (Arc::clone(shared), Arc::clone(ownership));
+    runtime.spawn(async move {
+        let ended = shared.logs_ended();
+        keeper::keep_for(Arc::clone(&shared), ownership, ended).await;
+    });
 }
 
 fn inline<O: Ends>(handler: impl Fn(&Job) -> O + Send + Sync + 'static) -> Arc<InlineFn> {
@@ -321,7 +373,7 @@ async fn restore(
 }
 
 impl Builder {
-    /// Whether what was said makes sense, alone and together.
+    /// Checks the settings, each by itself and together.
     fn check(&self) -> Result<(), StartError> {
         self.settings.check()?;
         for &(task, wanted) in &self.wanted {

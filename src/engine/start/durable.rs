@@ -1,43 +1,43 @@
-//! What a builder is told of the store: durability, ownership, snapshots, and what is overdue after a restart.
+//! The builder's settings of the store: durability, ownership, snapshots, and overdue jobs after a restart.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::builder::Builder;
-use super::restore::RestoreProgress;
+use super::told::RestoreProgress;
 use crate::store::{Durability, Store};
 
 impl Builder {
-    /// Notes that a setting was made which means nothing without a store.
+    /// Notes that a setting was made that has no meaning without a store.
     fn wants_store(&mut self, setting: &'static str) {
         self.wants_store.get_or_insert(setting);
     }
 
-    /// Where records are kept. Without a store a restart forgets everything, and what follows here cannot be set
+    /// Where records are kept. Without a store a restart forgets everything, and the settings below are refused
     /// ([`StartError::NoStore`](crate::StartError::NoStore)).
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
         self
     }
 
-    /// When calls are acknowledged, unless they say otherwise. [`Durability::Logged`] with a store, and
-    /// [`Durability::Memory`] without, if this is not called.
+    /// How durable a change must be before its call is acknowledged, unless the call says otherwise. By default
+    /// [`Durability::Logged`] with a store, and [`Durability::Memory`] without.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.settings.durability = Some(durability);
         self
     }
 
-    /// How many records a partition may have waiting for the store before calls are refused: 100,000 if this is not
-    /// called.
+    /// How many records of a partition may wait for the store before calls are refused: 100,000 by
+    /// default.
     pub fn log_records_max(mut self, records: usize) -> Self {
         self.wants_store("log_records_max");
         self.settings.log_records_max = records;
         self
     }
 
-    /// How many bytes of records a partition may have waiting for the store before calls are refused: 64 MiB if this is
-    /// not called.
+    /// How many bytes of records of a partition may wait for the store before calls are refused: 64 MiB by
+    /// default.
     pub fn log_bytes_max(mut self, bytes: usize) -> Self {
         self.wants_store("log_bytes_max");
         self.settings.log_bytes_max = bytes;
@@ -45,41 +45,41 @@ impl Builder {
     }
 
     /// How long a commit waits for the store before it ends with [`CallError::Unconfirmed`](crate::CallError::Unconfirmed):
-    /// 30 s if this is not called. The change stays in force, and the store gets it when it is back.
+    /// 30 s by default. The change stays in force, and the store gets it when it is back.
     pub fn commit_deadline(mut self, time: Duration) -> Self {
         self.wants_store("commit_deadline");
         self.settings.commit_deadline = time;
         self
     }
 
-    /// For how long a proof that this engine is the owner lasts: 10 s if this is not called, 100 ms to an hour.
+    /// How long a proof that this engine is the owner lasts: 100 ms to an hour, 10 s by default.
     ///
-    /// An engine that cannot reach its store for about so long stops firing until it can. After a crash the next engine
-    /// waits for so long at most before it takes over.
+    /// An engine that cannot reach its store for about this long stops firing until it can. After a crash the next engine
+    /// waits at most this long before it takes over.
     pub fn lease(mut self, term: Duration) -> Self {
         self.wants_store("lease");
         self.settings.lease = term;
         self
     }
 
-    /// Whether the caller vouches that no other engine is ever started on the same jobs. Firing then goes on through an
-    /// outage of the store, however long. An engine that is told that there is another owner stops all the same.
+    /// Says that no other engine is ever started on the same jobs. Firing then goes on through an outage of the store, however
+    /// long. An engine that learns of another owner stops nevertheless.
     pub fn single_owner(mut self, is_single: bool) -> Self {
         self.wants_store("single_owner");
         self.settings.is_single_owner = is_single;
         self
     }
 
-    /// Whether [`start`](Self::start) waits while another engine owns the jobs, to take over when it ends; it does if this
-    /// is not called. Otherwise it fails at once with [`StartError::Held`](crate::StartError::Held), also after a crash until the dead
-    /// engine's lease has ended.
+    /// Whether [`start`](Self::start) waits while another engine owns the jobs, and takes over when that one ends. The default
+    /// is `true`. With `false` it fails at once with [`StartError::Held`](crate::StartError::Held), also after a crash, until the
+    /// dead engine's lease has ended.
     pub fn standby(mut self, waits: bool) -> Self {
         self.wants_store("standby");
         self.settings.is_standby = waits;
         self
     }
 
-    /// Takes the jobs from an engine that is alive, without waiting for it: it fires and writes nothing from then on. For an
+    /// Takes the jobs from a living engine without waiting for it. From then on that engine fires and writes nothing. For an
     /// operator who knows why.
     pub fn take_over(mut self, by_force: bool) -> Self {
         self.wants_store("take_over");
@@ -87,21 +87,21 @@ impl Builder {
         self
     }
 
-    /// For how long [`start`](Self::start) waits for a store that is not there, does not answer, or says that it cannot yet
-    /// (it is loading its own data; its disk or its replicas are missing): 5 s if this is not called, `Duration::MAX` for
-    /// ever. While it waits it says so in the log, after a second and then twice a minute.
+    /// How long [`start`](Self::start) waits for a store that is not there, does not answer, or says that it cannot serve yet
+    /// (it is loading its own data; its disk or its replicas are missing): 5 s by default, `Duration::MAX` for ever. While it
+    /// waits, the log says so after a second and then twice a minute.
     ///
-    /// The time is that in which nothing comes of it, the store's own time-outs included, and begins anew with every step
-    /// that the store has answered. A load that goes on is not cut off. What will not pass by itself, a wrong password for
-    /// one, fails at once.
+    /// The time counts without progress, the store's own time-outs included, and begins anew with every step that the store
+    /// has answered. A load that makes progress is not cut off. What will not pass by itself, such as a wrong password, fails
+    /// at once.
     pub fn start_patience(mut self, time: Duration) -> Self {
         self.wants_store("start_patience");
         self.settings.start_patience = time;
         self
     }
 
-    /// When snapshots are taken: after so much time, if anything was logged, or after so many records of a partition (or
-    /// as many as it has jobs, if that is more). Ten minutes and 100,000 if this is not called.
+    /// When snapshots are taken: after this time, if anything was logged, or after this many records of a partition (or as
+    /// many as it has jobs, if that is more). Ten minutes and 100,000 by default.
     pub fn snapshot_every(mut self, time: Duration, records: u64) -> Self {
         self.wants_store("snapshot_every");
         self.settings.snapshots.every = time;
@@ -109,18 +109,18 @@ impl Builder {
         self
     }
 
-    /// How many jobs a second are let go, of those that came due while no engine was there: 100,000 if this is not called;
-    /// 0 for as fast as it goes. They go by (tick, priority, due) over all partitions. Jobs that come due from then on do not
-    /// wait for those that are held back; of what is ready the overdue ones start first, so a rate that the handlers keep up
-    /// with holds up nobody.
+    /// How many overdue jobs a second are released, of those that came due while no engine ran: 100,000 by default; 0 for no
+    /// limit. They go by (tick, priority, due) over all partitions. Jobs that come due later do not wait for jobs that are held
+    /// back. Of the ready jobs the overdue ones start first, so with a rate that the handlers keep up with, no job is held
+    /// up.
     pub fn catch_up_per_second(mut self, jobs: u32) -> Self {
         self.wants_store("catch_up_per_second");
         self.settings.catch_up_per_second = NonZeroU32::new(jobs);
         self
     }
 
-    /// Is told how far the restore has come, while [`start`](Self::start) is at it. On the thread that the leases are proved
-    /// on: it must not block.
+    /// Calls `told` with the progress of the restore while [`start`](Self::start) runs. It runs on the thread that proves the
+    /// leases, so it must not block.
     pub fn on_restore(mut self, told: impl Fn(RestoreProgress) + Send + Sync + 'static) -> Self {
         self.told = Some(Arc::new(told));
         self

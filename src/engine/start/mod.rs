@@ -4,7 +4,8 @@ mod builder;
 mod durable;
 mod restore;
 mod startup;
+mod told;
 
 pub use builder::Builder;
-pub use restore::RestoreProgress;
-pub use startup::{Standby, StartPhase, Startup};
+pub use startup::{StartPhase, Startup};
+pub use told::{RestoreProgress, Standby};

@@ -1,8 +1,8 @@
-//! From what the store holds to partitions that go on: leases, loading, replay. All or nothing.
+//! From what the store holds to partitions that can go on: leases, loading, replay. All or nothing.
 //!
 //! Leases are taken in the order of the partitions, so of two engines that start at the same moment one gets the first
-//! and, in time, all. Loading overlaps with building: the store reads one partition while another is built, on a thread
-//! where that holds up nobody: the leases go on being proved.
+//! and, in time, all. Loading overlaps with building: the store reads one partition while another is built on a thread of
+//! its own, so the leases go on being proved.
 
 use std::num::NonZeroU32;
 use std::pin::pin;
@@ -12,15 +12,13 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::startup::{Standby, StandbyTold};
+use super::told::{RestoreProgress, RestoreTold, Standby, StandbyTold};
 use crate::clock::Clock;
-use crate::engine::durability::LastSnapshot;
 use crate::engine::error::{QueueError, StartError};
-use crate::engine::ownership;
-use crate::engine::ownership::{Keeper, Ownership, Standing, keeper};
+use crate::engine::meters::Register;
+use crate::engine::ownership::{Keeper, Ownership, Standing, keeper, new_owner};
 use crate::engine::queues::{QUEUES_MAX, Queues};
-use crate::engine::state::{Cell, KeyHasher, KeyIndex, Settings};
-use crate::engine::tell::Register;
+use crate::engine::state::{Cell, KeyHasher, KeyIndex, LastSnapshot, Settings};
 use crate::partition::{CatchUp, PartitionId, QueueName, Replay, ReplayError};
 use crate::rt::{self, Io, Tasks};
 use crate::store::{Claim, LoadProgress, Loaded, Needs, Store, StoreError, StoreErrorClass};
@@ -34,30 +32,11 @@ const RECORDS_MAX: u64 = 1 << 52;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LAST: Duration = Duration::from_secs(1);
 
-/// When it is first said that the store is waited for, and how often after that.
+/// When the log first says that the start waits for the store, and how often after that.
 const TELL_FIRST: Duration = Duration::from_secs(1);
 const TELL_EVERY: Duration = Duration::from_secs(30);
 /// While a partition is not there that should be.
 const RETRY_LOST: Duration = Duration::from_millis(100);
-
-/// How far a restore has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
-#[non_exhaustive]
-pub struct RestoreProgress {
-    /// How many partitions there are.
-    pub partitions: u16,
-    /// How many of them are ready.
-    pub partitions_done: u16,
-    /// Jobs read from snapshots so far.
-    pub jobs: u64,
-    /// Records read from logs so far.
-    pub records: u64,
-    /// Bytes read so far.
-    pub bytes: u64,
-}
-
-/// Is told how far a restore has come.
-pub(crate) type RestoreTold = Arc<dyn Fn(RestoreProgress) + Send + Sync>;
 
 /// What partitions are built from, and what building fills.
 pub(crate) struct Base {
@@ -133,7 +112,7 @@ where
     }
 }
 
-/// Whether it is worth asking again: nobody was there, or the store says itself that it will pass.
+/// Whether it is worth asking again: nothing answered, or the store itself says that it will pass.
 fn may_pass(error: &StoreError) -> bool {
     match error.class {
         StoreErrorClass::Retry => true,
@@ -157,7 +136,7 @@ pub(crate) async fn from(
         return Err(StartError::NoSuchDurability { asked: durability, max: opened.durability_max });
     }
     let claim = Claim {
-        owner: ownership::new_owner(),
+        owner: new_owner(),
         partitions: settings.partitions,
         term: settings.lease,
         epoch_after: 0,
@@ -181,8 +160,8 @@ pub(crate) async fn from(
     Ok((built, claimed, keeper))
 }
 
-/// Gives the leases back unless they are kept: after an error, or a start that was given up, whoever comes next need not
-/// wait for their end.
+/// Gives the leases back unless they are kept: after an error, or a start that was given up, the next engine need not wait
+/// for their end.
 pub(crate) struct Claimed {
     ownership: Arc<Ownership>,
     is_kept: bool,
@@ -343,9 +322,9 @@ async fn fetch(
 /// Builds a partition from what was loaded.
 fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Built, StartError> {
     let partition = at as u16;
-    let next_record = loaded.next_record();
-    if next_record > RECORDS_MAX {
-        let message = format!("partition {partition} is at record {next_record}, which no log gets to");
+    let log_end = loaded.log_end();
+    if log_end > RECORDS_MAX {
+        let message = format!("partition {partition} is at record {log_end}, which no log gets to");
         return Err(StoreError::fatal(message).into());
     }
     let Base { settings, clock, queues, hasher, .. } = base;
@@ -377,8 +356,8 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
     }
     queues.count_unhandled(&restored.partition);
     let jobs = restored.partition.live();
-    let last = LastSnapshot { covered, at: now.mono, is_cut_off: next_record < complete };
-    let cell = Cell::new(restored.partition, keys, next_record, last);
+    let last = LastSnapshot { covered, at: now.mono, is_cut_off: log_end < complete };
+    let cell = Cell::new(restored.partition, keys, log_end, last);
     Ok(Built { cell, jobs, overdue: restored.overdue, skipped: restored.skipped })
 }
 

@@ -1,49 +1,34 @@
-//! A start that nobody waits for, and what it has come to.
+//! A start in the background, and how far it is.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::builder::Builder;
-use super::restore::RestoreProgress;
-use crate::engine::Engine;
+use super::told::{RestoreProgress, Standby};
 use crate::engine::error::StartError;
+use crate::engine::state::Engine;
 use crate::rt::Scoped;
-use crate::store::StoreError;
 
-/// An engine waits for another, which owns the jobs, to end.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Standby {
-    /// Who the owner is, as the store has told.
-    pub owner: StoreError,
-    /// How long its lease lasts if it is not renewed.
-    pub lease_left: Option<Duration>,
-}
-
-/// Is told while an engine is a standby.
-pub(crate) type StandbyTold = Arc<dyn Fn(Standby) + Send + Sync>;
-
-/// How far a start has come.
+/// How far a start is.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StartPhase {
     /// The store has not answered yet.
     Starting,
-    /// Another engine owns the jobs, and is waited for.
+    /// Another engine owns the jobs; this one waits for it to end.
     Standby(Standby),
-    /// The leases are had, and what the store holds is being loaded.
+    /// The engine has the leases, and loads what the store holds.
     Restoring(RestoreProgress),
     /// The engine runs.
     Ready(Engine),
-    /// It will not run.
+    /// The engine could not start.
     Failed(Arc<StartError>),
 }
 
-/// An engine that is being started: see [`Builder::start_in_background`]. Cheap to clone. When the last clone is dropped
-/// before the engine runs, the start is given up.
+/// An engine that is starting: see [`Builder::start_in_background`]. Cheap to clone. If the last clone is dropped before
+/// the engine runs, the start is cancelled.
 #[derive(Clone)]
 pub struct Startup {
     phase: watch::Receiver<StartPhase>,
@@ -51,8 +36,8 @@ pub struct Startup {
 }
 
 impl Builder {
-    /// Starts the engine without waiting for it: for a service that opens its port first and says that it is not ready.
-    /// While another engine owns the jobs, [`start`](Self::start) takes as long as that one lives.
+    /// Starts the engine in the background, for a service that opens its port first and answers "not ready". While another
+    /// engine owns the jobs, [`start`](Self::start) waits as long as that engine lives.
     ///
     /// ```
     /// # use reveille::{Engine, Job, StartPhase};
@@ -68,7 +53,7 @@ impl Builder {
     /// ```
     ///
     /// # Errors
-    /// When there is no runtime. What else may be wrong [`Startup::ready`] tells.
+    /// When there is no runtime. [`Startup::ready`] returns every other error.
     pub fn start_in_background(mut self) -> Result<Startup, StartError> {
         let runtime = self.runtime_or_current()?;
         let (tell, phase) = watch::channel(StartPhase::Starting);
@@ -93,8 +78,8 @@ impl Builder {
         Ok(Startup { phase, _task: Arc::new(task) })
     }
 
-    /// Is told that this engine waits for another to end, while [`start`](Self::start) is at it: whenever the store has been
-    /// asked, about once a second.
+    /// Calls `told` while [`start`](Self::start) waits for another engine to end: whenever it has asked the store, about once
+    /// a second.
     pub fn on_standby(mut self, told: impl Fn(Standby) + Send + Sync + 'static) -> Self {
         self.standby_told = Some(Arc::new(told));
         self
@@ -102,16 +87,16 @@ impl Builder {
 }
 
 impl Startup {
-    /// How far it has come.
+    /// How far it is.
     pub fn phase(&self) -> StartPhase {
         let phase = self.phase.borrow().clone();
-        // Its task has ended with the runtime, and has told nothing of it.
+        // Its task has ended with the runtime, without a word.
         let is_interrupted = !phase.is_over() && self.phase.has_changed().is_err();
         if is_interrupted { StartPhase::Failed(Arc::new(StartError::Interrupted)) } else { phase }
     }
 
-    /// Waits until it has come to another phase than this clone has been told of, and says which. For ever, once it is
-    /// `Ready` or `Failed`.
+    /// Waits for the next phase that this clone has not seen yet, and returns it. Once that was `Ready` or `Failed`, it waits
+    /// for ever.
     pub async fn changed(&mut self) -> StartPhase {
         if self.phase.changed().await.is_err() && self.phase.borrow().is_over() {
             std::future::pending::<()>().await;
@@ -132,7 +117,7 @@ impl Startup {
     /// # Errors
     /// As [`Builder::start`].
     pub async fn ready(&self) -> Result<Engine, Arc<StartError>> {
-        // An error means that the task has ended, and has told all that it will.
+        // An error means that the task has ended and will send no more.
         let _ = self.phase.clone().wait_for(StartPhase::is_over).await;
         match self.phase() {
             StartPhase::Ready(engine) => Ok(engine),

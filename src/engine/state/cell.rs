@@ -6,7 +6,6 @@ use tokio::sync::Notify;
 
 use super::hint::WakeHint;
 use super::keys::{KeyHash, KeyIndex};
-use crate::engine::durability::LastSnapshot;
 use crate::engine::log::{LogBuffer, LogProgress};
 use crate::partition::{Handle, MonoTime, Partition, Wake};
 use crate::store::Durability;
@@ -71,14 +70,23 @@ pub(crate) enum Aim {
     Slot(u32),
 }
 
+/// The log up to where the last snapshot covers it, and when that was.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LastSnapshot {
+    pub(crate) covered: u64,
+    pub(crate) at: MonoTime,
+    /// Whether the log ends before the image does. It is sound all the same; but the next one should come soon.
+    pub(crate) is_cut_off: bool,
+}
+
 impl Cell {
     pub(crate) fn new(
         mut partition: Partition,
         keys: KeyIndex,
-        next_record: u64,
+        log_end: u64,
         last_snapshot: LastSnapshot,
     ) -> Self {
-        let mut log = LogBuffer::new(next_record);
+        let mut log = LogBuffer::new(log_end);
         // What the restore itself has changed. A record is in the buffer whenever the lock is free.
         log.extend(partition.drain_records(), last_snapshot.at);
         Cell {
@@ -91,7 +99,7 @@ impl Cell {
             }),
             hint: WakeHint::new(),
             is_log_full: AtomicBool::new(false),
-            progress: LogProgress::new(next_record),
+            progress: LogProgress::new(log_end),
             flush: Notify::new(),
             wanted: Default::default(),
             snapshots: tokio::sync::Mutex::default(),

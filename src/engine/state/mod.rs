@@ -1,16 +1,28 @@
-//! What all parts of the engine share: the partitions behind their locks, the settings, the counts, and the one way in.
+//! What all parts of an engine share: the partitions behind their locks, the settings, the counts, and the one way in.
 
 mod cell;
+mod contexts;
+mod engine;
 pub(crate) mod hint;
 mod keys;
 mod life;
+mod meters;
+mod probe;
+mod releases;
 mod runtime;
 mod settings;
 mod shared;
+mod tenant;
 
-pub(crate) use cell::{Aim, Cell, Owned, new_histogram};
+pub(crate) use cell::{Aim, Cell, HISTOGRAM_MAX_US, LastSnapshot, Owned, new_histogram};
+
+pub(crate) use contexts::{Contexts, Wanted};
+pub use engine::Engine;
 pub(crate) use keys::{KeyHash, KeyHasher, KeyIndex};
 pub(crate) use life::{Life, Stage};
-pub(crate) use runtime::{ASK_EVERY, Asking, Handlers};
+pub(crate) use meters::EngineMeters;
+pub(crate) use probe::{Failure, Probe, Probed};
+pub(crate) use releases::Releases;
+pub(crate) use runtime::Handlers;
 pub(crate) use settings::Settings;
-pub(crate) use shared::{Busier, Probe, Probed, Shared, Taken};
+pub(crate) use shared::{Busier, Shared, Taken};

@@ -5,30 +5,16 @@
 //! hands. From then on the engine stops as for a shutdown, but for what was with a handler: those jobs count as running no
 //! more and have not ended, so whoever restores them runs them again. Calls are refused with
 //! [`CallError::RuntimeEnded`](crate::CallError::RuntimeEnded).
-//!
-//! # Its pauses
-//! While jobs run or wait, the driver has a task spawned on it every half second. One that is not polled for a second tells of a handler
-//! that blocks or computes, or of something else that does: it is said once for each pause, with the names of the queues.
-//! Nothing is asked while nothing runs or waits, and no job pays for it.
 
 use std::pin::pin;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::shared::Shared;
 use crate::clock::Clock;
 use crate::engine::error::StartError;
-use crate::engine::queues::Queue;
-use crate::partition::MonoTime;
 use crate::rt::{Runtime, Scoped};
 use crate::sync::Notify;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-
-/// How often it is asked whether it polls.
-pub(crate) const ASK_EVERY: Duration = Duration::from_millis(500);
-
-/// A runtime that has not polled for so long is complained about.
-const STALL_US: u64 = 1_000_000;
 
 pub(crate) struct Handlers {
     runtime: Runtime,
@@ -44,13 +30,13 @@ pub(crate) struct Handlers {
 struct End {
     has_come: AtomicBool,
     comes: Notify,
-    engine: OnceLock<Weak<Shared>>,
+    engine: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// For how long the runtime has polled nothing.
 #[derive(Default)]
 struct Pause {
-    /// Now; 0 while it is below [`STALL_US`].
+    /// Now; 0 while it is too short to count.
     us: AtomicU64,
     max_us: AtomicU64,
 }
@@ -62,8 +48,8 @@ impl Drop for Bell {
     fn drop(&mut self) {
         self.0.has_come.store(true, SeqCst);
         self.0.comes.notify_waiters();
-        if let Some(engine) = self.0.engine.get().and_then(Weak::upgrade) {
-            engine.runtime_ends();
+        if let Some(tell) = self.0.engine.get() {
+            tell();
         }
     }
 }
@@ -102,12 +88,12 @@ impl Handlers {
         }
     }
 
-    /// Has the end told to `engine`, at once if it has come.
-    pub(crate) fn serve(&self, engine: &Arc<Shared>) {
-        let is_first = self.end.engine.set(Arc::downgrade(engine)).is_ok();
+    /// Has the end told, at once if it has come.
+    pub(crate) fn on_end(&self, tell: impl Fn() + Send + Sync + 'static) {
+        let is_first = self.end.engine.set(Box::new(tell)).is_ok();
         debug_assert!(is_first, "it is told to one engine");
-        if self.has_ended() {
-            engine.runtime_ends();
+        if let Some(tell) = self.end.engine.get().filter(|_| self.has_ended()) {
+            tell();
         }
     }
 
@@ -135,104 +121,14 @@ impl Handlers {
         (at(&self.pause.us), at(&self.pause.max_us))
     }
 
+    /// It has polled nothing for so long; 0 when it polls again.
+    pub(crate) fn pauses_for(&self, us: u64) {
+        self.pause.us.store(us, SeqCst);
+        self.pause.max_us.fetch_max(us, SeqCst);
+    }
+
     /// Whether it makes sense to ask it whether it polls.
     pub(crate) fn can_be_asked(&self, clock: &Clock) -> bool {
         self.runtime.is_real() && matches!(clock, Clock::System)
-    }
-}
-
-/// Asks the runtime whether it polls. The driver's.
-#[derive(Default)]
-pub(crate) struct Asking {
-    question: Option<Question>,
-    last_asked: Option<MonoTime>,
-}
-
-struct Question {
-    since: MonoTime,
-    is_answered: Arc<AtomicBool>,
-    is_told: bool,
-}
-
-impl Asking {
-    /// To be called now and then. Returns whether there is a reason to come back within [`ASK_EVERY`].
-    pub(crate) fn go_on(&mut self, shared: &Shared, now: MonoTime) -> bool {
-        let is_answered = |question: &mut Question| question.is_answered.load(SeqCst);
-        if let Some(question) = self.question.take_if(is_answered)
-            && question.is_told
-        {
-            shared.handlers.pause.us.store(0, SeqCst);
-            let for_ms = now.micros_since(question.since) / 1_000;
-            tracing::info!(for_ms, "the runtime that handlers run on polls again");
-        }
-        if let Some(question) = &mut self.question {
-            question.wait(shared, now);
-            return true;
-        }
-        let every_us = ASK_EVERY.as_micros() as u64;
-        if self.last_asked.is_some_and(|last| now.micros_since(last) < every_us) {
-            // Looking whether there is work reads what all workers write: not at every wait of a busy driver.
-            return true;
-        }
-        if !shared.has_work() {
-            return false;
-        }
-        self.last_asked = Some(now);
-        let is_answered = Arc::new(AtomicBool::new(false));
-        let answer = Arc::clone(&is_answered);
-        shared.handlers.runtime.spawn(async move { answer.store(true, SeqCst) });
-        self.question = Some(Question { since: now, is_answered, is_told: false });
-        true
-    }
-}
-
-impl Question {
-    /// Still no answer.
-    fn wait(&mut self, shared: &Shared, now: MonoTime) {
-        let pause_us = now.micros_since(self.since);
-        if pause_us < STALL_US || shared.is_stopping() {
-            return;
-        }
-        shared.handlers.pause.us.store(pause_us, SeqCst);
-        shared.handlers.pause.max_us.fetch_max(pause_us, SeqCst);
-        if std::mem::replace(&mut self.is_told, true) {
-            return;
-        }
-        let names = |is_one: &dyn Fn(&Queue) -> bool| {
-            let queues = shared.queues.iter().filter(|queue| queue.is_by_workers() && is_one(queue));
-            queues.map(|queue| queue.name.as_str()).collect::<Vec<_>>().join(", ")
-        };
-        tracing::warn!(
-            running = names(&|queue| queue.running() > 0),
-            waiting = names(&|queue| queue.ready() > 0),
-            for_ms = pause_us / 1_000,
-            "the runtime that handlers run on polls nothing: something blocks it or computes; \
-             what blocks belongs on a `Builder::blocking_queue` or in `spawn_blocking`"
-        );
-    }
-}
-
-impl Shared {
-    /// The runtime that handlers run on has ended. May be told more than once.
-    pub(crate) fn runtime_ends(&self) {
-        self.handlers.end();
-        if self.is_stopping() {
-            return;
-        }
-        let kept = if self.ownership.is_some() { "the store keeps the jobs" } else { "the jobs are lost" };
-        tracing::error!(
-            jobs = self.life.jobs(),
-            "the tokio runtime that handlers run on has ended: the engine stops, and {kept}; \
-             build it on a runtime that lives as long (`Builder::runtime`)"
-        );
-        self.stop();
-    }
-
-    /// Whether handlers run, or have jobs to run.
-    fn has_work(&self) -> bool {
-        let is_waiting =
-            |queue: &&Arc<Queue>| queue.is_by_workers() && !queue.is_paused() && queue.ready() > 0;
-        // In this order: a job that is ready no more is running, or has ended.
-        self.queues.iter().any(|queue| is_waiting(&queue)) || self.life.running() > 0
     }
 }

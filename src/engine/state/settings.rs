@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use crate::clock::Profile;
-use crate::engine::durability::SnapshotPolicy;
 use crate::engine::error::StartError;
 use crate::partition;
 use crate::store::{Durability, LEASE_DEFAULT};
@@ -73,6 +72,22 @@ impl Default for Settings {
             durability: None,
             engine: next_engine(),
         }
+    }
+}
+
+/// When snapshots are taken by themselves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SnapshotPolicy {
+    /// After so many records of a partition, or as many as it has jobs if that is more: so the work of writing a snapshot
+    /// is in proportion to that of writing the log.
+    pub(crate) records: u64,
+    /// After so long, if anything was logged.
+    pub(crate) every: Duration,
+}
+
+impl Default for SnapshotPolicy {
+    fn default() -> Self {
+        SnapshotPolicy { records: 100_000, every: Duration::from_secs(600) }
     }
 }
 

@@ -1,12 +1,13 @@
-//! What an engine says of itself: figures, metrics, the report of its end.
+//! What an engine says about itself: figures, metrics, the report of its end.
 
-pub(crate) mod meters;
 #[cfg(feature = "sim")]
 mod observed;
+pub(crate) mod publish;
 mod report;
 mod settled;
 mod stats;
 
-pub(crate) use meters::{EngineMeters, ErrorMeters, QueueMeters, Register, StoreMeters, seconds};
+#[cfg(feature = "sim")]
+pub use observed::PartitionState;
 pub use report::ShutdownReport;
 pub use stats::{Lateness, QueueStats, Stats, StoreStats};

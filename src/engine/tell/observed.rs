@@ -2,11 +2,23 @@
 
 use std::time::Duration;
 
-use crate::engine::Engine;
 use crate::engine::queues::Queue;
-use crate::partition::PartitionId;
-use crate::sim::PartitionState;
+use crate::engine::state::Engine;
+use crate::partition::{Image, PartitionId};
 use crate::sync::atomic::Ordering::SeqCst;
+
+/// A partition as it stands.
+#[derive(Debug)]
+pub struct PartitionState {
+    /// Its jobs.
+    pub image: Image,
+    /// The sequence after its last record.
+    pub log_end: u64,
+    /// The store has acknowledged every record before this one.
+    pub durable: u64,
+    /// Whether something is due that the driver has not moved.
+    pub is_due: bool,
+}
 
 impl Engine {
     pub(crate) fn partition_state(&self, partition: PartitionId) -> PartitionState {

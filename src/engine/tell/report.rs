@@ -1,4 +1,4 @@
-//! How an engine ended: what stays behind, whether anybody keeps it, and what is said of it.
+//! How an engine ended: what it leaves behind, whether a store keeps it, and what the log says.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::engine::state::Shared;
 use crate::store::Durability;
 
-/// Whoever reports an engine's end in its own words can leave these lines out.
+/// A program that reports an engine's end in its own words can filter these lines out by this target.
 const TARGET: &str = "reveille::end";
 
 /// How a shutdown went.
@@ -26,40 +26,40 @@ const TARGET: &str = "reveille::end";
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Handlers that had not ended when the grace period was over. They go on until the runtime stops. The store has them as
-    /// begun and not as ended: after a restart a job that is delivered at least once runs again.
+    /// Handlers that had not ended when the grace period was over. They go on until the runtime stops. In the store they have
+    /// begun and not ended: after a restart, a job delivered at least once runs again.
     pub still_running: usize,
-    /// Jobs that were pending at the end: the sum of those in `pending_durable`, those in `pending_lost`, and those of which
-    /// nobody can tell ([`pending_unconfirmed`](Self::pending_unconfirmed)).
+    /// Jobs that were pending at the end: the sum of `pending_durable`, `pending_lost` and
+    /// [`pending_unconfirmed`](Self::pending_unconfirmed).
     pub pending: usize,
-    /// Of these, those that the next engine on the store fires: the store has every change of their partitions.
+    /// Of these, the jobs that the next engine on the store fires: the store has every change of their partitions.
     pub pending_durable: usize,
-    /// Of these, those that end with this engine, as there is no store.
+    /// Of these, the jobs that end with this engine, because there is no store.
     pub pending_lost: usize,
-    /// Changes that the store has not confirmed. A restart may not know of them: a job that was scheduled may be missing,
-    /// one that was cancelled or has fired may fire.
+    /// Changes that the store has not confirmed. A restart may not know of them: a scheduled job may be missing, and a job that
+    /// was cancelled or has fired may fire.
     pub changes_unconfirmed: u64,
     /// Whether the engine had a store.
     pub has_store: bool,
-    /// Whether the store has every change that the engine made, as safely as the engine acknowledges calls, whether or not a
-    /// handler still runs. `false` without a store; with one that was found to have lost what it had confirmed and was not
-    /// mended; and when another engine has taken over, since nobody can tell any more.
+    /// Whether the store has every change that the engine made, at the durability at which the engine acknowledges calls. A
+    /// handler that still runs does not matter. `false` without a store, with a store that had lost what it had confirmed and
+    /// was not repaired, and when another engine has taken over, because then it is unknown.
     pub is_flushed: bool,
-    /// Partitions of which the store has lost something that it had confirmed, and was not given again: a restart may be
-    /// refused, or not know of their jobs.
+    /// Partitions of which the store has lost something it had confirmed, and which were not written again. A restart may be
+    /// refused, or miss their jobs.
     pub partitions_behind: usize,
-    /// Whether another engine has taken the jobs over: they are for that one to fire.
+    /// Whether another engine has taken over the jobs and fires them now.
     pub is_taken_over: bool,
 }
 
 impl ShutdownReport {
-    /// Whether nothing is left undone and nothing is lost: every handler has ended, and every job that is pending, and every
-    /// other change, is in the store. Without a store: every handler has ended, and no job is pending.
+    /// Whether nothing is left undone and nothing is lost: every handler has ended, and every pending job and every other change
+    /// is in the store. Without a store: every handler has ended, and no job is pending.
     pub fn is_clean(&self) -> bool {
         self.still_running == 0 && self.pending_lost == 0 && (self.is_flushed || !self.has_store)
     }
 
-    /// Pending jobs of which nobody can tell whether the store has them as they were in the end.
+    /// Pending jobs for which it is unknown whether the store has their last state.
     pub fn pending_unconfirmed(&self) -> usize {
         self.pending - self.pending_durable - self.pending_lost
     }
@@ -99,8 +99,8 @@ impl Shared {
         report
     }
 
-    /// Whether the store has every change of a partition, as safely as the engine acknowledges calls: the one place that
-    /// decides it.
+    /// Whether the store has every change of a partition, at the durability at which the engine acknowledges calls. The only
+    /// place that decides it.
     pub(crate) fn is_kept(&self, at: usize) -> bool {
         let Some(ownership) = &self.ownership else { return false };
         // A store that has lost what it confirmed is behind until it is mended. If it cannot be, its log has been refused.
@@ -121,7 +121,7 @@ impl Shared {
         self.ownership.as_ref().is_some_and(|ownership| ownership.lost().is_some())
     }
 
-    /// Says how a shutdown went that had so long.
+    /// Logs how a shutdown with this grace period went.
     pub(crate) fn tell_end(&self, report: &ShutdownReport, grace: Duration) {
         let &ShutdownReport { still_running, pending, pending_durable, pending_lost, .. } = report;
         let &ShutdownReport { changes_unconfirmed, has_store, is_flushed, is_taken_over, .. } = report;
@@ -176,8 +176,8 @@ impl Shared {
         busy.map(|queue| queue.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Says what becomes of the jobs of an engine that is dropped and was not shut down. Called from a drop: it may be on
-    /// any thread, one that panics too, and must not panic whatever the subscriber does.
+    /// Logs what becomes of the jobs of an engine that is dropped without a shutdown. Called from a drop: it may be on any
+    /// thread, also one that panics, and must not panic whatever the subscriber does.
     pub(crate) fn tell_drop(&self) {
         let _ = catch_unwind(AssertUnwindSafe(|| {
             self.publish_meters();

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::engine::Engine;
 use crate::engine::queues::Queue;
-use crate::engine::state::{Cell, Shared};
+use crate::engine::state::{Cell, Engine, Shared};
 use crate::partition::{Counts, MonoTime, Now};
 use crate::sync::atomic::Ordering::SeqCst;
 

@@ -1,14 +1,14 @@
-//! What an engine says of itself.
+//! An engine's figures.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::engine::Engine;
+use hdrhistogram::Histogram;
+
 use crate::engine::ownership::{Ownership, StoreState};
-use crate::engine::state::{Shared, new_histogram};
+use crate::engine::state::{Engine, Shared, new_histogram};
 use crate::json;
 
 /// An engine's figures at one moment. Counts are since the engine started.
@@ -17,9 +17,9 @@ use crate::json;
 pub struct Stats {
     /// Jobs pending: scheduled and not yet started, due ones included.
     pub pending: usize,
-    /// Jobs due that wait for their queue.
+    /// Due jobs that wait for their queue.
     pub ready: usize,
-    /// Jobs with a handler.
+    /// Jobs whose handler runs.
     pub running: usize,
     /// Fired jobs that are remembered.
     pub fired_remembered: usize,
@@ -37,70 +37,70 @@ pub struct Stats {
     pub failed: u64,
     /// How late jobs were started.
     pub lateness: Lateness,
-    /// Each queue's own figures, in the order in which the queues were added; behind those that were built, those that are
-    /// known from the store only.
+    /// Each queue's own figures, in the order in which the queues were added: first the queues that were built, then those
+    /// that only the store knows.
     pub queues: Vec<QueueStats>,
     /// Records that the store has not taken yet.
     pub log_pending: u64,
     /// Whether the store takes the engine's records; `true` without a store.
     pub is_store_healthy: bool,
-    /// How the store does; `None` without one.
+    /// The state of the store; `None` without one.
     pub store: Option<StoreStats>,
-    /// Jobs that the restart found too overdue to fire: see [`Misfire`](crate::Misfire).
+    /// Jobs that a restart found too overdue to fire: see [`Misfire`](crate::Misfire).
     pub skipped: u64,
     /// How often the wall clock was set.
     pub clock_steps: u64,
     /// How often the driver woke.
     pub driver_wakes: u64,
-    /// For how long the runtime that handlers run on has polled nothing by now, though jobs ran or waited: a handler blocks it.
+    /// How long the runtime that handlers run on has polled nothing although jobs run or wait, because a handler blocks it.
     /// Zero while that is less than a second.
     #[serde(rename = "runtime_pause_ms", serialize_with = "json::millis")]
     pub runtime_pause: Duration,
-    /// The longest that it has been so.
+    /// The longest such pause so far.
     #[serde(rename = "runtime_pause_max_ms", serialize_with = "json::millis")]
     pub runtime_pause_max: Duration,
-    /// Whether the runtime that handlers run on has ended: nothing fires any more, and calls are refused.
+    /// Whether the runtime that handlers run on has ended: then nothing fires, and calls are refused.
     pub has_runtime_ended: bool,
 }
 
-/// How an engine's store does.
+/// The state of an engine's store.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct StoreStats {
-    /// What its answers amount to.
+    /// What its answers say about it.
     pub state: StoreState,
-    /// The last error, whether or not it has passed.
+    /// The last error, even if it has passed.
     pub last_error: Option<String>,
-    /// What speaks against relying on the store although it takes what it is sent, and what to do: settings of Redis that
-    /// were changed while the engine runs. Looked at every half a minute.
+    /// Reasons not to rely on the store although it takes what it is sent, and what to do about them: settings of Redis that
+    /// were changed while the engine runs. Checked every 30 s.
     pub doubts: Vec<String>,
     /// The name under which the engine holds its leases.
     pub owner: String,
-    /// For how much longer the engine can prove that it is the owner, of the partition where that is least; `None` where it
-    /// needs no proof. Zero: it cannot, and fires nothing.
+    /// How much longer the engine can prove that it is the owner, for the partition where that is shortest; `None` if it needs
+    /// no proof. At zero it cannot prove it, and fires nothing.
     #[serde(rename = "lease_left_ms", serialize_with = "json::millis_if_any")]
     pub lease_left: Option<Duration>,
-    /// From a change to the store's word for it, batch by batch.
+    /// How long the store took to confirm a change, by batch.
     pub commit_delay: Lateness,
     /// Snapshots taken since the start.
     pub snapshots: u64,
     /// Records logged since the last snapshots.
     pub log_records: u64,
-    /// Partitions of which the store lacks something that it had acknowledged, and has not been given again yet: until it is,
-    /// a restart may not have their jobs.
+    /// Partitions of which the store has lost something it had acknowledged, until it has been written again. Meanwhile a
+    /// restart may miss their jobs.
     pub partitions_behind: usize,
-    /// How often the store was found to have lost what it had acknowledged.
+    /// How often the store had lost what it had acknowledged.
     pub incidents: u64,
-    /// What the last of them was.
+    /// The last incident.
     pub last_incident: Option<String>,
 }
 
-/// A distribution of lateness. Percentiles are exact to about one in a hundred; a lateness below a microsecond counts as
-/// one.
+/// A distribution of lateness. Percentiles are exact to about 1 %; a lateness below a microsecond counts as one
+/// microsecond.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Lateness {
-    /// How many jobs it is of.
+    /// How many jobs it covers.
     pub count: u64,
     /// Half were no later.
     #[serde(rename = "p50_us", serialize_with = "json::micros")]
@@ -122,17 +122,17 @@ pub struct Lateness {
 pub struct QueueStats {
     /// Its name.
     pub name: String,
-    /// Whether there is a handler for its jobs. A queue that is known from the store only has none: its jobs wait until it
-    /// is built or added, or they are cancelled.
+    /// Whether its jobs have a handler. A queue that only the store knows has none: its jobs wait until the queue is built or
+    /// added, or until they are cancelled.
     pub has_handler: bool,
-    /// Of a queue without a handler, how many jobs the restore found; 0 of any other. No more are taken meanwhile; those
-    /// that have been cancelled since are counted still.
+    /// For a queue without a handler, how many jobs the restore found; otherwise 0. Jobs cancelled since then still count. The
+    /// queue takes no new jobs meanwhile.
     pub unhandled: usize,
     /// Whether it is paused.
     pub is_paused: bool,
-    /// Jobs due that wait for it.
+    /// Due jobs that wait for it.
     pub ready: usize,
-    /// Jobs with its handler.
+    /// Jobs whose handler runs.
     pub running: usize,
     /// Jobs handed to its handler.
     pub fired: u64,
@@ -145,7 +145,8 @@ pub struct QueueStats {
 }
 
 impl Engine {
-    /// The engine's figures. Takes each partition's lock once, briefly; not one moment's picture of all of them.
+    /// The engine's figures. Takes each partition's lock once, briefly, so the partitions are seen at slightly different
+    /// moments.
     pub fn stats(&self) -> Stats {
         let shared = &self.shared;
         shared.publish_meters();

@@ -24,22 +24,22 @@ impl Core {
         })?;
         let call = Call::by(&APPEND, vec![keys.meta(), log.clone()], grant)
             .number(*first_record)
-            .number(batch.end_record())
+            .number(batch.end())
             .bytes(&bytes);
         let sending = self.known.send(grant, *first_record);
-        self.known.sends(grant, batch.end_record());
+        self.known.sends(grant, batch.end());
         let (answer, connection) = run(&self.log, &call, Doing::with("appending to", &log)).await?;
         match answer.word() {
             "OK" => {
                 let is_proved = connection.facts.fsync() == Fsync::BeforeAnswer;
-                self.known.acknowledge(grant, batch.end_record(), is_proved);
+                self.known.acknowledge(grant, batch.end(), is_proved);
                 self.known.appends(grant);
                 Ok(())
             }
-            // It was written by a request whose answer was lost, perhaps to a server that did not sync it then.
+            // A request whose answer was lost wrote it, perhaps to a server that did not sync then.
             "DUP" if !self.known.can_have(grant, answer.number(1)) => Err(damaged(&keys, "tail")),
             "DUP" => {
-                self.known.acknowledge(grant, batch.end_record(), false);
+                self.known.acknowledge(grant, batch.end(), false);
                 Ok(())
             }
             "GAP" => {

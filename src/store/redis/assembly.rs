@@ -1,11 +1,11 @@
-//! What was read, put together, and checked piece by piece. Does no I/O, so that it can run where it holds up nobody.
+//! Puts together what was read, and checks it piece by piece. Does no I/O, so that it can run on a thread for blocking work.
 //!
 //! # Rules
-//! - Every chunk of the snapshot is there, and says itself that it is the one that was asked for.
+//! - Every chunk of the snapshot is there, and its header says that it is the requested one.
 //! - Every batch begins where the one before it ended. The first may begin before the point that the snapshot covers: it
 //!   is cut there.
 //! - The last batch ends at the tail that `:m` names.
-//! - Whatever does not fit is refused, by the name of its key, and nothing is changed.
+//! - Inconsistent data is refused, by the name of its key, and nothing is changed.
 
 use redis::Value;
 
@@ -15,7 +15,7 @@ use crate::partition::{Image, Record};
 use crate::store::codec::{CodecError, QueueNames, decode_batch, decode_chunk};
 use crate::store::{LoadProgress, Loaded, StoreError};
 
-/// A part of what a partition is made of, as Redis gave it.
+/// A part of a partition, as Redis gave it.
 #[derive(Debug)]
 pub(super) enum Piece {
     /// Chunks, from this number on.
@@ -28,7 +28,7 @@ pub(super) enum Piece {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Entry {
     pub(super) id: String,
-    /// `None`: it has other fields than ours.
+    /// `None` if its fields are not ours.
     pub(super) batch: Option<Vec<u8>>,
 }
 
@@ -37,15 +37,15 @@ pub(super) struct Entry {
 pub(super) struct Assembly {
     keys: Keys,
     published: Option<Published>,
-    tail: u64,
-    /// Whether entries past the tail are no error: somebody is writing them.
+    log_end: u64,
+    /// Whether entries past the end are allowed, because an owner is writing them.
     is_live: bool,
     names: QueueNames,
     image: Image,
     records: Vec<Record>,
     chunks: u64,
     /// The record that has to come next.
-    next_record: u64,
+    read_to: u64,
     has_records: bool,
 }
 
@@ -54,13 +54,13 @@ impl Assembly {
         Assembly {
             keys,
             published: meta.snapshot,
-            tail: meta.tail,
+            log_end: meta.log_end,
             is_live,
             names: QueueNames::new(),
             image: Image::default(),
             records: Vec::new(),
             chunks: 0,
-            next_record: meta.covered(),
+            read_to: meta.covered(),
             has_records: false,
         }
     }
@@ -111,7 +111,7 @@ impl Assembly {
     }
 
     fn add_entry(&mut self, entry: &Entry) -> Result<(), StoreError> {
-        if self.is_live && self.next_record >= self.tail {
+        if self.is_live && self.read_to >= self.log_end {
             return Ok(());
         }
         let key = format!("{}` (entry {})", self.keys.log(), entry.id);
@@ -126,19 +126,19 @@ impl Assembly {
         if header.partition != self.keys.partition() || entry.id != format!("{}-{end}", header.epoch) {
             return Err(self.misfit(&key, "it is a batch that belongs elsewhere"));
         }
-        let known = self.next_record.saturating_sub(header.first_record);
+        let known = self.read_to.saturating_sub(header.first_record);
         if known > 0 && self.has_records {
             return Err(self.misfit(&key, &format!("it has record {} once more", header.first_record)));
         }
-        if header.first_record > self.next_record {
-            let (from, to) = (self.next_record, header.first_record);
+        if header.first_record > self.read_to {
+            let (from, to) = (self.read_to, header.first_record);
             return Err(self.misfit(&key, &format!("the records {from} to {to} before it are missing")));
         }
-        // Of the first one, what the snapshot covers.
+        // Cut off the part of the first one that the snapshot covers.
         let known = usize::try_from(known.min(count)).unwrap_or(usize::MAX);
         self.records.drain(before..before.saturating_add(known).min(self.records.len()));
-        if end > self.next_record {
-            self.next_record = end;
+        if end > self.read_to {
+            self.read_to = end;
             self.has_records = true;
         }
         Ok(())
@@ -147,8 +147,8 @@ impl Assembly {
     /// All pieces are there.
     pub(super) fn finish(mut self) -> Result<Loaded, StoreError> {
         let (meta, log) = (self.keys.meta(), self.keys.log());
-        if self.next_record != self.tail {
-            let says = format!("it ends before record {}, and `{meta}` says {}", self.next_record, self.tail);
+        if self.read_to != self.log_end {
+            let says = format!("it ends before record {}, and `{meta}` says {}", self.read_to, self.log_end);
             return Err(self.misfit(&format!("{log}`"), &says));
         }
         let mut complete = 0;
@@ -161,7 +161,7 @@ impl Assembly {
             complete = published.complete;
             self.image.next_sequence = self.image.next_sequence.max(published.next_sequence);
         }
-        let covered = self.tail - self.records.len() as u64;
+        let covered = self.log_end - self.records.len() as u64;
         Ok(Loaded { image: self.image, covered, complete: complete.max(covered), records: self.records })
     }
 

@@ -1,6 +1,6 @@
 //! Reading a partition: `:m`, the chunks of its snapshot, and the log after it.
 //!
-//! One piece of about a megabyte is fetched while the one before it is decoded, on a thread where that holds up nobody.
+//! One piece of about a megabyte is fetched while the one before it is decoded, on a thread for blocking work.
 //! Everything that is read is checked: see `assembly`.
 
 use redis::{Cmd, Pipeline, Value};
@@ -33,7 +33,7 @@ impl Core {
         let loaded = read(&self.control, &keys, &before, false, told).await;
         // Another owner removes what is no longer needed while it is being read: that is not damage.
         let after = self.owned(&keys, grant).await?;
-        if loaded.is_ok() && (after.tail, after.snapshot) != (before.tail, before.snapshot) {
+        if loaded.is_ok() && (after.log_end, after.snapshot) != (before.log_end, before.snapshot) {
             let partition = grant.partition.0;
             return Err(StoreError::retry(format!("partition {partition} was written to while it was read")));
         }
@@ -53,7 +53,7 @@ impl Core {
     }
 }
 
-/// Reads what `meta` names. With `is_live` somebody may be writing to it: entries past the tail are left out.
+/// Reads what `meta` names. With `is_live` an owner may be writing to it: entries past the tail are left out.
 pub(super) async fn read(
     link: &Link,
     keys: &Keys,

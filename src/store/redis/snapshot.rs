@@ -4,10 +4,10 @@
 //! - A generation is never used twice, and no chunk is written over another.
 //! - The flip is one write: a restore sees the old snapshot with its log, or the new one with what comes after it. Only
 //!   then is the old one removed, and the log before the new one, a little at a time.
-//! - Whatever ends a snapshot before its flip leaves chunks that no restore sees. They are removed at once if there is
-//!   somebody left to do it, and otherwise before the next snapshot.
-//! - A request whose answer was lost is sent again, for a while. When that does not help, the writer is of no use any
-//!   more: a job that was lost on the way would be lost in the snapshot.
+//! - A snapshot that ends before its flip leaves chunks that no restore sees. They are removed at once if the writer still
+//!   lives, and otherwise before the next snapshot.
+//! - A request whose answer was lost is sent again, for a while. If that does not help, the writer is broken: a job that was
+//!   lost on the way would be missing in the snapshot.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,14 +29,14 @@ use crate::store::{
     Grant, SnapshotBegin, SnapshotInfo, SnapshotWriter, StoreError, StoreErrorClass, StoreFuture,
 };
 
-/// Chunks under way at a time: what hides a round trip, and little enough that Redis' other callers do not wait long.
+/// Chunks under way at a time: enough to hide a round trip, and few enough that Redis' other clients do not wait long.
 const UNDER_WAY_MAX: usize = 4;
 
 const ATTEMPTS_MAX: u32 = 8;
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_LAST: Duration = Duration::from_secs(1);
 
-/// A snapshot under way. Has payloads in it, which are never printed.
+/// A snapshot under way. It contains payloads, which are never printed.
 pub(super) struct Writer {
     core: Arc<Core>,
     grant: Grant,
@@ -46,13 +46,13 @@ pub(super) struct Writer {
     encoder: ChunkEncoder,
     info: SnapshotInfo,
     under_way: Tasks<Result<u64, StoreError>>,
-    stage: Stage,
+    phase: Phase,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
+enum Phase {
     Writing,
-    /// Something that was to be written may not have been.
+    /// Something may not have been written.
     Broken,
     Published,
 }
@@ -82,7 +82,7 @@ impl RedisStore {
             encoder: ChunkEncoder::new(header),
             info: SnapshotInfo::default(),
             under_way: Tasks::new(),
-            stage: Stage::Writing,
+            phase: Phase::Writing,
         })
     }
 }
@@ -101,7 +101,7 @@ impl SnapshotWriter for Writer {
                 self.encoder.push_fired(fired).map_err(|error| self.unwritable(&error))?;
                 self.info.fired += 1;
             }
-            self.stage = Stage::Writing;
+            self.phase = Phase::Writing;
             Ok(())
         })
     }
@@ -116,7 +116,7 @@ impl SnapshotWriter for Writer {
                 self.written(written)?;
             }
             self.flip(complete).await?;
-            self.stage = Stage::Published;
+            self.phase = Phase::Published;
             self.tidy().await;
             Ok(self.info)
         })
@@ -124,12 +124,12 @@ impl SnapshotWriter for Writer {
 }
 
 impl Writer {
-    /// The writer is broken until what begins here has ended well.
+    /// The writer counts as broken until the step that begins here has succeeded.
     fn enter(&mut self) -> Result<(), StoreError> {
-        match std::mem::replace(&mut self.stage, Stage::Broken) {
-            Stage::Writing => Ok(()),
-            stage => {
-                self.stage = stage;
+        match std::mem::replace(&mut self.phase, Phase::Broken) {
+            Phase::Writing => Ok(()),
+            phase => {
+                self.phase = phase;
                 let partition = self.grant.partition.0;
                 Err(StoreError::retry(format!(
                     "the snapshot of partition {partition} came to its end before; begin another"
@@ -177,7 +177,7 @@ impl Writer {
     async fn flip(&self, complete: u64) -> Result<(), StoreError> {
         let (begin, info, keys, grant) = (&self.begin, &self.info, &self.keys, &self.grant);
         let known = self.core.known.acknowledged(grant);
-        // Until it is told how this ends.
+        // Until the answer says how this ended.
         let before = self.core.known.kept(grant);
         self.core.known.keeps(grant, Kept::Unknown);
         if begin.replaces_log {
@@ -263,7 +263,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         let Some(runtime) = Runtime::current() else { return };
-        if self.stage == Stage::Published {
+        if self.phase == Phase::Published {
             return;
         }
         self.under_way = Tasks::new();

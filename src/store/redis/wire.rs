@@ -10,7 +10,7 @@ use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, Value};
 pub(super) enum Wire {
     Redis(MultiplexedConnection),
     #[cfg(feature = "sim")]
-    Simulated(std::sync::Arc<dyn crate::sim::Line>, Duration),
+    Simulated(std::sync::Arc<dyn crate::seam::Line>, Duration),
 }
 
 impl Wire {
@@ -20,14 +20,14 @@ impl Wire {
         response_timeout: Duration,
     ) -> Result<Self, RedisError> {
         #[cfg(feature = "sim")]
-        if let Some(simulation) = crate::sim::current() {
+        if let Some(simulation) = crate::seam::current() {
             return Ok(Wire::Simulated(simulation.connect().await?, response_timeout));
         }
         let _ = response_timeout;
         client.get_multiplexed_async_connection_with_config(options).await.map(Wire::Redis)
     }
 
-    /// Sends a command. An error that the server tells is still in the answer.
+    /// Sends a command. An error from the server is still in the answer.
     pub(super) async fn send(&self, command: &Cmd) -> Result<Value, RedisError> {
         match self {
             Wire::Redis(mux) => mux.clone().send_packed_command(command).await,
@@ -39,7 +39,7 @@ impl Wire {
         }
     }
 
-    /// Sends commands one behind the other. Errors that the server tells are still in the answers.
+    /// Sends commands in a pipeline. Errors from the server are still in the answers.
     pub(super) async fn send_all(&self, commands: &Pipeline) -> Result<Vec<Value>, RedisError> {
         match self {
             Wire::Redis(mux) => mux.clone().send_packed_commands(commands, 0, commands.len()).await,
@@ -53,7 +53,7 @@ impl Wire {
 
 #[cfg(feature = "sim")]
 async fn simulated(
-    line: &std::sync::Arc<dyn crate::sim::Line>,
+    line: &std::sync::Arc<dyn crate::seam::Line>,
     packed: Vec<u8>,
     count: usize,
     patience: Duration,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Wheel, fire};
-use crate::wheel::Handle;
+use crate::wheel::TimerHandle;
 
 #[test]
 fn a_stale_handle_after_slot_reuse() {
@@ -73,11 +73,11 @@ fn no_handle_is_given_out_twice_however_often_a_slot_is_used() {
 #[test]
 fn handles_are_stale_after_clear() {
     let mut wheel = Wheel::new(7);
-    let handles: Vec<Handle> = (0..100).map(|i| wheel.insert(i * i * i, i)).collect();
+    let handles: Vec<TimerHandle> = (0..100).map(|i| wheel.insert(i * i * i, i)).collect();
     wheel.clear();
     wheel.validate();
     assert_eq!((wheel.len(), wheel.next_deadline(), wheel.now()), (0, None, 7));
-    let again: Vec<Handle> = (0..100).map(|i| wheel.insert(i, i)).collect();
+    let again: Vec<TimerHandle> = (0..100).map(|i| wheel.insert(i, i)).collect();
     for (old, new) in handles.iter().zip(&again) {
         assert_eq!(wheel.cancel(*old), None);
         assert!(wheel.get(*new).is_some());
@@ -101,5 +101,5 @@ fn clear_in_the_middle_of_a_cascade() {
 
 #[test]
 fn handles_are_small() {
-    assert_eq!(size_of::<Handle>(), 8);
+    assert_eq!(size_of::<TimerHandle>(), 8);
 }

@@ -8,7 +8,7 @@ mod order;
 mod ticks;
 mod unwind;
 
-use super::{Handle, Progress, Wheel};
+use super::{Progress, TimerHandle, Wheel};
 
 /// More work than any test has.
 const ALL: usize = usize::MAX;
@@ -40,6 +40,6 @@ fn drive<T>(wheel: &mut Wheel<T>) -> Vec<(u64, T)> {
     fired
 }
 
-fn insert_all(wheel: &mut Wheel<u64>, deadlines: impl IntoIterator<Item = u64>) -> Vec<Handle> {
+fn insert_all(wheel: &mut Wheel<u64>, deadlines: impl IntoIterator<Item = u64>) -> Vec<TimerHandle> {
     deadlines.into_iter().map(|deadline| wheel.insert(deadline, deadline)).collect()
 }

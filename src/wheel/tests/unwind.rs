@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use proptest::prelude::*;
 
-use super::{ALL, Handle, Wheel};
+use super::{ALL, TimerHandle, Wheel};
 use crate::slab::Slab;
 
 /// How often each value was dropped, and which one panics when it is.
@@ -58,9 +58,9 @@ impl Drop for Value {
 }
 
 /// Timers in many pages of the table, some of them in one slot of the wheel, with holes between them.
-fn filled(count: usize) -> (Wheel<Value>, Vec<Handle>, Rc<Ledger>) {
+fn filled(count: usize) -> (Wheel<Value>, Vec<TimerHandle>, Rc<Ledger>) {
     let (mut wheel, ledger) = (Wheel::new(0), Rc::<Ledger>::default());
-    let handles: Vec<Handle> =
+    let handles: Vec<TimerHandle> =
         (0..count).map(|n| wheel.insert([5, 70, n as u64 * 13][n % 3], ledger.value())).collect();
     for handle in handles.iter().skip(4).step_by(7) {
         assert!(wheel.cancel(*handle).is_some());
@@ -70,7 +70,7 @@ fn filled(count: usize) -> (Wheel<Value>, Vec<Handle>, Rc<Ledger>) {
 }
 
 /// Whatever has come before, it works as an empty wheel does, and stale handles find nothing.
-fn is_as_good_as_new(wheel: &mut Wheel<Value>, stale: &[Handle], ledger: &Rc<Ledger>) {
+fn is_as_good_as_new(wheel: &mut Wheel<Value>, stale: &[TimerHandle], ledger: &Rc<Ledger>) {
     wheel.validate();
     assert_eq!((wheel.len(), wheel.next_deadline()), (0, None));
     let now = wheel.now();
@@ -212,7 +212,7 @@ proptest! {
         steps in prop::collection::vec((step(), 0..4_u8, any::<usize>()), 0..300),
     ) {
         let (mut wheel, ledger) = (Wheel::new(0), Rc::<Ledger>::default());
-        let mut handles: Vec<Handle> = Vec::new();
+        let mut handles: Vec<TimerHandle> = Vec::new();
         for (step, is_armed, which) in steps {
             let made = ledger.drops.borrow().len();
             ledger.armed.set((is_armed == 0 && made > 0).then(|| which % made));

@@ -7,7 +7,7 @@ use reveille::store::codec_bench::{decode, encode};
 
 use super::partition::{PARTITION, Subject};
 use super::{delay_ms, measure};
-use crate::random::Random;
+use testkit::random::Random;
 
 /// Records in a batch: some 64 KiB.
 const RECORDS: usize = 500;

@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 
 use super::still::StillStore;
 use super::{TIMES, delay_ms, key_text, measure, picked};
-use crate::random::Random;
+use testkit::random::Random;
 
 const QUEUE: &str = "expire_order";
 

@@ -11,7 +11,7 @@ mod wheel;
 
 use std::hint::black_box;
 
-use crate::random::Random;
+use testkit::random::Random;
 
 /// How many are pending.
 const PENDING: usize = 100_000;

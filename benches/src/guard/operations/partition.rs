@@ -9,7 +9,7 @@ use reveille::partition::{
 use reveille::{CancelOutcome, Payload, RescheduleOutcome, Timestamp};
 
 use super::{PENDING, TIMES, delay_ms, key_text, measure, picked};
-use crate::random::Random;
+use testkit::random::Random;
 
 pub(super) fn run() {
     let mut random = Random::seeded(2);

@@ -1,11 +1,7 @@
 //! A store that takes no records until it is told to, so that an engine's committers, which have a thread of their own, take
 //! nothing out of the log while calls are counted.
 
-use reveille::PartitionId;
-use reveille::store::{
-    Batch, Claim, Durability, Grant, Lease, LoadTold, Loaded, MemoryStore, Needs, Opened, Renewed,
-    SnapshotBegin, SnapshotWriter, Store, StoreFuture,
-};
+use reveille::store::{Batch, DelegatingStore, MemoryStore, Store, StoreFuture};
 use tokio::sync::Semaphore;
 
 #[derive(Debug)]
@@ -25,28 +21,9 @@ impl StillStore {
     }
 }
 
-impl Store for StillStore {
-    fn open<'a>(&'a self, needs: &'a Needs) -> StoreFuture<'a, Opened> {
-        self.inner.open(needs)
-    }
-
-    fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease> {
-        self.inner.acquire(partition, claim)
-    }
-
-    fn renew<'a>(
-        &'a self,
-        grants: &'a [Grant],
-    ) -> StoreFuture<'a, Vec<Result<Renewed, reveille::store::StoreError>>> {
-        self.inner.renew(grants)
-    }
-
-    fn release<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, ()> {
-        self.inner.release(grants)
-    }
-
-    fn load<'a>(&'a self, grant: &'a Grant, told: &'a LoadTold) -> StoreFuture<'a, Loaded> {
-        self.inner.load(grant, told)
+impl DelegatingStore for StillStore {
+    fn inner(&self) -> &dyn Store {
+        &self.inner
     }
 
     fn append<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, ()> {
@@ -55,17 +32,5 @@ impl Store for StillStore {
             let _permit = self.may_take.acquire().await;
             self.inner.append(batch).await
         })
-    }
-
-    fn sync<'a>(&'a self, grant: &'a Grant, level: Durability) -> StoreFuture<'a, ()> {
-        self.inner.sync(grant, level)
-    }
-
-    fn snapshot<'a>(
-        &'a self,
-        grant: &'a Grant,
-        begin: SnapshotBegin,
-    ) -> StoreFuture<'a, Option<Box<dyn SnapshotWriter + 'a>>> {
-        self.inner.snapshot(grant, begin)
     }
 }

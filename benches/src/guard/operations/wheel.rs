@@ -2,10 +2,10 @@
 
 use std::hint::black_box;
 
-use reveille::wheel::{Handle, Wheel};
+use reveille::wheel::{TimerHandle, Wheel};
 
 use super::{DAY_MS, PENDING, TIMES, delay_ms, measure, picked};
-use crate::random::Random;
+use testkit::random::Random;
 
 pub(super) fn run() {
     let mut random = Random::seeded(1);
@@ -44,7 +44,7 @@ pub(super) fn run() {
     });
 }
 
-fn filled(random: &mut Random) -> (Wheel<u32>, Vec<Handle>) {
+fn filled(random: &mut Random) -> (Wheel<u32>, Vec<TimerHandle>) {
     let mut wheel = Wheel::new(0);
     let handles = (0..PENDING as u32).map(|value| wheel.insert(delay_ms(random), value)).collect();
     (wheel, handles)

@@ -1,7 +1,7 @@
 //! Whether a subject does what it is timed for.
 
 use super::Subject;
-use crate::random::Random;
+use testkit::random::Random;
 
 const TIMERS: usize = 10_000;
 const DAY: u64 = 24 * 3600 * 1000;

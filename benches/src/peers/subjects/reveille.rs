@@ -1,6 +1,6 @@
 //! This project's wheel.
 
-use reveille::wheel::{Handle, Wheel};
+use reveille::wheel::{TimerHandle, Wheel};
 
 use super::Subject;
 
@@ -9,21 +9,21 @@ pub(crate) struct Reveille(Wheel<u32>);
 impl Subject for Reveille {
     const NAME: &'static str = "reveille";
 
-    type Handle = Handle;
+    type Handle = TimerHandle;
 
     fn with_capacity(_: usize) -> Self {
         Reveille(Wheel::new(0))
     }
 
-    fn insert(&mut self, deadline: u64, value: u32) -> Handle {
+    fn insert(&mut self, deadline: u64, value: u32) -> TimerHandle {
         self.0.insert(deadline, value)
     }
 
-    fn cancel(&mut self, handle: Handle) -> bool {
+    fn cancel(&mut self, handle: TimerHandle) -> bool {
         self.0.cancel(handle).is_some()
     }
 
-    fn reschedule(&mut self, handle: Handle, deadline: u64) -> Handle {
+    fn reschedule(&mut self, handle: TimerHandle, deadline: u64) -> TimerHandle {
         assert!(self.0.reschedule(handle, deadline), "the timer is pending");
         handle
     }

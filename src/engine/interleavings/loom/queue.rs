@@ -7,6 +7,7 @@ use loom::sync::Mutex;
 use loom::thread;
 
 use super::check;
+use crate::engine::meters::Register;
 use crate::engine::queues::{Queue, QueueConfig, Queues, Runner};
 use crate::engine::state::Life;
 
@@ -23,7 +24,9 @@ struct World {
 impl World {
     fn new(jobs: usize, idle_max: usize, concurrency: usize) -> Arc<World> {
         Arc::new(World {
-            queue: Queues::new(1).claim(QueueConfig::new("q").concurrency(concurrency)).unwrap(),
+            queue: Queues::new(1, Register::default())
+                .claim(QueueConfig::new("q").concurrency(concurrency))
+                .unwrap(),
             due: Mutex::new(0),
             life: Life::new(jobs),
             idle_max,

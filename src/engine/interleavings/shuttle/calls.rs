@@ -9,7 +9,7 @@ use crate::partition::{CancelOutcome, OnConflict, RescheduleOutcome, ScheduleOut
 /// A job that comes due and one that is due at once, from threads of their own: both are to fire, with one worker or two.
 #[test]
 fn a_job_that_was_scheduled_fires() {
-    async fn model(concurrency: usize) {
+    async fn scenario(concurrency: usize) {
         let rig = Rig::start(concurrency, |builder| builder).await;
         let (engine, clock) = (rig.engine.clone(), Arc::clone(&rig.clock));
         let callers = [
@@ -32,8 +32,8 @@ fn a_job_that_was_scheduled_fires() {
         assert_eq!(rig.fired.total(), 3);
         rig.end().await;
     }
-    check(|| model(1));
-    check(|| model(2));
+    check(|| scenario(1));
+    check(|| scenario(2));
 }
 
 /// By key and by handle, against the start: exactly one wins, and says so.

@@ -49,7 +49,7 @@ fn caller(
 /// answers that are lost, and batches that are sent again.
 #[test]
 fn a_full_log_has_room_again() {
-    async fn model(breaks: Breaks) {
+    async fn scenario(breaks: Breaks) {
         let store = Arc::new(ModelStore::new(breaks, 1));
         let rig = rig(&store, 1).await;
         let callers = ["a", "b"].map(|key| caller(&rig, &store, key));
@@ -60,16 +60,16 @@ fn a_full_log_has_room_again() {
         assert_eq!(rig.fired.total(), 2);
         rig.end().await;
     }
-    check(|| model(Breaks::Never));
-    check(|| model(Breaks::Once));
-    check(|| model(Breaks::Answers));
+    check(|| scenario(Breaks::Never));
+    check(|| scenario(Breaks::Once));
+    check(|| scenario(Breaks::Answers));
 }
 
 /// The store says that it takes no more while commits wait, and while more come: each is told, and jobs go on as far as they
 /// may.
 #[test]
 fn a_commit_is_told_when_the_committer_ends() {
-    async fn model(class: StoreErrorClass, at: usize) {
+    async fn scenario(class: StoreErrorClass, at: usize) {
         let store = Arc::new(ModelStore::new(Breaks::For(class), at));
         let rig = rig(&store, 2).await;
         let callers = ["a", "b"].map(|key| caller(&rig, &store, key));
@@ -79,9 +79,9 @@ fn a_commit_is_told_when_the_committer_ends() {
         rig.engine.shutdown(FOR_EVER).await;
         rig.ended().await;
     }
-    check(|| model(StoreErrorClass::Fatal, 0));
-    check(|| model(StoreErrorClass::Fatal, 1));
-    check(|| model(StoreErrorClass::Fenced, 1));
+    check(|| scenario(StoreErrorClass::Fatal, 0));
+    check(|| scenario(StoreErrorClass::Fatal, 1));
+    check(|| scenario(StoreErrorClass::Fenced, 1));
 }
 
 /// A shutdown beside commits: each is durable, or is told that it is not known to be; and what was durable before is flushed.

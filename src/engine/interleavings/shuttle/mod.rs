@@ -19,7 +19,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::engine::{Builder, Engine, Job, QueueConfig};
 use crate::partition::{Handle, Timestamp};
 
-/// How often each model runs by default, with either scheduler. `REVEILLE_SCHEDULES` says otherwise.
+/// How often each test runs by default, with either scheduler. `REVEILLE_SCHEDULES` says otherwise.
 const SCHEDULES: usize = 1000;
 
 /// Steps after which a run counts as one that does not end.
@@ -28,14 +28,14 @@ const STEPS_MAX: usize = 400_000;
 /// Places at which the order of precedence changes.
 const PCT_DEPTH: usize = 3;
 
-/// A tick, which is also how far ahead the models schedule.
+/// A tick, which is also how far ahead the tests schedule.
 const TICK: Duration = Duration::from_millis(1);
 
 /// Longer than shuttle takes for ever.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Runs `model` in many orders. The same ones every time, unless `REVEILLE_SEED` says otherwise.
-fn check<F: Future<Output = ()> + 'static>(model: impl Fn() -> F + Copy + Send + Sync + 'static) {
+/// Runs `scenario` in many orders. The same ones every time, unless `REVEILLE_SEED` says otherwise.
+fn check<F: Future<Output = ()> + 'static>(scenario: impl Fn() -> F + Copy + Send + Sync + 'static) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let schedules = number("REVEILLE_SCHEDULES").map_or(SCHEDULES, |schedules| schedules as usize);
     let seed = number("REVEILLE_SEED").unwrap_or(0x5eed);
@@ -46,7 +46,7 @@ fn check<F: Future<Output = ()> + 'static>(model: impl Fn() -> F + Copy + Send +
         config.silence_warnings = true;
         config
     };
-    let run = move || shuttle::future::block_on(model());
+    let run = move || shuttle::future::block_on(scenario());
     Runner::new(RandomScheduler::new_from_seed(seed, schedules), config()).run(run);
     Runner::new(PctScheduler::new_from_seed(seed, PCT_DEPTH, schedules), config()).run(run);
 }

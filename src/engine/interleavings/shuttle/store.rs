@@ -4,11 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use crate::partition::{Key, PartitionId, Record};
-use crate::store::{
-    Batch, Claim, Durability, Grant, Lease, LoadTold, Loaded, MemoryStore, Needs, Opened, Renewed,
-    SnapshotBegin, SnapshotWriter, Store, StoreError, StoreErrorClass, StoreFuture,
-};
+use crate::partition::{Key, Record};
+use crate::store::{Batch, DelegatingStore, MemoryStore, Store, StoreError, StoreErrorClass, StoreFuture};
 
 /// What happens to the batches from one on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,25 +54,9 @@ impl ModelStore {
     }
 }
 
-impl Store for ModelStore {
-    fn open<'a>(&'a self, needs: &'a Needs) -> StoreFuture<'a, Opened> {
-        self.memory.open(needs)
-    }
-
-    fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease> {
-        self.memory.acquire(partition, claim)
-    }
-
-    fn renew<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, Vec<Result<Renewed, StoreError>>> {
-        self.memory.renew(grants)
-    }
-
-    fn release<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, ()> {
-        self.memory.release(grants)
-    }
-
-    fn load<'a>(&'a self, grant: &'a Grant, told: &'a LoadTold) -> StoreFuture<'a, Loaded> {
-        self.memory.load(grant, told)
+impl DelegatingStore for ModelStore {
+    fn inner(&self) -> &dyn Store {
+        &self.memory
     }
 
     fn append<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, ()> {
@@ -96,17 +77,5 @@ impl Store for ModelStore {
             tokio::task::yield_now().await;
             answer
         })
-    }
-
-    fn sync<'a>(&'a self, grant: &'a Grant, level: Durability) -> StoreFuture<'a, ()> {
-        self.memory.sync(grant, level)
-    }
-
-    fn snapshot<'a>(
-        &'a self,
-        grant: &'a Grant,
-        begin: SnapshotBegin,
-    ) -> StoreFuture<'a, Option<Box<dyn SnapshotWriter + 'a>>> {
-        self.memory.snapshot(grant, begin)
     }
 }

@@ -1,0 +1,67 @@
+//! Queues while the engine runs: added, paused, resumed.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::engine::error::QueueError;
+use crate::engine::queues::{Queue, QueueConfig};
+use crate::engine::run::{Ends, Job, worker};
+use crate::engine::state::Engine;
+
+impl Engine {
+    #[doc(alias = "queue")]
+    /// Adds a queue with an async handler while the engine runs. See [`Builder::queue`].
+    ///
+    /// # Errors
+    /// See [`QueueError`].
+    pub fn add_queue<F, Fut>(&self, config: impl Into<QueueConfig>, handler: F) -> Result<(), QueueError>
+    where
+        F: Fn(Job) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: Ends,
+    {
+        if self.shared.handlers.has_ended() {
+            return Err(QueueError::RuntimeEnded);
+        }
+        let queue = self.shared.queues.claim(config.into())?;
+        queue.run_by(worker::runner(Arc::downgrade(&self.shared), Arc::new(handler)));
+        self.call_workers(&queue);
+        Ok(())
+    }
+
+    /// Stops starting jobs of a queue: once this has returned, none is started. Jobs that become due wait; running jobs
+    /// go on.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub fn pause(&self, queue: &str) -> Result<(), QueueError> {
+        self.queue(queue)?.set_paused(true);
+        // A worker that is starting one of its jobs right now holds a partition; the next one sees the pause.
+        for cell in &self.shared.cells {
+            drop(cell.lock());
+        }
+        Ok(())
+    }
+
+    /// Starts a paused queue again. The jobs that waited go first, in order.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub fn resume(&self, queue: &str) -> Result<(), QueueError> {
+        let queue = self.queue(queue)?;
+        queue.set_paused(false);
+        self.call_workers(queue);
+        self.shared.waker.wake();
+        Ok(())
+    }
+
+    fn call_workers(&self, queue: &Arc<Queue>) {
+        if self.shared.could_start(queue) {
+            queue.call_workers(self.shared.handlers.threads());
+        }
+    }
+
+    fn queue(&self, name: &str) -> Result<&Arc<Queue>, QueueError> {
+        self.shared.queues.by_name(name).ok_or_else(|| QueueError::Unknown { name: name.to_owned() })
+    }
+}

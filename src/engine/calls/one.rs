@@ -1,0 +1,289 @@
+//! The calls of a user, by key and by handle. Each finds the partition, enters it once, and wraps up the answer.
+
+use std::sync::Arc;
+
+use super::commit::{Commit, Wait};
+use super::schedule::Schedule;
+use super::target::{Destination, Target};
+use crate::engine::error::{CallError, CancelError, Change, RescheduleError, ScheduleError};
+use crate::engine::run::Task;
+use crate::engine::state::{Aim, Engine, KeyHash, Owned, Shared};
+use crate::partition::{
+    CancelOutcome, Draft, Due, InvalidKey, LookupOutcome, Now, Payload, RescheduleOutcome, ScheduleOutcome,
+    Version,
+};
+use crate::store::Durability;
+
+impl Shared {
+    /// Whether calls are accepted. A handler's calls are, until the grace period is over: otherwise a job that repeats itself
+    /// would end its chain at every shutdown.
+    pub(crate) fn check_open(&self, partition: usize, is_handler: bool) -> Result<(), CallError> {
+        if self.is_stopping() {
+            if let Some(error) = self.ownership.as_ref().and_then(|ownership| ownership.lost()) {
+                return Err(CallError::NotOwner { error, change: Change::None });
+            }
+            if !is_handler || self.life.is_abandoned() {
+                let has_ended = self.handlers.has_ended();
+                return Err(if has_ended { CallError::RuntimeEnded } else { CallError::ShuttingDown });
+            }
+        }
+        if self.is_log_full(partition) {
+            return Err(CallError::LogFull { max: self.settings.log_records_max });
+        }
+        Ok(())
+    }
+
+    /// Where a call about `target` has to go, if it is accepted at all.
+    fn open_place<'a, E: From<InvalidKey> + From<CallError>>(
+        &self,
+        target: &'a Target<'_>,
+        is_handler: bool,
+    ) -> Result<Destination<'a>, E> {
+        let place = self.place(target)?;
+        self.check_open(place.partition, is_handler)?;
+        Ok(place)
+    }
+
+    pub(crate) fn schedule(
+        self: &Arc<Self>,
+        draft: Draft,
+        durability: Durability,
+        is_handler: bool,
+    ) -> Commit<ScheduleOutcome, ScheduleError> {
+        let partition = self.partition_of(draft.spec.key.as_str());
+        let is_possible =
+            self.check_durability(durability).and_then(|()| self.check_open(partition, is_handler));
+        if let Err(error) = is_possible {
+            return Commit::now(Err(error.into()));
+        }
+        let hash = self.hasher.hash(draft.spec.key.as_str());
+        let read_at = self.clock.now();
+        let result = self.enter(partition, Some(read_at), |owned, now| {
+            let outcome = self.take_job(owned, draft, hash, now)?;
+            Ok((outcome, owned.log_end()))
+        });
+        match result {
+            Ok((outcome, log_end)) => self.commit(partition, outcome, durability, log_end),
+            Err(error) => Commit::now(Err(error)),
+        }
+    }
+
+    fn reschedule(
+        self: &Arc<Self>,
+        target: Target<'_>,
+        due: Due,
+        expected: Option<Version>,
+        is_handler: bool,
+    ) -> Commit<RescheduleOutcome, RescheduleError> {
+        let place = match self.open_place(&target, is_handler) {
+            Ok(place) => place,
+            Err(error) => return Commit::now(Err(error)),
+        };
+        let now = self.clock.now();
+        let result = self.enter(place.partition, Some(now), |owned, now| {
+            let outcome = match place.find(owned) {
+                Some(handle) => owned.partition.reschedule(handle, due, expected, now)?,
+                None => RescheduleOutcome::NotFound,
+            };
+            Ok((outcome, owned.log_end()))
+        });
+        match result {
+            Ok((outcome, log_end)) => self.commit(place.partition, outcome, self.durability(), log_end),
+            Err(refusal) => Commit::now(Err(RescheduleError::Refused(refusal))),
+        }
+    }
+
+    fn cancel(
+        self: &Arc<Self>,
+        target: Target<'_>,
+        expected: Option<Version>,
+        is_handler: bool,
+    ) -> Commit<CancelOutcome, CancelError> {
+        let place = match self.open_place(&target, is_handler) {
+            Ok(place) => place,
+            Err(error) => return Commit::now(Err(error)),
+        };
+        let now = self.clock.now();
+        let (outcome, log_end) = self.enter(place.partition, Some(now), |owned, now| {
+            let outcome = self.take_back(owned, &place, expected, now);
+            (outcome, owned.log_end())
+        });
+        if outcome == CancelOutcome::Cancelled {
+            self.release_jobs(1);
+        }
+        self.commit(place.partition, outcome, self.durability(), log_end)
+    }
+
+    fn lookup(self: &Arc<Self>, target: Target<'_>) -> LookupOutcome {
+        let Ok(place) = self.place(&target) else { return LookupOutcome::NotFound };
+        let now = self.clock.now();
+        // Changes nothing, so there is nothing to publish.
+        let owned = self.cells[place.partition].lock();
+        match place.find(&owned) {
+            Some(handle) => owned.partition.lookup(handle, now),
+            None => LookupOutcome::NotFound,
+        }
+    }
+
+    /// Has the partition take a job, and the index its key.
+    pub(crate) fn take_job(
+        &self,
+        owned: &mut Owned,
+        draft: Draft,
+        hash: KeyHash,
+        now: Now,
+    ) -> Result<ScheduleOutcome, ScheduleError> {
+        let Owned { partition, keys, .. } = owned;
+        let place = keys.place(hash, |slot| partition.is_of_key(slot, draft.spec.key.as_str()));
+        let current = place.slot().and_then(|slot| partition.handle_at(slot));
+        // A pending job with the same key gives up its place, or the new job is not taken. Neither needs more room.
+        let is_new = !current.is_some_and(|handle| partition.is_pending(handle));
+        if is_new && !self.reserve_job() {
+            return Err(ScheduleError::Full { max: self.settings.jobs_max });
+        }
+        let scheduled = partition.schedule(current, draft, now);
+        if is_new && scheduled.is_err() {
+            self.release_jobs(1);
+        }
+        let outcome = scheduled?;
+        if outcome.is_taken() {
+            place.set(outcome.handle().slot());
+        }
+        Ok(outcome)
+    }
+
+    /// Has the partition cancel a job, and the index forget it. The caller must release the job then.
+    pub(crate) fn take_back(
+        &self,
+        owned: &mut Owned,
+        place: &Destination<'_>,
+        expected: Option<Version>,
+        now: Now,
+    ) -> CancelOutcome {
+        let Some(handle) = place.find(owned) else { return CancelOutcome::NotFound };
+        let hash = match place.aim() {
+            Aim::Key(hash) => Some(hash),
+            // The key goes with the job.
+            Aim::Slot(_) => owned.partition.key(handle).map(|key| self.hasher.hash(key.as_str())),
+        };
+        let outcome = owned.partition.cancel(handle, expected, now);
+        if outcome == CancelOutcome::Cancelled
+            && let Some(hash) = hash
+        {
+            owned.keys.remove(hash, handle.slot());
+        }
+        outcome
+    }
+
+    /// Whether a call can be acknowledged at this level. Always, without a store.
+    pub(crate) fn check_durability(&self, asked: Durability) -> Result<(), CallError> {
+        let max = self.durability_max();
+        if asked > max && self.ownership.is_some() {
+            return Err(CallError::NoSuchDurability { asked, max, change: Change::None });
+        }
+        Ok(())
+    }
+
+    /// The highest durability available.
+    pub(crate) fn durability_max(&self) -> Durability {
+        self.ownership.as_ref().map_or(Durability::Memory, |ownership| ownership.durability_max)
+    }
+
+    fn commit<T, E>(
+        self: &Arc<Self>,
+        partition: usize,
+        outcome: T,
+        level: Durability,
+        end: u64,
+    ) -> Commit<T, E> {
+        if self.ownership.is_none() {
+            return Commit::now(Ok(outcome));
+        }
+        Commit::after(outcome, Wait { shared: Arc::clone(self), partition, end, more: Box::default(), level })
+    }
+}
+
+impl Owned {
+    /// The sequence after every record formed so far, those not yet moved to the buffer included.
+    pub(crate) fn log_end(&self) -> u64 {
+        self.log.end() + self.partition.records_pending() as u64
+    }
+}
+
+impl Engine {
+    /// Schedules a task. End the call with `.at(instant)` or `.after(delay)`.
+    ///
+    /// ```
+    /// # use reveille::{BoxError, Engine, Job, Task};
+    /// # use std::time::{Duration, SystemTime};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct OpenSale { product: u64 }
+    /// # impl Task for OpenSale {
+    /// #     const NAME: &'static str = "open_sale";
+    /// #     async fn run(self, _: Job) -> Result<(), BoxError> { Ok(()) }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let engine = Engine::builder().task::<OpenSale>().start().await?;
+    /// let opening = SystemTime::now() + Duration::from_secs(3600);
+    /// engine.schedule(OpenSale { product: 42 }).key("product:42").at(opening).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn schedule<T: Task>(&self, task: T) -> Schedule<'_> {
+        let payload = serde_json::to_vec(&task).map(Payload::from).map_err(ScheduleError::Encode);
+        Schedule::new(self, T::NAME, payload)
+    }
+
+    /// Schedules a job of any queue, with bytes as its payload. End the call with `.at(instant)` or `.after(delay)`.
+    pub fn schedule_raw(&self, queue: impl AsRef<str>, payload: impl Into<Payload>) -> Schedule<'_> {
+        Schedule::new(self, queue.as_ref(), Ok(payload.into()))
+    }
+
+    /// Moves a pending job to another due time: an instant or a delay. O(1).
+    ///
+    /// # Errors
+    /// See [`RescheduleError`]; its [`change`](RescheduleError::change) says whether the job was moved nevertheless.
+    pub fn reschedule<'a>(
+        &self,
+        target: impl Into<Target<'a>>,
+        due: impl Into<Due>,
+    ) -> Commit<RescheduleOutcome, RescheduleError> {
+        self.shared.reschedule(target.into(), due.into(), None, self.is_handler())
+    }
+
+    /// Like [`reschedule`](Self::reschedule), but only if the job still has the version that the caller knows.
+    ///
+    /// # Errors
+    /// As [`reschedule`](Self::reschedule).
+    pub fn reschedule_if<'a>(
+        &self,
+        target: impl Into<Target<'a>>,
+        version: Version,
+        due: impl Into<Due>,
+    ) -> Commit<RescheduleOutcome, RescheduleError> {
+        self.shared.reschedule(target.into(), due.into(), Some(version), self.is_handler())
+    }
+
+    /// Cancels a pending job: after this it never fires. O(1).
+    ///
+    /// # Errors
+    /// See [`CancelError`]; its [`change`](CancelError::change) says whether the job was cancelled nevertheless.
+    pub fn cancel<'a>(&self, target: impl Into<Target<'a>>) -> Commit<CancelOutcome, CancelError> {
+        self.shared.cancel(target.into(), None, self.is_handler())
+    }
+
+    /// Like [`cancel`](Self::cancel), but only if the job still has the version that the caller knows.
+    ///
+    /// # Errors
+    /// As [`cancel`](Self::cancel).
+    pub fn cancel_if<'a>(
+        &self,
+        target: impl Into<Target<'a>>,
+        version: Version,
+    ) -> Commit<CancelOutcome, CancelError> {
+        self.shared.cancel(target.into(), Some(version), self.is_handler())
+    }
+
+    /// The job as it stands. O(1).
+    pub fn lookup<'a>(&self, target: impl Into<Target<'a>>) -> LookupOutcome {
+        self.shared.lookup(target.into())
+    }
+}

@@ -1,0 +1,171 @@
+//! The records of a partition on their way to the store: a bounded buffer, cut into batches.
+
+use std::collections::VecDeque;
+
+use crate::partition::{MonoTime, Record};
+
+/// A batch is closed at so many bytes: what Redis takes well, and twice as much would not make it faster.
+pub(crate) const BATCH_BYTES: usize = 64 * 1024;
+
+/// Records that wait for the store, cut into batches as they come. Under the partition's lock.
+#[derive(Debug)]
+pub(crate) struct LogBuffer {
+    /// The last one may grow; those before it are full.
+    batches: VecDeque<Pending>,
+    /// The sequence after the last record.
+    end: u64,
+    /// The store has every record below this.
+    acknowledged: u64,
+    /// What the records that it does not have take.
+    bytes: usize,
+    lost: u64,
+    /// Batches that were taken, and that the store does not have yet.
+    under_way: usize,
+    /// How many records the last full batch had: the next will have as many.
+    records_expected: usize,
+}
+
+/// A batch before it is sent.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) first_record: u64,
+    pub(crate) records: Vec<Record>,
+    pub(crate) bytes: usize,
+    /// When the first record came.
+    pub(crate) since: MonoTime,
+}
+
+impl LogBuffer {
+    pub(crate) fn new(log_end: u64) -> Self {
+        LogBuffer {
+            batches: VecDeque::new(),
+            end: log_end,
+            acknowledged: log_end,
+            bytes: 0,
+            lost: 0,
+            under_way: 0,
+            records_expected: 0,
+        }
+    }
+
+    /// How many records the store does not have yet.
+    pub(crate) fn outstanding(&self) -> u64 {
+        self.end - self.acknowledged
+    }
+
+    /// About how many bytes they take.
+    pub(crate) fn outstanding_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// About how many bytes of them nobody has taken yet.
+    #[cfg(feature = "sim")]
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.batches.iter().map(|batch| batch.bytes).sum()
+    }
+
+    /// Whether there are records that nobody has taken yet.
+    #[cfg(feature = "sim")]
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.batches.is_empty()
+    }
+
+    /// Adds records. Returns whether there is something for the committer to do that there was not before: with nothing
+    /// under way anything is, and else a full batch.
+    pub(crate) fn extend(&mut self, records: impl Iterator<Item = Record>, now: MonoTime) -> bool {
+        let batches_before = self.batches.len();
+        for record in records {
+            let bytes = record.weight();
+            if self.batches.back().is_none_or(|batch| batch.bytes + bytes > BATCH_BYTES) {
+                let (first_record, records) = (self.end, Vec::with_capacity(self.records_expected));
+                self.batches.push_back(Pending { first_record, records, bytes: 0, since: now });
+            }
+            if let Some(batch) = self.batches.back_mut() {
+                batch.records.push(record);
+                batch.bytes += bytes;
+            }
+            self.end += 1;
+            self.bytes += bytes;
+        }
+        self.batches.len() > if self.under_way == 0 { batches_before } else { batches_before.max(1) }
+    }
+
+    /// The sequence after the last record: the store has all once it has come this far.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Takes the first batch; one that may still grow only if `also_partial`.
+    pub(crate) fn cut(&mut self, also_partial: bool) -> Option<Pending> {
+        let cut = if self.batches.len() > 1 || also_partial { self.batches.pop_front() } else { None };
+        if let Some(batch) = &cut {
+            self.under_way += 1;
+            self.records_expected = batch.records.len();
+        }
+        cut
+    }
+
+    /// The store has every record below `end`: so many batches of so many bytes are no longer under way.
+    pub(crate) fn acknowledge(&mut self, end: u64, batches: usize, bytes: usize) {
+        self.acknowledged = self.acknowledged.max(end);
+        self.under_way = self.under_way.saturating_sub(batches);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// Counts records that nobody will take: whoever waits for them must not take the store's word for those before.
+    pub(crate) fn lose(&mut self, records: usize) {
+        self.end += records as u64;
+        self.lost += records as u64;
+    }
+
+    /// How many records nobody will take.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Drops what is pending: nobody will take it, or a snapshot covers it.
+    pub(crate) fn discard(&mut self) {
+        let dropped: usize = self.batches.iter().map(|batch| batch.bytes).sum();
+        self.batches = VecDeque::new();
+        self.bytes -= dropped;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::{JobId, PartitionId};
+
+    fn record() -> Record {
+        Record::Cancelled { id: JobId::new(PartitionId(0), 1) }
+    }
+
+    /// As many records as fill a batch, and one more.
+    fn full() -> impl Iterator<Item = Record> {
+        std::iter::repeat_n(record(), BATCH_BYTES / record().weight() + 1)
+    }
+
+    fn log(buffer: &mut LogBuffer, records: impl Iterator<Item = Record>) -> bool {
+        buffer.extend(records, MonoTime::default())
+    }
+
+    #[test]
+    fn the_committer_is_told_when_there_is_more_for_it_to_do_and_only_then() {
+        let mut buffer = LogBuffer::new(7);
+        assert!(!log(&mut buffer, std::iter::empty()));
+        assert!(log(&mut buffer, std::iter::once(record())), "nothing is under way");
+        assert!(!log(&mut buffer, std::iter::once(record())), "it was told already");
+        let first = buffer.cut(true).expect("a batch");
+        assert_eq!((first.first_record, first.records.len()), (7, 2));
+        assert!(!log(&mut buffer, std::iter::once(record())), "it gathers behind the one under way");
+        assert!(log(&mut buffer, full()), "a full batch goes though another is under way");
+        assert!(!log(&mut buffer, std::iter::once(record())));
+        assert!(buffer.cut(false).is_some() && buffer.cut(false).is_none());
+        buffer.acknowledge(9, 2, first.bytes);
+        assert!(buffer.cut(true).is_some());
+        assert!(!log(&mut buffer, std::iter::once(record())));
+        buffer.discard();
+        buffer.acknowledge(buffer.end(), 1, 0);
+        assert!(log(&mut buffer, std::iter::once(record())), "nothing is under way again");
+    }
+}
