@@ -71,7 +71,7 @@ async fn a_task_runs_with_what_the_application_has() {
 #[tokio::test]
 async fn a_missing_context_is_named_at_the_start() {
     let error = Engine::builder().task::<Plain>().task::<Sell>().start().await.unwrap_err();
-    let StartError::NoContext { task, context } = &error else { panic!("{error}") };
+    let StartError::NoContext { task, context, .. } = &error else { panic!("{error}") };
     assert_eq!(*task, "sell");
     assert!(context.ends_with("Shop"), "{context}");
 }
@@ -110,7 +110,7 @@ async fn settings_that_mean_nothing_are_refused_by_name() {
     ];
     for (builder, named) in for_a_store {
         let error = builder.start().await.unwrap_err();
-        assert!(matches!(error, StartError::NoStore { setting } if setting == named), "{error}");
+        assert!(matches!(error, StartError::NoStore { setting, .. } if setting == named), "{error}");
     }
     let all = queue().lease(HOUR).standby(true).snapshot_every(HOUR, 1).catch_up_per_second(0);
     all.store(Arc::new(MemoryStore::new())).start().await.unwrap();

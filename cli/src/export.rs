@@ -26,10 +26,10 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The arguments of `reveille export`.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("store", |store| store.required(true)), after_help = "\
-A job is pending until its handler has ended. One that was scheduled after a delay is written with the instant at which
-that ends. `reveille import` reads it all back.
+A job is pending until its handler has ended. A job that was scheduled after a delay is written with the instant at
+which the delay ends. `reveille import` reads the lines back.
 
-A file is replaced when the new one is whole and on the disk; before that, and whatever fails, the old one stays.
+A file is replaced only when the new one is complete and on the disk. Until then, and whatever fails, the old one stays.
 
 Exit status: 0 if all went well, 1 if not all could be written, 2 if nothing could begin.")]
 pub(crate) struct Args {

@@ -31,6 +31,8 @@ mod run;
 mod start;
 mod state;
 mod tell;
+#[cfg(all(test, not(any(reveille_loom, reveille_shuttle))))]
+mod tests;
 
 pub use calls::{
     Commit, InvalidCursor, JobPage, ListCursor, ListError, NotAllCancelled, NotAllScheduled, Outcomes,
@@ -43,6 +45,6 @@ pub use run::{BoxError, ContextTask, Job, Outcome, Task};
 pub use start::{Builder, RestoreProgress, Standby, StartPhase, Startup};
 pub use state::Engine;
 pub(crate) use state::Probed;
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 pub use tell::PartitionState;
 pub use tell::{Lateness, QueueStats, ShutdownReport, Stats, StoreStats};

@@ -11,12 +11,14 @@ mod options;
 mod outcome;
 mod payload;
 mod spec;
+mod text;
 mod view;
 
 pub use filter::JobFilter;
 pub use handle::Handle;
 pub use ident::{
-    InvalidKey, JobId, KEY_BYTES_MAX, Key, PartitionId, QUEUE_NAME_BYTES_MAX, QueueName, Version,
+    InvalidKey, InvalidQueueName, JobId, KEY_BYTES_MAX, Key, PartitionId, QUEUE_NAME_BYTES_MAX, QueueName,
+    Version,
 };
 pub use insist::{NotCancelled, NotRescheduled, NotScheduled};
 #[cfg(test)]

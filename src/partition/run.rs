@@ -29,7 +29,7 @@ pub struct Started {
     pub began: MonoTime,
     /// How long after its due time it was started, in microseconds, by the clock that it follows.
     pub lateness_us: u64,
-    /// How often it was changed, and once.
+    /// 1 for a new job, and 1 more for every change.
     pub version: Version,
     /// How often its handler has begun, this time included.
     pub attempt: u16,

@@ -4,7 +4,7 @@
 //! hundreds of megabytes is then found in less than half the time. And it goes back to the system when it is dropped:
 //! an allocator would collect what is freed and give it back all at once, in one long pause.
 
-#![allow(unsafe_code, reason = "memory with an alignment and a life of its own cannot be had otherwise")]
+#![allow(unsafe_code, reason = "there is no safe way to allocate aligned memory that lives on its own")]
 
 use crate::prefetch::prefetch;
 use std::alloc::{self, Layout};
@@ -140,7 +140,7 @@ fn allocate(layout: Layout) -> NonNull<u8> {
 }
 
 /// Bytes that are mapped for blocks of this process, which its allocator does not know of.
-#[cfg(feature = "internal-codec")]
+#[cfg(feature = "_bench")]
 pub(crate) fn mapped_bytes() -> usize {
     #[cfg(all(target_os = "linux", not(miri)))]
     return mapped::BYTES.load(std::sync::atomic::Ordering::Relaxed);

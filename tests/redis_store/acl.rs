@@ -6,9 +6,10 @@ use reveille::store::{Durability, Needs, RedisStore, SnapshotBegin, Store, Store
 
 use crate::support::{P0, assert_image, batch, begin, claim, jobs, sleep_ms};
 use testkit::redis::{RedisServer, config};
+use testkit::{eventually, within};
 
 const PAGE: &str = include_str!("../../docs/redis.md");
-const NEEDS: Needs = Needs { partitions: 4, durability: Durability::Logged };
+const NEEDS: Needs = Needs::new(4, Durability::Logged);
 
 /// The rules of the line for this user, as they are to be sent.
 fn rules(user: &str) -> Vec<String> {
@@ -68,7 +69,7 @@ async fn all_of_an_engine(store: &RedisStore) -> Result<(), StoreError> {
     let loaded = store.load(&next, &|_| {}).await?;
     assert_image(&loaded.image, &jobs(0..from + 1_000));
     // A repair writes the partition anew, in place of what the log has.
-    let anew = SnapshotBegin { replaces_log: true, ..begin(loaded.log_end()) };
+    let anew = begin(loaded.log_end()).replacing_log();
     take_snapshot(store, loaded.log_end(), anew, &next).await?;
     store.append(&batch(&next, loaded.log_end()..loaded.log_end() + 1)).await?;
     store.release(&[next]).await
@@ -117,12 +118,11 @@ async fn an_engine_needs_what_the_page_says_and_all_of_it() {
 async fn what_is_optional_is_lost_and_nothing_else() {
     let server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let replica = RedisServer::start(&["--replicaof", "127.0.0.1", &server.port().to_string()]);
-    while !server.ask::<String>(&["INFO", "replication"]).contains("state=online") {
-        sleep_ms(20).await;
-    }
+    let is_online = || server.ask::<String>(&["INFO", "replication"]).contains("state=online");
+    eventually("the replica has everything", is_online).await;
     let (least, optional) = (rules("reveille"), optional());
     assert!(optional.len() >= 7, "the page lists them: {optional:?}");
-    let needs = |durability| Needs { partitions: 4, durability };
+    let needs = |durability| Needs::new(4, durability);
     // The server is one that does not know WAITAOF.
     let all: Vec<String> =
         least.iter().chain(optional.iter().filter(|rule| *rule != "+waitaof")).cloned().collect();
@@ -169,10 +169,9 @@ async fn a_look_needs_what_the_page_says_and_all_of_it_on_a_replica_too() {
             }
         };
         // An empty replica has nothing to look at yet.
-        while server.ask::<u64>(&["DBSIZE"]) < master.ask(&["DBSIZE"]) {
-            sleep_ms(20).await;
-        }
-        tokio::time::timeout(Duration::from_secs(60), arriving).await.expect("what was written arrives");
+        let is_there = || server.ask::<u64>(&["DBSIZE"]) >= master.ask(&["DBSIZE"]);
+        eventually("it has the keys", is_there).await;
+        within("what was written arrives", arriving).await;
         for without in rules.iter().filter(|rule| rule.starts_with('+')) {
             let less: Vec<String> = rules.iter().filter(|rule| *rule != without).cloned().collect();
             let looked = all_of_a_look(&store_as(server, "reveille-reader", &less, "")).await;

@@ -1,47 +1,86 @@
 //! Jobs, batches and images to write, and a store to write them to.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use reveille::partition::{
-    End, FiredImage, Image, JobImage, JobSpec, QueueName, Record, RecordedDue, ScheduledRecord, TimeBase,
+    Config, Draft, Due, End, FiredImage, Image, JobImage, JobSpec, MonoTime, Now, OnConflict, Partition,
+    QueueId, QueueName, Record,
 };
 use reveille::store::{
     Batch, Claim, Grant, Lease, Loaded, Owner, RedisStore, SnapshotBegin, SnapshotInfo, SnapshotWriter,
     Store, StoreError, StoreErrorClass,
 };
-use reveille::{JobId, Key, PartitionId, Payload, Timestamp, Version};
+use reveille::{Key, PartitionId, Payload, Timestamp, Version};
 use testkit::within;
 
 pub const TERM: Duration = Duration::from_secs(30);
 pub const P0: PartitionId = PartitionId(0);
 
 pub fn claim(owner: &str) -> Claim {
-    Claim { owner: Owner::new(owner), partitions: 4, term: TERM, epoch_after: 0, by_force: false }
+    Claim::new(Owner::new(owner), 4, TERM)
 }
 
 pub async fn acquire(store: &RedisStore, owner: &str) -> Lease {
     store.acquire(P0, &claim(owner)).await.unwrap()
 }
 
-pub fn job_id(partition: PartitionId, sequence: u64) -> JobId {
-    serde_json::from_value((u64::from(partition.0) << 48 | sequence).into()).unwrap()
+/// A partition that takes jobs one after another, and what it recorded of each: what a store is sent by an engine.
+struct Source {
+    partition: Partition,
+    records: Vec<Record>,
 }
 
-fn queue(sequence: u64) -> QueueName {
-    QueueName::new(["mail", "sale"][sequence as usize % 2]).unwrap()
+impl Source {
+    fn new(id: PartitionId) -> Self {
+        let config = Config {
+            tick_us: 1_000,
+            horizon_us: 1 << 40,
+            payload_bytes_max: 64,
+            fired_max: 0,
+            fired_for_us: 0,
+            engine: 0,
+            is_logged: true,
+        };
+        Source { partition: Partition::new(id, config, NOW), records: Vec::new() }
+    }
+
+    fn record(&mut self, sequence: u64) -> Record {
+        while self.records.len() as u64 <= sequence {
+            self.take_next();
+        }
+        self.records[sequence as usize].clone()
+    }
+
+    /// A key of 20 bytes, a payload of 64; by the one clock or the other.
+    fn take_next(&mut self) {
+        let sequence = self.records.len() as u64;
+        let key = Key::new(format!("product:{sequence:012}")).unwrap();
+        let queue = sequence as usize % 2;
+        let name = QueueName::new(["mail", "sale"][queue]).unwrap();
+        let due = match sequence % 3 {
+            0 => Due::In(Duration::from_micros(sequence)),
+            _ => Due::At(NOW.wall.saturating_add_micros(sequence)),
+        };
+        let spec = JobSpec::new(key, name, Payload::from(vec![sequence as u8; 64]), due);
+        let draft = Draft { spec, queue: QueueId(queue as u16), on_conflict: OnConflict::Reject };
+        let taken = self.partition.schedule(None, draft, NOW).unwrap().scheduled().unwrap();
+        self.records.extend(self.partition.drain_records());
+        // Only its record is wanted.
+        self.partition.cancel(taken, None, NOW).cancelled().unwrap();
+        self.partition.drain_records().for_each(drop);
+    }
 }
 
-fn due(sequence: u64) -> RecordedDue {
-    let base = if sequence.is_multiple_of(3) { TimeBase::Mono } else { TimeBase::Wall };
-    RecordedDue { base, wall: Timestamp::from_micros(1_796_119_200_000_000 + sequence as i64) }
-}
+const NOW: Now =
+    Now { wall: Timestamp::from_micros(1_796_119_200_000_000), mono: MonoTime::from_micros(1_000_000) };
 
-/// The job that a partition takes as this one: a key of 20 bytes, a payload of 64.
+/// What a partition records of its job of this number.
 pub fn scheduled(partition: PartitionId, sequence: u64) -> Record {
-    let key = Key::new(format!("product:{sequence:012}")).unwrap();
-    let payload = Payload::from(vec![sequence as u8; 64]);
-    let spec = JobSpec::new(key, queue(sequence), payload, due(sequence));
-    Record::Scheduled(ScheduledRecord { id: job_id(partition, sequence), spec, replaces: None })
+    static SOURCES: Mutex<BTreeMap<PartitionId, Source>> = Mutex::new(BTreeMap::new());
+    let mut sources = SOURCES.lock().unwrap();
+    sources.entry(partition).or_insert_with(|| Source::new(partition)).record(sequence)
 }
 
 pub fn job(partition: PartitionId, sequence: u64) -> JobImage {
@@ -51,7 +90,7 @@ pub fn job(partition: PartitionId, sequence: u64) -> JobImage {
 
 pub fn fired(partition: PartitionId, sequence: u64) -> FiredImage {
     FiredImage {
-        id: job_id(partition, sequence),
+        id: scheduled(partition, sequence).id(),
         key: Key::new(format!("fired:{sequence}")).unwrap(),
         fired_at: Timestamp::from_micros(1_000),
         ended_at: Timestamp::from_micros(2_000),
@@ -67,11 +106,9 @@ pub fn jobs(sequences: std::ops::Range<u64>) -> Image {
 
 /// Records from one to another, of which the record n takes job n.
 pub fn batch(grant: &Grant, records: std::ops::Range<u64>) -> Batch {
-    Batch {
-        grant: grant.clone(),
-        first_record: records.start,
-        records: records.map(|sequence| scheduled(grant.partition, sequence)).collect(),
-    }
+    let first_record = records.start;
+    let records = records.map(|sequence| scheduled(grant.partition, sequence)).collect();
+    Batch::new(grant.clone(), first_record, records)
 }
 
 pub async fn append(
@@ -87,7 +124,7 @@ pub async fn load(store: &RedisStore, grant: &Grant) -> Result<Loaded, StoreErro
 }
 
 pub fn begin(covered: u64) -> SnapshotBegin {
-    SnapshotBegin { covered, next_sequence: covered, replaces_log: false }
+    SnapshotBegin::new(covered, covered)
 }
 
 pub async fn writer<'a>(
@@ -100,7 +137,7 @@ pub async fn writer<'a>(
 
 /// Takes a snapshot of these jobs that covers every record before `covered`.
 pub async fn snapshot(store: &RedisStore, grant: &Grant, covered: u64, image: Image) -> SnapshotInfo {
-    let begin = SnapshotBegin { next_sequence: image.next_sequence, ..begin(covered) };
+    let begin = SnapshotBegin::new(covered, image.next_sequence);
     let mut writer = writer(store, grant, begin).await;
     writer.write(image).await.unwrap();
     writer.publish(covered).await.unwrap()

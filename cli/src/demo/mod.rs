@@ -39,7 +39,7 @@ const GRACE: Duration = Duration::from_secs(5);
         namespace.help("The name under which they are kept there; it must hold no jobs [default: reveille-demo]")
     }),
     after_help = "\
-Exit status: 0 if all promises were kept, 1 if one was broken or the demonstration broke off, 2 if nothing could begin."
+Exit status: 0 if all promises were kept, 1 if one was broken or the demonstration failed, 2 if nothing could begin."
 )]
 pub(crate) struct Args {
     /// How many jobs to schedule.

@@ -32,10 +32,10 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The arguments of `reveille import`.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("store", |store| store.required(true)), after_help = "\
-Lines are those of `reveille run`, with the op `schedule` only, as `reveille export` writes them. No job fires while they
-are taken in, not even one that is overdue.
+The lines are those of `reveille run`, with the op `schedule` only, as `reveille export` writes them. No job fires during
+an import, not even an overdue one.
 
-Exit status: 0 if all went well, 1 if a line was wrong or not all was taken, 2 if nothing could begin.")]
+Exit status: 0 if all went well, 1 if a line was wrong or not all jobs were taken, 2 if nothing could begin.")]
 pub(crate) struct Args {
     /// The file to read; `-` is standard input
     #[arg(value_name = "FILE", default_value = "-")]

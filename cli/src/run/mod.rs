@@ -47,28 +47,28 @@ use crate::{complain, signal};
 /// The arguments of `reveille run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Operations, one a line:
+Operations, one per line:
   {\"op\":\"schedule\",\"key\":\"concert:42\",\"at\":\"2026-12-01T10:00:00+07:00\",\"payload\":{\"seats\":500}}
-      `at` is RFC 3339 with an offset, or a number of seconds since 1970. A zone may stand beside the offset, or in
-      place of it where the time is not ambiguous: \"2026-12-01T10:00:00[Europe/Berlin]\".
+      `at` is RFC 3339 with an offset, or a number of seconds since 1970. A zone may follow the offset, or replace it
+      where the time is not ambiguous: \"2026-12-01T10:00:00[Europe/Berlin]\".
       Or `in`, as \"1.5s\", \"1h30m\", or a number of seconds. Units are w, d, h, m, s, ms, us and ns.
-      Optional: queue, payload (or payload_base64 for any bytes), priority (of the jobs of one tick 0 goes first, 255
+      Optional: queue, payload (or payload_base64 for any bytes), priority (among jobs of one tick 0 goes first, 255
       last), delivery (at_least_once, at_most_once), on_conflict (reject, replace, keep).
   {\"op\":\"reschedule\",\"key\":\"concert:42\",\"in\":\"90s\"}
   {\"op\":\"cancel\",\"key\":\"concert:42\"}
   {\"op\":\"lookup\",\"key\":\"concert:42\"}
 
 With --store the jobs are kept in Redis, and the next run with the same store and namespace goes on with them. While
-another process fires them, it waits to take over; and while the store is not there yet, it waits for that, unless told
-to --fail-fast. A signal ends the waiting at once.
+another process fires them, this one waits to take over. While the store is not there yet, it waits for that too, unless
+--fail-fast is given. A signal ends the wait at once.
 
-SIGINT, SIGTERM, SIGHUP and SIGQUIT stop it in order: what has begun ends, and the jobs are given to a process that waits
-for them. A second signal ends it at once. It also stops when the reader of its output has gone: a job that nobody can be
-told of stays pending.
+SIGINT, SIGTERM, SIGHUP and SIGQUIT stop it in order: running jobs end, and the pending ones go to a process that waits
+for them. A second signal ends it at once. It also stops when the reader of its output has gone: a job that cannot be
+reported stays pending.
 
-Exit status: 0 if all went well, also when a signal has stopped it or ended its waiting; 1 if a line was wrong, the output
-was closed, another process took the jobs over or the store did not take everything; 2 if nothing could begin; after a
-second signal 128 and its number.")]
+Exit status: 0 if all went well, also when a signal stopped it or ended its wait; 1 if a line was wrong, the output was
+closed, another process took over the jobs, or the store did not take everything; 2 if nothing could begin; after a second
+signal 128 plus its number.")]
 pub(crate) struct Args {
     /// The file to read; `-` is standard input. A named pipe is an inbox: it is read as long as this runs, while its
     /// writers come and go

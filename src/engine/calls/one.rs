@@ -19,7 +19,7 @@ impl Shared {
     /// would end its chain at every shutdown.
     pub(crate) fn check_open(&self, partition: usize, is_handler: bool) -> Result<(), CallError> {
         if self.is_stopping() {
-            if let Some(error) = self.ownership.as_ref().and_then(|ownership| ownership.lost()) {
+            if let Some(error) = self.ownership.as_ref().and_then(|ownership| ownership.lost(partition)) {
                 return Err(CallError::NotOwner { error, change: Change::None });
             }
             if !is_handler || self.life.is_abandoned() {
@@ -27,10 +27,15 @@ impl Shared {
                 return Err(if has_ended { CallError::RuntimeEnded } else { CallError::ShuttingDown });
             }
         }
-        if self.is_log_full(partition) {
-            return Err(CallError::LogFull { max: self.settings.log_records_max });
+        if self.is_shut(partition) { Err(self.why_shut(partition)) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn why_shut(&self, partition: usize) -> CallError {
+        match self.ownership.as_ref().and_then(|ownership| ownership.lost(partition)) {
+            Some(error) => CallError::NotOwner { error, change: Change::None },
+            None => CallError::LogFull { max: self.settings.log_records_max },
         }
-        Ok(())
     }
 
     /// Where a call about `target` has to go, if it is accepted at all.

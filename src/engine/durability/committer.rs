@@ -62,7 +62,7 @@ struct Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        let lost = self.shared.ownership.as_ref().and_then(|ownership| ownership.lost());
+        let lost = self.shared.ownership.as_ref().and_then(|ownership| ownership.lost(self.at));
         let error = lost.map_or(CallError::Interrupted, CallError::disowned);
         self.shared.cells[self.at].progress.end(error);
         self.shared.unblock_log(self.at, None);
@@ -136,14 +136,14 @@ impl Committer {
 
     async fn run(mut self) {
         let (shared, ownership) = (Arc::clone(&self.shared), Arc::clone(&self.ownership));
-        let mut given_up = Box::pin(given_up(&shared));
+        let (at, mut given_up) = (self.at, Box::pin(given_up(&shared)));
         loop {
             let is_last = shared.life.is_over();
             if self.ownership.is_behind(self.at) {
                 tokio::select! {
                     biased;
                     () = &mut given_up => return,
-                    _ = ownership.until_lost() => return,
+                    () = ownership.until_lost(at) => return,
                     () = mend(&mut self) => {}
                 }
             }
@@ -167,7 +167,7 @@ impl Committer {
                 // While there is nothing to write, a handler that still runs is waited for.
                 () = &mut given_up, if !is_idle => return,
                 () = shared.life.reached(Stage::Abandoned), if is_idle => return,
-                _ = ownership.until_lost() => return,
+                () = ownership.until_lost(at) => return,
                 () = rested(rest) => self.send_again(),
                 () = rested(sync_rest) => self.sync_again(),
                 answer = first_answer(&mut self.window), if !rests => self.take(answer),
@@ -272,7 +272,7 @@ impl Committer {
             }
             StoreErrorClass::Behind | StoreErrorClass::Blocked => self.ownership.found_behind(self.at, error),
             StoreErrorClass::Fenced => {
-                self.ownership.lose(error);
+                self.ownership.lose(self.at, error);
                 progress.end(CallError::disowned(error.clone()));
             }
             _ => {

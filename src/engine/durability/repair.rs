@@ -51,7 +51,7 @@ pub(crate) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
         };
         match error.class {
             StoreErrorClass::Fenced => {
-                ownership.lose(&error);
+                ownership.lose(at, &error);
                 progress.end(CallError::disowned(error));
                 break;
             }
@@ -70,7 +70,7 @@ pub(crate) async fn run(shared: &Arc<Shared>, ownership: &Ownership, at: usize) 
             }
             StoreErrorClass::Held if is_renewed(&mut held_until, &error, ownership.clock.now().mono) => {
                 let lost = StoreError::fenced(format!("another engine has taken over meanwhile: {error}"));
-                ownership.lose(&lost);
+                ownership.lose(at, &lost);
                 progress.end(CallError::disowned(lost));
                 break;
             }
@@ -102,7 +102,7 @@ async fn wait_for_the_living(ownership: &Ownership, at: usize) {
     }
     tracing::warn!(
         partition = at,
-        "the lease had run out when the store lost its records: waiting for a term, lest there is another owner"
+        "the lease had run out when the store lost its records: waiting for a term, in case there is another owner"
     );
     rt::sleep(ownership.claim.term).await;
 }

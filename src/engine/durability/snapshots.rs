@@ -81,7 +81,7 @@ async fn take_due(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
     loop {
         rt::sleep(LOOK_EVERY).await;
         for (at, rest) in rests.iter_mut().enumerate() {
-            if !is_due(shared, at) {
+            if ownership.is_lost(at) || !is_due(shared, at) {
                 // Whatever stood in the way of the last one: what it was for has been done, by a repair, say.
                 ownership.health.recovers(Speaker::Snapshots(at));
                 continue;
@@ -123,6 +123,9 @@ pub(crate) async fn take(
 ) -> Result<Option<SnapshotInfo>, StoreError> {
     let cell = &shared.cells[at];
     let _only = cell.snapshots.lock().await;
+    if let Some(error) = ownership.lost(at) {
+        return Err(error);
+    }
     let Some(grant) = ownership.grant(at) else { return Ok(None) };
     let rewrites = cell.progress.rewrites();
     let begin = {
@@ -188,8 +191,12 @@ impl Engine {
 }
 
 async fn take_all(shared: &Arc<Shared>, ownership: &Ownership) -> Result<SnapshotInfo, StoreError> {
+    if let Some(error) = ownership.all_lost() {
+        return Err(error);
+    }
     let mut all = SnapshotInfo::default();
-    for at in 0..shared.cells.len() {
+    // Those that are lost are for their owner to take.
+    for at in (0..shared.cells.len()).filter(|&at| !ownership.is_lost(at)) {
         let info = take(shared, ownership, at).await?.unwrap_or_default();
         all.jobs += info.jobs;
         all.fired += info.fired;

@@ -119,6 +119,11 @@ impl Health {
         }
     }
 
+    /// What fails of a partition concerns this engine no more.
+    pub(super) fn forget(&self, at: usize) {
+        self.failing.lock().retain(|speaker, _| speaker.partition() != Some(at));
+    }
+
     /// Notes that the store has lost what it acknowledged.
     pub(crate) fn incident(&self, what: String) {
         tracing::error!("INCIDENT: {what}");

@@ -36,7 +36,7 @@ pub(crate) async fn keep_for(
     tokio::select! {
         biased;
         () = ended => {}
-        _ = ownership.until_lost() => {}
+        _ = ownership.until_all_lost() => {}
         () = keep(&ownership, || Some(tenant.durable())) => {}
     }
     release(&*tenant, &ownership).await;
@@ -48,7 +48,7 @@ struct Ending<'a>(&'a dyn Tenant, &'a Ownership);
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.1.lose(&StoreError::fatal("the store panicked while the leases were proved"));
+            self.1.lose_all(&StoreError::fatal("the store panicked while the leases were proved"));
         }
         self.0.leases_are_released();
     }
@@ -56,7 +56,7 @@ impl Drop for Ending<'_> {
 
 /// Gives the leases back, unless a handler still runs: another owner would run its job a second time beside it.
 async fn release(tenant: &dyn Tenant, ownership: &Ownership) {
-    if tenant.has_running() || ownership.lost().is_some() {
+    if tenant.has_running() || ownership.are_all_lost() {
         return;
     }
     let grants = ownership.grants();
@@ -133,7 +133,7 @@ async fn prove(
                 ownership.proved(grant, asked_at);
                 ownership.found_behind(at, &error);
             }
-            Err(error) if error.class == StoreErrorClass::Fenced => ownership.lose(&error),
+            Err(error) if error.class == StoreErrorClass::Fenced => ownership.lose(at, &error),
             Err(error) => all = Err(error),
         }
     }

@@ -5,18 +5,20 @@
 //!   clocks that do not run alike. The store counts it from when the request got there, so it ends later there.
 //! - A partition whose lease is not proved starts no job. The instant is looked at under the partition's lock, by a clock
 //!   that is read there: an owner that was stopped for a while finds out before it starts anything.
-//! - An engine that is told that another owns one of its partitions has lost them all, for good.
+//! - A partition of which another is told to be the owner is lost, for good: nothing of it is fired or written, and calls
+//!   to it are refused. What becomes of the others, [`OnLoss`] says.
 //! - With `single_owner` the user vouches that there is no other: a lease that cannot be proved is complained about, and
 //!   firing goes on. Being told of another owner ends it all the same.
 
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::health::Health;
+use super::holding::Holding;
 use super::meters::{ErrorMeters, StoreMeters};
+use super::policy::OnLoss;
 use crate::clock::Clock;
 use crate::engine::meters::Register;
 use crate::partition::{MonoTime, PartitionId};
@@ -24,12 +26,22 @@ use crate::rt::Io;
 use crate::store::{
     Claim, Durability, Grant, Lease, Opened, Owner, Store, StoreError, StoreErrorClass, owner_name,
 };
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use crate::sync::atomic::Ordering::SeqCst;
+
+/// What the user and the kind of engine say of other owners.
+pub(crate) struct Promise {
+    /// The user vouches that there is no other.
+    pub(crate) is_single_owner: bool,
+    pub(crate) on_loss: OnLoss,
+}
 
 /// The engine that has the leases, as far as they concern it.
 pub(crate) trait Tenant: Send + Sync {
-    /// The leases are lost: nothing is to be fired or written any more.
+    /// All leases are lost: nothing is to be fired or written any more.
     fn leases_are_lost(&self);
+
+    /// That of one partition is, and the others are not.
+    fn partition_is_lost(&self, at: usize, error: &StoreError);
 
     /// A lease is proved that had lapsed: jobs may start that had to wait.
     fn lease_is_proved_again(&self);
@@ -59,37 +71,12 @@ pub(crate) struct Ownership {
     pub(crate) has_lease: bool,
     pub(crate) durability_max: Durability,
     pub(crate) is_single_owner: bool,
-    leases: Box<[LeaseState]>,
+    on_loss: OnLoss,
+    holdings: Box<[Holding]>,
+    /// Why nothing is left, once every partition is lost.
     lost: watch::Sender<Option<StoreError>>,
     /// Whose leases these are, once it is there.
     tenant: OnceLock<Weak<dyn Tenant>>,
-}
-
-struct LeaseState {
-    grant: Mutex<Option<Grant>>,
-    /// The lease is proved up to here, by the monotonic clock. `u64::MAX`: needs no proof.
-    proved_until_us: AtomicU64,
-    /// Found out by whoever wanted to start a job too late; wiped off by the next proof.
-    has_lapsed: AtomicBool,
-    /// When that was found out.
-    lapsed_at_us: AtomicU64,
-    /// Whether the store was found to have less than it acknowledged, or something else in its place; and why it is so.
-    is_behind: AtomicBool,
-    behind_since: Mutex<Option<StoreError>>,
-    /// Whether a claim is under way, or has been and its answer was lost: what the store says of the grant from before it
-    /// means nothing.
-    is_claiming: AtomicBool,
-}
-
-impl LeaseState {
-    /// Found to have run out at `now`. Returns whether that is news.
-    fn lapses(&self, now: MonoTime) -> bool {
-        let is_news = !self.has_lapsed.load(SeqCst);
-        if is_news {
-            self.lapsed_at_us.store(now.as_micros(), SeqCst);
-        }
-        !self.has_lapsed.swap(true, SeqCst)
-    }
 }
 
 impl Ownership {
@@ -99,29 +86,21 @@ impl Ownership {
         clock: Clock,
         claim: Claim,
         opened: Opened,
-        is_single_owner: bool,
+        Promise { is_single_owner, on_loss }: Promise,
         register: &Register,
     ) -> Self {
-        let lease = || LeaseState {
-            grant: Mutex::new(None),
-            proved_until_us: AtomicU64::new(0),
-            has_lapsed: AtomicBool::new(false),
-            lapsed_at_us: AtomicU64::new(0),
-            is_behind: AtomicBool::new(false),
-            behind_since: Mutex::new(None),
-            is_claiming: AtomicBool::new(false),
-        };
         Ownership {
             store,
             io,
             health: Health::new(clock.clone(), ErrorMeters::new(register)),
             meters: StoreMeters::new(register, opened.has_lease),
             clock,
-            leases: (0..claim.partitions).map(|_| lease()).collect(),
+            holdings: (0..claim.partitions).map(|_| Holding::new()).collect(),
             claim,
             has_lease: opened.has_lease,
             durability_max: opened.durability_max,
             is_single_owner,
+            on_loss,
             lost: watch::channel(None).0,
             tenant: OnceLock::new(),
         }
@@ -131,11 +110,15 @@ impl Ownership {
     pub(crate) fn serves(&self, tenant: Weak<dyn Tenant>) {
         let is_first = self.tenant.set(tenant).is_ok();
         debug_assert!(is_first, "leases are those of one engine");
-        // Lost while there was no engine to stop.
-        if self.is_lost()
-            && let Some(tenant) = self.tenant()
-        {
-            tenant.leases_are_lost();
+        // Lost while there was no engine to tell.
+        let Some(tenant) = self.tenant() else { return };
+        if self.are_all_lost() {
+            return tenant.leases_are_lost();
+        }
+        for (at, holding) in self.holdings.iter().enumerate() {
+            if let Some(error) = holding.lost() {
+                tenant.partition_is_lost(at, &error);
+            }
         }
     }
 
@@ -145,19 +128,21 @@ impl Ownership {
 
     /// What the owner writes with.
     pub(crate) fn grant(&self, at: usize) -> Option<Grant> {
-        self.leases[at].grant.lock().clone()
+        self.holdings[at].grant.lock().clone()
     }
 
+    /// Those of all partitions that are not lost.
     pub(crate) fn grants(&self) -> Vec<Grant> {
-        self.leases.iter().filter_map(|lease| lease.grant.lock().clone()).collect()
+        let held = self.holdings.iter().filter(|holding| !holding.is_lost());
+        held.filter_map(|holding| holding.grant.lock().clone()).collect()
     }
 
     /// Asks for the lease of a partition, and keeps it.
     pub(crate) async fn acquire(&self, at: usize) -> Result<Lease, StoreError> {
-        if let Some(error) = self.lost() {
+        if let Some(error) = self.lost(at) {
             return Err(error);
         }
-        self.leases[at].is_claiming.store(true, SeqCst);
+        self.holdings[at].is_claiming.store(true, SeqCst);
         let had = self.grant(at);
         // By force once, at the start: an owner that claims again must find out that there is another.
         let by_force = self.claim.by_force && had.is_none();
@@ -166,18 +151,18 @@ impl Ownership {
         let lease = self.store.acquire(PartitionId(at as u16), &claim).await.inspect_err(|error| {
             // Nothing was claimed, and nobody can, so what the store says of the grant from before still counts.
             if error.class == StoreErrorClass::Blocked {
-                self.leases[at].is_claiming.store(false, SeqCst);
+                self.holdings[at].is_claiming.store(false, SeqCst);
             }
         })?;
-        *self.leases[at].grant.lock() = Some(lease.grant.clone());
-        self.leases[at].is_claiming.store(false, SeqCst);
+        *self.holdings[at].grant.lock() = Some(lease.grant.clone());
+        self.holdings[at].is_claiming.store(false, SeqCst);
         self.proved(&lease.grant, asked_at);
         Ok(lease)
     }
 
     /// Makes claims again whose answers nobody has heard: what they got can only be given back by who knows of it.
     pub(crate) async fn hear_of_claims(&self) {
-        for (at, lease) in self.leases.iter().enumerate() {
+        for (at, lease) in self.holdings.iter().enumerate() {
             if lease.is_claiming.load(SeqCst) && self.grant(at).is_none() {
                 let _ = self.acquire(at).await;
             }
@@ -187,7 +172,7 @@ impl Ownership {
     /// The lease of `grant` was proved by an answer to what was asked at `asked_at`.
     pub(crate) fn proved(&self, grant: &Grant, asked_at: MonoTime) {
         let at = usize::from(grant.partition.0);
-        let lease = &self.leases[at];
+        let lease = &self.holdings[at];
         if lease.grant.lock().as_ref().is_none_or(|now| now.epoch != grant.epoch) {
             return;
         }
@@ -198,7 +183,7 @@ impl Ownership {
             u64::MAX
         };
         lease.proved_until_us.fetch_max(until, SeqCst);
-        if self.is_lost() {
+        if lease.is_lost() {
             lease.proved_until_us.store(0, SeqCst);
             return;
         }
@@ -214,18 +199,27 @@ impl Ownership {
 
     /// Whether the lease of a partition is proved now.
     pub(crate) fn is_proved(&self, at: usize) -> bool {
-        self.clock.now().mono.as_micros() < self.leases[at].proved_until_us.load(SeqCst)
+        self.clock.now().mono.as_micros() < self.holdings[at].proved_until_us.load(SeqCst)
     }
 
     /// Until when the lease of a partition is proved; `None` if it needs no proof.
-    pub(crate) fn proved_until(&self, at: usize) -> Option<MonoTime> {
-        let until = self.leases[at].proved_until_us.load(SeqCst);
+    fn proved_until(&self, at: usize) -> Option<MonoTime> {
+        let until = self.holdings[at].proved_until_us.load(SeqCst);
         (until != u64::MAX).then_some(MonoTime::from_micros(until))
+    }
+
+    /// Until when all leases are proved that are not lost; `None` if they need no proof.
+    pub(crate) fn all_proved_until(&self) -> Option<MonoTime> {
+        if self.are_all_lost() {
+            return Some(MonoTime::default());
+        }
+        let held = (0..self.holdings.len()).filter(|&at| !self.is_lost(at));
+        held.filter_map(|at| self.proved_until(at)).min()
     }
 
     /// Whether a job of the partition may be started at `now`, which was read under the partition's lock.
     pub(crate) fn may_fire(&self, at: usize, now: MonoTime) -> bool {
-        let lease = &self.leases[at];
+        let lease = &self.holdings[at];
         if now.as_micros() < lease.proved_until_us.load(SeqCst) {
             return true;
         }
@@ -236,7 +230,7 @@ impl Ownership {
                     "the lease cannot be proved; firing goes on, as the single owner"
                 );
             }
-            return !self.is_lost();
+            return !lease.is_lost();
         }
         if lease.lapses(now) {
             tracing::warn!(partition = at, "the lease cannot be proved; firing stands still until it is");
@@ -246,21 +240,23 @@ impl Ownership {
 
     /// Whether the lease was found to have lapsed, and not been proved since. Reads no clock.
     pub(crate) fn has_lapsed(&self, at: usize) -> bool {
-        !self.is_single_owner && self.leases[at].has_lapsed.load(SeqCst)
+        !self.is_single_owner && self.holdings[at].has_lapsed.load(SeqCst)
     }
 
     /// Whether `grant` is still what the owner writes with, and no claim is under way: only then does it matter what the
     /// store says of it.
     pub(crate) fn is_current(&self, grant: &Grant) -> bool {
         let at = usize::from(grant.partition.0);
-        !self.leases[at].is_claiming.load(SeqCst)
+        let holding = &self.holdings[at];
+        !holding.is_claiming.load(SeqCst)
+            && !holding.is_lost()
             && self.grant(at).is_some_and(|now| now.epoch == grant.epoch)
     }
 
     /// The store has less of a partition than it acknowledged: its committer has to write everything anew.
     pub(crate) fn found_behind(&self, at: usize, why: &StoreError) {
-        self.leases[at].behind_since.lock().get_or_insert_with(|| why.clone());
-        if !self.leases[at].is_behind.swap(true, SeqCst)
+        self.holdings[at].behind_since.lock().get_or_insert_with(|| why.clone());
+        if !self.holdings[at].is_behind.swap(true, SeqCst)
             && let Some(tenant) = self.tenant()
         {
             tenant.is_found_behind(at);
@@ -268,29 +264,56 @@ impl Ownership {
     }
 
     pub(crate) fn is_behind(&self, at: usize) -> bool {
-        self.leases[at].is_behind.load(SeqCst)
+        self.holdings[at].is_behind.load(SeqCst)
     }
 
     /// Why a partition is to be written anew.
     pub(crate) fn why_behind(&self, at: usize) -> Option<StoreError> {
-        self.leases[at].behind_since.lock().clone()
+        self.holdings[at].behind_since.lock().clone()
     }
 
     pub(crate) fn found_in_step(&self, at: usize) {
-        *self.leases[at].behind_since.lock() = None;
-        self.leases[at].is_behind.store(false, SeqCst);
+        *self.holdings[at].behind_since.lock() = None;
+        self.holdings[at].is_behind.store(false, SeqCst);
     }
 
-    /// Another owns a partition: from here on nothing is fired or written.
-    pub(crate) fn lose(&self, error: &StoreError) {
+    /// Another owns a partition: from here on nothing of it is fired or written, nor of those that are given up with it.
+    pub(crate) fn lose(&self, at: usize, error: &StoreError) {
+        match self.on_loss {
+            OnLoss::GiveUpAll => self.lose_all(error),
+            OnLoss::GiveUpOne => self.lose_one(at, error),
+        }
+    }
+
+    fn lose_one(&self, at: usize, error: &StoreError) {
+        if !self.holdings[at].lose(error) {
+            return;
+        }
+        if self.holdings.iter().all(Holding::is_lost) {
+            return self.lose_all(error);
+        }
+        self.health.forget(at);
+        tracing::error!(
+            owner = %self.claim.owner,
+            partition = at,
+            %error,
+            "this engine no longer owns a partition; it fires and writes nothing of it, and goes on with the others"
+        );
+        if let Some(tenant) = self.tenant() {
+            tenant.partition_is_lost(at, error);
+        }
+    }
+
+    /// Nothing is left.
+    pub(crate) fn lose_all(&self, error: &StoreError) {
+        for holding in &self.holdings {
+            holding.lose(error);
+        }
         let is_first = self.lost.send_if_modified(|lost| {
             let is_first = lost.is_none();
             lost.get_or_insert_with(|| error.clone());
             is_first
         });
-        for lease in &self.leases {
-            lease.proved_until_us.store(0, SeqCst);
-        }
         if is_first {
             tracing::error!(owner = %self.claim.owner, %error, "this engine is no longer the owner; it fires and writes nothing more");
             self.meters.is_owner.set(0.0);
@@ -300,17 +323,32 @@ impl Ownership {
         }
     }
 
-    fn is_lost(&self) -> bool {
+    /// Whether another owns a partition.
+    pub(crate) fn is_lost(&self, at: usize) -> bool {
+        self.holdings[at].is_lost()
+    }
+
+    /// Why a partition is lost, if it is.
+    pub(crate) fn lost(&self, at: usize) -> Option<StoreError> {
+        self.holdings[at].lost()
+    }
+
+    /// Resolves when a partition is lost.
+    pub(crate) async fn until_lost(&self, at: usize) {
+        self.holdings[at].until_lost().await;
+    }
+
+    pub(crate) fn are_all_lost(&self) -> bool {
         self.lost.borrow().is_some()
     }
 
-    /// Why the engine is no longer the owner, if it is not.
-    pub(crate) fn lost(&self) -> Option<StoreError> {
+    /// Why no partition is left, if none is.
+    pub(crate) fn all_lost(&self) -> Option<StoreError> {
         self.lost.borrow().clone()
     }
 
-    /// Resolves when it is no longer the owner.
-    pub(crate) async fn until_lost(&self) -> StoreError {
+    /// Resolves when no partition is left.
+    pub(crate) async fn until_all_lost(&self) -> StoreError {
         let mut lost = self.lost.subscribe();
         match lost.wait_for(Option::is_some).await.map(|lost| lost.clone()) {
             Ok(Some(error)) => error,
@@ -334,7 +372,7 @@ fn trusted_us(term: Duration) -> u64 {
 
 /// A name that no other engine has.
 pub(crate) fn new_owner() -> Owner {
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     if let Some(simulation) = crate::seam::current() {
         return Owner::new(simulation.owner());
     }

@@ -40,7 +40,7 @@ pub(crate) fn start(
     inline: Vec<InlineQueue>,
 ) -> std::io::Result<Option<JoinHandle<()>>> {
     let shared = Arc::clone(shared);
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     if let Some(runtime @ crate::rt::Runtime::Simulated(..)) = crate::rt::Runtime::current() {
         runtime.spawn(async move {
             let _ending = Ending(Arc::clone(&shared));
@@ -56,7 +56,7 @@ pub(crate) fn start(
     driving.map(Some)
 }
 
-/// Tells whoever waits that the driver has come to its end.
+/// Announces the end of the driver when it is dropped.
 struct Ending(Arc<Shared>);
 
 impl Drop for Ending {
@@ -138,7 +138,7 @@ impl Driver {
         self.let_go();
     }
 
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     async fn run_simulated(mut self) {
         while !self.shared.is_stopping() {
             let now = self.shared.clock.now();
@@ -178,7 +178,7 @@ impl Driver {
             let Some(started) = started else { return true };
             let begin = started.begin();
             if let Some(ownership) = self.shared.ownership.as_ref().filter(|_| begin != Begin::AtOnce) {
-                // The store has to know of the start first, and the driver waits for nobody.
+                // The store has to know of the start first, and the driver does not wait.
                 let later = (Arc::clone(seat), Arc::clone(handler), started);
                 if begin == Begin::OnceDurable {
                     self.run_elsewhere(later);

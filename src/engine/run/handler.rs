@@ -160,6 +160,7 @@ impl<E: Into<BoxError>> Outcome for Result<(), E> {
 
 /// What `fn() -> T` returns: the only way to name the never type in stable Rust.
 #[doc(hidden)]
+#[expect(unnameable_types, reason = "sealed")]
 pub trait Returns {
     type Returned;
 }
@@ -175,6 +176,7 @@ impl<T> Returns for fn() -> T {
     label = "this handler does",
     note = "a handler ends with `()`, or with a `Result<(), E>` whose error can be turned into a `BoxError`: end it with `;` or `Ok(())`"
 )]
+#[expect(unnameable_types, reason = "sealed: who needs a bound names `Outcome`")]
 pub trait Ends {
     fn into_end(self) -> Result<(), BoxError>;
 }

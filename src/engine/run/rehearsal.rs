@@ -1,10 +1,10 @@
-//! What a driver does that has woken a little early, before it spins to the instant: it goes the way on which a job is about to
-//! be fired. A sleep has left that way in nobody's cache, code and memory, and to fetch it then would be a third of the
-//! lateness.
+//! The rehearsal: a driver that has woken a little early runs the code that is about to fire a job, before it spins to the
+//! instant. A sleep empties the caches of that code and its memory, and fetching them only at the instant would be a third of
+//! the lateness.
 //!
 //! # Rules
 //! - Nothing changes: what is due meanwhile stays where it is, and no user's code runs.
-//! - The part of the way that needs a job is gone with one of its own, in a partition that nobody else knows.
+//! - Where it needs a job, it fires one of its own, in a partition of its own.
 //! - It takes a few microseconds; the driver wakes that much earlier for it.
 
 use std::sync::Arc;
@@ -56,7 +56,7 @@ impl Rehearsal {
         }
         let Some(at) = shared.next_partition(now) else { return };
         shared.enter(at, None, |owned, now| {
-            // No budget: what is due all the same stays where it is.
+            // No budget: what is due stays where it is.
             owned.partition.advance(now, 0);
             owned.partition.warm_next();
         });
@@ -80,7 +80,7 @@ impl Dummy {
         let now = Now { wall: Timestamp::from_micros(0), mono: MonoTime::from_micros(0) };
         Some(Dummy {
             partition: Partition::new(PartitionId(0), config, now),
-            queue: QueueName::new("rehearsal")?,
+            queue: QueueName::new("rehearsal").ok()?,
             key: Key::new("rehearsal").ok()?,
             now,
         })

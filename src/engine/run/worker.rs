@@ -1,8 +1,8 @@
 //! Workers: tasks on the runtime that pull due jobs of one queue and run its handler.
 //!
-//! Workers are started when there is work and nobody idle to do it, up to the queue's concurrency, and leave when more
-//! are idle than a little burst would need. A job is started one at a time, by the worker that will run it now: until
-//! then it can still be cancelled, and none waits behind a handler that takes its time.
+//! Workers are started when there is work and none is idle, up to the queue's concurrency, and leave when more are idle than a
+//! small burst needs. Jobs are started one at a time, by the worker that runs them now: until then a job can be cancelled, and
+//! no job waits behind a slow handler.
 
 use std::future::Future;
 use std::ops::Deref;
@@ -18,7 +18,7 @@ use crate::partition::{Begin, Handle, MonoTime, Started};
 /// Idle workers that a queue keeps.
 const IDLE_MAX: usize = 8;
 
-/// After so many jobs, or after so long, a worker lets other tasks of the runtime have a turn.
+/// After this many jobs, or this long, a worker lets other tasks of the runtime have a turn.
 const JOBS_PER_TURN: u32 = 32;
 const TURN_US: u64 = 200;
 
@@ -186,7 +186,7 @@ impl RunJob for OnThread {
 }
 
 /// A job that is counted as running. Dropped before it [`ends`](Self::ends), as it is when the runtime ends in the middle of
-/// its handler, it counts no more, and has not ended: whoever restores the jobs runs it again.
+/// its handler, it counts no more, and has not ended: the next engine that restores the jobs runs it again.
 pub(crate) struct Running<S: Deref<Target = Seat>> {
     seat: S,
     handle: Handle,
@@ -202,7 +202,7 @@ impl<S: Deref<Target = Seat>> Running<S> {
         &self.seat
     }
 
-    /// Its handler has: whoever calls this says so to the partition.
+    /// Its handler has ended. The caller tells the partition.
     pub(crate) fn ends(mut self) {
         self.has_ended = true;
     }

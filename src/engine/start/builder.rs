@@ -11,6 +11,8 @@ use crate::clock::{Clock, Profile};
 use crate::engine::durability::{committer, deadline, snapshots};
 use crate::engine::error::StartError;
 use crate::engine::meters::Register;
+#[cfg(test)]
+use crate::engine::ownership::OnLoss;
 use crate::engine::ownership::{Keeper, Ownership, keeper};
 use crate::engine::queues::{Queue, QueueConfig, Queues, Runner};
 use crate::engine::run::{BoxError, Ends, InlineFn, InlineQueue, Job, Task, driver, run_task, worker};
@@ -240,9 +242,10 @@ impl Builder {
         self
     }
 
-    /// Where the time comes from: the system by default.
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
+    /// Where the time comes from: the system by default. Takes a [`Clock`], or an `Arc` of the
+    /// [`ManualClock`](crate::clock::ManualClock) that a test moves.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 
@@ -254,6 +257,13 @@ impl Builder {
     /// build an engine in a `static` that several tests share on the runtime of one of them.
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
         self.runtime = Some(Runtime::Tokio(runtime));
+        self
+    }
+
+    /// What it gives up with a partition that another takes.
+    #[cfg(test)]
+    pub(crate) fn on_loss(mut self, on_loss: OnLoss) -> Self {
+        self.settings.on_loss = on_loss;
         self
     }
 
@@ -327,6 +337,8 @@ impl Builder {
             contexts,
         });
         let inline = run_queues(&shared, handlers);
+        // Before the driver finds that such jobs are due: who expects them is not told.
+        shared.queues.tell_unhandled(shared.settings.expects_unhandled);
         let driver = driver::start(&shared, inline).map_err(StartError::Thread)?;
         if let Some(ownership) = claimed.map(Claimed::keep) {
             let weak = Arc::downgrade(&shared);
@@ -341,7 +353,6 @@ impl Builder {
         shared.handlers.on_end(move || weak.upgrade().iter().for_each(|shared| shared.runtime_ends()));
         publish::start(&shared);
         tracing::info!(partitions = shared.cells.len(), jobs, "the engine has started");
-        shared.queues.tell_unhandled(shared.settings.expects_unhandled);
         Ok(Engine::owning(shared, driver, |shared| shared.tell_drop()))
     }
 }

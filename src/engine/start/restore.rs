@@ -16,7 +16,7 @@ use super::told::{RestoreProgress, RestoreTold, Standby, StandbyTold};
 use crate::clock::Clock;
 use crate::engine::error::{QueueError, StartError};
 use crate::engine::meters::Register;
-use crate::engine::ownership::{Keeper, Ownership, Standing, keeper, new_owner};
+use crate::engine::ownership::{Keeper, Ownership, Promise, Standing, keeper, new_owner};
 use crate::engine::queues::{QUEUES_MAX, Queues};
 use crate::engine::state::{Cell, KeyHasher, KeyIndex, LastSnapshot, Settings};
 use crate::partition::{CatchUp, PartitionId, QueueName, Replay, ReplayError};
@@ -143,8 +143,9 @@ pub(crate) async fn from(
         by_force: settings.takes_over,
     };
     let register = Register::new(settings.name.as_deref());
-    let (clock, is_single_owner) = (base.clock.clone(), settings.is_single_owner);
-    let ownership = Ownership::new(store, io, clock, claim, opened, is_single_owner, &register);
+    let clock = base.clock.clone();
+    let promise = Promise { is_single_owner: settings.is_single_owner, on_loss: settings.on_loss };
+    let ownership = Ownership::new(store, io, clock, claim, opened, promise, &register);
     let ownership = Arc::new(ownership);
     let keeper = keeper::start(&ownership);
     let restoring = async {
@@ -155,7 +156,7 @@ pub(crate) async fn from(
     let built = tokio::select! {
         biased;
         built = restoring => built?,
-        error = ownership.until_lost() => return Err(StartError::Store(error)),
+        error = ownership.until_all_lost() => return Err(StartError::Store(error)),
     };
     Ok((built, claimed, keeper))
 }

@@ -16,13 +16,13 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 pub(crate) struct Cell {
     owned: Mutex<Owned>,
     hint: WakeHint,
-    pub(crate) is_log_full: AtomicBool,
+    pub(crate) is_shut: AtomicBool,
     pub(crate) progress: LogProgress,
     /// Wakes the partition's committer.
     pub(crate) flush: Notify,
-    /// Somebody waits for records below these to be on the store's disk, with its replicas.
+    /// Commits wait for records below these to be on the store's disk, and at its replicas.
     wanted: [AtomicU64; 2],
-    /// Held by whoever takes a snapshot.
+    /// Held while a snapshot is taken.
     pub(crate) snapshots: tokio::sync::Mutex<()>,
     last_snapshot: Mutex<LastSnapshot>,
 }
@@ -35,9 +35,22 @@ pub(crate) struct Owned {
     pub(crate) lateness_us: Histogram<u64>,
     /// From a record to the store's word for it.
     pub(crate) commit_us: Histogram<u64>,
+    /// Whether another engine owns the partition; and how many of its jobs the engine has taken off its count since.
+    pub(super) is_lost: bool,
+    pub(super) uncounted: usize,
 }
 
 impl Owned {
+    /// Whether another engine owns the partition, and the engine goes on with others.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
+    /// Jobs that are pending, as far as they are this engine's.
+    pub(crate) fn pending(&self) -> usize {
+        (self.partition.live() - self.partition.running()).saturating_sub(self.uncounted)
+    }
+
     /// The newest job of a key.
     pub(crate) fn find(&self, key: &str, hash: KeyHash) -> Option<Handle> {
         let slot = self.keys.find(hash, |slot| self.partition.is_of_key(slot, key))?;
@@ -75,7 +88,7 @@ pub(crate) enum Aim {
 pub(crate) struct LastSnapshot {
     pub(crate) covered: u64,
     pub(crate) at: MonoTime,
-    /// Whether the log ends before the image does. It is sound all the same; but the next one should come soon.
+    /// Whether the log ends before the image does. The image is sound nevertheless, but the next one should come soon.
     pub(crate) is_cut_off: bool,
 }
 
@@ -96,9 +109,11 @@ impl Cell {
                 log,
                 lateness_us: new_histogram(),
                 commit_us: new_histogram(),
+                is_lost: false,
+                uncounted: 0,
             }),
             hint: WakeHint::new(),
-            is_log_full: AtomicBool::new(false),
+            is_shut: AtomicBool::new(false),
             progress: LogProgress::new(log_end),
             flush: Notify::new(),
             wanted: Default::default(),
@@ -120,7 +135,7 @@ impl Cell {
         self.owned.lock()
     }
 
-    /// Somebody waits for records below `end` to be as durable as `level`.
+    /// A commit waits for records below `end` to be as durable as `level`.
     pub(crate) fn want(&self, level: Durability, end: u64) {
         if self.note_wish(level, end) {
             self.flush.notify_one();

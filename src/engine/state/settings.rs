@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Profile;
 use crate::engine::error::StartError;
+use crate::engine::ownership::OnLoss;
 use crate::partition;
 use crate::store::{Durability, LEASE_DEFAULT};
 
@@ -28,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
     /// Whether the user vouches that there is no other owner.
     pub(crate) is_single_owner: bool,
+    /// What an engine gives up with a partition that another takes.
+    pub(crate) on_loss: OnLoss,
     /// Whether to take the jobs from an owner that is alive.
     pub(crate) takes_over: bool,
     /// Whether to wait for another owner to go.
@@ -62,6 +65,7 @@ impl Default for Settings {
             commit_deadline: Duration::from_secs(30),
             lease: LEASE_DEFAULT,
             is_single_owner: false,
+            on_loss: OnLoss::default(),
             is_standby: true,
             takes_over: false,
             start_patience: Duration::from_secs(5),

@@ -134,14 +134,29 @@ impl Shared {
             // There may be nobody left to take them, and whoever waits for them is told so.
             log.lose(partition.drain_records().count());
             log.discard();
+            if owned.is_lost {
+                self.uncount_pending(owned);
+            }
             return false;
         }
         let had = log.end();
         let is_to_be_sent = log.extend(partition.drain_records(), now.mono);
         if log.end() > had && self.is_full(owned) {
-            cell.is_log_full.store(true, SeqCst);
+            cell.is_shut.store(true, SeqCst);
         }
         is_to_be_sent
+    }
+
+    /// Sees to it that what is pending in a partition that is lost counts here no more: it is another engine's. Calls that were
+    /// under way may have changed it since the last time.
+    pub(super) fn uncount_pending(&self, owned: &mut Owned) {
+        let (pending, uncounted) = (owned.partition.live() - owned.partition.running(), owned.uncounted);
+        if pending > uncounted {
+            self.life.release_jobs(pending - uncounted);
+        } else {
+            self.life.add_jobs(uncounted - pending);
+        }
+        owned.uncounted = pending;
     }
 
     fn is_full(&self, owned: &Owned) -> bool {
@@ -163,7 +178,8 @@ impl Shared {
                 owned.commit_us.saturating_record(delay_us.clamp(1, HISTOGRAM_MAX_US));
             }
             let is_full = self.is_full(&owned) && !cell.progress.is_ended();
-            cell.is_log_full.swap(is_full, SeqCst) && !is_full
+            let is_shut = is_full || self.is_lost(at);
+            cell.is_shut.swap(is_shut, SeqCst) && !is_shut
         };
         if has_room_again {
             // Work stood still for want of room.
@@ -216,12 +232,17 @@ impl Shared {
 
     #[inline]
     pub(crate) fn could_start_in(&self, at: usize, queue: &Queue) -> bool {
-        queue.ready_in(at) > 0 && self.may_start(queue) && !self.is_log_full(at) && !self.has_lapsed(at)
+        queue.ready_in(at) > 0 && self.may_start(queue) && !self.is_shut(at) && !self.has_lapsed(at)
     }
 
     #[inline]
     pub(crate) fn may_start(&self, queue: &Queue) -> bool {
         !queue.is_paused() && !self.is_stopping()
+    }
+
+    /// Due jobs of a queue that wait, but for those of partitions that are lost.
+    pub(crate) fn ready_of(&self, queue: &Queue) -> usize {
+        (0..self.cells.len()).filter(|&at| !self.is_lost(at)).map(|at| queue.ready_in(at)).sum()
     }
 
     /// Whether the lease of a partition was found to have run out.
@@ -279,9 +300,15 @@ impl Shared {
         }
     }
 
+    /// Whether a partition takes no calls and starts no jobs: its log is full, or it is lost.
     #[inline]
-    pub(crate) fn is_log_full(&self, at: usize) -> bool {
-        self.cells[at].is_log_full.load(SeqCst)
+    pub(crate) fn is_shut(&self, at: usize) -> bool {
+        self.cells[at].is_shut.load(SeqCst)
+    }
+
+    /// Whether another engine owns a partition.
+    pub(crate) fn is_lost(&self, at: usize) -> bool {
+        self.ownership.as_ref().is_some_and(|ownership| ownership.is_lost(at))
     }
 
     /// When calls are acknowledged, unless they say otherwise.

@@ -2,11 +2,27 @@
 
 use super::life::Stage;
 use super::shared::Shared;
+use crate::engine::error::CallError;
 use crate::engine::ownership::Tenant;
+use crate::store::StoreError;
+use crate::sync::atomic::Ordering::SeqCst;
 
 impl Tenant for Shared {
     fn leases_are_lost(&self) {
         self.stop();
+    }
+
+    fn partition_is_lost(&self, at: usize, error: &StoreError) {
+        let cell = &self.cells[at];
+        {
+            // Before anybody is told: whoever then calls again is refused.
+            let mut owned = cell.lock();
+            cell.is_shut.store(true, SeqCst);
+            owned.is_lost = true;
+        }
+        cell.progress.end(CallError::disowned(error.clone()));
+        // Last: whoever changes something from here on finds that the log has ended, and counts anew.
+        self.uncount_pending(&mut cell.lock());
     }
 
     fn lease_is_proved_again(&self) {

@@ -35,8 +35,7 @@ impl Engine {
     pub(crate) fn lease_left(&self) -> Option<Duration> {
         let ownership = self.shared.ownership.as_ref().filter(|_| !self.shared.is_stopping())?;
         let now = self.shared.clock.now().mono;
-        let until = (0..self.shared.cells.len()).filter_map(|at| ownership.proved_until(at));
-        until.min().map(|until| Duration::from_micros(until.micros_since(now)))
+        ownership.all_proved_until().map(|until| Duration::from_micros(until.micros_since(now)))
     }
 
     /// What should have been done by now if nothing of the engine can run: a wake-up was lost.

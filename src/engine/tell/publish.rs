@@ -45,7 +45,7 @@ impl Shared {
         meters.clock_steps.reach(self.clock_steps.load(Relaxed));
         meters.driver_wakes.reach(self.driver_wakes.load(Relaxed));
         for (queue, &oldest_us) in self.queues.iter().zip(&sums.oldest_ready_us) {
-            publish_queue(queue, oldest_us);
+            publish_queue(queue, self.ready_of(queue), oldest_us);
         }
         if let Some(ownership) = &self.ownership {
             self.publish_store(ownership, &sums);
@@ -54,7 +54,7 @@ impl Shared {
 
     fn publish_store(&self, ownership: &Ownership, sums: &Sums) {
         let meters = &ownership.meters;
-        let is_lost = ownership.lost().is_some();
+        let is_lost = ownership.are_all_lost();
         let has_leases = !is_lost && !self.life.is_released();
         meters.is_owner.set(flag(has_leases));
         let now_in = ownership.state(self);
@@ -62,8 +62,7 @@ impl Shared {
             gauge.set(flag(*state == now_in));
         }
         let now = self.clock.mono();
-        let left = (0..self.cells.len()).filter_map(|at| ownership.proved_until(at)).min();
-        if let (Some(gauge), Some(until)) = (&meters.lease_left_s, left) {
+        if let (Some(gauge), Some(until)) = (&meters.lease_left_s, ownership.all_proved_until()) {
             gauge.set(if has_leases { seconds(until.micros_since(now)) } else { 0.0 });
         }
         meters.log_waiting.set(sums.log_waiting as f64);
@@ -83,9 +82,13 @@ impl Shared {
             sums.counts.rescheduled += counts.rescheduled;
             sums.counts.cancelled += counts.cancelled;
             sums.counts.skipped += counts.skipped;
-            sums.pending += partition.live() - partition.running();
+            sums.pending += owned.pending();
             sums.overdue += partition.overdue();
             sums.remembered += partition.fired_remembered();
+            if owned.is_lost() {
+                // What waits of it, and what the store has, is another engine's affair.
+                continue;
+            }
             sums.log_waiting_bytes += log.outstanding_bytes();
             let log_end = log.end() - log.lost();
             let now = self.clock.now();
@@ -126,13 +129,13 @@ pub(crate) fn start(shared: &Arc<Shared>) {
     }
 }
 
-fn publish_queue(queue: &Queue, oldest_ready_us: u64) {
+fn publish_queue(queue: &Queue, ready: usize, oldest_ready_us: u64) {
     let meters = &queue.meters;
     meters.fired.reach(queue.total(|share| &share.fired));
     meters.succeeded.reach(queue.total(|share| &share.succeeded));
     meters.failed.reach(queue.total(|share| &share.failed));
     meters.panicked.reach(queue.total(|share| &share.panicked));
-    meters.ready.set(queue.ready() as f64);
+    meters.ready.set(ready as f64);
     meters.oldest_ready_s.set(seconds(oldest_ready_us));
     meters.running.set(queue.running() as f64);
     meters.is_paused.set(flag(queue.is_paused()));

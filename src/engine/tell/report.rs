@@ -81,10 +81,7 @@ impl Shared {
             is_taken_over: self.is_taken_over(),
         };
         for (at, cell) in self.cells.iter().enumerate() {
-            let pending = {
-                let partition = &cell.lock().partition;
-                partition.live() - partition.running()
-            };
+            let pending = { cell.lock().pending() };
             report.pending += pending;
             report.changes_unconfirmed += self.unconfirmed(at);
             report.partitions_behind += usize::from(self.is_behind(at));
@@ -105,7 +102,7 @@ impl Shared {
         let Some(ownership) = &self.ownership else { return false };
         // A store that has lost what it confirmed is behind until it is mended. If it cannot be, its log has been refused.
         let is_mended = !ownership.is_behind(at) && !self.cells[at].progress.is_refused();
-        is_mended && ownership.lost().is_none() && self.unconfirmed(at) == 0
+        is_mended && !ownership.is_lost(at) && self.unconfirmed(at) == 0
     }
 
     /// How many changes of a partition the store has not confirmed.
@@ -118,7 +115,7 @@ impl Shared {
     }
 
     fn is_taken_over(&self) -> bool {
-        self.ownership.as_ref().is_some_and(|ownership| ownership.lost().is_some())
+        self.ownership.as_ref().is_some_and(|ownership| ownership.are_all_lost())
     }
 
     /// Logs how a shutdown with this grace period went.

@@ -89,6 +89,8 @@ pub struct StoreStats {
     /// Partitions of which the store has lost something it had acknowledged, until it has been written again. Meanwhile a
     /// restart may miss their jobs.
     pub partitions_behind: usize,
+    /// Partitions that another engine has taken over: this one fires and writes nothing of them, and refuses calls to them.
+    pub partitions_lost: usize,
     /// How often the store had lost what it had acknowledged.
     pub incidents: u64,
     /// The last incident.
@@ -155,17 +157,21 @@ impl Engine {
         for cell in &shared.cells {
             let owned = cell.lock();
             let counts = owned.partition.counts();
-            stats.pending += owned.partition.live() - owned.partition.running();
+            stats.pending += owned.pending();
             stats.fired_remembered += owned.partition.fired_remembered();
             stats.scheduled += counts.scheduled;
             stats.rescheduled += counts.rescheduled;
             stats.cancelled += counts.cancelled;
             stats.skipped += counts.skipped;
-            let log_end = owned.log.end() - owned.log.lost();
+            let (log_end, is_lost) = (owned.log.end() - owned.log.lost(), owned.is_lost());
             // The bounds are the same, so nothing can fail to fit.
             let _ = lateness_us.add(&owned.lateness_us);
             let _ = commit_us.add(&owned.commit_us);
             drop(owned);
+            if is_lost {
+                // What the store has of it is another engine's affair.
+                continue;
+            }
             stats.log_pending += log_end.saturating_sub(cell.progress.durable());
             stats.is_store_healthy &= !cell.progress.is_ended();
         }
@@ -178,7 +184,7 @@ impl Engine {
                 has_handler: queue.is_claimed(),
                 unhandled: if queue.is_claimed() { 0 } else { queue.unhandled.jobs() },
                 is_paused: queue.is_paused(),
-                ready: queue.ready(),
+                ready: shared.ready_of(queue),
                 running: queue.running(),
                 fired: queue.total(|share| &share.fired),
                 succeeded: queue.total(|share| &share.succeeded),
@@ -215,7 +221,7 @@ impl Lateness {
 
 impl Ownership {
     pub(crate) fn state(&self, shared: &Shared) -> StoreState {
-        if self.lost().is_some() {
+        if self.are_all_lost() {
             return StoreState::Lost;
         }
         match self.health.state() {
@@ -226,7 +232,6 @@ impl Ownership {
 
     fn stats(&self, shared: &Shared, commit_us: &Histogram<u64>) -> StoreStats {
         let now = shared.clock.now().mono;
-        let left = (0..shared.cells.len()).filter_map(|at| self.proved_until(at));
         let (incidents, last_incident) = self.health.incidents();
         let log_records = |cell: &crate::engine::state::Cell| {
             cell.progress.durable().saturating_sub(cell.last_snapshot().covered)
@@ -236,11 +241,14 @@ impl Ownership {
             last_error: self.health.last_error(),
             doubts: self.health.doubts(),
             owner: self.claim.owner.to_string(),
-            lease_left: left.min().map(|until| Duration::from_micros(until.micros_since(now))),
+            lease_left: self.all_proved_until().map(|until| Duration::from_micros(until.micros_since(now))),
             commit_delay: Lateness::of(commit_us),
             snapshots: self.health.snapshots.load(Relaxed),
             log_records: shared.cells.iter().map(log_records).sum(),
-            partitions_behind: (0..shared.cells.len()).filter(|&at| self.is_behind(at)).count(),
+            partitions_lost: (0..shared.cells.len()).filter(|&at| self.is_lost(at)).count(),
+            partitions_behind: (0..shared.cells.len())
+                .filter(|&at| self.is_behind(at) && !self.is_lost(at))
+                .count(),
             incidents,
             last_incident,
         }

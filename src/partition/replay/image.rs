@@ -34,7 +34,7 @@ pub struct JobImage {
     pub id: JobId,
     /// What it is.
     pub spec: JobSpec,
-    /// How often it was changed, and once.
+    /// 1 for a new job, and 1 more for every change.
     pub version: Version,
     /// How often its handler has begun.
     pub attempt: u16,

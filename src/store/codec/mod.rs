@@ -58,7 +58,7 @@
 //! batch is about are young: a cancel of one is 2 to 4 bytes, however many jobs the partition has ever taken.
 
 mod batch;
-#[cfg(feature = "internal-codec")]
+#[cfg(feature = "_bench")]
 pub mod bench;
 mod chunk;
 mod error;

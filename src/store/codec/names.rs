@@ -45,8 +45,8 @@ impl QueueNames {
         if let Some(name) = self.known.get(text) {
             return Ok(name.clone());
         }
-        let name =
-            QueueName::new(text).ok_or(CodecError::invalid("the name of a queue is empty or too long"))?;
+        let name = QueueName::new(text)
+            .map_err(|_| CodecError::invalid("the name of a queue is empty or too long"))?;
         self.known.insert(name.clone());
         Ok(name)
     }

@@ -61,7 +61,7 @@ pub enum RedisConfigError {
     NoTls,
     /// The address asks for TLS that accepts every certificate.
     #[error(
-        "#insecure is not supported: it would send the password to anybody; install the server's certificate"
+        "#insecure is not supported: it would send the password to any server; install the server's certificate"
     )]
     InsecureTls,
     /// The namespace cannot be part of a key.

@@ -138,7 +138,7 @@ fn by_code(code: &str) -> Option<Verdict> {
         "LOADING" => passing(keep(Retry, "Redis is still loading its data")),
         "MASTERDOWN" => keep(Retry, "the replica has lost its master"),
         "CLUSTERDOWN" | "TRYAGAIN" => keep(Retry, "the cluster is not ready"),
-        "BUSY" => keep(Retry, "Redis is busy with somebody's script"),
+        "BUSY" => keep(Retry, "Redis is busy with a script"),
         "NOSCRIPT" => keep(Retry, "Redis has forgotten a script"),
         "READONLY" => {
             drop(Refused, "Redis is a replica, which takes no writes: connect to the master, or promote it")

@@ -91,7 +91,7 @@ impl Core {
         let wanted = u64::from(self.config.replicas_wanted());
         let fsync = facts.fsync();
         if let (Durability::Fsync, Fsync::Impossible(why)) = (asked, &fsync) {
-            return Err(StoreError::fatal(format!("the durability `fsync` cannot be had: {why}")));
+            return Err(StoreError::fatal(format!("this server cannot give the durability `fsync`: {why}")));
         }
         if asked == Durability::Replicated {
             if facts.replicas < wanted {
