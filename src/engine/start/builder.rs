@@ -322,8 +322,9 @@ async fn restore(
 }
 
 impl Builder {
-    /// Whether what was said makes sense, alone and together.
-    fn check(&self) -> Result<(), StartError> {
+    /// Whether what was said makes sense, alone and together. Setters take everything, so that they can be chained; this is
+    /// where it is told, by the name of the setting.
+    pub(super) fn check(&self) -> Result<(), StartError> {
         self.settings.check()?;
         for &(task, wanted) in &self.wanted {
             self.contexts.check(task, wanted)?;
