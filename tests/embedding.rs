@@ -84,7 +84,8 @@ async fn settings_that_mean_nothing_are_refused_by_name() {
     let engine = Engine::builder().without_queues().start().await.unwrap();
     engine.add_queue("later", nothing).unwrap();
 
-    let out_of_range: [fn(Builder) -> (Builder, &'static str); 19] = [
+    type WronglySet = fn(Builder) -> (Builder, &'static str);
+    let out_of_range: [WronglySet; 19] = [
         |all| (all.partitions(0), "partitions"),
         |all| (all.partitions(1025), "partitions"),
         |all| (all.tick(Duration::ZERO), "tick"),

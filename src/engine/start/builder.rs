@@ -287,6 +287,8 @@ impl Builder {
             probe,
             contexts,
         });
+        // Before the driver may find a job of such a queue due.
+        shared.queues.tell_unhandled(shared.settings.expects_unhandled);
         let inline = run_queues(&shared, handlers);
         let driver = driver::start(&shared, inline).map_err(StartError::Thread)?;
         if let Some(ownership) = claimed.map(Claimed::keep) {
@@ -300,7 +302,6 @@ impl Builder {
         shared.handlers.serve(&shared);
         meters::start(&shared);
         tracing::info!(partitions = shared.cells.len(), jobs, "the engine has started");
-        shared.queues.tell_unhandled(shared.settings.expects_unhandled);
         Ok(Engine::owning(shared, driver))
     }
 }
