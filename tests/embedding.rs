@@ -86,14 +86,35 @@ async fn settings_that_mean_nothing_are_refused_by_name() {
     let engine = Engine::builder().without_queues().start().await.unwrap();
     engine.add_queue("later", nothing).unwrap();
 
-    let out_of_range: [(Builder, &str); 4] = [
-        (queue().horizon(Duration::ZERO), "horizon"),
-        (queue().tick(ms(10)).horizon(ms(9)), "horizon"),
-        (queue().payload_bytes_max(0), "payload_bytes_max"),
-        (queue().payload_bytes_max(usize::MAX), "payload_bytes_max"),
+    type WronglySet = fn(Builder) -> (Builder, &'static str);
+    let out_of_range: [WronglySet; 19] = [
+        |all| (all.partitions(0), "partitions"),
+        |all| (all.partitions(1025), "partitions"),
+        |all| (all.tick(Duration::ZERO), "tick"),
+        |all| (all.tick(Duration::from_nanos(1_500)), "tick"),
+        |all| (all.tick(Duration::from_secs(61)), "tick"),
+        |all| (all.jobs_max(0), "jobs_max"),
+        |all| (all.log_records_max(0), "log_records_max"),
+        |all| (all.log_bytes_max(0), "log_bytes_max"),
+        |all| (all.commit_deadline(Duration::ZERO), "commit_deadline"),
+        |all| (all.lease(ms(99)), "lease"),
+        |all| (all.lease(2 * HOUR), "lease"),
+        |all| (all.snapshot_every(Duration::ZERO, 1), "snapshot_every"),
+        |all| (all.snapshot_every(HOUR, 0), "snapshot_every"),
+        // The first that is wrong is the one that is told.
+        |all| (all.jobs_max(0).partitions(0), "partitions"),
+        |all| (all.store(MemoryStore::new()).lease(ms(1)), "lease"),
+        |all| (all.horizon(Duration::ZERO), "horizon"),
+        |all| (all.tick(ms(10)).horizon(ms(9)), "horizon"),
+        |all| (all.payload_bytes_max(0), "payload_bytes_max"),
+        |all| (all.payload_bytes_max(usize::MAX), "payload_bytes_max"),
     ];
-    for (builder, named) in out_of_range {
+    for wrongly_set in out_of_range {
+        let (builder, named) = wrongly_set(queue());
         let error = builder.start().await.unwrap_err();
+        assert!(matches!(error, StartError::InvalidSetting { setting, .. } if setting == named), "{error}");
+        // At once, also by whoever does not wait.
+        let error = wrongly_set(queue()).0.start_in_background().unwrap_err();
         assert!(matches!(error, StartError::InvalidSetting { setting, .. } if setting == named), "{error}");
     }
 
@@ -209,8 +230,10 @@ async fn a_start_in_the_background_tells_how_it_ends() {
     let engine = startup.ready().await.unwrap();
     assert!(startup.engine().is_some() && matches!(startup.phase(), StartPhase::Ready(_)));
     engine.schedule_raw("q", "").after(ms(1)).await.unwrap().scheduled().unwrap();
-    let startup = Engine::builder().start_in_background().unwrap();
-    assert!(matches!(*startup.ready().await.unwrap_err(), StartError::NoQueue));
+    let error = Engine::builder().start_in_background().unwrap_err();
+    assert!(matches!(error, StartError::NoQueue), "{error}");
+    let startup = Engine::builder().queue("q", nothing).queue("q", nothing).start_in_background().unwrap();
+    assert!(matches!(*startup.ready().await.unwrap_err(), StartError::Queue(_)));
     assert!(startup.engine().is_none() && matches!(startup.phase(), StartPhase::Failed(_)));
 }
 

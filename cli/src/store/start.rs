@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reveille::store::{Store, StoreError, StoreErrorClass};
+use reveille::store::{StoreError, StoreErrorClass};
 use reveille::{Builder, Engine, RestoreProgress, StartError};
 
 use super::watched::Watched;
@@ -30,11 +30,14 @@ pub(crate) async fn start(
     build: impl FnOnce() -> Builder,
 ) -> Result<Engine, String> {
     let has_waited = Arc::new(AtomicBool::new(false));
-    let store = Arc::new(named.store.clone());
-    let tell = if if_owned == IfOwned::Wait { tell_waiting } else { |_: &StoreError| {} };
-    let store: Arc<dyn Store> =
-        Arc::new(Watched::new(store, Arc::clone(&has_waited), tell, named.leases.clone()));
+    let told = Arc::clone(&has_waited);
     let builder = build()
+        .store(Watched::new(named.store.clone(), named.leases.clone()))
+        .on_standby(move |standby| {
+            if !told.swap(true, SeqCst) {
+                complain(format_args!("waiting for another process to end: {}", standby.owner));
+            }
+        })
         .standby(if_owned == IfOwned::Wait)
         .take_over(if_owned == IfOwned::TakeOver)
         .start_patience(named.patience.of_start());
@@ -42,8 +45,8 @@ pub(crate) async fn start(
         Some(partitions) => builder.partitions(partitions),
         None => builder,
     };
-    let engine = start_once(builder.store(store)).await.map_err(|error| explain(error, named.origin))?;
-    if if_owned == IfOwned::Wait && has_waited.load(SeqCst) {
+    let engine = start_once(builder).await.map_err(|error| explain(error, named.origin))?;
+    if has_waited.load(SeqCst) {
         complain("the jobs are this process's now");
     }
     Ok(engine)
@@ -55,10 +58,6 @@ async fn start_once(builder: Builder) -> Result<Engine, StartError> {
     let started = builder.on_restore(move |progress| draw(&drawn, progress)).start().await;
     bar.finish_and_clear();
     started
-}
-
-fn tell_waiting(error: &StoreError) {
-    complain(format_args!("waiting for another process to end: {error}"));
 }
 
 fn explain(error: StartError, origin: Origin) -> String {

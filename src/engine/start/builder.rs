@@ -384,8 +384,9 @@ async fn restore(
 }
 
 impl Builder {
-    /// Checks the settings, each by itself and together.
-    fn check(&self) -> Result<(), StartError> {
+    /// Checks the settings, each by itself and together. Setters take any value, so that they can be chained; this names the
+    /// setting that is wrong.
+    pub(super) fn check(&self) -> Result<(), StartError> {
         self.settings.check()?;
         for &(task, wanted) in &self.wanted {
             self.contexts.check(task, wanted)?;

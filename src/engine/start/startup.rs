@@ -53,8 +53,9 @@ impl Builder {
     /// ```
     ///
     /// # Errors
-    /// When there is no runtime. [`Startup::ready`] returns every other error.
+    /// When a setting is wrong, or there is no runtime. [`Startup::ready`] returns every other error.
     pub fn start_in_background(mut self) -> Result<Startup, StartError> {
+        self.check()?;
         let runtime = self.runtime_or_current()?;
         let (tell, phase) = watch::channel(StartPhase::Starting);
         let tell = Arc::new(tell);
