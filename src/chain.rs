@@ -1,12 +1,12 @@
-//! An error with all that it comes from, in one line: what a log needs that nobody reads with a debugger.
+//! An error and its causes in one line, for logs.
 
 use std::error::Error;
 use std::fmt;
 
-/// How many causes are told. An error that names itself as its cause must not be told for ever.
+/// How many causes are shown. An error that names itself as its cause must not go on for ever.
 const CAUSES_MAX: usize = 16;
 
-/// Shows an error and its causes, each behind a colon, but for those that the one before has in its own words.
+/// Shows an error and its causes, each behind a colon, without those that the error before already contains.
 pub(crate) struct Chain<'a>(pub(crate) &'a (dyn Error + 'a));
 
 impl fmt::Display for Chain<'_> {

@@ -22,11 +22,12 @@
 //! ```
 //!
 //! # The ten promises
-//! They hold always, crash or not. `DESIGN.md` has the same list, and the tests are named after its numbers.
+//! They hold always, crash or not. A call is acknowledged when its [`Commit`] has resolved; the durability of the commit
+//! says which crashes the change survives. `DESIGN.md` has the same list, and the tests are named after its numbers.
 //!
 //! 1. **Never early.** A job fires at or after its due time, across clock steps, restarts, takeovers and catch-up.
-//! 2. **Nothing acknowledged is lost.** A job whose commit has resolved ends fired, cancelled, replaced, or skipped
-//!    by its queue's policy, or it is still pending. The durability of its commit says which crashes it survives.
+//! 2. **Nothing acknowledged is lost.** A job whose schedule was acknowledged ends fired, cancelled, replaced, or
+//!    skipped by its queue's policy, or it is still pending.
 //! 3. **Cancel means cancel.** After an acknowledged cancel the job never starts. Cancel against fire has one winner,
 //!    and the answer says which.
 //! 4. **Outcomes are definite.** Every call says what it did, as a value to match on. A reschedule never brings back
@@ -38,7 +39,8 @@
 //!    handler gets what it needs to be idempotent: key, id, attempt and epoch.
 //! 7. **Order.** Jobs of one partition and one tick start in (priority, due, sequence) order, and the ready jobs of a
 //!    queue in (tick, priority, due) order over all partitions. Handlers that run at the same time may begin in
-//!    either order. Replay is deterministic: snapshot + log = live state.
+//!    either order, and in a tick of more than 8,192 jobs the order over partitions is by priority alone. Replay is
+//!    deterministic: snapshot + log = live state.
 //! 8. **Late, never dropped.** Overload, catch-up, a takeover and an unreachable store make jobs late, or make calls
 //!    fail with an error. They never drop a job. A job that a queue's policy skips leaves a record, a count and a
 //!    line in the log.

@@ -1,4 +1,4 @@
-//! A word to the processor about what will be needed soon.
+//! Fetching memory ahead of its use.
 
 /// Has the processor fetch the memory at `at` while it goes on. A hint: it changes nothing, and nothing waits for it.
 #[inline(always)]
@@ -14,6 +14,12 @@ pub(crate) fn prefetch<T>(at: *const T) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
+}
+
+/// Has it fetch what a clone of shared bytes will write: the counts of references, which lie before them.
+pub(crate) fn prefetch_counts(bytes: *const u8) {
+    const COUNTS_BYTES: usize = 2 * size_of::<usize>();
+    prefetch(bytes.wrapping_sub(COUNTS_BYTES));
 }
 
 #[cfg(test)]

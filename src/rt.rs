@@ -2,10 +2,10 @@
 //! simulator's instead, which decides what runs next and how time passes, so that a run can be repeated exactly.
 //!
 //! # Rules
-//! - Library code spawns and waits through this module, and never by `tokio::spawn` or `tokio::time`.
-//! - Handlers run on the user's [`Runtime`], and nothing else does: it may be busy, have no timer, or end. All I/O and all
-//!   waiting for a time is on an engine's own, [`Io`]. What a user polls by any executor waits by [`Io::timeout`].
-//! - Which task runs next may matter to nobody: a simulator takes any that can run.
+//! - Library code spawns and waits through this module, never through `tokio::spawn` or `tokio::time`.
+//! - Only handlers run on the user's [`Runtime`]: it may be busy, have no timer, or end. All I/O and every wait for a time is
+//!   on the engine's own runtime, [`Io`]. Futures that a user may poll on any executor wait through [`Io::timeout`].
+//! - No code may depend on which task runs next: a simulator takes any that can run.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -34,7 +34,7 @@ pub(crate) enum Runtime {
     Simulated(Arc<dyn Simulation>, Crew),
 }
 
-/// Which tasks of a simulated process these are: its handlers can be blocked while the others go on.
+/// The kind of task in a simulated process: its handlers can be blocked while the others go on.
 #[cfg(feature = "sim")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Crew {
@@ -42,12 +42,12 @@ pub(crate) enum Crew {
     Engine,
 }
 
-/// A wait has taken longer than it might.
+/// A wait has taken longer than its limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Elapsed;
 
 impl Runtime {
-    /// The one that the caller runs on.
+    /// The runtime that the caller runs on.
     pub(crate) fn current() -> Option<Self> {
         #[cfg(feature = "sim")]
         if let Some(simulation) = current() {
@@ -65,7 +65,7 @@ impl Runtime {
         }
     }
 
-    /// Whether it is one that may end before the engine, and that can be asked whether it polls.
+    /// Whether it may end before the engine, and can be asked whether it polls.
     pub(crate) fn is_real(&self) -> bool {
         !cfg!(reveille_shuttle) && matches!(self, Runtime::Tokio(_))
     }
@@ -73,7 +73,7 @@ impl Runtime {
     /// How many threads run its tasks.
     pub(crate) fn threads(&self) -> usize {
         match self {
-            // None, says the runtime of a checker.
+            // A checker's runtime reports 0.
             Runtime::Tokio(handle) => handle.metrics().num_workers().max(1),
             #[cfg(feature = "sim")]
             Runtime::Simulated(..) => 2,
@@ -109,7 +109,7 @@ impl Runtime {
         }
     }
 
-    /// Runs what takes a while where it holds up nobody. `None` if it panicked, or the runtime ended.
+    /// Runs blocking work on a thread for it. `None` if it panicked, or the runtime ended.
     pub(crate) async fn run_blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -130,9 +130,9 @@ fn spawn_simulated(simulation: &Arc<dyn Simulation>, crew: Crew, task: Boxed) ->
     }
 }
 
-/// A thread of an engine's own with a runtime of its own, for all that is not a handler: what runs here goes on whatever
-/// handlers do to theirs. Clones are the same one. It ends with the last of them, and so do the tasks on it: one that is to
-/// outlive its engine holds a clone.
+/// The engine's own thread with a runtime of its own, for everything but handlers: its tasks go on whatever handlers do to
+/// theirs. Clones are the same thread. It ends with the last clone, and so do its tasks: a task that must outlive its engine
+/// holds a clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Io {
     runtime: Runtime,
@@ -141,7 +141,7 @@ pub(crate) struct Io {
 }
 
 impl Io {
-    /// Starts the thread. In a simulation it is the simulator's, and under a checker that one's.
+    /// Starts the thread. In a simulation the simulator provides it, and under a checker the checker.
     ///
     /// # Errors
     /// When the system has no thread or no descriptor left.
@@ -192,13 +192,13 @@ fn start_thread() -> io::Result<Io> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_name(name).build()?;
     let handle = runtime.handle().clone();
     let (held, mut is_held) = mpsc::channel(1);
-    // Handed over by this: should there be no thread, it must not be dropped here, where blocking may not be allowed.
+    // Handed over through this: if there is no thread, it must not be dropped here, where blocking may not be allowed.
     let given = Arc::new(parking_lot::Mutex::new(Some(runtime)));
     let taken = Arc::clone(&given);
     let started = std::thread::Builder::new().name(name.into()).spawn(move || {
         let Some(runtime) = taken.lock().take() else { return };
         runtime.block_on(is_held.recv());
-        // Nobody waits for what may still run beside it.
+        // What may still run beside it is not waited for.
         runtime.shutdown_background();
     });
     if let Err(error) = started {

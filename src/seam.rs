@@ -1,7 +1,7 @@
-//! Where a simulator takes the library's clocks, tasks and network over: see `sim`.
+//! Where a simulator takes over the library's clocks, tasks and network: see `sim`.
 //!
-//! A simulator sets itself as the current one of the thread while it polls a task; the library then spawns, waits, reads
-//! the time and connects through it. Nothing else changes: it is the shipped engine, store and scripts that run.
+//! A simulator makes itself the thread's current one while it polls a task; the library then spawns, waits, reads the
+//! time and connects through it. Nothing else changes: engine, store and scripts run as they are shipped.
 
 use std::cell::RefCell;
 use std::fmt::Debug;
@@ -15,12 +15,12 @@ use crate::time::Now;
 /// A future of the simulator's.
 pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// One process as it is simulated: its clocks, its tasks and its network.
+/// A simulated process: its clocks, its tasks and its network.
 pub trait Simulation: Debug + Send + Sync {
     /// What the process's clocks show.
     fn now(&self) -> Now;
 
-    /// A name that no other engine of the simulation has.
+    /// A unique name for an engine of the simulation.
     fn owner(&self) -> String;
 
     /// Spawns a task. Returns its number.
@@ -32,16 +32,16 @@ pub trait Simulation: Debug + Send + Sync {
     /// Drops a task, unless it has ended.
     fn abort(&self, task: u64);
 
-    /// Resolves when so much time has passed on the process's monotonic clock.
+    /// Resolves when this much time has passed on the process's monotonic clock.
     fn sleep(&self, time: Duration) -> Boxed<()>;
 
-    /// Connects to the one Redis that there is.
+    /// Connects to the simulated Redis.
     fn connect(&self) -> Boxed<std::io::Result<Arc<dyn Line>>>;
 }
 
 /// A connection to the simulated Redis.
 pub trait Line: Send + Sync {
-    /// Sends so many commands, packed as the protocol has them, and resolves with as many answers.
+    /// Sends `count` commands, packed as in the protocol, and resolves with as many answers.
     fn send(&self, packed: Vec<u8>, count: usize) -> Boxed<Result<Vec<redis::Value>, redis::RedisError>>;
 }
 

@@ -1,6 +1,6 @@
-//! The seam between the library and the simulator in `sim/`. Not for anybody else, and not under semantic versioning.
+//! The seam between the library and the simulator in `sim/`. For no other use, and not under semantic versioning.
 //!
-//! Below, in `seam`, the library lets a simulation in; here is what a simulation looks at from above.
+//! `seam` below is where the library lets a simulation in. This module is what a simulation reads from above.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub use crate::partition::{Image, JobImage, Now, Record, Replay, Started};
 use crate::partition::{PartitionId, QueueName};
 pub use crate::seam::{Boxed, Line, Simulation, within};
 
-/// Has every start of a job told, at the moment at which it is decided.
+/// Has `told` called at every start of a job, when it is decided.
 pub fn on_start(builder: Builder, told: impl Fn(&QueueName, &Started) + Send + Sync + 'static) -> Builder {
     builder.probe(Box::new(move |probed| {
         if let Probed::Started(queue, started) = probed {
@@ -24,13 +24,12 @@ pub fn state(engine: &Engine, partition: PartitionId) -> PartitionState {
     engine.partition_state(partition)
 }
 
-/// What an engine that has come to rest should have done and has not, if there is any such thing. Its handlers are let off if
-/// they cannot run.
+/// What an engine at rest has left undone, if anything. Its handlers are excused if they cannot run.
 pub fn left_undone(engine: &Engine, can_handlers_run: bool) -> Option<String> {
     engine.left_undone(can_handlers_run)
 }
 
-/// For how much longer an engine can prove all of its leases; `None` if it has come to its end.
+/// How much longer an engine can prove all of its leases; `None` if it has ended.
 pub fn lease_left(engine: &Engine) -> Option<Duration> {
     engine.lease_left()
 }
@@ -48,7 +47,7 @@ impl Reader {
     /// A batch of the log: the sequence of its first record, and its records.
     ///
     /// # Errors
-    /// When these bytes are no batch.
+    /// When the bytes are not a batch.
     pub fn batch(&mut self, bytes: &[u8]) -> Result<(u64, Vec<Record>), String> {
         let mut records = Vec::new();
         let header = crate::store::decode_batch(bytes, &mut self.0, &mut records);
@@ -58,7 +57,7 @@ impl Reader {
     /// Adds a chunk of a snapshot to an image.
     ///
     /// # Errors
-    /// When these bytes are no chunk.
+    /// When the bytes are not a chunk.
     pub fn chunk(&mut self, bytes: &[u8], image: &mut Image) -> Result<(), String> {
         crate::store::decode_chunk(bytes, &mut self.0, image).map(drop).map_err(|error| error.to_string())
     }

@@ -68,37 +68,30 @@ async fn promise_6_at_most_once_runs_only_when_the_store_knows_of_its_start() {
         .start()
         .await
         .unwrap();
-    for queue in ["inline", "async"] {
-        engine
-            .schedule_raw(queue, "")
-            .key(queue)
-            .at_most_once()
-            .after(ms(50))
-            .await
-            .unwrap()
-            .scheduled()
-            .unwrap();
-    }
+    // Due and acknowledged, and held back until the store is as it is to be.
+    let hold = async || {
+        for queue in ["inline", "async"] {
+            engine.pause(queue).unwrap();
+            let job = engine.schedule_raw(queue, "").key(queue).at_most_once();
+            job.after(Duration::ZERO).await.unwrap().scheduled().unwrap();
+        }
+        eventually("they are due", || engine.stats().ready == 2).await;
+    };
+    let go_on = || ["inline", "async"].iter().for_each(|queue| engine.resume(queue).unwrap());
+    hold().await;
     store.append.set(Does::Stands);
-    tokio::time::sleep(ms(150)).await;
-    assert_eq!((engine.stats().running, runs.load(SeqCst)), (2, 0));
+    go_on();
+    eventually("they wait for the store", || engine.stats().running == 2).await;
+    tokio::time::sleep(ms(50)).await;
+    assert_eq!(runs.load(SeqCst), 0);
     store.append.set(Does::Well);
     until_idle(&engine).await;
     assert_eq!(runs.load(SeqCst), 2);
 
     // A start that the store will never know of is a failed attempt, and is counted as one.
-    for queue in ["inline", "async"] {
-        engine
-            .schedule_raw(queue, "")
-            .key(queue)
-            .at_most_once()
-            .after(ms(50))
-            .await
-            .unwrap()
-            .scheduled()
-            .unwrap();
-    }
+    hold().await;
     store.append.set(Does::Fails(StoreErrorClass::Fatal));
+    go_on();
     until_idle(&engine).await;
     assert_eq!((runs.load(SeqCst), engine.stats().failed), (2, 2));
 }
@@ -236,9 +229,7 @@ fn a_commit_is_answered_when_there_is_nobody_left_to_make_it_durable() {
                     .scheduled()
                     .unwrap();
             }
-            while engine.stats().succeeded < round * 1_000 {
-                tokio::time::sleep(ms(1)).await;
-            }
+            eventually("they have run", || engine.stats().succeeded == round * 1_000).await;
             let before = std::mem::replace(&mut pending, engine.stats().log_pending);
             if pending == before {
                 break;

@@ -6,8 +6,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reveille::partition::Record;
-use reveille::{Builder, Engine, JobId, LookupOutcome, PartitionId, StartError, StoreState};
+use reveille::read::Namespace;
+use reveille::{Builder, Engine, JobFilter, LookupOutcome, PartitionId, StartError, StoreState};
 use testkit::MINUTE;
 use testkit::redis::{RedisServer, key, key_in};
 use testkit::{Keys, eventually, ms, nothing};
@@ -47,29 +47,23 @@ fn state(engine: &Engine) -> StoreState {
     engine.stats().store.unwrap().state
 }
 
-/// Whether the store has everything again. The incident is told when the repair begins, and the store is healthy
-/// meanwhile: what is lost then, before the repair's snapshot is there, is no second loss.
-fn is_mended(engine: &Engine, incidents_before: u64) -> bool {
+/// Whether the store has everything that it had acknowledged. A repair begins in a store that is called healthy all the while:
+/// what is lost then, before its snapshot is there, is no second loss, and what is read then is not all.
+fn has_all(engine: &Engine) -> bool {
     let store = engine.stats().store.unwrap();
-    store.incidents > incidents_before && store.partitions_behind == 0 && store.state == StoreState::Healthy
+    store.partitions_behind == 0 && store.state == StoreState::Healthy
+}
+
+fn is_mended(engine: &Engine, incidents_before: u64) -> bool {
+    incidents(engine) > incidents_before && has_all(engine)
 }
 
 /// What another process would be restored from has as many jobs as the engine.
 async fn check_kept(server: &RedisServer, engine: &Engine, case: &str) {
-    let read = server.store().read(PartitionId(0)).await;
-    let loaded = read.unwrap_or_else(|error| panic!("{case}: {error}")).unwrap().loaded;
-    let mut jobs: Vec<JobId> = loaded.image.jobs.iter().map(|job| job.id).collect();
-    for record in &loaded.records {
-        match record {
-            Record::Scheduled(job) => jobs.push(job.id),
-            Record::Finished { id, .. } => jobs.retain(|other| other != id),
-            _ => {}
-        }
-    }
-    // The image may show a record that comes after it.
-    jobs.sort_unstable();
-    jobs.dedup();
-    assert_eq!(jobs.len(), engine.jobs(), "{case}");
+    let read = async { Namespace::open(server.store()).await?.read(PartitionId(0)).await };
+    let read = read.await.unwrap_or_else(|error| panic!("{case}: {error}")).unwrap();
+    let jobs = read.jobs(&JobFilter::default()).count();
+    assert_eq!(jobs, engine.jobs(), "{case}");
 }
 
 /// Whether it has to be noticed, or does no harm and is put right by the way.
@@ -247,7 +241,7 @@ async fn what_lies_in_the_way_is_left_alone_and_jobs_fire_on() {
         let left: String = server.ask(&["TYPE", put[put.len() - 1][1]]);
         assert_eq!(left, held, "it was not written over");
         server.run(advice);
-        eventually("all is well", || state(&engine) == StoreState::Healthy).await;
+        eventually("all is well", || has_all(&engine)).await;
         engine
             .schedule_raw("q", "")
             .key(format!("new{number}"))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use reveille::store::{RedisStore, StoreErrorClass};
 use reveille::{Builder, Engine, StartError};
 use testkit::MINUTE;
+use testkit::port::Port;
 use testkit::proxy::{Fault, Proxy};
 use testkit::redis::{RedisServer, config};
 use testkit::time::timed_async;
@@ -32,8 +33,8 @@ async fn the_patience_is_the_whole_of_it() {
     let server = RedisServer::start(&[]);
     let dead = Proxy::start(server.port());
     dead.set(Fault::BlackHole);
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    for url in [dead.url(), format!("redis://{closed}")] {
+    let closed = Port::reserve();
+    for url in [dead.url(), closed.url()] {
         for patience in [ms(300), ms(1_000), ms(2_500)] {
             let (started, took) = timed_async(builder(&url).start_patience(patience).start()).await;
             assert!(started.is_err());

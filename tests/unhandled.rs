@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use reveille::store::MemoryStore;
 use reveille::testing::TestEngine;
-use reveille::{Builder, CancelOutcome, Engine, QueueStats, ScheduleError};
+use reveille::{Builder, CancelOutcome, Engine, QueueConfig, QueueStats, ScheduleError};
 use testkit::logs::Logs;
-use testkit::{TEN_O_CLOCK, at_ms, ms, nothing};
+use testkit::{TEN_O_CLOCK, at_ms, eventually, ms, nothing};
 use tracing::Level;
 
 /// How many warnings have all of these words. Each test has a queue of its own.
@@ -89,6 +89,24 @@ async fn who_expects_them_is_not_warned() {
     assert_eq!(stats_of(&engine, "expected").ready, 50);
     assert_eq!(warnings(&["expected"]), 0, "{:#?}", Logs::listen().all());
     engine.shutdown(ms(5_000)).await;
+}
+
+/// Real engines, whose drivers find overdue jobs as soon as they run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_expects_them_is_not_warned_by_a_driver_that_is_quick() {
+    Logs::listen();
+    let store = Arc::new(MemoryStore::new());
+    let paused = QueueConfig::new("overtaken").paused();
+    let engine = builder(&store).queue(paused, nothing).start().await.unwrap();
+    engine.schedule_raw("overtaken", "").after(Duration::ZERO).await.unwrap().scheduled().unwrap();
+    engine.shutdown(ms(5_000)).await;
+    for _ in 0..20 {
+        let engine = builder(&store).unhandled_queues(true).start().await.unwrap();
+        engine.schedule_raw("kept", "").after(Duration::ZERO).await.unwrap().scheduled().unwrap();
+        eventually("the driver has run", || stats_of(&engine, "kept").fired > 0).await;
+        engine.shutdown(ms(5_000)).await;
+    }
+    assert_eq!(warnings(&["overtaken"]), 0, "{:#?}", Logs::listen().all());
 }
 
 /// A paused queue has a handler; what waits for it stays, and the end does not.

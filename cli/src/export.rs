@@ -3,7 +3,7 @@
 //! # Rules
 //! - Takes no lease and changes nothing.
 //! - The same jobs give the same text: by due, then by key, every job as in [`jsonl::job`](crate::jsonl::job).
-//! - A namespace that is not there is an error, and leaves the file alone: the name was mistaken.
+//! - A namespace that does not exist is an error, and leaves the file alone: the name is wrong.
 //! - A file is written whole or not at all, as in [`file`](crate::file).
 
 use std::io::{self, BufWriter, Write};
@@ -23,13 +23,13 @@ use crate::{complain, exit, figures, file, signal};
 /// How long a writer may take to notice that it is stopped.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What `reveille export` can be told.
+/// The arguments of `reveille export`.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("store", |store| store.required(true)), after_help = "\
-A job is pending until its handler has ended. One that was scheduled after a delay is written with the instant at which
-that ends. `reveille import` reads it all back.
+A job is pending until its handler has ended. A job that was scheduled after a delay is written with the instant at
+which the delay ends. `reveille import` reads the lines back.
 
-A file is replaced when the new one is whole and on the disk; before that, and whatever fails, the old one stays.
+A file is replaced only when the new one is complete and on the disk. Until then, and whatever fails, the old one stays.
 
 Exit status: 0 if all went well, 1 if not all could be written, 2 if nothing could begin.")]
 pub(crate) struct Args {
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE", default_value = "-")]
     output: PathBuf,
 
-    /// Also while a process owns the jobs. What it does meanwhile may be shown or not
+    /// Export even while a process owns the jobs. The export may miss what that process does meanwhile
     #[arg(long)]
     force: bool,
 
@@ -64,7 +64,7 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
     let written = tokio::select! {
         written = &mut writing => written,
         Ok(signal) = signal => {
-            // What is half written goes with its writer, unless that waits for a reader that does not come.
+            // A half-written file goes with its writer, unless the writer waits for a reader that does not come.
             is_stopped.store(true, SeqCst);
             let _ = tokio::time::timeout(GRACE, writing).await;
             complain(format_args!("stopped by {signal}; not all was written"));
@@ -152,27 +152,25 @@ fn write_all<'a>(
 
 #[cfg(test)]
 mod tests {
-    use reveille::partition::Delivery;
-    use reveille::{Key, Payload, Priority, Timestamp};
+    use reveille::job::JobOptions;
+    use reveille::{Key, Payload, Timestamp};
 
     use super::*;
     use crate::jsonl::input::{Line, Lines};
 
-    fn job<'a>(key: &'a Key, payload: &'a Payload) -> job::Written<'a> {
-        let (due, priority) = (Timestamp::from_micros(0), Priority::NORMAL);
-        job::Written { key, queue: "q", due, priority, delivery: Delivery::AtLeastOnce, payload }
-    }
-
     #[test]
     fn a_line_is_too_long_when_it_would_not_be_read() {
-        let key = Key::new("k").unwrap();
-        let (short, mut line) = (Payload::from("7"), Vec::new());
-        job(&key, &short).write(&mut line).unwrap();
+        let (key, options) = (Key::new("k").unwrap(), JobOptions::default());
+        let (due, payload) = (Timestamp::from_micros(0), Payload::from("7"));
+        let short = job::Written { key: &key, queue: "q", due, options: &options, payload: &payload };
+        let mut line = Vec::new();
+        short.write(&mut line).unwrap();
         let longest = 1 + LINE_BYTES_MAX - line.trim_ascii_end().len();
         for (payload_bytes, too_long) in [(longest, 0), (longest + 1, 1)] {
             let payload = Payload::from("7".repeat(payload_bytes));
             let mut lines = Vec::new();
-            let written = write_all([job(&key, &payload)].into_iter(), &mut lines, &AtomicBool::new(false));
+            let jobs = [job::Written { payload: &payload, ..short }];
+            let written = write_all(jobs.into_iter(), &mut lines, &AtomicBool::new(false));
             assert_eq!(written.unwrap(), too_long);
             let mut lines = Lines::new(&*lines);
             let Some(Line { text, .. }) = lines.next().unwrap() else { panic!("no line") };

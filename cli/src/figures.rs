@@ -1,8 +1,8 @@
-//! Figures as people read them.
+//! Figures for people.
 
 use std::time::Duration;
 
-/// A number with its thousands apart.
+/// A number with thousands separators.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -15,12 +15,12 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// So many jobs.
+/// A number of jobs, in words.
 pub(crate) fn jobs(number: usize) -> String {
     if number == 1 { "1 job".to_owned() } else { format!("{} jobs", grouped(number as u64)) }
 }
 
-/// About how long something is, in the unit that says it in few digits.
+/// A duration, rounded, in the unit that needs few digits.
 pub(crate) fn about(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {

@@ -1,11 +1,11 @@
-//! A file that is written whole or not at all: beside the old one, synced, and put in its place.
+//! Writes a file whole or not at all: beside the old one, synced, and then put in its place.
 //!
 //! # Rules
-//! - Whatever fails, the old file stays as it was. Nothing is left beside it, but by a process that is killed while it
-//!   writes: `.NAME.*.tmp`.
+//! - Whatever fails, the old file stays as it was. Nothing is left beside it, unless the process is killed while it
+//!   writes: then `.NAME.*.tmp` stays.
 //! - The new file has the permissions of the old one, and its owner where that may be given.
-//! - A symbolic link stays one: what it leads to is replaced.
-//! - What is no regular file, a pipe or a terminal for one, has no old content to be kept and is written straight.
+//! - A symbolic link stays a link: its target is replaced.
+//! - Anything but a regular file, such as a pipe or a terminal, has no old content to keep and is written directly.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -72,7 +72,7 @@ fn beside(path: &Path) -> io::Result<NamedTempFile> {
     prefix.push(".");
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix).suffix(".tmp");
-    // As a file is made usually; the process' mask takes from it.
+    // The usual permissions of a new file, less the process' mask.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder(path)).map_err(|error| match error.kind() {
@@ -92,7 +92,7 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-/// Only root may give a file away. Others keep what they have written.
+/// Only root may give a file away. For others the new file stays theirs.
 #[cfg(unix)]
 fn keep_owner(file: &File, old: &Metadata) {
     use std::os::unix::fs::{MetadataExt, fchown};
@@ -102,11 +102,11 @@ fn keep_owner(file: &File, old: &Metadata) {
 #[cfg(not(unix))]
 fn keep_owner(_: &File, _: &Metadata) {}
 
-/// Until then a crash of the machine may bring the old file back.
+/// Before this a crash of the machine may bring the old file back.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // One that may be written but not listed, and file systems that know nothing to sync there.
+        // A folder that may be written but not listed, and file systems that cannot sync one.
         Err(error)
             if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) =>
         {

@@ -1,4 +1,4 @@
-//! `reveille inspect`: what a store holds of a namespace, partition by partition. Takes no lease and changes nothing.
+//! `reveille inspect`: what a store holds of a namespace, by partition. Takes no lease and changes nothing.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use crate::figures::{about, grouped};
 use crate::store::{Found, Named, StoreArgs, about_replica};
 use crate::{complain, exit};
 
-/// What `reveille inspect` can be told.
+/// The arguments of `reveille inspect`.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("store", |store| store.required(true)))]
 pub(crate) struct Args {
@@ -18,8 +18,8 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Also count the pending jobs of each queue, which reads all of them. Whether a process has a handler for a queue is
-    /// not kept in the store
+    /// Also count the pending jobs of each queue, which reads all of them. The store does not know which queues a process
+    /// has handlers for
     #[arg(long)]
     queues: bool,
 
@@ -49,7 +49,7 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
     })
 }
 
-/// What is told. Serialised as it stands for `--json`.
+/// The report. Serialised as it is for `--json`.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     namespace: &'a str,
@@ -57,10 +57,10 @@ struct Report<'a> {
     replica: Option<Replica<'a>>,
     /// How many the namespace was made with.
     partitions_made: u16,
-    /// Those that somebody has owned.
+    /// The partitions that were ever owned.
     partitions: Vec<Row<'a>>,
     total: Totals,
-    /// Pending jobs by queue, if they were asked for.
+    /// Pending jobs by queue, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     queues: Option<Vec<QueueRow>>,
 }
@@ -69,7 +69,7 @@ struct Report<'a> {
 struct QueueRow {
     queue: String,
     jobs: u64,
-    /// How many of them should have fired by now.
+    /// How many of them are overdue.
     overdue: u64,
 }
 
@@ -86,7 +86,7 @@ struct Replica<'a> {
 #[derive(Debug, Serialize)]
 struct Row<'a> {
     partition: u16,
-    /// Who owns it, or did last.
+    /// The owner, or the last one.
     owner: &'a str,
     epoch: u64,
     /// `None` if it has run out, or was given back.
@@ -149,7 +149,7 @@ impl<'a> Report<'a> {
         let widths: [usize; COLUMNS] = std::array::from_fn(width);
         writeln!(out, "namespace {:?}, made with {} partitions\n", self.namespace, self.partitions_made)?;
         for row in &table {
-            // The owner stands last, and to the left: names are of any length.
+            // The owner comes last, aligned left: names can have any length.
             let (owner, figures) =
                 row.split_last().map_or(("", &row[..]), |(owner, rest)| (owner.as_str(), rest));
             let figures: Vec<String> =
@@ -163,7 +163,7 @@ impl<'a> Report<'a> {
         let Some(queues) = &self.queues else { return Ok(()) };
         writeln!(out, "\n  {:>13}  {:>13}   queue", "jobs", "overdue")?;
         for QueueRow { queue, jobs, overdue } in queues {
-            // Any text may be the name of one.
+            // A queue's name may be any text.
             writeln!(out, "  {:>13}  {:>13}   {}", grouped(*jobs), grouped(*overdue), queue.escape_debug())?;
         }
         Ok(())
@@ -233,7 +233,7 @@ impl<'a> Row<'a> {
             grouped(self.log_records),
             grouped(self.log_entries),
             self.bytes.map_or_else(none, grouped),
-            // Whoever's lease has ended owns it no more.
+            // An owner whose lease has ended is no longer the owner.
             if self.lease_left_ms.is_some() { self.owner.to_owned() } else { format!("({})", self.owner) },
         ]
     }

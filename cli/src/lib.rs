@@ -1,6 +1,6 @@
 //! The `reveille` program. It only reads the command line and sets logging up; each subcommand is a module.
 //!
-//! It is a library for the sake of the fuzzer, which cannot reach into a program. Nobody else is to depend on it.
+//! It is a library only for the fuzzer, which cannot reach into a program. Do not depend on it.
 //!
 //! # Rules
 //! - Standard output belongs to the subcommand. Logs and messages go to standard error.
@@ -38,8 +38,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 #[derive(Debug, Parser)]
 #[command(name = "reveille", version, about, max_term_width = 100)]
 struct Cli {
-    /// What to log to standard error: a level (`info`) or levels by module (`reveille=debug,warn`). Without it
-    /// RUST_LOG counts, and without that `warn`.
+    /// What to log to standard error: a level (`info`) or levels by module (`reveille=debug,warn`). The default is
+    /// RUST_LOG, or else `warn`.
     #[arg(long, global = true, value_name = "LEVELS")]
     log: Option<Targets>,
 
@@ -51,13 +51,13 @@ struct Cli {
 enum Command {
     /// Show a ticket-sale morning: jobs by the thousand, scheduled, moved, cancelled and fired on time.
     Demo(demo::Args),
-    /// Run jobs from JSON Lines, and say as JSON Lines what became of them.
+    /// Run jobs from JSON Lines, and report as JSON Lines what became of them.
     Run(run::Args),
     /// Show what a store holds of a namespace, and who owns it.
     Inspect(inspect::Args),
     /// Write the pending jobs of a namespace as JSON Lines.
     Export(export::Args),
-    /// Take jobs from JSON Lines into a namespace, without firing any.
+    /// Read jobs from JSON Lines into a namespace, without firing any.
     Import(import::Args),
     /// Measure this machine, each figure beside its floor.
     Bench(bench::Args),
@@ -78,11 +78,11 @@ pub fn main() -> ExitCode {
 }
 
 fn levels_from_environment() -> Targets {
-    // How an engine ends is told by the subcommand itself.
+    // The subcommand itself reports how an engine ends.
     let default =
         Targets::new().with_default(LevelFilter::WARN).with_target("reveille::end", LevelFilter::OFF);
     let Ok(text) = std::env::var("RUST_LOG") else { return default };
-    // The variable is shared with other programs, so what this one cannot read is no reason not to start.
+    // The variable is shared with other programs, so this one starts even if it cannot parse it.
     text.parse().unwrap_or_else(|error| {
         complain(format_args!("RUST_LOG is not understood ({error}); logging warnings"));
         default
@@ -94,7 +94,7 @@ fn log_to_stderr(levels: Targets) {
     tracing_subscriber::registry().with(lines.with_filter(levels)).init();
 }
 
-/// Writes one line to standard error. That nobody may be there to read it is no reason to panic, as `eprintln!` would.
+/// Writes one line to standard error. Unlike `eprintln!` it does not panic if standard error is closed.
 pub(crate) fn complain(message: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "reveille: {message}");
 }

@@ -1,8 +1,8 @@
 //! The signals that ask a program to end: the first one stops it in order, the second ends the process at once.
 //!
 //! # Rules
-//! - SIGINT, SIGTERM, SIGHUP and SIGQUIT are all alike: whoever sends one of them means the same.
-//! - SIGHUP and SIGQUIT stay ignored when they were ignored at the start, as `nohup` has it.
+//! - SIGINT, SIGTERM, SIGHUP and SIGQUIT all mean the same.
+//! - SIGHUP and SIGQUIT stay ignored if they were ignored at the start, as under `nohup`.
 
 use std::fmt;
 use std::io;
@@ -20,7 +20,7 @@ pub(crate) enum Signal {
 }
 
 impl Signal {
-    /// What a shell takes for the exit status of a program that the signal ended: 128 and its number.
+    /// What a shell shows as the exit status of a program that the signal ended: 128 plus its number.
     fn exit_status(self) -> i32 {
         match self {
             Signal::Hangup => 129,
@@ -47,7 +47,7 @@ pub(crate) fn listen() -> io::Result<oneshot::Receiver<Signal>> {
     let mut signals = Signals::new()?;
     let (first, receiver) = oneshot::channel();
     tokio::spawn(async move {
-        // If nobody waits for it any more, the program is about to end by itself.
+        // If the receiver is gone, the program is about to end by itself.
         let _ = first.send(signals.next().await);
         std::process::exit(signals.next().await.exit_status());
     });
@@ -99,7 +99,7 @@ async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
     }
 }
 
-/// The signals that whoever started the process has it ignore, a bit for each. Where it cannot be known, none.
+/// The signals that the parent process has this one ignore, a bit for each; 0 if that is unknown.
 #[cfg(unix)]
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Calls of users: made on an engine, held against what the ledger foretells, and remembered as what they did.
+//! Calls of users: made on an engine, compared with what the ledger predicts, and recorded with what they did.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::ledger::{Done, Fact, JobLog, Pending, Stand, due_at};
 use crate::plan::{Behave, By, Call, When};
 use crate::process::Process;
 
-/// Round instants are so far apart.
+/// The distance between round instants.
 const ROUND_US: i64 = 500_000;
 
-/// An engine, in which life, and in which process.
+/// An engine, its life, and its process.
 #[derive(Clone)]
 pub(crate) struct Caller {
     /// The run.
@@ -41,13 +41,13 @@ pub(crate) struct Wish {
     pub is_inline: bool,
     /// When.
     pub when: When,
-    /// If the key is taken.
+    /// What to do if the key is taken.
     pub on_conflict: OnConflict,
-    /// Its place in its tick.
+    /// Its priority within its tick.
     pub priority: Priority,
     /// Whether it may run at most once.
     pub is_once: bool,
-    /// When it is acknowledged.
+    /// The durability of its acknowledgement.
     pub level: Option<Durability>,
     /// What its handler does.
     pub behave: Behave,
@@ -113,7 +113,7 @@ impl Caller {
         if wish.is_once {
             schedule = schedule.at_most_once();
         }
-        // One reading of the clocks for the call and for what is expected of it.
+        // One reading of the clocks for the call and for its expected outcome.
         let pending = self.pending(Version::FIRST, due);
         let commit = schedule.due(due);
         let said = commit.outcome().map(|outcome| word(outcome)).map_err(|error| error.to_string());
@@ -275,7 +275,7 @@ impl Caller {
         self.foretold(told);
     }
 
-    /// Waits until a change is acknowledged, or that it will not be.
+    /// Waits until a change is acknowledged, or cannot be.
     async fn waits<T, E: Refusal>(
         &self,
         key: &str,
@@ -335,7 +335,7 @@ impl Caller {
         if let CallError::NotDurable(error) = error {
             self.broken("2 nothing is lost", format!("the store takes no more: {error}"));
         }
-        // What was done was done before anybody waited for it.
+        // The change was made before anything waited for it.
         if !matches!(done, Done::Nothing) && !error.change().may_be_in_force() {
             self.broken("4 definite", format!("a change that was made is said not to be: {error}"));
         }
@@ -352,7 +352,7 @@ impl Caller {
 
 /// Why a change is not acknowledged.
 trait Refusal: std::fmt::Display + Sized {
-    /// As any call may be refused, or else in words.
+    /// A refusal that any call may get, or another reason in words.
     fn of_call(self) -> Result<CallError, String>;
 }
 
@@ -398,7 +398,7 @@ macro_rules! late {
 
 late!(RescheduleOutcome, CancelOutcome);
 
-/// Whether a call that names `version` is rightly told that the job is at another.
+/// Whether a call that names `version` is right to be told that the job has another.
 fn is_changed(version: Option<Version>, now: Pending, told: Version) -> bool {
     version.is_some_and(|version| version != now.version) && told == now.version
 }
@@ -418,7 +418,7 @@ fn is_once(nonce: Option<usize>, jobs: &[JobLog]) -> bool {
     nonce.is_some_and(|nonce| jobs[nonce].delivery == Delivery::AtMostOnce)
 }
 
-/// An outcome without the handle, which holds the number of an engine: that is another in the next run.
+/// An outcome without the handle, which holds the number of an engine and so differs in the next run.
 fn word(outcome: &ScheduleOutcome) -> &'static str {
     match outcome {
         ScheduleOutcome::Scheduled { .. } => "Scheduled",
@@ -428,7 +428,7 @@ fn word(outcome: &ScheduleOutcome) -> &'static str {
     }
 }
 
-/// Whether a call was refused for a reason for which it may be, and is told that nothing was changed.
+/// Whether a call was refused for an allowed reason, and says that nothing was changed.
 fn is_refusal(error: &CallError) -> bool {
     let may_be =
         matches!(error, CallError::ShuttingDown | CallError::LogFull { .. } | CallError::NotOwner { .. });

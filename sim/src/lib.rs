@@ -1,5 +1,5 @@
-//! The whole engine under a simulator. One seed decides everything: which calls are made, what goes wrong, how long each
-//! way takes, and which task runs next. A run can be repeated exactly.
+//! The whole engine under a simulator. One seed decides everything: the calls, the faults, the latency of each message, and
+//! which task runs next. A run can be repeated exactly.
 //!
 //! ```text
 //!  plan ──> calls, faults
@@ -10,9 +10,9 @@
 //!  ledger: what users were told                                          shadow: what the store should hold
 //! ```
 //!
-//! What is simulated is time, tasks, the network and the data of a Redis. What runs on it is the library as it is shipped,
-//! through the seam in `reveille::sim`: the driver is a task, and everything else is as in production, down to the bytes of
-//! the protocol and the text of the scripts, which a Lua runs.
+//! Time, tasks, the network and the data of a Redis are simulated. On them runs the library as it is shipped, through the
+//! seam in `reveille::sim`: the driver is a task, and everything else is as in production, down to the bytes of the protocol
+//! and the text of the scripts, which a Lua interpreter runs.
 
 mod app;
 mod calls;

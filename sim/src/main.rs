@@ -20,36 +20,36 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs seeds, and stops at the first that breaks a promise, with the shortest history that does.
+    /// Runs seeds, and stops at the first that breaks a promise, with the shortest history that breaks it.
     Run {
-        /// Which: from the first to before the last.
+        /// The seeds, as `FIRST..END`, without the end.
         #[arg(long, default_value = "0..10000", value_parser = seeds)]
         seeds: Range<u64>,
-        /// On how many threads.
+        /// The number of threads.
         #[arg(long, default_value_t = 2)]
         threads: usize,
-        /// Goes on after a promise was broken, and tells all of them.
+        /// Goes on after a broken promise, and reports all of them.
         #[arg(long)]
         all: bool,
     },
     /// Runs one seed, and prints what happened.
     Seed {
-        /// Which.
+        /// The seed.
         seed: u64,
     },
-    /// Plants bugs, each in a copy of the sources, and counts the seeds that it takes to find it.
+    /// Plants bugs, each in a copy of the sources, and reports the seed that finds it.
     Planted {
         /// Only this one.
         #[arg(long)]
         only: Option<String>,
-        /// How many seeds are tried.
+        /// How many seeds to try.
         #[arg(long, default_value_t = 10_000)]
         seeds: u64,
     },
 }
 
 fn main() -> ExitCode {
-    // Handlers panic because they are told to. A panic of the library ends a run, and is told with it.
+    // Handlers panic on purpose. A panic of the library ends a run, and is reported with it.
     reveille_sim::listen_to_panics();
     match Args::parse().command {
         Command::Run { seeds, threads, all } => many(seeds, threads, all),
@@ -116,7 +116,7 @@ fn told(seed: u64, violation: &Violation) -> String {
     format!("seed {seed} breaks promise {}: {detail}", violation.promise)
 }
 
-/// Tells a broken promise by the shortest history that breaks it.
+/// Reports a broken promise by the shortest history that breaks it.
 fn report(seed: u64) {
     let (setting, plan) = draw(seed);
     let Some((shortest, outcome)) = shrink(&setting, &plan) else { return };

@@ -1,7 +1,7 @@
-//! The network between the processes and the one Redis: connections that are slow, cut, or swallow what is sent.
+//! The network between the processes and the Redis: connections that are slow, are cut, or swallow what is sent.
 //!
-//! What is sent on one connection arrives in order. A connection that is cut loses the answers that are on their way; what
-//! had been sent may still arrive, all of it up to some point, and late: after what was sent on the next connection.
+//! Requests on one connection arrive in order. A cut connection loses the answers on their way. Requests sent before may
+//! still arrive, all of them up to some point, and late: after requests on the next connection.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -28,9 +28,9 @@ struct State {
     rng: fastrand::Rng,
     lines: BTreeMap<u64, Arc<Connection>>,
     next_id: u64,
-    /// What each process sends arrives no more before this.
+    /// Nothing that a process sends arrives before this.
     deaf_until_us: BTreeMap<usize, u64>,
-    /// How slow it is: the longest way there, in microseconds.
+    /// The longest latency to the server, in microseconds.
     delay_us: u64,
 }
 
@@ -47,9 +47,9 @@ struct Connection {
 #[derive(Default)]
 struct Inbox {
     requests: VecDeque<Request>,
-    /// When the last one that was sent arrives.
+    /// When the last request arrives.
     last_us: u64,
-    /// How many of those on their way still arrive, once it is cut.
+    /// How many requests on their way still arrive after a cut.
     arriving: Option<usize>,
 }
 
@@ -75,7 +75,7 @@ impl Network {
     /// Makes a connection.
     ///
     /// # Errors
-    /// When the server is not there, or does not hear.
+    /// When the server is down, or does not answer.
     pub(crate) async fn connect(self: Arc<Self>, process: Arc<Process>) -> io::Result<Arc<dyn Line>> {
         let us = self.way_us();
         self.world.after(us).await;
@@ -100,8 +100,8 @@ impl Network {
         Ok(line)
     }
 
-    /// Cuts the connections of a process, or all. With `arrives` some of what is on its way still arrives, up to so
-    /// much later.
+    /// Cuts the connections of a process, or all. With `arrives` some requests on their way still arrive, up to that much
+    /// later.
     pub(crate) fn cut(&self, slot: Option<usize>, arrives_us: Option<u64>) {
         let mut state = self.state.lock();
         let cut: Vec<Arc<Connection>> =
@@ -129,17 +129,17 @@ impl Network {
         self.cut(Some(process.slot), Some(2_000_000));
     }
 
-    /// Nothing of a process arrives for so long.
+    /// Nothing from a process arrives for this long.
     pub(crate) fn deafen(&self, slot: usize, us: u64) {
         self.state.lock().deaf_until_us.insert(slot, self.world.now_us() + us);
     }
 
-    /// Makes the way there take up to so long.
+    /// Sets the longest latency to the server.
     pub(crate) fn slow_to(&self, us: u64) {
         self.state.lock().delay_us = us;
     }
 
-    /// Everything is as it should be from here on.
+    /// Ends all faults.
     pub(crate) fn heal(&self) {
         let mut state = self.state.lock();
         state.deaf_until_us.clear();

@@ -1,27 +1,27 @@
 //! What one seed stands for: a setting, and a list of calls and faults with their instants. A list, so that a failure can be
-//! told by the fewest of them that still bring it about.
+//! reduced to the fewest of them that still cause it.
 
 use reveille::partition::OnConflict;
 use reveille::{Durability, Priority};
 
 use crate::server::{Fsync, Mode, Policy};
 
-/// How a run is set up.
+/// The setting of a run.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// The seed of everything that is drawn while it runs.
+    /// The seed of everything drawn during the run.
     pub seed: u64,
     /// How many partitions there are.
     pub partitions: u16,
     /// How many processes share the store.
     pub slots: usize,
-    /// For how long a lease lasts, in milliseconds.
+    /// The term of a lease, in milliseconds.
     pub lease_ms: u64,
     /// The wheel's resolution in microseconds.
     pub tick_us: u64,
-    /// When calls are acknowledged.
+    /// The durability at which calls are acknowledged.
     pub durability: Durability,
-    /// What the server is like.
+    /// The kind of server.
     pub policy: Policy,
     /// Records between two snapshots.
     pub snapshot_records: u64,
@@ -29,17 +29,17 @@ pub struct Setting {
     pub log_records_max: usize,
     /// How long a commit waits, in milliseconds.
     pub commit_deadline_ms: u64,
-    /// Overdue jobs a second; 0: as fast as it goes.
+    /// Overdue jobs a second; 0: no limit.
     pub catch_up_per_second: u32,
     /// Fired jobs that are remembered.
     pub fired_max: usize,
-    /// Jobs of the queue `work` at a time.
+    /// The concurrency of the queue `work`.
     pub concurrency: usize,
-    /// How slow the network is, in microseconds.
+    /// The network's latency, in microseconds.
     pub delay_us: u64,
-    /// How each process's clocks run.
+    /// The rate of each process's clocks.
     pub rates_ppm: Vec<u64>,
-    /// How long calls and faults go on, in microseconds.
+    /// The time of calls and faults, in microseconds.
     pub active_us: u64,
 }
 
@@ -66,9 +66,9 @@ pub enum What {
 pub enum When {
     /// After a delay.
     In(u64),
-    /// At an instant, so far from what the caller's wall shows.
+    /// At an instant, this far from the caller's wall clock.
     At(i64),
-    /// At the first round instant after so long: many jobs share it.
+    /// At the first round instant after this time: many jobs share it.
     Round(u64),
 }
 
@@ -77,7 +77,7 @@ pub enum When {
 pub enum Behave {
     /// Ends at once.
     Quick,
-    /// Ends after so long.
+    /// Ends after this time.
     Slow(u64),
     /// Fails.
     Fail,
@@ -85,12 +85,12 @@ pub enum Behave {
     Panic,
     /// Never ends, while there are faults.
     Hang,
-    /// Schedules its own key again, after so long.
+    /// Schedules its own key again, after this time.
     Repeat(u64),
 }
 
 impl Behave {
-    /// As a payload says it.
+    /// As it is written in a payload.
     pub(crate) fn to_words(self) -> String {
         match self {
             Behave::Quick => "quick".to_owned(),
@@ -177,28 +177,28 @@ pub enum By {
     Key,
     /// By its handle, as the ledger has it.
     Handle,
-    /// By its key, if it still is of the version that it has.
+    /// By its key, with its current version.
     Version,
-    /// By its key, if it still is of a version that it has no more.
+    /// By its key, with an old version.
     OldVersion,
 }
 
 /// Something that goes wrong.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// A process is killed, and started again after so long.
+    /// A process is killed, and started again after this time.
     Kill(usize, u64),
-    /// A process is shut down with this grace, and started again after so long.
+    /// A process is shut down with this grace, and started again after this time.
     Shutdown(usize, u64, u64),
     /// A process stands still.
     Freeze(usize, u64),
-    /// A process's handlers stand still, while all else of it goes on.
+    /// A process's handlers stand still, while the rest of it goes on.
     Block(usize, u64),
-    /// A process's wall is set.
+    /// A process's wall clock is set.
     Wall(usize, i64),
-    /// The server's wall is set back.
+    /// The server's wall clock is set back.
     ServerBack(u64),
-    /// Connections are cut: of a process, or all; what is on its way may arrive up to so much later.
+    /// Connections are cut, of a process or all; requests on their way may arrive up to this much later.
     Cut(Option<usize>, Option<u64>),
     /// Nothing that a process sends arrives.
     Deaf(usize, u64),
@@ -206,19 +206,19 @@ pub enum Fault {
     Slow(u64),
     /// The server does nothing.
     Pause(u64),
-    /// The server ends, and is there again after so long; its disk may be slow.
+    /// The server ends, and is back after this time; its disk may be slow.
     Crash(u64, bool),
-    /// The replica takes over, after so long.
+    /// The replica takes over, after this time.
     FailOver(u64),
     /// The server refuses.
     Mode(Mode, u64),
-    /// Somebody says FLUSHALL.
+    /// An operator runs FLUSHALL.
     Flush,
-    /// Somebody says SCRIPT FLUSH.
+    /// An operator runs SCRIPT FLUSH.
     ForgetScripts,
     /// A key or a field of a partition is gone.
     Lose(u16, Loss),
-    /// The server's wall is set on, and right again after so long.
+    /// The server's wall clock is set forward, and right again after this time.
     ServerAhead(u64, u64),
 }
 
@@ -229,7 +229,7 @@ pub enum Loss {
     Meta,
     /// `:l`.
     Log,
-    /// A chunk of the snapshot, if there are so many.
+    /// A chunk of the snapshot, if it has that many.
     Chunk(u64),
     /// A field of `:m`.
     Field(&'static str),
@@ -251,7 +251,7 @@ pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
             what: What::Call(rng.usize(..setting.slots), draw_call(&mut rng, &setting)),
         });
     }
-    // Some runs have none, so that nothing is only ever seen under them.
+    // Some runs have no faults, so that nothing is seen only under them.
     let faults = if rng.u8(..8) == 0 { 0 } else { rng.u64(1..14) };
     for _ in 0..faults {
         let at_us = rng.u64(SECOND..setting.active_us);
@@ -263,7 +263,7 @@ pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
     (setting, plan)
 }
 
-/// Blocks handlers, in one run of three. From a stream of its own, so that all else of a seed is as it was without.
+/// Blocks handlers, in one run of three. From a random stream of its own, so that the rest of a seed's plan does not change.
 fn draw_blocks(setting: &Setting, plan: &mut Vec<Item>) {
     let mut rng = fastrand::Rng::with_seed(setting.seed ^ 0xb10c_b10c_b10c_b10c);
     let blocks = if rng.u8(..3) == 0 { rng.usize(1..4) } else { 0 };
@@ -274,7 +274,7 @@ fn draw_blocks(setting: &Setting, plan: &mut Vec<Item>) {
     }
 }
 
-/// Loses what the server has, and sets its clock with leases standing. From a stream of its own too.
+/// Loses data of the server, and sets its clock with leases standing. From a random stream of its own too.
 fn draw_losses(seed: u64, setting: &Setting, has_faults: bool, plan: &mut Vec<Item>) {
     const FIELDS: [&str; 14] = [
         "format",

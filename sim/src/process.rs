@@ -1,4 +1,4 @@
-//! A process as it is simulated: clocks of its own, and the one thing that the library sees of the world.
+//! A simulated process: clocks of its own, and all that the library sees of the world.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
@@ -11,7 +11,7 @@ use reveille::sim::{Boxed, Line, Now, Simulation};
 use crate::network::Network;
 use crate::world::World;
 
-/// What the wall shows when the world begins, in microseconds since the epoch.
+/// The wall clock when the world begins, in microseconds since the epoch.
 pub(crate) const WALL_BEGIN_US: i64 = 1_800_000_000_000_000;
 
 /// Where monotonic clocks begin: a start long ago, so that jobs that are overdue have an instant on them too.
@@ -21,16 +21,16 @@ const MILLION: u64 = 1_000_000;
 
 /// One life of a process, from its start to its end.
 pub(crate) struct Process {
-    /// Which of those that share the store it is.
+    /// Its number among those that share the store.
     pub slot: usize,
-    /// Which life of any of them.
+    /// The number of its life among all of them.
     pub life: u64,
     me: Weak<Process>,
     world: Arc<World>,
     network: Arc<Network>,
-    /// How its clocks run, in parts of a million: more than a million is fast.
+    /// The rate of its clocks, in parts of a million: more than a million is fast.
     rate_ppm: u64,
-    /// How much its wall is off, in microseconds. Steps change it.
+    /// How far its wall clock is off, in microseconds. Steps change it.
     wall_off_us: Arc<AtomicI64>,
     is_frozen: AtomicBool,
     /// Whether its handlers' runtime polls nothing.
@@ -64,17 +64,17 @@ impl Process {
         })
     }
 
-    /// Whether it runs nothing for now.
+    /// Whether it is frozen.
     pub(crate) fn is_frozen(&self) -> bool {
         self.is_frozen.load(Relaxed)
     }
 
-    /// Whether it has come to its end.
+    /// Whether it has ended.
     pub(crate) fn is_killed(&self) -> bool {
         self.is_killed.load(Relaxed)
     }
 
-    /// Stops it where it stands.
+    /// Freezes it.
     pub(crate) fn freeze(&self) {
         self.is_frozen.store(true, Relaxed);
     }
@@ -85,12 +85,12 @@ impl Process {
         self.world.thaw(self);
     }
 
-    /// Whether its handlers run nothing for now.
+    /// Whether its handlers are blocked.
     pub(crate) fn is_blocked(&self) -> bool {
         self.is_blocked.load(Relaxed)
     }
 
-    /// Has its handlers stand still while all else goes on: one of them blocks their runtime.
+    /// Has its handlers stand still while the rest goes on: one of them blocks their runtime.
     pub(crate) fn block(&self) {
         self.is_blocked.store(true, Relaxed);
     }
@@ -101,14 +101,14 @@ impl Process {
         self.world.thaw(self);
     }
 
-    /// Ends it where it stands.
+    /// Kills it.
     pub(crate) fn kill(self: &Arc<Self>) {
         self.is_killed.store(true, Relaxed);
         self.world.kill(self);
         self.network.left(self);
     }
 
-    /// The world that it is in.
+    /// Its world.
     pub(crate) fn world(&self) -> &Arc<World> {
         &self.world
     }

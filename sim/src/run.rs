@@ -1,4 +1,4 @@
-//! One run, from a setting and a plan to what came of it.
+//! One run, from a setting and a plan to its result.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -17,17 +17,17 @@ use crate::world::{Violation, World};
 
 const SECOND: u64 = 1_000_000;
 
-/// Once nothing goes wrong any more, everything is as it should be within this time.
+/// Once faults have stopped, everything is in order within this time.
 const SETTLES_US: u64 = 90 * SECOND;
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
     /// The promise that was broken, if one was.
     pub violation: Option<Violation>,
-    /// Tells two runs apart that were not the same.
+    /// Differs for two runs that were not the same.
     pub digest: u64,
-    /// What happened, if it was to be kept.
+    /// What happened, if it was kept.
     pub lines: Vec<String>,
     /// Jobs that were asked for.
     pub jobs: usize,
@@ -40,8 +40,8 @@ pub fn run(setting: &Setting, plan: &[Item], keeps_trace: bool) -> Outcome {
     run_beside(setting, plan, keeps_trace, None)
 }
 
-/// Runs a plan. If there is a twin of the server, the engines get its answers, and where they are not the server's own the
-/// run is broken.
+/// Runs a plan. If the server has a twin, the engines get the twin's answers, and the run is broken if they differ from the
+/// server's.
 pub fn run_beside(
     setting: &Setting,
     plan: &[Item],
@@ -68,7 +68,7 @@ pub fn run_beside(
     let ledger = Ledger::new(&world, setting.tick_us, setting.lease_ms * 1_000);
     let policy = setting.policy;
     let (losses, lost) = (Arc::clone(&ledger), Arc::clone(&ledger));
-    // A crash spares what is on the disk, a failover what is with the replica; FLUSHALL spares nothing.
+    // A crash spares what is on the disk, a failover what the replica has; FLUSHALL spares nothing.
     shadow.tell(Box::new(move |partition, event, why| {
         let spares = |level: Durability| match (why, level) {
             (Why::Crash, Durability::Fsync) => true,
@@ -110,13 +110,13 @@ pub(crate) enum Why {
     Crash,
     /// Its replica had less.
     FailOver,
-    /// Somebody said so.
+    /// An operator flushed it.
     Flush,
     /// A partition is begun with nothing.
     GivenUp,
 }
 
-/// Follows the plan, then waits for everything to come to its end.
+/// Follows the plan, then waits for everything to end.
 async fn follow(app: Arc<App>, plan: Vec<Item>, is_over: Arc<AtomicBool>) {
     let world = Arc::clone(&app.world);
     let begun_us = world.now_us();
@@ -133,7 +133,7 @@ async fn follow(app: Arc<App>, plan: Vec<Item>, is_over: Arc<AtomicBool>) {
     world.until(begun_us + app.setting.active_us).await;
     app.heal();
     let healed_us = world.now_us();
-    // What is on its way from before has arrived by then, and so has what was to fire soon.
+    // Requests on their way have arrived by then, and jobs that were due soon have fired.
     world.after(12 * SECOND).await;
     while let Some(missing) = app.unsettled() {
         if world.now_us() > healed_us + SETTLES_US {
@@ -146,7 +146,7 @@ async fn follow(app: Arc<App>, plan: Vec<Item>, is_over: Arc<AtomicBool>) {
     is_over.store(true, Relaxed);
 }
 
-/// What is done about a fault when its time is over.
+/// What to do about a fault when its time is over.
 type Later = Box<dyn FnOnce(&Arc<App>) + Send>;
 
 fn bring_about(app: &Arc<App>, fault: Fault) {

@@ -1,8 +1,8 @@
-//! What the store should hold: every record that it took, from the beginning, with nothing trimmed and no snapshot; and who
-//! may write. Replaying this is slow and simple, and has to end where a restore ends.
+//! What the store should hold: every record it took, from the beginning, with nothing trimmed and no snapshot; and who may
+//! write. Replaying this is slow and simple, and has to end in the same state as a restore.
 //!
 //! # Checks
-//! - Whatever changes a partition comes from the holder of the last grant (promise 5).
+//! - Every change of a partition comes from the holder of the last grant (promise 5).
 //! - Records come each once and in order (promise 7).
 
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use reveille::PartitionId;
-use reveille::partition::{Config, Queue, QueueId, ReplayError};
+use reveille::partition::{Config, ReplayError};
 use reveille::sim::{Image, Now, Reader, Record, Replay};
 
 use crate::run::Why;
 use crate::world::World;
 
-/// Who changed a partition, and with which change of the server's.
+/// The owner that changed a partition, and the server's change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Append<'a> {
     /// The partition.
@@ -29,7 +29,7 @@ pub(crate) struct Append<'a> {
     pub group: u64,
 }
 
-/// What is told when the server has lost something: the partition, and the instant of the first change that is lost.
+/// Called when the server has lost something, with the partition and the instant of the first lost change.
 pub(crate) type LossTold = Box<dyn Fn(u16, &Event, Why) + Send + Sync>;
 
 /// What became of a partition in the store.
@@ -56,7 +56,7 @@ struct Part {
     /// From the beginning, and from each time that it was written anew. The last one counts.
     lineages: Vec<Lineage>,
     grants: Vec<Grant>,
-    /// Somebody has deleted a key or a field of it.
+    /// A key or a field of it was deleted.
     has_lost: bool,
 }
 
@@ -76,7 +76,7 @@ struct Lineage {
 }
 
 impl Part {
-    /// With `:m` Redis has forgotten which epochs there were.
+    /// With `:m` Redis has lost its epochs.
     fn forgets_epochs(&mut self, group: u64) {
         self.grants.push(Grant { group, owner: String::new(), epoch: 0 });
     }
@@ -89,7 +89,7 @@ impl Lineage {
 }
 
 impl Shadow {
-    /// Nothing, for so many partitions that are built with `config`.
+    /// Empty, for partitions that are built with `config`.
     pub(crate) fn new(world: &Arc<World>, config: Config, partitions: u16) -> Arc<Self> {
         let part = || Part { lineages: vec![Lineage::default()], ..Part::default() };
         let parts = Mutex::new((0..partitions).map(|_| part()).collect());
@@ -103,12 +103,12 @@ impl Shadow {
         })
     }
 
-    /// Has losses told.
+    /// Has losses reported.
     pub(crate) fn tell(&self, told: LossTold) {
         *self.told.lock() = Some(told);
     }
 
-    /// Has every loss told, also where no record is lost.
+    /// Has every loss reported, even if no record is lost.
     pub(crate) fn tell_of_any_loss(&self, told: Box<dyn Fn() + Send + Sync>) {
         *self.any_loss.lock() = Some(told);
     }
@@ -127,7 +127,7 @@ impl Shadow {
             );
             self.world.broken("5 stale writer", detail);
         }
-        // What was lost bit by bit is taken for nothing, when nothing of it is left.
+        // A partition that was lost bit by bit counts as empty once nothing of it is left.
         let is_lost = {
             let parts = self.parts.lock();
             parts.get(usize::from(partition)).is_some_and(|part| {
@@ -207,7 +207,7 @@ impl Shadow {
         self.told(by.partition, &Event::Rewritten(by.owner.to_owned()), Why::Crash);
     }
 
-    /// Somebody has deleted a key or a field: the lease among it, it may be.
+    /// A key or a field was deleted, perhaps the lease.
     pub(crate) fn loses(&self, partition: u16, is_meta: bool, group: u64) {
         if let Some(part) = self.parts.lock().get_mut(usize::from(partition)) {
             part.has_lost = true;
@@ -219,14 +219,14 @@ impl Shadow {
         self.leases_end();
     }
 
-    /// Leases may have come to an end before their time.
+    /// Leases may have ended early.
     pub(crate) fn leases_end(&self) {
         if let Some(told) = &*self.any_loss.lock() {
             told();
         }
     }
 
-    /// Whether somebody has deleted a key or a field of a partition, or a crash has taken all that there was of it.
+    /// Whether a key or a field of a partition was deleted, or a crash has taken all of it.
     pub(crate) fn has_lost(&self, partition: u16) -> bool {
         let part = &self.parts.lock()[usize::from(partition)];
         part.has_lost || part.grants.is_empty()
@@ -237,7 +237,7 @@ impl Shadow {
         self.losses.fetch_add(1, Relaxed);
         self.leases_end();
         if let Some(part) = self.parts.lock().get_mut(usize::from(partition)) {
-            // Not in place of those before it: a crash may bring them back.
+            // Added to the ones before: a crash may bring those back.
             part.lineages.push(Lineage { group, ..Lineage::default() });
             part.forgets_epochs(group);
         }
@@ -284,7 +284,7 @@ impl Shadow {
         self.losses.load(Relaxed)
     }
 
-    /// The owner of a partition, as the store has it, and the sequence after the last record.
+    /// The owner of a partition in the store, and the sequence after its last record.
     pub(crate) fn head(&self, partition: u16) -> (String, u64) {
         let parts = self.parts.lock();
         let part = &parts[usize::from(partition)];
@@ -296,19 +296,13 @@ impl Shadow {
     ///
     /// # Errors
     /// When the records do not follow each other.
-    pub(crate) fn replay(&self, partition: u16, now: Now) -> Result<Replay, ReplayError> {
+    pub(crate) fn replay(&self, partition: u16, now: Now) -> Result<Replay<'static>, ReplayError> {
         let parts = self.parts.lock();
         let mut replay = Replay::new(PartitionId(partition), self.config.clone(), now);
         let Some(lineage) = parts[usize::from(partition)].lineages.last() else { return Ok(replay) };
-        let mut queues = Queues::default();
-        let mut base = lineage.base.clone();
-        base.jobs.iter_mut().for_each(|job| queues.number(&mut job.queue));
-        replay.load(base, now)?;
+        replay.load(lineage.base.clone(), now)?;
         for (sequence, (_, record)) in (lineage.covered..).zip(&lineage.records) {
-            let mut record = record.clone();
-            if let Record::Scheduled(job) = &mut record {
-                queues.number(&mut job.queue);
-            }
+            let record = record.clone();
             if sequence < lineage.complete {
                 replay.apply_fuzzy(record, now)?;
             } else {
@@ -317,28 +311,6 @@ impl Shadow {
         }
         Ok(replay)
     }
-}
-
-/// Numbers for queues, by name: those that were written hold for nobody else.
-#[derive(Default)]
-struct Queues(Vec<String>);
-
-impl Queues {
-    fn number(&mut self, queue: &mut Queue) {
-        let name = queue.name.as_str();
-        let at = self.0.iter().position(|known| known == name).unwrap_or_else(|| {
-            self.0.push(name.to_owned());
-            self.0.len() - 1
-        });
-        queue.id = QueueId(at as u16);
-    }
-}
-
-/// The same image with what holds for one process only left out, so that two can be compared.
-pub(crate) fn comparable(mut image: Image) -> Image {
-    image.jobs.iter_mut().for_each(|job| job.queue.id = QueueId(0));
-    image.jobs.sort_unstable_by_key(|job| job.id);
-    image
 }
 
 /// Where two images differ: the first thing that is in one and not in the other.

@@ -6,8 +6,8 @@ use crate::run::{Outcome, run};
 /// Runs that a search may take.
 const RUNS_MAX: usize = 400;
 
-/// Leaves out what can be left out, in ever smaller parts (delta debugging, after Zeller and Hildebrandt 2002). `None` if
-/// the plan breaks no promise.
+/// Leaves out as much as possible, in ever smaller parts (delta debugging, after Zeller and Hildebrandt 2002). `None` if the
+/// plan breaks no promise.
 pub fn shrink(setting: &Setting, plan: &[Item]) -> Option<(Vec<Item>, Outcome)> {
     let mut outcome = run(setting, plan, true);
     let promise = outcome.violation.as_ref()?.promise;

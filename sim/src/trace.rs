@@ -1,5 +1,5 @@
-//! What happened in a run, line by line: kept whole, or only as a digest, which is enough to tell whether two runs were the
-//! same to the byte.
+//! What happened in a run, line by line: kept whole, or only as a digest, which is enough to tell whether two runs were
+//! identical.
 
 use std::hash::Hasher;
 
@@ -25,7 +25,7 @@ impl Trace {
         Trace { is_kept, ..Trace::default() }
     }
 
-    /// Adds a line, at so many microseconds since the world began.
+    /// Adds a line, at this many microseconds since the world began.
     pub(crate) fn note(&self, at_us: u64, line: impl FnOnce() -> String) {
         let line = format!("{:>4}.{:06} {}", at_us / 1_000_000, at_us % 1_000_000, line());
         let mut state = self.state.lock();

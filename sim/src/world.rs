@@ -1,11 +1,11 @@
 //! The world: virtual time, tasks, and processes that are killed and frozen. One seed decides which task runs next.
 //!
 //! # Rules
-//! - One thread. A task runs from one await to the next; which of those that can run goes next is drawn, from a set in
-//!   order of their numbers. So the order in which wake-ups came to be does not matter, and nothing but the seed does.
+//! - One thread. A task runs from one await to the next. The next one is drawn from the set of runnable tasks, ordered by
+//!   number. So the order of wake-ups does not matter, only the seed does.
 //! - Time passes while nothing can run, by jumps to the next timer; and a little, drawn, with every step that is run.
 //! - A frozen process runs nothing while its clocks go on; one whose handlers are blocked runs all but those. A killed one never runs again; what it has sent is on its way.
-//! - What does not belong to a process (network, server, plan) is the environment's, and is never frozen.
+//! - Tasks outside of processes (network, server, plan) belong to the environment, and are never frozen.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,18 +24,18 @@ use crate::trace::Trace;
 /// When a simulated world begins, in microseconds: some hours in, so that nothing is below zero.
 const BEGIN_US: u64 = 10_000_000_000;
 
-/// A step may take so long, in microseconds; one in [`SLOW_ONE_IN`] takes up to [`SLOW_US`].
+/// The longest usual step, in microseconds; one in [`SLOW_ONE_IN`] takes up to [`SLOW_US`].
 const STEP_US: u64 = 3;
 const SLOW_ONE_IN: u32 = 400;
 const SLOW_US: u64 = 3_000;
 
-/// What is to stop a world that never comes to rest.
+/// The limit that stops a world that never comes to rest.
 const STEPS_MAX: u64 = 3_000_000;
 
 /// A promise that was broken.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
-    /// Which, in a word or two: the same for the same cause.
+    /// Its name, in a word or two: the same for the same cause.
     pub promise: &'static str,
     /// What was seen.
     pub detail: String,
@@ -46,7 +46,7 @@ thread_local! {
     static LAST_PANIC: Cell<Option<String>> = const { Cell::new(None) };
 }
 
-/// Keeps where a panic of a simulated task came from, and prints nothing of it: handlers panic because they are told to.
+/// Keeps where a panic of a simulated task came from, and prints nothing: handlers panic on purpose.
 pub fn listen_to_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -73,9 +73,9 @@ struct Core {
     now_us: u64,
     rng: fastrand::Rng,
     tasks: BTreeMap<u64, Task>,
-    /// Numbers of tasks that can run and may.
+    /// Numbers of runnable tasks.
     ready: BTreeSet<u64>,
-    /// Of those that can run and may not.
+    /// Numbers of runnable tasks of a frozen process or with blocked handlers.
     frozen: BTreeSet<u64>,
     timers: BTreeMap<(u64, u64), Waker>,
     next_id: u64,
@@ -83,14 +83,14 @@ struct Core {
 
 struct Task {
     process: Option<Arc<Process>>,
-    /// Whether it is one of those that run handlers.
+    /// Whether it runs handlers.
     is_handler: bool,
     /// Taken while it runs.
     future: Option<Boxed<()>>,
 }
 
 impl Task {
-    /// Whether it may not run for now.
+    /// Whether it must not run at present.
     fn is_held(&self) -> bool {
         let is_held =
             |process: &Arc<Process>| process.is_frozen() || (self.is_handler && process.is_blocked());
@@ -218,7 +218,7 @@ impl World {
         within(&simulation, || ids.into_iter().for_each(|id| self.abort(id)));
     }
 
-    /// Lets what may run of a process go on, after it was frozen or its handlers were blocked.
+    /// Lets a process's tasks go on, after it was frozen or its handlers were blocked.
     pub(crate) fn thaw(&self, process: &Arc<Process>) {
         let mut core = self.core.lock();
         let Core { tasks, frozen, ready, .. } = &mut *core;
@@ -239,7 +239,7 @@ impl World {
         Until { world: Arc::clone(self), at_us, timer: None }
     }
 
-    /// Resolves after so long.
+    /// Resolves after this time.
     pub(crate) fn after(self: &Arc<Self>, us: u64) -> Until {
         self.until(self.now_us().saturating_add(us))
     }
@@ -271,7 +271,7 @@ impl World {
         }
     }
 
-    /// Drops all that is under way. Futures hold the world that holds them.
+    /// Drops everything under way, because futures hold the world that holds them.
     pub(crate) fn end(&self) {
         loop {
             let Some((_, task)) = self.core.lock().tasks.pop_first() else { return };
@@ -344,7 +344,7 @@ impl World {
         }
     }
 
-    /// Wakes whoever waits for an instant that has come.
+    /// Wakes the waits for an instant that has come.
     fn fire_timers(&self) -> bool {
         let due: Vec<Waker> = {
             let mut core = self.core.lock();

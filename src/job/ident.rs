@@ -1,14 +1,13 @@
-//! Names and small values of a job: key, payload, queue, id, version, priority. Parsed once, then trusted.
+//! Names and numbers: key, queue, partition, id, version. Parsed once, then trusted.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use crate::prefetch::prefetch;
+use crate::prefetch::prefetch_counts;
 
 /// The caller's own name for a job, unique in a namespace: 1 to 512 bytes of UTF-8.
 ///
@@ -46,7 +45,7 @@ impl Key {
 
     /// Has the processor fetch what a clone will write.
     pub(crate) fn warm(&self) {
-        warm_counts(self.0.as_ptr());
+        prefetch_counts(self.0.as_ptr());
     }
 }
 
@@ -136,75 +135,6 @@ pub enum InvalidKey {
         /// How many bytes it has.
         bytes: usize,
     },
-}
-
-/// The bytes that a job carries to its handler. Cloning shares them. No bytes are shared with nobody: every job that has
-/// ended has none, and would count itself in the same place otherwise.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Payload(Option<Arc<[u8]>>);
-
-impl Payload {
-    /// The bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_deref().unwrap_or_default()
-    }
-
-    /// Has the processor fetch what a clone will write.
-    pub(crate) fn warm(&self) {
-        warm_counts(self.as_bytes().as_ptr());
-    }
-
-    /// How many bytes there are.
-    pub fn len(&self) -> usize {
-        self.as_bytes().len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-}
-
-impl From<&[u8]> for Payload {
-    fn from(bytes: &[u8]) -> Self {
-        Payload((!bytes.is_empty()).then(|| bytes.into()))
-    }
-}
-
-impl<const N: usize> From<&[u8; N]> for Payload {
-    fn from(bytes: &[u8; N]) -> Self {
-        bytes.as_slice().into()
-    }
-}
-
-impl From<Vec<u8>> for Payload {
-    fn from(bytes: Vec<u8>) -> Self {
-        bytes.as_slice().into()
-    }
-}
-
-impl From<&str> for Payload {
-    fn from(text: &str) -> Self {
-        text.as_bytes().into()
-    }
-}
-
-impl From<String> for Payload {
-    fn from(text: String) -> Self {
-        text.into_bytes().into()
-    }
-}
-
-impl fmt::Debug for Payload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Payload({} bytes)", self.len())
-    }
-}
-
-/// The counts of references to shared bytes lie before them.
-fn warm_counts(bytes: *const u8) {
-    const COUNTS_BYTES: usize = 2 * size_of::<usize>();
-    prefetch(bytes.wrapping_sub(COUNTS_BYTES));
 }
 
 /// The name of a queue. Cloning shares the text.
@@ -314,51 +244,6 @@ impl Version {
     }
 }
 
-/// Which of the jobs due at one tick goes first: the lower number. Jobs of equal priority go by due, then, within a partition, by
-/// sequence. A due that has passed when the job is scheduled or moved belongs to the tick that is current then.
-///
-/// So a queue's jobs start by (tick, priority, due) among those that are ready, in whichever partitions they are. A job of an
-/// earlier tick goes before one of a later tick whatever their priorities: a backlog is worked off in the order of time.
-///
-/// What concurrency leaves of it:
-/// - With a concurrency of 1, or an inline handler, starts are in exactly this order. With more, two handlers may begin
-///   neighbours in this order the other way round.
-/// - A tick of more than 8,192 jobs in several partitions is released in slices, and what is released may start. It starts by
-///   priority all the same; of jobs of equal priority one may start before another partition's that was due up to a tick
-///   earlier.
-/// - Where the jobs of a queue are due at an instant and after a delay, the ticks of the two clocks do not begin together: a job
-///   of the one kind may be ordered a tick off those of the other.
-/// - A partition that may not start jobs, its log being full, holds up no other.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Priority(pub u8);
-
-impl Priority {
-    /// Before all others.
-    pub const FIRST: Priority = Priority(0);
-    /// What a job has unless told otherwise.
-    pub const NORMAL: Priority = Priority(100);
-    /// After all others.
-    pub const LAST: Priority = Priority(255);
-}
-
-impl Default for Priority {
-    fn default() -> Self {
-        Priority::NORMAL
-    }
-}
-
-/// What a crash in the middle of a handler means for the job.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Delivery {
-    /// It runs again: the handler must be idempotent. The job is acknowledged when the handler ends.
-    #[default]
-    AtLeastOnce,
-    /// It does not run again. The start is made durable before the handler begins.
-    AtMostOnce,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -386,10 +271,5 @@ mod tests {
         assert!(!Version(1).is_after(Version(1)) && !Version(1).is_after(Version(2)));
         assert!(Version(u32::MAX).next().is_after(Version(u32::MAX)));
         assert!(!Version(u32::MAX).is_after(Version(u32::MAX).next()));
-    }
-
-    #[test]
-    fn a_payload_never_shows_its_bytes_in_debug() {
-        assert_eq!(format!("{:?}", Payload::from("secret")), "Payload(6 bytes)");
     }
 }

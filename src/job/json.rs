@@ -8,7 +8,7 @@
 use serde::{Serialize, Serializer};
 
 use super::{
-    CancelOutcome, Delivery, End, FiredView, JobState, JobView, LookupOutcome, Priority, RescheduleOutcome,
+    CancelOutcome, End, FiredView, JobOptions, JobState, JobView, LookupOutcome, RescheduleOutcome,
     ScheduleOutcome, Version,
 };
 use crate::time::{Timestamp, rfc3339};
@@ -23,8 +23,7 @@ struct JobFields<'a> {
     due: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     running_since: Option<Instant>,
-    priority: Priority,
-    delivery: Delivery,
+    options: &'a JobOptions,
     version: Version,
     attempt: u16,
     payload_bytes: usize,
@@ -44,8 +43,7 @@ impl Serialize for JobView {
             state: self.state(),
             due: self.due,
             running_since: self.running_since.map(Instant),
-            priority: self.priority,
-            delivery: self.delivery,
+            options: &self.options,
             version: self.version,
             attempt: self.attempt,
             payload_bytes: self.payload.len(),

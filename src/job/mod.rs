@@ -7,17 +7,25 @@ mod handle;
 mod ident;
 mod insist;
 mod json;
+mod options;
 mod outcome;
+mod payload;
+mod spec;
 mod view;
 
 pub use filter::JobFilter;
 pub use handle::Handle;
 pub use ident::{
-    Delivery, InvalidKey, JobId, KEY_BYTES_MAX, Key, PartitionId, Payload, Priority, QUEUE_NAME_BYTES_MAX,
-    QueueName, Version,
+    InvalidKey, JobId, KEY_BYTES_MAX, Key, PartitionId, QUEUE_NAME_BYTES_MAX, QueueName, Version,
 };
 pub use insist::{NotCancelled, NotRescheduled, NotScheduled};
+#[cfg(test)]
+pub use options::Trial;
+pub(crate) use options::{Common, OptionKind, Rare};
+pub use options::{Delivery, InvalidOption, JobOptions, Priority};
 pub use outcome::{
     CancelOutcome, End, JobView, LookupOutcome, OnConflict, Refusal, RescheduleOutcome, ScheduleOutcome,
 };
+pub use payload::Payload;
+pub use spec::{JobSpec, RecordedDue};
 pub use view::{FiredView, JobState};

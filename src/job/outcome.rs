@@ -1,6 +1,6 @@
 //! What calls answer. Every answer is definite: it says what happened, not that something may have.
 
-use super::{Delivery, Handle, JobId, JobState, Key, Payload, Priority, QueueName, Version};
+use super::{Handle, JobId, JobOptions, JobState, Key, Payload, QueueName, Version};
 use crate::time::Timestamp;
 
 /// What to do when the key of a new job is that of a pending one.
@@ -156,11 +156,9 @@ pub struct JobView {
     pub payload: Payload,
     /// When it is due; for a job scheduled after a delay, as the wall clock stands now.
     pub due: Timestamp,
-    /// Its place among the jobs of one tick.
-    pub priority: Priority,
-    /// What a crash in the middle of its handler means.
-    pub delivery: Delivery,
-    /// How often it was changed, and once.
+    /// What else was said of it.
+    pub options: JobOptions,
+    /// 1 for a new job, and 1 more for every change.
     pub version: Version,
     /// How often its handler has begun.
     pub attempt: u16,

@@ -1,87 +1,97 @@
 //! The one place where jobs change: a record, applied by a call or by replay, and what it does to the table and to the
 //! places where jobs wait.
 
-use super::job::{Job, JobDue, State};
-use super::{End, Now, Partition, Record, RecordedDue, ScheduledRecord, TimeBase, Version};
+use super::job::{JobDue, State};
+use super::table::NewJob;
+use super::{End, JobId, JobSpec, Now, Partition, QueueId, Record, RecordedDue, ScheduledRecord, TimeBase};
 use crate::slab::Index;
 use crate::wheel::Wheel;
 
 impl Partition {
-    /// Keeps `record` for the log, and applies it to the job at `target` (none for a job that is new).
-    pub(super) fn commit(&mut self, record: Record, target: Option<Index>, now: Now) -> Option<Index> {
+    /// Keeps the record of a new job for the log, and [takes](Self::take) it.
+    pub(super) fn commit_new(
+        &mut self,
+        record: ScheduledRecord,
+        queue: QueueId,
+        replaces: Option<Index>,
+        now: Now,
+    ) -> Option<Index> {
         if self.config.is_logged {
-            self.records.push(record.clone());
+            self.records.push(Record::Scheduled(record.clone()));
         }
-        self.apply(record, target, now)
+        self.take(record, queue, replaces, now)
     }
 
-    /// The one place where jobs change, for calls and for replay. `target` is the job that the record is about, or the
-    /// one that a new job replaces. Returns the job's index as long as it is in the table.
-    pub(super) fn apply(&mut self, record: Record, target: Option<Index>, now: Now) -> Option<Index> {
-        match record {
-            Record::Scheduled(scheduled) => {
-                if let Some(replaced) = target {
-                    self.remove(replaced);
-                    self.counts.cancelled += 1;
-                }
-                self.counts.scheduled += 1;
-                self.add(scheduled, now)
-            }
+    /// [Applies](Self::apply) `record`, and keeps it for the log.
+    pub(super) fn commit(&mut self, record: Record, index: Index, now: Now) {
+        self.apply(&record, index, now);
+        if self.config.is_logged {
+            self.records.push(record);
+        }
+    }
+
+    /// The one place where jobs come from, for calls and for replay: the job of a record, in place of the one at `replaces`.
+    /// `queue` is the number that this process has for its queue. Returns where it lies; `None` if there is no slot left.
+    #[inline]
+    pub(super) fn take(
+        &mut self,
+        record: ScheduledRecord,
+        queue: QueueId,
+        replaces: Option<Index>,
+        now: Now,
+    ) -> Option<Index> {
+        if let Some(replaced) = replaces {
+            self.remove(replaced);
+            self.counts.cancelled += 1;
+        }
+        self.counts.scheduled += 1;
+        self.add(record.id, record.spec, queue, now)
+    }
+
+    /// The one place where jobs change, for calls and for replay: a record about the job at `index`.
+    pub(super) fn apply(&mut self, record: &Record, index: Index, now: Now) {
+        match *record {
+            Record::Scheduled(_) => debug_assert!(false, "a job that is there is not taken again"),
             Record::Rescheduled { version, due, .. } => {
-                let index = target?;
-                self.jobs.get_mut(index)?.version = version;
+                let Some(job) = self.jobs.get_mut(index) else { return };
+                job.set_version(version);
                 self.move_to(index, resolve(due, now), now);
                 self.counts.rescheduled += 1;
-                target
             }
             Record::Cancelled { .. } => {
-                self.remove(target?);
+                self.remove(index);
                 self.counts.cancelled += 1;
-                None
             }
             Record::Skipped { .. } => {
-                self.remove(target?);
+                self.remove(index);
                 self.counts.skipped += 1;
-                None
             }
             Record::Started { at, .. } => {
-                let index = target?;
                 self.unplace(index);
-                let job = self.jobs.get_mut(index)?;
-                job.state = State::Running(at);
-                job.attempt = job.attempt.saturating_add(1);
+                let Some(job) = self.jobs.get_mut(index) else { return };
+                job.set_state(State::Running(at));
+                job.set_attempt(job.attempt().saturating_add(1));
                 self.running += 1;
                 self.counts.started += 1;
-                target
             }
             Record::Finished { at, ok, .. } => {
-                self.entomb(target?, at, if ok { End::Done } else { End::Failed });
+                self.entomb(index, at, if ok { End::Done } else { End::Failed });
                 if ok {
                     self.counts.succeeded += 1;
                 } else {
                     self.counts.failed += 1;
                 }
-                None
             }
         }
     }
 
-    pub(super) fn add(&mut self, scheduled: ScheduledRecord, now: Now) -> Option<Index> {
-        self.next_sequence = self.next_sequence.max(scheduled.id.sequence() + 1);
-        self.know_queue(&scheduled.queue);
-        let index = self.jobs.insert(Job {
-            key: scheduled.key,
-            payload: scheduled.payload,
-            id: scheduled.id,
-            due: resolve(scheduled.due, now),
-            state: State::Collected,
-            version: Version::FIRST,
-            attempt: 0,
-            queue: scheduled.queue.id,
-            priority: scheduled.priority,
-            delivery: scheduled.delivery,
-        });
-        let index = index.ok()?;
+    #[inline]
+    pub(super) fn add(&mut self, id: JobId, spec: JobSpec, queue: QueueId, now: Now) -> Option<Index> {
+        self.next_sequence = self.next_sequence.max(id.sequence() + 1);
+        let JobSpec { key, queue: name, payload, due, options } = spec;
+        self.know_queue(queue, name);
+        let (due, state) = (resolve(due, now), State::Collected);
+        let index = self.jobs.insert(NewJob { id, key, payload, due, state, queue, options })?;
         self.place(index, now);
         Some(index)
     }
@@ -95,7 +105,7 @@ impl Partition {
     /// Puts a job, which is nowhere, where its due time belongs.
     pub(super) fn place(&mut self, index: Index, now: Now) {
         let Some(job) = self.jobs.get(index) else { return };
-        let (due, id) = (job.due, job.id);
+        let (due, id) = (job.due(), job.id());
         let state = match self.tick_on_wheel(due, now) {
             Some(tick) => State::Waiting(self.wheel(due.base).insert(tick, index.slot)),
             None => {
@@ -104,7 +114,7 @@ impl Partition {
             }
         };
         if let Some(job) = self.jobs.get_mut(index) {
-            job.state = state;
+            job.set_state(state);
         }
     }
 
@@ -112,20 +122,20 @@ impl Partition {
     fn move_to(&mut self, index: Index, due: JobDue, now: Now) {
         let Some(job) = self.jobs.get(index) else { return };
         // The common case, and the cheapest: from one slot of its wheel to another.
-        if let State::Waiting(timer) = job.state
-            && job.due.base == due.base
+        if let State::Waiting(timer) = job.state()
+            && job.due().base == due.base
             && let Some(tick) = self.tick_on_wheel(due, now)
         {
             let is_moved = self.wheel(due.base).reschedule(timer, tick);
             debug_assert!(is_moved, "a waiting job is on its wheel");
             if let Some(job) = self.jobs.get_mut(index) {
-                job.due = due;
+                job.set_due(due);
             }
             return;
         }
         self.unplace(index);
         if let Some(job) = self.jobs.get_mut(index) {
-            job.due = due;
+            job.set_due(due);
         }
         self.place(index, now);
     }
@@ -154,8 +164,8 @@ impl Partition {
     /// Takes a job out of the place that its state names, in O(1) ([`State::Held`]: O(log n)).
     pub(super) fn unplace(&mut self, index: Index) {
         let Some(job) = self.jobs.get(index) else { return };
-        let (state, base, queue) = (job.state, job.due.base, job.queue);
-        let held = (job.due.wall, job.id);
+        let (state, base, queue) = (job.state(), job.due().base, job.queue());
+        let held = (job.due().wall, job.id());
         match state {
             State::Waiting(timer) => {
                 let cancelled = self.wheel(base).cancel(timer);

@@ -1,30 +1,22 @@
 //! The calls of a user: schedule, reschedule, cancel, look up.
 
-use super::job::{Job, State};
+use super::job::State;
+use super::table::{Job, JobTable};
 use super::{
-    CancelOutcome, Delivery, Due, Handle, JobId, JobView, Key, LookupOutcome, MonoTime, Now, OnConflict,
-    Partition, Payload, Priority, Queue, Record, RecordedDue, Refusal, RescheduleOutcome, ScheduleOutcome,
-    ScheduledRecord, TimeBase, Timestamp, Version,
+    CancelOutcome, Due, Handle, JobId, JobSpec, JobView, Key, LookupOutcome, MonoTime, Now, OnConflict,
+    Partition, QueueId, Record, RecordedDue, Refusal, RescheduleOutcome, ScheduleOutcome, ScheduledRecord,
+    TimeBase, Timestamp, Version,
 };
-use crate::slab::Slab;
 use crate::time::micros_ceil;
 use crate::wheel::Wheel;
 
 /// A job that a caller wants to be taken.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    /// The caller's name for it.
-    pub key: Key,
-    /// Its queue.
-    pub queue: Queue,
-    /// What its handler gets.
-    pub payload: Payload,
-    /// When it must fire.
-    pub due: Due,
-    /// Its place among the jobs of one tick.
-    pub priority: Priority,
-    /// What a crash in the middle of its handler means.
-    pub delivery: Delivery,
+    /// What it is.
+    pub spec: JobSpec<Due>,
+    /// The number of its queue in this process.
+    pub queue: QueueId,
     /// What to do when its key is taken.
     pub on_conflict: OnConflict,
 }
@@ -50,39 +42,33 @@ impl Partition {
         draft: Draft,
         now: Now,
     ) -> Result<ScheduleOutcome, Refusal> {
-        if draft.payload.len() > self.config.payload_bytes_max {
-            let (bytes, max) = (draft.payload.len(), self.config.payload_bytes_max);
+        let Draft { spec, queue, on_conflict } = draft;
+        if spec.payload.len() > self.config.payload_bytes_max {
+            let (bytes, max) = (spec.payload.len(), self.config.payload_bytes_max);
             return Err(Refusal::PayloadTooLarge { bytes, max });
         }
-        let due = self.record_due(draft.due, now)?;
+        let due = self.record_due(spec.due, now)?;
         let pending = current.filter(|&handle| self.is_pending(handle));
-        let replaced = match (pending, draft.on_conflict) {
+        let replaced = match (pending, on_conflict) {
             (Some(handle), OnConflict::Reject) => return Ok(ScheduleOutcome::AlreadyScheduled { handle }),
             (Some(handle), OnConflict::Keep) => return Ok(ScheduleOutcome::Kept { handle }),
             (Some(handle), OnConflict::Replace) => Some(handle),
             (None, _) => None,
         };
-        if replaced.is_none() && self.jobs.len() >= Slab::<Job>::CAPACITY_MAX {
+        if replaced.is_none() && self.jobs.len() >= JobTable::CAPACITY_MAX {
             return Err(Refusal::NoSlot);
         }
         let replaced_job = replaced.and_then(|handle| self.job(handle));
         debug_assert!(
-            replaced_job.is_none_or(|job| job.key == draft.key),
+            replaced_job.is_none_or(|job| *job.key() == spec.key),
             "an index maps a key to its own job"
         );
-        let (replaces, was) = (replaced_job.map(|job| job.id), replaced_job.map(|job| job.due.as_told(now)));
-        let record = Record::Scheduled(ScheduledRecord {
-            id: JobId::new(self.id, self.next_sequence),
-            key: draft.key,
-            queue: draft.queue,
-            payload: draft.payload,
-            due,
-            priority: draft.priority,
-            delivery: draft.delivery,
-            replaces,
-        });
-        let target = replaced.map(|handle| handle.index);
-        let handle = match self.commit(record, target, now) {
+        let (replaces, was) =
+            (replaced_job.map(|job| job.id()), replaced_job.map(|job| job.due().as_told(now)));
+        let id = JobId::new(self.id, self.next_sequence);
+        let record = ScheduledRecord { id, spec: spec.with_due(due), replaces };
+        let replaced = replaced.map(|handle| handle.index);
+        let handle = match self.commit_new(record, queue, replaced, now) {
             Some(index) => self.handle(index),
             None => return Err(Refusal::NoSlot),
         };
@@ -111,8 +97,8 @@ impl Partition {
             Standing::Unknown => RescheduleOutcome::NotFound,
             Standing::Pending => {
                 let Some(job) = self.job(handle) else { return Ok(RescheduleOutcome::NotFound) };
-                let (id, version, was) = (job.id, job.version.next(), job.due.as_told(now));
-                self.commit(Record::Rescheduled { id, version, due }, Some(handle.index), now);
+                let (id, version, was) = (job.id(), job.version().next(), job.due().as_told(now));
+                self.commit(Record::Rescheduled { id, version, due }, handle.index, now);
                 RescheduleOutcome::Rescheduled { was, version }
             }
         })
@@ -126,8 +112,8 @@ impl Partition {
             Standing::Changed(version) => CancelOutcome::Changed { version },
             Standing::Unknown => CancelOutcome::NotFound,
             Standing::Pending => {
-                let Some(id) = self.job(handle).map(|job| job.id) else { return CancelOutcome::NotFound };
-                self.commit(Record::Cancelled { id }, Some(handle.index), now);
+                let Some(id) = self.job(handle).map(|job| job.id()) else { return CancelOutcome::NotFound };
+                self.commit(Record::Cancelled { id }, handle.index, now);
                 CancelOutcome::Cancelled
             }
         }
@@ -137,7 +123,7 @@ impl Partition {
     pub fn lookup(&self, handle: Handle, now: Now) -> LookupOutcome {
         match self.job(handle) {
             None => LookupOutcome::NotFound,
-            Some(job) => match job.state {
+            Some(job) => match job.state() {
                 State::Fired(at, end) => LookupOutcome::AlreadyFired { at, end },
                 State::Running(_) => {
                     self.view(handle, job, now).map_or(LookupOutcome::NotFound, LookupOutcome::Running)
@@ -154,12 +140,12 @@ impl Partition {
 
     /// The key of the job that `handle` names.
     pub fn key(&self, handle: Handle) -> Option<&Key> {
-        self.job(handle).map(|job| &job.key)
+        self.job(handle).map(Job::key)
     }
 
     /// Whether there is a job in `slot`, and its key is `key`. For an index from keys to slots.
     pub(crate) fn is_of_key(&self, slot: u32, key: &str) -> bool {
-        self.jobs.at(slot).is_some_and(|job| job.key.as_str() == key)
+        self.jobs.at(slot).is_some_and(|job| job.key().as_str() == key)
     }
 
     /// The handle of the job in `slot`.
@@ -175,16 +161,17 @@ impl Partition {
     /// Has it fetch what the job in `slot`, which is there by now, points to: its timer and its payload.
     pub(crate) fn warm_timer(&self, slot: u32) {
         let Some(job) = self.jobs.at(slot) else { return };
-        job.payload.warm();
-        if let State::Waiting(timer) = job.state {
-            self.wheel_of(job.due.base).warm(timer);
+        job.payload().warm();
+        if let State::Waiting(timer) = job.state() {
+            self.wheel_of(job.due().base).warm(timer);
         }
     }
 
     /// Has it fetch the timers next to that of the job in `slot`.
     pub(crate) fn warm_neighbours(&self, slot: u32) {
-        if let Some(&Job { state: State::Waiting(timer), due, .. }) = self.jobs.at(slot) {
-            self.wheel_of(due.base).warm_neighbours(timer);
+        let Some(job) = self.jobs.at(slot) else { return };
+        if let State::Waiting(timer) = job.state() {
+            self.wheel_of(job.due().base).warm_neighbours(timer);
         }
     }
 
@@ -197,10 +184,10 @@ impl Partition {
 
     fn standing(&self, handle: Handle, expected: Option<Version>) -> Standing {
         let Some(job) = self.job(handle) else { return Standing::Unknown };
-        match job.state {
+        match job.state() {
             State::Running(_) => Standing::Running,
             State::Fired(at, _) => Standing::Fired(at),
-            _ if expected.is_some_and(|version| version != job.version) => Standing::Changed(job.version),
+            _ if expected.is_some_and(|version| version != job.version()) => Standing::Changed(job.version()),
             _ => Standing::Pending,
         }
     }
@@ -227,17 +214,16 @@ impl Partition {
     pub(super) fn view(&self, handle: Handle, job: &Job, now: Now) -> Option<JobView> {
         Some(JobView {
             handle,
-            id: job.id,
-            key: job.key.clone(),
-            queue: self.ready_queue(job.queue)?.name.clone(),
-            payload: job.payload.clone(),
-            due: job.due.as_told(now),
-            priority: job.priority,
-            delivery: job.delivery,
-            version: job.version,
-            attempt: job.attempt,
-            is_ready: matches!(job.state, State::Ready(_) | State::Collected),
-            running_since: match job.state {
+            id: job.id(),
+            key: job.key().clone(),
+            queue: self.ready_queue(job.queue())?.name.clone(),
+            payload: job.payload().clone(),
+            due: job.due().as_told(now),
+            options: self.jobs.options(handle.index.slot, job),
+            version: job.version(),
+            attempt: job.attempt(),
+            is_ready: matches!(job.state(), State::Ready(_) | State::Collected),
+            running_since: match job.state() {
                 State::Running(since) => Some(since),
                 _ => None,
             },

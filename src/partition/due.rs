@@ -233,10 +233,16 @@ impl Partition {
         let mut gather = |slot: u32| {
             let Some(index) = jobs.index_of(slot) else { return };
             let Some(job) = jobs.at_mut(slot) else { return };
-            job.state = State::Collected;
-            let due = job.due.as_told(since);
-            batch.has_wall |= job.due.base == TimeBase::Wall;
-            batch.gather(Entry { priority: job.priority, due, id: job.id, index, version: job.version });
+            job.set_state(State::Collected);
+            let due = job.due().as_told(since);
+            batch.has_wall |= job.due().base == TimeBase::Wall;
+            batch.gather(Entry {
+                priority: job.priority(),
+                due,
+                id: job.id(),
+                index,
+                version: job.version(),
+            });
         };
         let progress = wall.advance(ticks.wall.saturating_sub(age), *left, |timer| gather(timer.value));
         *left -= progress.fired + progress.moved;
@@ -273,9 +279,9 @@ impl Partition {
             let Some(entry) = self.batch.take_first(up_to) else { return false };
             *left -= 1;
             // A job that was moved since may have been collected anew, for another place in the order.
-            let is_same = |job: &&Job| job.state == State::Collected && job.version == entry.version;
+            let is_same = |job: &&Job| job.state() == State::Collected && job.version() == entry.version;
             let collected = self.jobs.get(entry.index).filter(is_same);
-            let Some((queue, base)) = collected.map(|job| (job.queue, job.due.base)) else { continue };
+            let Some((queue, base)) = collected.map(|job| (job.queue(), job.due().base)) else { continue };
             let tick = if base == TimeBase::Wall { wall_tick } else { mono_tick };
             self.make_ready(entry.index, queue, Came::InTime, tick);
         }

@@ -12,8 +12,9 @@
 
 use std::collections::VecDeque;
 
-use super::job::{Job, JobDue, State};
-use super::{End, FiredImage, Now, Partition, Payload, Timestamp};
+use super::job::State;
+use super::table::Job;
+use super::{End, FiredImage, Now, Partition, Timestamp};
 use crate::slab::Index;
 
 /// How many fired jobs are forgotten for one that comes. A burst of them grows old all at once, and no call may take
@@ -91,16 +92,12 @@ impl Partition {
     /// Turns the job at `index`, whose handler has ended so, into a tombstone at `at`, and forgets those whose time has come.
     pub(super) fn entomb(&mut self, index: Index, at: Timestamp, end: End) {
         let Some(job) = self.jobs.get(index) else { return };
-        let fired_at = match job.state {
+        let fired_at = match job.state() {
             State::Running(since) => since,
             _ => at,
         };
         self.unplace(index);
-        if let Some(job) = self.jobs.get_mut(index) {
-            job.state = State::Fired(fired_at, end);
-            job.due = JobDue::ended(at);
-            job.payload = Payload::default();
-        }
+        self.jobs.entomb(index, fired_at, at, end);
         self.fired.reach(at);
         self.fired.push(index, at);
         self.forget_until(at);
@@ -122,8 +119,8 @@ impl Partition {
         for _ in 0..at_most {
             let Some(index) = self.fired.pop_excess(self.config.fired_max, oldest) else { break };
             let handle = self.handle(index);
-            if let Some(job) = self.jobs.remove(index) {
-                self.forgotten.push((job.key, handle));
+            if let Some(key) = self.jobs.remove(index) {
+                self.forgotten.push((key, handle));
             }
         }
     }
@@ -132,7 +129,7 @@ impl Partition {
 impl Job {
     /// What an image says of a tombstone; `None` if it is none.
     pub(super) fn fired_image(&self) -> Option<FiredImage> {
-        let State::Fired(fired_at, end) = self.state else { return None };
-        Some(FiredImage { id: self.id, key: self.key.clone(), fired_at, ended_at: self.due.wall, end })
+        let State::Fired(fired_at, end) = self.state() else { return None };
+        Some(FiredImage { id: self.id(), key: self.key().clone(), fired_at, ended_at: self.due().wall, end })
     }
 }

@@ -1,24 +1,8 @@
-//! A job in the job table, and where it stands.
+//! Where a job stands, and when it is due by both clocks.
 
 use super::rank::{Rank, ShortTick};
-use super::{
-    Delivery, End, JobId, Key, MonoTime, Now, Payload, Priority, QueueId, TimeBase, Timestamp, Version,
-};
+use super::{End, MonoTime, Now, Priority, TimeBase, Timestamp};
 use crate::wheel;
-
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) key: Key,
-    pub(super) payload: Payload,
-    pub(super) id: JobId,
-    pub(super) due: JobDue,
-    pub(super) state: State,
-    pub(super) version: Version,
-    pub(super) attempt: u16,
-    pub(super) queue: QueueId,
-    pub(super) priority: Priority,
-    pub(super) delivery: Delivery,
-}
 
 /// Both readings of a due time; the base says which one the job obeys, the other is an estimate.
 ///
@@ -31,28 +15,18 @@ pub(super) struct JobDue {
     pub(super) base: TimeBase,
 }
 
-impl Job {
-    /// Has the processor fetch what clones of key and payload will write.
-    pub(super) fn warm_counts(&self) {
-        self.key.warm();
-        self.payload.warm();
-    }
-}
-
-impl Job {
-    /// Where it stands as one of `tick`.
+impl JobDue {
+    /// Where a job of this due time stands as one of `tick`.
     #[inline]
-    pub(super) fn rank(&self, tick: u64, tick_us: u64) -> Rank {
-        let JobDue { wall, mono, base } = self.due;
+    pub(super) fn rank(&self, priority: Priority, tick: u64, tick_us: u64) -> Rank {
+        let JobDue { wall, mono, base } = *self;
         let before_us = match base {
             TimeBase::Wall => Timestamp::from_ticks(tick, tick_us).micros_since(wall),
             TimeBase::Mono => tick.saturating_mul(tick_us).saturating_sub(mono.as_micros()),
         };
-        Rank::new(base, tick, self.priority, before_us)
+        Rank::new(base, tick, priority, before_us)
     }
-}
 
-impl JobDue {
     /// The tick in which a job fires that is scheduled in time, by the clock of its base.
     pub(super) fn tick(&self, tick_us: u64) -> u64 {
         let JobDue { wall, mono, base } = *self;
@@ -163,9 +137,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_stays_small() {
+    fn a_state_stays_small() {
         assert!(size_of::<State>() <= 16, "State has {} bytes", size_of::<State>());
-        assert!(size_of::<Job>() <= 96, "Job has {} bytes", size_of::<Job>());
     }
 
     #[test]

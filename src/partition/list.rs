@@ -7,8 +7,9 @@
 //! - What does not match costs no clone.
 //! - The order is that of the table, which says nothing about jobs.
 
-use super::job::{Job, State};
-use super::{Now, Partition, QueueId, QueueName, Timestamp};
+use super::job::State;
+use super::table::Job;
+use super::{FiredImage, Now, Partition, QueueId, QueueName, Timestamp};
 use crate::job::{FiredView, JobFilter, JobState, JobView};
 
 /// A [`JobFilter`] whose queue has a number.
@@ -29,10 +30,10 @@ impl<'a> Wanted<'a> {
     }
 
     fn matches(&self, job: &Job) -> bool {
-        let state = job.state.as_read();
+        let state = job.state().as_read();
         // What was restored of a fired job has no queue, so none has.
-        let is_of_queue = self.queue.is_none_or(|queue| state != JobState::Fired && queue == job.queue);
-        is_of_queue && self.filter.has_state(state) && job.key.as_str().starts_with(&self.filter.key_prefix)
+        let is_of_queue = self.queue.is_none_or(|queue| state != JobState::Fired && queue == job.queue());
+        is_of_queue && self.filter.has_state(state) && job.key().as_str().starts_with(&self.filter.key_prefix)
     }
 }
 
@@ -83,11 +84,11 @@ impl Partition {
 
     /// Every job that has not fired, as far as counting goes. O(jobs).
     pub(crate) fn glances(&self, now: Now) -> impl Iterator<Item = Glance> + '_ {
-        let live = self.jobs.iter().filter(|(_, job)| !matches!(job.state, State::Fired(..)));
+        let live = self.jobs.iter().filter(|(_, job)| !matches!(job.state(), State::Fired(..)));
         live.map(move |(_, job)| Glance {
-            queue: job.queue,
-            due: job.due.as_told(now),
-            state: job.state.as_read(),
+            queue: job.queue(),
+            due: job.due().as_told(now),
+            state: job.state().as_read(),
         })
     }
 
@@ -118,13 +119,7 @@ impl State {
 
 impl Job {
     fn fired_view(&self) -> Option<FiredView> {
-        let fired = self.fired_image()?;
-        Some(FiredView {
-            id: fired.id,
-            key: fired.key,
-            fired_at: fired.fired_at,
-            ended_at: fired.ended_at,
-            end: fired.end,
-        })
+        let FiredImage { id, key, fired_at, ended_at, end } = self.fired_image()?;
+        Some(FiredView { id, key, fired_at, ended_at, end })
     }
 }

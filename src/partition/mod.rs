@@ -3,7 +3,7 @@
 //! # Rules
 //! - Sans-I/O. No clock, no thread, no randomness, no store: time comes in as [`Now`], effects go out as values
 //!   ([`Record`]s, forgotten keys, queues whose backlog changed). The same inputs give the same outputs.
-//! - Every change is formed as a [`Record`] and applied by `Partition::apply`. Replay applies the same records
+//! - Every change is formed as a [`Record`] and made by `Partition::take` or `Partition::apply`. Replay takes the same records
 //!   through the same code.
 //! - One caller at a time (`&mut self`). Whoever holds the partition reads the clock while holding it where the answer
 //!   decides whether a job may fire, so that the monotonic time that a partition sees never goes back.
@@ -42,6 +42,7 @@ mod ready;
 mod record;
 mod replay;
 mod run;
+mod table;
 
 #[doc(hidden)]
 #[cfg(any(test, fuzzing))]
@@ -53,9 +54,10 @@ use std::collections::BTreeMap;
 
 use batch::TickBatch;
 use fired::FiredMemory;
-use job::{Job, State};
+use job::State;
 use overdue::{Overdue, Restart};
 use ready::{Came, ReadyQueue};
+use table::{Job, JobTable};
 
 pub use crate::time::{Due, MonoTime, Now, TimeBase, Timestamp};
 pub use change::Draft;
@@ -65,17 +67,19 @@ pub(crate) use overdue::OverdueHead;
 pub(crate) use pace::Pace;
 pub use rank::{Rank, RankKey};
 pub use ready::QueueId;
-pub use record::{Queue, Record, RecordedDue, ScheduledRecord};
+pub use record::{Record, ScheduledRecord};
 pub use replay::{CatchUp, FiredImage, Image, JobImage, Replay, ReplayError, Restored, Slice};
+pub(crate) use run::Begin;
 pub use run::Started;
 
 pub use crate::job::{
-    CancelOutcome, Delivery, End, Handle, InvalidKey, JobId, JobView, KEY_BYTES_MAX, Key, LookupOutcome,
-    NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload, Priority,
-    QUEUE_NAME_BYTES_MAX, QueueName, Refusal, RescheduleOutcome, ScheduleOutcome, Version,
+    CancelOutcome, Delivery, End, Handle, InvalidKey, JobId, JobOptions, JobSpec, JobView, KEY_BYTES_MAX,
+    Key, LookupOutcome, NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload,
+    Priority, QUEUE_NAME_BYTES_MAX, QueueName, RecordedDue, Refusal, RescheduleOutcome, ScheduleOutcome,
+    Version,
 };
 
-use crate::slab::{Index, Slab};
+use crate::slab::Index;
 use crate::wheel::Wheel;
 
 /// The limits and settings of a partition.
@@ -102,7 +106,7 @@ pub struct Config {
 pub struct Partition {
     id: PartitionId,
     config: Config,
-    jobs: Slab<Job>,
+    jobs: JobTable,
     /// Jobs due at an instant of the wall clock, by ticks since the epoch. The value is the job's slot.
     wall: Wheel<u32>,
     /// Jobs due after a delay, by ticks of the monotonic clock.
@@ -155,7 +159,7 @@ impl Partition {
         let mono = Wheel::new(now.mono.as_micros() / config.tick_us);
         Partition {
             id,
-            jobs: Slab::new(),
+            jobs: JobTable::new(),
             wall,
             mono,
             held: BTreeMap::new(),
@@ -214,14 +218,14 @@ impl Partition {
     pub fn oldest_ready_us(&self, queue: QueueId, now: Now) -> u64 {
         let heads = self.ready_queue(queue).into_iter().flat_map(ReadyQueue::heads);
         let jobs = heads.filter_map(|slot| self.jobs.at(slot));
-        jobs.map(|job| job.due.lateness_us(now)).max().unwrap_or(0)
+        jobs.map(|job| job.due().lateness_us(now)).max().unwrap_or(0)
     }
 
     /// How many jobs of each queue are pending or with a handler. Looks at every job: O(jobs).
     pub fn live_by_queue(&self) -> BTreeMap<QueueId, usize> {
         let mut live = BTreeMap::new();
-        for (_, job) in self.jobs.iter().filter(|(_, job)| !matches!(job.state, State::Fired(..))) {
-            *live.entry(job.queue).or_default() += 1;
+        for (_, job) in self.jobs.iter().filter(|(_, job)| !matches!(job.state(), State::Fired(..))) {
+            *live.entry(job.queue()).or_default() += 1;
         }
         live
     }
@@ -241,8 +245,8 @@ impl Partition {
     #[inline]
     fn first_of(&self, ready: &ReadyQueue) -> Option<Rank> {
         let job = self.jobs.at(ready.first()?)?;
-        let State::Ready(links) = job.state else { return None };
-        let (tick, near) = (links.tick, self.wheel_of(job.due.base).now());
+        let State::Ready(links) = job.state() else { return None };
+        let (tick, near) = (links.tick, self.wheel_of(job.due().base).now());
         Some(job.rank(tick.tick(near), self.config.tick_us))
     }
 
@@ -305,12 +309,12 @@ impl Partition {
         self.queues.get_mut(usize::from(queue.0))?.as_mut()
     }
 
-    fn know_queue(&mut self, queue: &Queue) {
-        let at = usize::from(queue.id.0);
+    fn know_queue(&mut self, queue: QueueId, name: QueueName) {
+        let at = usize::from(queue.0);
         if at >= self.queues.len() {
             self.queues.resize_with(at + 1, || None);
         }
-        self.queues[at].get_or_insert_with(|| ReadyQueue::new(queue.name.clone()));
+        self.queues[at].get_or_insert_with(|| ReadyQueue::new(name));
     }
 
     fn touch(&mut self, queue: QueueId) {
@@ -324,18 +328,19 @@ impl Partition {
     /// Checks every invariant, and panics where one is broken.
     #[cfg(any(test, fuzzing))]
     pub fn validate(&self) {
+        self.jobs.validate();
         self.wall.validate();
         self.mono.validate();
         let (mut waiting, mut held, mut overdue, mut ready, mut running, mut fired) = (0, 0, 0, 0, 0, 0);
         for (index, job) in self.jobs.iter() {
-            match job.state {
+            match job.state() {
                 State::Waiting(timer) => {
-                    let wheel = if job.due.base == TimeBase::Wall { &self.wall } else { &self.mono };
+                    let wheel = if job.due().base == TimeBase::Wall { &self.wall } else { &self.mono };
                     assert_eq!(wheel.get(timer), Some(&index.slot));
                     waiting += 1;
                 }
                 State::Held => {
-                    assert_eq!(self.held.get(&(job.due.wall, job.id)), Some(&index.slot));
+                    assert_eq!(self.held.get(&(job.due().wall, job.id())), Some(&index.slot));
                     held += 1;
                 }
                 State::Overdue => overdue += 1,

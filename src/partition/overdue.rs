@@ -16,14 +16,12 @@ use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::vec;
 
-#[cfg(any(test, fuzzing))]
-use super::job::Job;
 use super::job::{JobDue, State};
 use super::pace::Pace;
+#[cfg(any(test, fuzzing))]
+use super::table::JobTable;
 use super::{Came, JobId, MonoTime, Now, Partition, Priority, Rank, Timestamp};
 use crate::slab::Index;
-#[cfg(any(test, fuzzing))]
-use crate::slab::Slab;
 
 /// Entries of a piece of the list: memory comes back a piece at a time, and nothing is ever moved for it.
 const PIECE: usize = 1024;
@@ -115,8 +113,8 @@ impl Overdue {
 
     /// Checks that every job which is here has one entry. Returns how many there are.
     #[cfg(any(test, fuzzing))]
-    pub(super) fn validate(&self, jobs: &Slab<Job>) -> usize {
-        let is_here = |index: &&Index| jobs.get(**index).is_some_and(|job| job.state == State::Overdue);
+    pub(super) fn validate(&self, jobs: &JobTable) -> usize {
+        let is_here = |index: &&Index| jobs.get(**index).is_some_and(|job| job.state() == State::Overdue);
         let entries = self.pieces.iter().flat_map(|piece| piece.as_slice()).filter(is_here);
         let entries: std::collections::BTreeSet<&Index> = entries.collect();
         assert_eq!(entries.len(), self.waiting);
@@ -132,8 +130,14 @@ impl Partition {
         let tick_us = self.config.tick_us;
         let entry = |&index: &Index| {
             let job = self.jobs.get(index)?;
-            let ticks_ago = Reverse(job.due.ticks_ago(now, tick_us)?);
-            Some(Entry { ticks_ago, priority: job.priority, due: job.due.as_told(now), id: job.id, index })
+            let ticks_ago = Reverse(job.due().ticks_ago(now, tick_us)?);
+            Some(Entry {
+                ticks_ago,
+                priority: job.priority(),
+                due: job.due().as_told(now),
+                id: job.id(),
+                index,
+            })
         };
         let mut entries: Vec<Entry> = jobs.iter().filter_map(entry).collect();
         entries.sort_unstable();
@@ -143,7 +147,7 @@ impl Partition {
             for &index in &piece {
                 self.unplace(index);
                 if let Some(job) = self.jobs.get_mut(index) {
-                    job.state = State::Overdue;
+                    job.set_state(State::Overdue);
                 }
             }
             pieces.push_back(piece.into_iter());
@@ -202,8 +206,8 @@ impl Partition {
                 self.overdue = None;
                 break;
             };
-            if let Some(job) = self.jobs.get(first).filter(|job| job.state == State::Overdue) {
-                let rank = job.rank(job.due.tick(tick_us), tick_us);
+            if let Some(job) = self.jobs.get(first).filter(|job| job.state() == State::Overdue) {
+                let rank = job.rank(job.due().tick(tick_us), tick_us);
                 if gone == most || !may_go(rank) {
                     return (OverdueHead::First(rank), gone);
                 }
@@ -216,8 +220,11 @@ impl Partition {
 
     /// Returns whether the job has become ready.
     fn release_one(&mut self, index: Index, now: Now) -> bool {
-        let Some(job) = self.jobs.get(index).filter(|job| job.state == State::Overdue) else { return false };
-        let (queue, is_due, tick) = (job.queue, job.due.is_reached(now), job.due.tick(self.config.tick_us));
+        let Some(job) = self.jobs.get(index).filter(|job| job.state() == State::Overdue) else {
+            return false;
+        };
+        let (queue, is_due, tick) =
+            (job.queue(), job.due().is_reached(now), job.due().tick(self.config.tick_us));
         if is_due && let Some(pace) = self.overdue.as_mut().and_then(|overdue| overdue.pace.as_mut()) {
             pace.spend();
         }

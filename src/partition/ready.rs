@@ -6,9 +6,9 @@
 //! unlinks in O(1) and leaves nothing behind, however long the queue stays paused.
 
 use super::QueueName;
-use super::job::{Job, Links, Slot, State};
+use super::job::{Links, Slot, State};
 use super::rank::ShortTick;
-use crate::slab::Slab;
+use super::table::JobTable;
 
 /// A queue as this process counts them. The name is what lasts; see [`QueueName`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -60,12 +60,12 @@ impl ReadyQueue {
     }
 
     /// Appends the job in `slot`, which came due in `tick`, to a list, and marks it ready.
-    pub(super) fn push(&mut self, jobs: &mut Slab<Job>, slot: u32, came: Came, tick: u64) {
+    pub(super) fn push(&mut self, jobs: &mut JobTable, slot: u32, came: Came, tick: u64) {
         let Some(job) = jobs.at_mut(slot) else { return };
         let me = Some(Slot::new(slot));
         let list = &mut self.lists[came as usize];
         let previous = std::mem::replace(&mut list.tail, me);
-        job.state = State::Ready(Links { previous, next: None, tick: ShortTick::new(tick) });
+        job.set_state(State::Ready(Links { previous, next: None, tick: ShortTick::new(tick) }));
         match previous {
             Some(previous) => relink(jobs, previous, |links| links.next = me),
             None => list.head = me,
@@ -74,7 +74,7 @@ impl ReadyQueue {
     }
 
     /// Takes the job in `slot`, whose links are given, out of its list.
-    pub(super) fn unlink(&mut self, jobs: &mut Slab<Job>, slot: u32, links: Links) {
+    pub(super) fn unlink(&mut self, jobs: &mut JobTable, slot: u32, links: Links) {
         let Links { previous, next, .. } = links;
         let me = Some(Slot::new(slot));
         if let Some(previous) = previous {
@@ -92,13 +92,13 @@ impl ReadyQueue {
 
     /// Walks every list both ways.
     #[cfg(any(test, fuzzing))]
-    pub(super) fn validate(&self, jobs: &Slab<Job>) {
+    pub(super) fn validate(&self, jobs: &JobTable) {
         let mut seen = 0;
         for list in &self.lists {
             let (mut previous, mut at) = (None, list.head);
             while let Some(slot) = at {
                 let job = jobs.at(slot.number()).expect("a ready list names live jobs");
-                let State::Ready(links) = job.state else { panic!("{job:?} is in a ready list") };
+                let State::Ready(links) = job.state() else { panic!("{job:?} is in a ready list") };
                 let Links { previous: before, next, .. } = links;
                 assert_eq!(before, previous);
                 (previous, at) = (Some(slot), next);
@@ -110,10 +110,13 @@ impl ReadyQueue {
     }
 }
 
-fn relink(jobs: &mut Slab<Job>, slot: Slot, change: impl FnOnce(&mut Links)) {
+fn relink(jobs: &mut JobTable, slot: Slot, change: impl FnOnce(&mut Links)) {
     let job = jobs.at_mut(slot.number());
     debug_assert!(job.is_some(), "a ready list names live jobs");
-    if let Some(State::Ready(links)) = job.map(|job| &mut job.state) {
-        change(links);
+    if let Some(job) = job
+        && let State::Ready(mut links) = job.state()
+    {
+        change(&mut links);
+        job.set_state(State::Ready(links));
     }
 }

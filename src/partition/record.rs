@@ -3,7 +3,7 @@
 //!
 //! A record names a job by its id, not by its key: a cancel or an acknowledgement is a few bytes in the log.
 
-use super::{Delivery, JobId, Key, Payload, Priority, QueueId, QueueName, TimeBase, Timestamp, Version};
+use super::{JobId, JobSpec, RecordedDue, Timestamp, Version};
 
 /// One change of a partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,39 +56,10 @@ pub enum Record {
 pub struct ScheduledRecord {
     /// Its number.
     pub id: JobId,
-    /// The caller's name for it.
-    pub key: Key,
-    /// Its queue.
-    pub queue: Queue,
-    /// What its handler gets.
-    pub payload: Payload,
-    /// When it must fire.
-    pub due: RecordedDue,
-    /// Its place among the jobs of one tick.
-    pub priority: Priority,
-    /// What a crash in the middle of its handler means.
-    pub delivery: Delivery,
+    /// What it is.
+    pub spec: JobSpec,
     /// The pending job of the same key that it took the place of. One record, so that no crash lies between.
     pub replaces: Option<JobId>,
-}
-
-/// A queue by both its names: the id holds in this process, the name for ever.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Queue {
-    /// The number by which this process knows it.
-    pub id: QueueId,
-    /// The name by which it is known everywhere.
-    pub name: QueueName,
-}
-
-/// A due time as it is written down: always an instant of the wall clock, since the monotonic clock of one process
-/// means nothing to the next.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RecordedDue {
-    /// The clock that the job follows.
-    pub base: TimeBase,
-    /// The instant; an estimate, made when it was scheduled, for a job that follows the monotonic clock.
-    pub wall: Timestamp,
 }
 
 impl Record {
@@ -109,7 +80,9 @@ impl Record {
         /// Ids, times and lengths.
         const FIXED: usize = 40;
         match self {
-            Record::Scheduled(job) => FIXED + job.key.as_str().len() + job.payload.len(),
+            Record::Scheduled(ScheduledRecord { spec, .. }) => {
+                FIXED + spec.key.as_str().len() + spec.payload.len() + spec.options.weight()
+            }
             _ => FIXED / 2,
         }
     }

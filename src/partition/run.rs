@@ -3,7 +3,7 @@
 use super::job::{Links, State};
 use super::ready::ReadyQueue;
 use super::{
-    Delivery, End, Handle, JobId, Key, MonoTime, Now, Partition, Payload, Priority, QueueId, Record,
+    Delivery, End, Handle, JobId, JobOptions, Key, MonoTime, Now, Partition, Payload, QueueId, Record,
     Timestamp, Version,
 };
 
@@ -29,23 +29,36 @@ pub struct Started {
     pub began: MonoTime,
     /// How long after its due time it was started, in microseconds, by the clock that it follows.
     pub lateness_us: u64,
-    /// How often it was changed, and once.
+    /// 1 for a new job, and 1 more for every change.
     pub version: Version,
     /// How often its handler has begun, this time included.
     pub attempt: u16,
-    /// Its place among the jobs of one tick.
-    pub priority: Priority,
-    /// What a crash in the middle of its handler means.
-    pub delivery: Delivery,
+    /// What else was said of it.
+    pub options: JobOptions,
     /// Whether the last restart found it overdue: it may be what ended the process before.
     pub was_overdue: bool,
 }
 
 impl Started {
-    /// Whether its handler is not to begin before there is a record of it.
-    pub(crate) fn waits_for_its_record(&self) -> bool {
-        self.was_overdue || self.delivery == Delivery::AtMostOnce
+    /// When its handler may begin.
+    #[inline]
+    pub(crate) fn begin(&self) -> Begin {
+        match self.options.delivery() {
+            Delivery::AtMostOnce => Begin::OnceDurable,
+            Delivery::AtLeastOnce if self.was_overdue => Begin::OnceSent,
+            Delivery::AtLeastOnce => Begin::AtOnce,
+        }
     }
+}
+
+/// When the handler of a job that was started may begin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Begin {
+    AtOnce,
+    /// When the store has been sent the record of its start, if it takes it soon.
+    OnceSent,
+    /// When the record of its start is durable.
+    OnceDurable,
 }
 
 impl Partition {
@@ -59,30 +72,29 @@ impl Partition {
             let slot = self.ready_queue(queue)?.first()?;
             let index = self.jobs.index_of(slot)?;
             let job = self.jobs.get(index)?;
-            if !job.due.is_reached(now) {
+            if !job.due().is_reached(now) {
                 self.unplace(index);
                 self.place(index, now);
                 continue;
             }
-            let (id, due) = (job.id, job.due);
+            let (id, due) = (job.id(), job.due());
             let was_overdue = self.restart.was_overdue(id, due);
-            self.commit(Record::Started { id, at: now.wall }, Some(index), now);
+            self.commit(Record::Started { id, at: now.wall }, index, now);
             self.warm_first(queue);
             let job = self.jobs.get(index)?;
             let lateness_us = due.lateness_us(now);
             return Some(Started {
                 handle: self.handle(index),
                 id,
-                key: job.key.clone(),
-                payload: job.payload.clone(),
+                key: job.key().clone(),
+                payload: job.payload().clone(),
                 due: due.as_told(now),
                 fired_at: now.wall,
                 began: now.mono,
                 lateness_us,
-                version: job.version,
-                attempt: job.attempt,
-                priority: job.priority,
-                delivery: job.delivery,
+                version: job.version(),
+                attempt: job.attempt(),
+                options: self.jobs.options(index.slot, job),
                 was_overdue,
             });
         }
@@ -96,22 +108,22 @@ impl Partition {
         let Some(job) = first else { return };
         job.warm_counts();
         // The one after it is fetched as a whole, so that its own key and payload can be next time.
-        if let State::Ready(Links { next: Some(next), .. }) = job.state {
+        if let State::Ready(Links { next: Some(next), .. }) = job.state() {
             self.jobs.prefetch(next.number());
         }
     }
 
     /// Number and key of the job that `handle` names.
     pub fn names(&self, handle: Handle) -> Option<(JobId, Key)> {
-        self.job(handle).map(|job| (job.id, job.key.clone()))
+        self.job(handle).map(|job| (job.id(), job.key().clone()))
     }
 
     /// Ends the job that [`start`](Self::start) handed out. `false` when it is not running: the call changed nothing.
     pub fn finish(&mut self, handle: Handle, end: End, now: Now) -> bool {
-        let running = self.job(handle).filter(|job| matches!(job.state, State::Running(_)));
-        let Some(id) = running.map(|job| job.id) else { return false };
+        let running = self.job(handle).filter(|job| matches!(job.state(), State::Running(_)));
+        let Some(id) = running.map(|job| job.id()) else { return false };
         let record = Record::Finished { id, at: self.end_at(now), ok: end == End::Done };
-        self.commit(record, Some(handle.index), now);
+        self.commit(record, handle.index, now);
         true
     }
 }

@@ -1,9 +1,9 @@
 //! What a partition holds, replayed.
 
 use super::{PartitionRead, ReadError, Replay};
-use crate::job::{FiredView, JobFilter, JobState, JobView, PartitionId, QueueName};
-use crate::partition::{Config, Now, Partition, QueueId, ViewSlice, Wanted};
-use crate::store::{LivingOwner, NotReplayed};
+use crate::job::{FiredView, JobFilter, JobState, JobView, PartitionId};
+use crate::partition::{Config, Now, Partition, ViewSlice, Wanted};
+use crate::store::LivingOwner;
 
 /// Jobs that are made views of at a time.
 const SLICE: usize = 256;
@@ -50,12 +50,8 @@ pub(super) fn replayed(id: PartitionId, read: PartitionRead, now: Now) -> Result
         log_end: loaded.log_end(),
     };
     let mut replay = Replay::new(id, CONFIG, now);
-    let mut queues = Queues::default();
-    let replayed = loaded.replay(&mut replay, |name| queues.number(name), now);
-    replayed.map_err(|error| match error {
-        NotReplayed::Misfit(error) => ReadError::Misfit { partition: id, error },
-        NotReplayed::Queue(TooMany) => ReadError::TooManyQueues { partition: id },
-    })?;
+    let replayed = loaded.replay(&mut replay, now);
+    replayed.map_err(|error| ReadError::Misfit { partition: id, error })?;
     Ok(Contents { partition: replay.into_read_only(now), now, owner, log })
 }
 
@@ -79,13 +75,13 @@ impl Contents {
     ///
     /// A job that is with a handler by the store's word may be with one at this moment, or was when its process ended: see
     /// [`after_restart`](Self::after_restart).
-    pub fn jobs(&self, filter: &JobFilter) -> impl Iterator<Item = JobView> + '_ {
+    pub fn jobs(&self, filter: &JobFilter) -> impl Iterator<Item = JobView> + use<'_> {
         self.slices(filter.clone()).flat_map(|slice| slice.jobs)
     }
 
     /// The fired jobs that the store knows of, in no order. Their owner may remember fewer: how many, and for how long, is
     /// its setting.
-    pub fn fired(&self, filter: &JobFilter) -> impl Iterator<Item = FiredView> + '_ {
+    pub fn fired(&self, filter: &JobFilter) -> impl Iterator<Item = FiredView> + use<'_> {
         let filter = filter.clone().states([JobState::Fired]);
         self.slices(filter).flat_map(|slice| slice.fired)
     }
@@ -102,7 +98,7 @@ impl Contents {
         (&self.partition, self.now)
     }
 
-    fn slices(&self, filter: JobFilter) -> impl Iterator<Item = ViewSlice> + '_ {
+    fn slices(&self, filter: JobFilter) -> impl Iterator<Item = ViewSlice> + use<'_> {
         let mut next = Some(0);
         std::iter::from_fn(move || {
             let wanted = Wanted::of(&filter, |name| self.partition.queue_number(name))?;
@@ -110,35 +106,5 @@ impl Contents {
             next = slice.next;
             Some(slice)
         })
-    }
-}
-
-/// Numbers for queues, by name. Most jobs are of the queue of the job before them.
-#[derive(Default)]
-struct Queues {
-    numbers: std::collections::BTreeMap<QueueName, QueueId>,
-    last: Option<(QueueName, QueueId)>,
-}
-
-/// There is no number left.
-struct TooMany;
-
-impl Queues {
-    fn number(&mut self, name: &QueueName) -> Result<QueueId, TooMany> {
-        if let Some((last, number)) = &self.last
-            && last == name
-        {
-            return Ok(*number);
-        }
-        let number = match self.numbers.get(name) {
-            Some(number) => *number,
-            None => {
-                let number = QueueId(u16::try_from(self.numbers.len()).map_err(|_| TooMany)?);
-                self.numbers.insert(name.clone(), number);
-                number
-            }
-        };
-        self.last = Some((name.clone(), number));
-        Ok(number)
     }
 }

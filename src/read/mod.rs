@@ -149,12 +149,6 @@ pub enum ReadError {
         #[source]
         error: ReplayError,
     },
-    /// The jobs of a partition name more queues than can be told apart.
-    #[error("the jobs of partition {} name more than 65,536 queues; what the store holds is not this library's", partition.0)]
-    TooManyQueues {
-        /// The partition.
-        partition: PartitionId,
-    },
     /// The runtime ended in the middle.
     #[error("the runtime ended while a partition was read; read it on one that lives")]
     Interrupted,

@@ -4,7 +4,7 @@
 //! hundreds of megabytes is then found in less than half the time. And it goes back to the system when it is dropped:
 //! an allocator would collect what is freed and give it back all at once, in one long pause.
 
-#![allow(unsafe_code, reason = "memory with an alignment and a life of its own cannot be had otherwise")]
+#![allow(unsafe_code, reason = "there is no safe way to allocate aligned memory that lives on its own")]
 
 use crate::prefetch::prefetch;
 use std::alloc::{self, Layout};
@@ -21,7 +21,7 @@ pub(super) const HUGE: usize = 2 << 20;
 pub(super) struct Block<E> {
     /// Dangling while `capacity` is 0.
     start: NonNull<E>,
-    /// The first so many are initialised.
+    /// How many entries, from the first, are initialised.
     len: u32,
     capacity: u32,
     owns: PhantomData<E>,
@@ -37,7 +37,7 @@ impl<E> Block<E> {
     pub(super) const EMPTY: Block<E> =
         Block { start: NonNull::dangling(), len: 0, capacity: 0, owns: PhantomData };
 
-    /// Room for so many entries, none of which is there yet.
+    /// Room for `capacity` entries, none of them initialised.
     pub(super) fn with_capacity(capacity: u32) -> Block<E> {
         const { assert!(size_of::<E>() > 0 && align_of::<E>() <= HUGE) };
         if capacity == 0 {
@@ -52,7 +52,7 @@ impl<E> Block<E> {
         self.capacity as usize
     }
 
-    /// Adds an entry behind the others.
+    /// Adds an entry at the end.
     ///
     /// # Panics
     /// If there is no room: the caller counts.
@@ -90,7 +90,7 @@ impl<E> Deref for Block<E> {
 impl<E> DerefMut for Block<E> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [E] {
-        // SAFETY: as above, and borrowed for nobody else.
+        // SAFETY: as above, and the borrow is exclusive.
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.len as usize) }
     }
 }
@@ -110,7 +110,7 @@ impl<E> Drop for Block<E> {
         }
         let _memory = Memory(self.start.cast(), layout::<E>(self.capacity));
         if needs_drop::<E>() {
-            // SAFETY: the first `len` are initialised, and nobody will see them again.
+            // SAFETY: the first `len` are initialised, and nothing sees them again.
             unsafe { ptr::drop_in_place(&raw mut **self) };
         }
     }
@@ -125,7 +125,7 @@ fn layout<E>(capacity: u32) -> Layout {
 
 /// Whether memory of this layout is mapped by itself.
 fn is_mapped(layout: Layout) -> bool {
-    // What fills a huge page as far as its entries can: of less, the rest would be wasted.
+    // Only a block that fills a huge page as far as its entries can: otherwise the rest would be wasted.
     cfg!(all(target_os = "linux", not(miri))) && layout.size() > HUGE - HUGE / 64 && layout.size() <= HUGE
 }
 
@@ -139,7 +139,7 @@ fn allocate(layout: Layout) -> NonNull<u8> {
     NonNull::new(unsafe { alloc::alloc(layout) }).unwrap_or_else(|| alloc::handle_alloc_error(layout))
 }
 
-/// Bytes that are mapped for blocks of this process, beside what its allocator knows of.
+/// Bytes that are mapped for blocks of this process, which its allocator does not know of.
 #[cfg(feature = "internal-codec")]
 pub(crate) fn mapped_bytes() -> usize {
     #[cfg(all(target_os = "linux", not(miri)))]
@@ -172,7 +172,7 @@ mod mapped {
     /// Bytes mapped at present, in the whole process: no allocator knows of them.
     pub(super) static BYTES: AtomicUsize = AtomicUsize::new(0);
 
-    /// [`HUGE`] bytes, at a boundary of as many.
+    /// [`HUGE`] bytes, aligned to as many.
     pub(super) fn allocate() -> Option<NonNull<u8>> {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a private mapping wherever the system likes harms nobody.
@@ -180,8 +180,8 @@ mod mapped {
         let start = start.cast::<u8>();
         // Of twice as much, the part that begins at a boundary is kept.
         let before = start.align_offset(HUGE) % HUGE;
-        // SAFETY: both parts are within the mapping, which nobody knows of yet, and are not used again. A boundary of
-        // a huge page is one of a page. Should a part stay mapped, address space is lost and nothing else.
+        // SAFETY: both parts are within the mapping, which nothing else knows of yet, and are not used again. A boundary of
+        // a huge page is one of a page. If a part stays mapped, only address space is lost.
         unsafe {
             if before > 0 {
                 let _ = munmap(start.cast(), before);

@@ -1,16 +1,16 @@
-//! How the slots of a slab are dealt out to its pages.
+//! How the slots of a slab are spread over its pages.
 //!
 //! The first pages are small, so that a small table is. All others fill a huge page of memory each, as far as they
 //! can: so the directory of a table of ten million has a few hundred entries, which stay in the cache.
 //!
-//! The high bits of a slot say which page, the low bits where in there. The numbers that are left over, above what a
-//! page holds, name nothing: what they cost is a part of 2<sup>32</sup>, and what they save is a division, or a branch
-//! between small pages and others, whenever a slot is looked up.
+//! The high bits of a slot are its page, the low bits its place in the page. The numbers above what a page holds name
+//! nothing. They cost a part of 2<sup>32</sup>, and save a division, or a branch between small pages and others, at every
+//! lookup.
 
 use super::block::HUGE;
 use super::page::Entry;
 
-/// Entries of a small page. Few where it is tested, so that small tests cross many pages.
+/// Entries of a small page. Few in tests, so that small tests cross many pages.
 const SMALL: u32 = if cfg!(any(test, fuzzing)) { 16 } else { 1024 };
 
 /// How many pages are small.
@@ -35,20 +35,20 @@ impl<T> Layout<T> {
     /// Low bits of a slot.
     const OFFSET_BITS: u32 = Self::LARGE.next_power_of_two().ilog2();
 
-    /// Pages of a full table: all that a slot can name but one. So `u32::MAX` is never a slot, and whoever links values
-    /// by slot can use it for "none".
+    /// Pages of a full table: all that a slot can name but one. So `u32::MAX` is never a slot, and a list that links values by
+    /// slot can use it for "none".
     pub(super) const PAGES_MAX: u32 = u32::MAX >> Self::OFFSET_BITS;
 
     /// Slots of a full table.
     pub(super) const SLOTS_MAX: u32 = SMALL_PAGES * SMALL + (Self::PAGES_MAX - SMALL_PAGES) * Self::LARGE;
 
-    /// The page of a slot, and where it is in there.
+    /// The page of a slot, and its place in the page.
     #[inline]
     pub(super) fn split(slot: u32) -> (usize, usize) {
         ((slot >> Self::OFFSET_BITS) as usize, (slot % (1 << Self::OFFSET_BITS)) as usize)
     }
 
-    /// The first slot of a page, or of the one after the last.
+    /// The first slot of a page, or of the page after the last.
     #[inline]
     pub(super) fn first(page: u32) -> u32 {
         page << Self::OFFSET_BITS

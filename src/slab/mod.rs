@@ -1,18 +1,18 @@
 //! A table of values by generational index, in pages.
 //!
-//! It holds the timers of a wheel and the jobs of a partition: up to billions of values that come and go, found by
-//! a small index that must refuse what is stale. Three things set it apart from a `Vec` with a free list:
+//! It holds the timers of a wheel and the jobs of a partition: up to billions of values that come and go, found by a small
+//! index that is refused once it is stale. Three things set it apart from a `Vec` with a free list:
 //!
 //! - **Growth never copies a value.** Values live in pages of a fixed number of entries; a full table opens one more.
 //!   Only the directory of pages doubles, at about 40 bytes a page. The first pages are small, the others huge pages.
-//! - **Memory comes back.** A page that has become empty is given back; one empty page is kept, so that a table that
-//!   breathes around a page's edge does not allocate at every breath. Insertion takes the lowest page with room, so
-//!   that the high pages run dry after a burst.
+//! - **Memory comes back.** An empty page is given back. One empty page is kept, so that a table whose size moves around a
+//!   page's edge does not allocate each time. Insertion takes the lowest page with room, so that the high pages run empty
+//!   after a burst.
 //! - **A generation is never used twice for a slot.** It grows when a value leaves. A page given back leaves a floor
 //!   behind, above every generation it has used. A slot whose generations are used up is retired, and so is, once it
 //!   is empty, a page with such a slot: the table gets a little smaller, a stale index is never honoured.
 //!
-//! A value's own drop is the only code of others that runs in here, and it may panic. So values are taken out first and dropped
+//! A value's drop is the only foreign code that runs in here, and it may panic. So values are taken out first and dropped
 //! last, by the caller or by [`Slab::clear`], when all invariants hold again.
 //!
 //! Invariants, checked by `validate`:
@@ -41,9 +41,9 @@ const NIL: u32 = u32::MAX;
 /// Names a value of a [`Slab`] for as long as it is there, and nothing afterwards.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Index {
-    /// Where the value lies: stable while it is there, used again afterwards. Never `u32::MAX`.
+    /// Where the value lies: stable while it is there, reused afterwards. Never `u32::MAX`.
     pub(crate) slot: u32,
-    /// Which of the values that have lain there is meant.
+    /// Tells the value from earlier ones in the same slot.
     pub(crate) generation: u32,
 }
 
@@ -120,8 +120,8 @@ impl<T> Slab<T> {
         self.pages.get_mut(page)?.at_mut(offset)
     }
 
-    /// Like [`at_mut`](Self::at_mut) where the caller knows that there is a value if the slot is one of the table's. To look
-    /// whether there is would be to wait for memory, which whoever only writes to it need not.
+    /// Like [`at_mut`](Self::at_mut), where the caller knows that a slot of the table holds a value. Checking that would wait for
+    /// memory, and a caller who only writes need not wait.
     ///
     /// # Safety
     /// The slot must hold a value, or be none that [`insert`](Self::insert) has ever returned.
@@ -155,14 +155,14 @@ impl<T> Slab<T> {
         self.scan(0, usize::MAX)
     }
 
-    /// The values from slot `from` on, looking at no more than `limit` slots, empty ones included. A page that holds
-    /// nothing counts as one slot. [`Scan::cursor`] says where to go on: so a table can be walked in slices of
-    /// bounded work, between which it may change. What stays in it all the while is met exactly once.
+    /// The values from slot `from` on, visiting at most `limit` slots, empty ones included. An empty page counts as one slot.
+    /// [`Scan::cursor`] says where to go on, so a table can be walked in slices of bounded work. It may change between two
+    /// slices; a value that stays in it throughout is visited exactly once.
     pub(crate) fn scan(&self, from: u32, limit: usize) -> Scan<'_, T> {
         Scan { pages: &self.pages, slot: from, limit }
     }
 
-    /// Puts a value in; O(1). Gives it back if the table is full: see [`CAPACITY_MAX`](Self::CAPACITY_MAX).
+    /// Inserts a value; O(1). Gives it back if the table is full: see [`CAPACITY_MAX`](Self::CAPACITY_MAX).
     #[inline]
     pub(crate) fn insert(&mut self, value: T) -> Result<Index, T> {
         let Some(at) = self.page_with_room() else { return Err(value) };
@@ -178,7 +178,7 @@ impl<T> Slab<T> {
         Ok(Index { slot: Layout::<T>::first(at) + offset, generation })
     }
 
-    /// Takes a value out; O(1). `None` if it is not there any more.
+    /// Removes a value; O(1). `None` if it is no longer there.
     #[inline]
     pub(crate) fn remove(&mut self, index: Index) -> Option<T> {
         let (at, offset) = Layout::<T>::split(index.slot);
@@ -189,8 +189,8 @@ impl<T> Slab<T> {
         Some(value)
     }
 
-    /// Takes the value in a slot out, whatever its generation; O(1).
-    // Where it is not inlined, the value goes by way of memory: a burst fires at half the pace then.
+    /// Removes the value in a slot, whatever its generation; O(1).
+    // If it is not inlined, the value goes through memory, and a burst fires at half the pace.
     #[inline(always)]
     pub(crate) fn take(&mut self, slot: u32) -> Option<(Index, T)> {
         let (at, offset) = Layout::<T>::split(slot);
@@ -202,7 +202,7 @@ impl<T> Slab<T> {
     }
 
     /// Drops every value and gives the memory back, but for the directory: about 40 bytes a page, which hold the
-    /// floors that keep stale indices out. O(pages), and the drops. Should a drop panic, the table is empty all the same.
+    /// floors that keep stale indices out. O(pages), and the drops. If a drop panics, the table is empty nevertheless.
     pub(crate) fn clear(&mut self) {
         self.len = 0;
         self.spare = NIL;
@@ -215,7 +215,7 @@ impl<T> Slab<T> {
         }
     }
 
-    /// Keeps count of a value that has left a page, which had room for one more before or had not.
+    /// Keeps count of a value that has left a page, which may have been full before.
     #[inline]
     fn removed(&mut self, at: usize, had_room: bool) {
         self.len -= 1;
@@ -280,7 +280,7 @@ impl<T> Slab<T> {
     #[cold]
     fn emptied(&mut self, at: u32) {
         if !self.pages[at as usize].has_room() {
-            // Every slot of it is retired: it would be kept for nothing.
+            // All of its slots are retired, so keeping it would be useless.
             self.close(at);
             return;
         }

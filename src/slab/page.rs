@@ -7,7 +7,7 @@ use std::mem;
 
 use super::block::Block;
 
-/// The last generation of a slot. Few where it is tested, so that tests see slots and pages retire.
+/// The last generation of a slot. Low in tests, so that tests see slots and pages retire.
 pub(super) const GENERATION_MAX: u32 = if cfg!(any(test, fuzzing)) { 255 } else { u32::MAX - 1 };
 
 /// The generation of a slot that has used up all others; no index has it.
@@ -33,7 +33,7 @@ pub(super) struct Page<T> {
 
 #[derive(Debug)]
 pub(super) struct Entry<T> {
-    /// Of the value that is here; if there is none, of the next one.
+    /// Of the value in this entry, or of the next one if it is empty.
     pub(super) generation: u32,
     pub(super) state: State<T>,
 }
@@ -108,7 +108,7 @@ impl<T> Page<T> {
         }
     }
 
-    /// Like [`at_mut`](Self::at_mut), without a look at whether there is a value.
+    /// Like [`at_mut`](Self::at_mut), without checking that there is a value.
     ///
     /// # Safety
     /// There must be one at `offset`, unless nothing has been there since the page was opened.
@@ -139,7 +139,7 @@ impl<T> Page<T> {
         }
     }
 
-    /// Puts a value in and says where. The page must have room.
+    /// Inserts a value and returns its place. The page must have room.
     #[inline]
     pub(super) fn insert(&mut self, value: T) -> (u32, u32) {
         debug_assert!(self.has_room());
@@ -192,8 +192,8 @@ impl<T> Page<T> {
         }
     }
 
-    /// Gives the memory up, with whatever is in it: the caller drops it once all else is in order, since a value's own drop
-    /// may panic. True if the page may be opened again, and has then been linked before `next_closed`; false if it is
+    /// Gives up the memory with everything in it: the caller drops it once everything else is in order, because a value's
+    /// drop may panic. `true` if the page may be opened again, and is now linked before `next_closed`; `false` if it is
     /// retired.
     pub(super) fn close(&mut self, next_closed: u32) -> (Block<Entry<T>>, bool) {
         self.live = 0;

@@ -1,4 +1,4 @@
-//! What can stand in a store's way, by what an engine does about it.
+//! Errors of a store, by what an engine does about them.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use std::time::Duration;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum StoreErrorClass {
-    /// It may pass, and whether the request was carried out is not known: the same request is sent again.
+    /// It may pass, and it is unknown whether the request was carried out. The engine sends the same request again.
     Retry,
-    /// The store is there and takes no writes: nothing was written. The same request is sent again, seldom, and somebody
-    /// has to be told.
+    /// The store is there but takes no writes; nothing was written. The engine sends the same request again, rarely, and an
+    /// operator has to know.
     Refused,
-    /// Another owner's lease lasts. Only [`Store::acquire`](super::Store::acquire) answers so.
+    /// Another owner's lease still lasts. Only [`Store::acquire`](super::Store::acquire) returns this.
     Held,
-    /// The partition is another owner's by now. The engine stops firing and writing.
+    /// The partition belongs to another owner now. The engine stops firing and writing.
     Fenced,
     /// The store has less than it acknowledged: it went back in time. The engine takes the lease anew and writes
     /// everything again.
     Behind,
-    /// Something that is not the engine's lies where it would write: nothing was written, and nobody else can own the
-    /// partition while it lies there. Somebody has to remove it, as the message says; the engine fires on from memory, asks
-    /// again, and then writes everything anew.
+    /// Foreign data lies where the engine would write. Nothing was written, and nobody else can own the partition while it
+    /// lies there. An operator has to remove it, as the message says. Meanwhile the engine fires from memory and asks again;
+    /// then it writes everything anew.
     Blocked,
-    /// It will not pass: the store does not take this engine's records, or holds what is not to be touched.
+    /// It will not pass: the store does not take this engine's records, or holds data that must not be touched.
     Fatal,
 }
 
@@ -45,14 +45,14 @@ impl StoreErrorClass {
     }
 }
 
-/// Why a store could not do what it was asked.
+/// Why a store could not carry out a request.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StoreError {
     /// What the engine should do about it.
     pub class: StoreErrorClass,
-    /// When it is worth asking again, if the store can tell. Of one that is [`Refused`](StoreErrorClass::Refused) it says that
-    /// it may pass by itself.
+    /// When it is worth asking again, if the store knows. With [`Refused`](StoreErrorClass::Refused) it also means that the
+    /// trouble may pass by itself.
     pub again_after: Option<Duration>,
     message: String,
 }
@@ -73,12 +73,12 @@ impl StoreError {
         StoreError::new(StoreErrorClass::Fatal, message)
     }
 
-    /// The partition is another owner's.
+    /// The partition belongs to another owner.
     pub fn fenced(message: impl Into<String>) -> Self {
         StoreError::new(StoreErrorClass::Fenced, message)
     }
 
-    /// Another owner's lease lasts, for so long.
+    /// Another owner's lease lasts for `again_after`.
     pub fn held(message: impl Into<String>, again_after: Duration) -> Self {
         StoreError { again_after: Some(again_after), ..StoreError::new(StoreErrorClass::Held, message) }
     }

@@ -1,19 +1,19 @@
-//! Names of owners, and what they prove: whether the process that one names has ended.
+//! Names of owners, and what they prove: whether the process behind a name has ended.
 //!
-//! A name has host, process id and a random number. Where it can be told, it also has the place, by a hash of what makes
+//! A name has host, process id and a random number. Where the system tells, it also has the place, as a hash of what makes
 //! process ids comparable (this boot of this machine, its name, and the namespaces of process ids and of time), and when
-//! the process began. An owner of another place is never called dead: its process id says nothing here.
+//! the process began. An owner in another place is never called dead: its process id means nothing here.
 //!
 //! # Traps
 //! - A container may have the host's name, a machine the name of another, and both the same process ids.
-//! - `/proc` may be that of another namespace, and may hide the processes of others (`hidepid`): that nothing is found there
-//!   proves nothing, that a signal finds nobody does.
-//! - A process id is used again: a process that began at another time is another.
-//! - A namespace of process ids is told by a number that may be used again, but only once all in it have ended.
+//! - `/proc` may belong to another namespace, and may hide the processes of others (`hidepid`). Finding nothing there proves
+//!   nothing; a signal that finds no process does.
+//! - Process ids are reused: a process that began at another time is another process.
+//! - The number of a namespace of process ids may be reused, but only once all processes in it have ended.
 
 use std::sync::OnceLock;
 
-/// A name that no other engine has.
+/// A unique name for an engine.
 pub(crate) fn owner_name() -> String {
     let (host, pid, random) = (host_name(), std::process::id(), random());
     match place().zip(linux::start_of_self()) {
@@ -22,7 +22,7 @@ pub(crate) fn owner_name() -> String {
     }
 }
 
-/// Whether it is proved that the process has ended which this owner was a part of. In doubt it has not.
+/// Whether it is proved that this owner's process has ended. In doubt it has not.
 #[cfg(feature = "redis")]
 pub(crate) fn is_dead(owner: &str) -> bool {
     let mut parts = owner.rsplit(':');
@@ -67,7 +67,7 @@ fn random() -> u64 {
 mod linux {
     use std::fs;
 
-    /// This boot, and the namespaces that process ids and start times belong to; `None` where `/proc` is another's.
+    /// This boot, and the namespaces that process ids and start times belong to; `None` if `/proc` is another namespace's.
     pub(super) fn place() -> Option<String> {
         let link = |path| Some(fs::read_link(path).ok()?.to_string_lossy().into_owned());
         if link("/proc/self")? != std::process::id().to_string() {
@@ -99,7 +99,7 @@ mod linux {
     struct Stat {
         /// In ticks of the system since it was booted.
         start: u64,
-        /// It has ended, and nobody has taken notice.
+        /// It has ended, but its parent has not noticed.
         #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only of another process"))]
         is_zombie: bool,
     }
@@ -155,7 +155,7 @@ mod tests {
         let later = start.parse::<u64>().unwrap() + 1;
         assert!(is_dead(&format!("{rest}:{later}")), "its id is another process's by now");
         child.kill().unwrap();
-        // Nobody has taken notice yet.
+        // Its parent has not noticed yet.
         while !is_dead(&name) {
             std::thread::yield_now();
         }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::partition::PartitionId;
 
-/// An engine that owns partitions, by a name that no other has: host, process id and a random number, and on Linux what proves
-/// to others of the same machine that its process has ended. Clones are the same owner.
+/// An engine that owns partitions, by a unique name: host, process id and a random number, and on Linux what lets others on the
+/// same machine prove that its process has ended. Clones are the same owner.
 #[derive(Clone)]
 pub struct Owner(Arc<Named>);
 
@@ -19,7 +19,7 @@ struct Named {
 }
 
 impl Owner {
-    /// The owner of this name. It has to be a name that no other engine has, or fencing is for nothing.
+    /// An owner with this name. The name must be unique among engines, or fencing does not work.
     pub fn new(name: impl AsRef<str>) -> Self {
         Owner(Arc::new(Named { name: name.as_ref().into(), has_left: AtomicBool::new(false) }))
     }
@@ -29,8 +29,8 @@ impl Owner {
         &self.0.name
     }
 
-    /// Whether the engine was dropped, or never came to be: it starts no job any more. For stores in the same process, which
-    /// know the owner itself and not only its name.
+    /// Whether the engine was dropped or never started: then it starts no job. For stores in the same process, which know the
+    /// owner itself and not only its name.
     pub fn has_left(&self) -> bool {
         self.0.has_left.load(SeqCst)
     }
@@ -66,7 +66,7 @@ impl fmt::Debug for Owner {
     }
 }
 
-/// The right to write to a partition. Another that is given out for the same partition ends it.
+/// The right to write to a partition. A later grant for the same partition ends it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Grant {
     /// The partition.
@@ -75,22 +75,22 @@ pub struct Grant {
     pub owner: Owner,
     /// Tells this grant from all before it.
     pub epoch: u64,
-    /// For how long a proof of the lease lasts.
+    /// How long a proof of the lease lasts.
     pub term: Duration,
 }
 
-/// A wish for a lease.
+/// A request for a lease.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Claim {
     /// Who asks.
     pub owner: Owner,
     /// How many partitions the owner has.
     pub partitions: u16,
-    /// For how long the lease is to last.
+    /// How long the lease should last.
     pub term: Duration,
-    /// The new epoch is to be higher than this one too: what the owner knows from before the store went back in time.
+    /// The new epoch must be higher than this one too: the owner's last epoch from before the store went back in time.
     pub epoch_after: u64,
-    /// Take it from an owner whose lease lasts. It is fenced from then on.
+    /// Take it from an owner whose lease lasts. That owner is fenced from then on.
     pub by_force: bool,
 }
 

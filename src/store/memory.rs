@@ -10,16 +10,16 @@ use super::{
     PartitionRead, ReadStore, Renewed, SnapshotBegin, SnapshotWriter, Store, StoreError, StoreErrorClass,
     StoreFuture,
 };
-use crate::partition::{Config, Now, PartitionId, Queue, QueueId, QueueName, Record, Replay, ReplayError};
+use crate::partition::{Config, Now, PartitionId, Record, Replay, ReplayError};
 
-/// Keeps the state of every partition by replaying its records, so that its memory is that of the live jobs, not that
-/// of all that ever happened.
+/// Keeps the state of every partition by replaying its records, so it needs memory for the live jobs and not for their
+/// history.
 ///
-/// One engine at a time owns it, as with any store: its lease lasts until its shutdown gives it back or it is dropped, and
-/// another engine waits for that as a standby, fails with [`StartError::Held`](crate::StartError::Held), or takes it by force
-/// ([`take_over`](crate::Builder::take_over)). A shutdown that leaves a handler running keeps the lease: the engine that came
-/// next would run its job beside it. Without a term there is nothing to renew, so an engine from which the store was taken
-/// by force finds out with the next record that it writes.
+/// One engine at a time owns it, as with any store. A lease lasts until a shutdown gives it back or its engine is dropped.
+/// Another engine waits for that as a standby, fails with [`StartError::Held`](crate::StartError::Held), or takes the lease by
+/// force ([`take_over`](crate::Builder::take_over)). A shutdown that leaves a handler running keeps the lease, because the next
+/// engine would run the same job beside it. Leases have no term, so nothing is renewed, and an engine from which the store was
+/// taken by force notices with the next record it writes.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
@@ -29,22 +29,20 @@ pub struct MemoryStore {
 struct State {
     partitions: Option<u16>,
     replicas: BTreeMap<PartitionId, Replica>,
-    /// The store's own numbers for the names of queues: those in a record hold only for the engine that wrote it.
-    queues: Vec<QueueName>,
 }
 
 #[derive(Debug)]
 struct Replica {
-    replay: Replay,
+    replay: Replay<'static>,
     log_end: u64,
     epoch: u64,
-    /// Who had it last.
+    /// The last owner.
     owner: Option<Owner>,
-    /// Whether that one has not given it back.
+    /// Whether it still has the lease.
     is_held: bool,
 }
 
-/// When it is worth asking again for a lease that another has.
+/// When to ask again for a lease that another engine holds.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Fired jobs that are remembered per partition.
@@ -108,7 +106,7 @@ impl Store for MemoryStore {
     fn release<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, ()> {
         let mut state = self.state.lock();
         for grant in grants {
-            // Another's by now, or not: it stays as it is.
+            // Another owner's lease stays as it is.
             if let Ok(replica) = state.held(grant) {
                 replica.is_held = false;
             }
@@ -150,7 +148,7 @@ impl ReadStore for MemoryStore {
 }
 
 impl State {
-    /// The replica that `grant` is for, if it is the last that was given out.
+    /// The partition's state, if `grant` is the last one given out for it.
     fn held(&mut self, grant: &Grant) -> Result<&mut Replica, StoreError> {
         let now = self.replicas.get(&grant.partition).map_or(0, |replica| replica.epoch);
         match self.replicas.get_mut(&grant.partition) {
@@ -174,27 +172,14 @@ impl State {
                 format!("records {have} to {} of partition {} are missing", batch.first_record, partition.0),
             ));
         }
-        let State { replicas, queues, .. } = self;
-        let Some(replica) = replicas.get_mut(&partition) else { return Ok(()) };
+        let Some(replica) = self.replicas.get_mut(&partition) else { return Ok(()) };
         // What is there already was sent again after a lost reply.
         let known = usize::try_from(have - batch.first_record).unwrap_or(usize::MAX);
-        for mut record in batch.records.iter().skip(known).cloned() {
-            if let Record::Scheduled(scheduled) = &mut record {
-                let queue = &mut scheduled.queue;
-                queue.id = number(queues, queue);
-            }
+        for record in batch.records.iter().skip(known).cloned() {
             replica.apply(record).map_err(|error| StoreError::fatal(error.to_string()))?;
         }
         Ok(())
     }
-}
-
-fn number(queues: &mut Vec<QueueName>, queue: &Queue) -> QueueId {
-    let at = queues.iter().position(|known| *known == queue.name).unwrap_or_else(|| {
-        queues.push(queue.name.clone());
-        queues.len() - 1
-    });
-    QueueId(u16::try_from(at).unwrap_or(u16::MAX))
 }
 
 impl Replica {

@@ -1,17 +1,17 @@
-//! Where durability comes from.
+//! Durability: the [`Store`] trait and its implementations.
 //!
 //! An engine takes the lease of each of its partitions, loads what the store holds, and from then on hands the
-//! partition's records to the [`Store`] in batches, in order. A call is acknowledged once the batch that holds its record
-//! is as durable as was asked for. Snapshots keep the log short.
+//! partition's records to the [`Store`] in batches, in order. A call is acknowledged once the batch with its record is as
+//! durable as the call asked. Snapshots keep the log short.
 //!
 //! # Rules
 //! - No store call is made while a partition is held.
-//! - What changes a partition bears a [`Grant`]: partition, owner and epoch. A store takes it from the holder of the last
-//!   grant given out, and from no other ([`StoreErrorClass::Fenced`]), before it looks at anything else.
-//! - A batch carries the sequence of its first record. A store takes each batch once: one that it has already is
-//!   acknowledged again and not applied again (a reply may have been lost), one that leaves a gap is refused
-//!   ([`StoreErrorClass::Behind`]). An engine never cuts the records that it has sent once into other batches, so
-//!   several batches can be under way, one behind the other, and be sent again in the same order.
+//! - Every change to a partition bears a [`Grant`]: partition, owner and epoch. Before anything else a store checks that it is
+//!   the last grant given out, and refuses any other ([`StoreErrorClass::Fenced`]).
+//! - A batch carries the sequence of its first record. A store takes each batch once: a batch that it already has is
+//!   acknowledged again and not applied again (a reply may have been lost); a batch that leaves a gap is refused
+//!   ([`StoreErrorClass::Behind`]). An engine never cuts records that it has sent into other batches, so several batches
+//!   can be under way, one behind the other, and be sent again in the same order.
 //! - [`StoreErrorClass`] says what an engine does about an error.
 
 #[cfg(feature = "redis")]
@@ -51,7 +51,6 @@ pub use error::{StoreError, StoreErrorClass};
 pub(crate) use host::owner_name;
 pub use lease::{Claim, Grant, Lease, Owner};
 pub use memory::MemoryStore;
-pub(crate) use read::NotReplayed;
 pub use read::{LivingOwner, PartitionRead, ReadStore};
 pub use snapshot::{SnapshotBegin, SnapshotInfo, SnapshotWriter};
 
@@ -61,31 +60,31 @@ use crate::rt;
 /// What a store's calls return.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Keeps what an engine must not forget.
+/// Keeps an engine's records, snapshots and leases.
 ///
 /// An engine calls it on a tokio runtime of its own, with one thread, timers and I/O. Commits and leases wait for that thread, so
 /// nothing may block it.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Called first: reaches the store, and checks that it can do what is asked of it. Changes nothing.
+    /// Called first: reaches the store, and checks that it meets the engine's needs. Changes nothing.
     ///
     /// # Errors
-    /// When the store cannot be had, was written with another number of partitions (a key belongs to one partition for
+    /// When the store cannot be reached, was written with another number of partitions (a key belongs to one partition for
     /// ever, so it cannot change), or cannot give the durability.
     fn open<'a>(&'a self, needs: &'a Needs) -> StoreFuture<'a, Opened>;
 
-    /// Takes the lease of a partition, under a new epoch, higher than all before it. Also called by an owner itself,
-    /// after a store that went back in time.
+    /// Takes the lease of a partition, under a new epoch, higher than all before it. An owner calls it again after the store
+    /// went back in time.
     ///
     /// # Errors
-    /// [`StoreErrorClass::Held`] while another owner's lease lasts. [`StoreErrorClass::Fenced`] to an owner that claims again
-    /// (`epoch_after` is not 0) when another has got a higher epoch than that meanwhile, whether or not its lease lasts:
-    /// what the one has in memory must not replace what the other wrote.
+    /// [`StoreErrorClass::Held`] while another owner's lease lasts. [`StoreErrorClass::Fenced`] for an owner that claims again
+    /// (`epoch_after` is not 0) when another owner has got a higher epoch meanwhile, even if that one's lease has ended: what
+    /// the first has in memory must not replace what the other wrote.
     fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease>;
 
-    /// Resolves when a lease that [`Store::acquire`] has called [`StoreErrorClass::Held`], for another `left`, is worth asking
-    /// for again. A store that can tell resolves as soon as it was given back, or has run out.
+    /// Resolves when it is worth asking again for a lease that [`Store::acquire`] called [`StoreErrorClass::Held`] for another
+    /// `left`. A store that can, resolves as soon as the lease was given back or has run out.
     ///
-    /// Unless a store says otherwise, this waits for `left`, and for a second at most.
+    /// By default this waits for `left`, but at most a second.
     fn until_free<'a>(&'a self, _partition: PartitionId, left: Duration) -> StoreFuture<'a, ()> {
         const WAIT: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(1);
         Box::pin(async move {
@@ -94,16 +93,16 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         })
     }
 
-    /// Proves leases for another term: one answer for each grant, in their order.
+    /// Proves leases for another term. Returns one answer for each grant, in order.
     fn renew<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, Vec<Result<Renewed, StoreError>>>;
 
-    /// Gives leases back, so that the next owner need not wait for their end. Those that are another's by now stay.
+    /// Gives leases back, so that the next owner need not wait for their end. Leases that belong to another owner now stay.
     fn release<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, ()>;
 
-    /// What is held of a partition. `told` is called now and then with how far it has come.
+    /// Loads a partition. Calls `told` now and then with the progress.
     ///
     /// # Errors
-    /// When anything does not fit: nothing is half loaded.
+    /// When anything is inconsistent: a partition is loaded whole or not at all.
     fn load<'a>(&'a self, grant: &'a Grant, told: &'a LoadTold) -> StoreFuture<'a, Loaded>;
 
     /// Adds records to the log of a partition.
@@ -120,8 +119,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         begin: SnapshotBegin,
     ) -> StoreFuture<'a, Option<Box<dyn SnapshotWriter + 'a>>>;
 
-    /// Looks whether the store still has what it has acknowledged of a partition. An engine asks now and then, of one
-    /// partition at a time; a store that has much looks at a part of it each time. No look, unless a store says otherwise.
+    /// Checks that the store still has what it acknowledged of a partition. An engine asks now and then, about one partition
+    /// at a time; a store with much data checks a part of it each time. By default it checks nothing.
     ///
     /// # Errors
     /// [`StoreErrorClass::Behind`] if something is gone: the engine writes the partition anew.
@@ -129,8 +128,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         Box::pin(async { Ok(()) })
     }
 
-    /// What speaks against relying on the store, though it takes what it is sent: settings under which it may lose it, that
-    /// were changed since it was opened. An engine asks now and then, and tells. Nothing, unless a store says otherwise.
+    /// Reasons not to rely on the store although it takes what it is sent: settings under which it may lose data, and which
+    /// were changed since it was opened. An engine asks now and then, and reports the answer. By default there are none.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -139,10 +138,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// What [`Store::load`] tells while it is at it.
+/// Called by [`Store::load`] with its progress.
 pub type LoadTold = dyn Fn(LoadProgress) + Send + Sync;
 
-/// What an engine asks of a store that it opens.
+/// What an engine needs of a store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Needs {
     /// How many partitions it has.
@@ -154,10 +153,10 @@ pub struct Needs {
 /// What a store can do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Opened {
-    /// The highest level that it can give.
+    /// The highest durability it can give.
     pub durability_max: Durability,
-    /// Whether leases end by themselves: an owner then has to renew them. Otherwise one lasts until it is given back or taken by
-    /// force.
+    /// Whether leases end by themselves, so that an owner has to renew them. Otherwise a lease lasts until it is given back or
+    /// taken by force.
     pub has_lease: bool,
 }
 
@@ -168,10 +167,10 @@ pub struct Renewed {
     pub log_end: u64,
 }
 
-/// How far a load has come.
+/// The progress of a load.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LoadProgress {
-    /// Jobs read from the snapshot since the last time this was told.
+    /// Jobs read from the snapshot since the last report.
     pub jobs: u64,
     /// Records read from the log since then.
     pub records: u64,
@@ -181,15 +180,15 @@ pub struct LoadProgress {
 
 /// What a store holds of a partition: an image, and the records after it.
 ///
-/// The image is fuzzy: its jobs were read one after another while records from `covered` to `complete` came to be, so it
-/// may or may not show what those did. Replaying them over it tolerantly ends in the state at `complete`.
+/// The image is fuzzy: its jobs were read one after another while records from `covered` to `complete` were made, so it may
+/// or may not show what those did. Replaying them over it tolerantly ends in the state at `complete`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Loaded {
     /// The snapshot.
     pub image: Image,
     /// The sequence of the first record that the image may lack, and of the first in `records`.
     pub covered: u64,
-    /// The sequence of the first record that the image does not show anything of.
+    /// The sequence of the first record of which the image shows nothing.
     pub complete: u64,
     /// The log.
     pub records: Vec<Record>,
@@ -202,10 +201,10 @@ impl Loaded {
     }
 }
 
-/// Records of one partition, in the order in which they came to be.
+/// Records of one partition, in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Batch {
-    /// Whose it is: the partition, and who writes.
+    /// The partition, and who writes.
     pub grant: Grant,
     /// The sequence of the first record, counted from the partition's beginning.
     pub first_record: u64,
@@ -227,18 +226,18 @@ impl Batch {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Durability {
-    /// Once it is applied in memory. The end of the process loses what was not flushed by then: the log is flushed
-    /// behind the calls, so that is the last milliseconds, or all since the store went away.
+    /// Once it is applied in memory. The end of the process loses what was not flushed: the log is flushed behind the
+    /// calls, so that is the last milliseconds, or everything since the store went away.
     #[default]
     Memory,
     /// Once the store has it. The end of the process loses nothing. The end of the store, or of its machine's power,
     /// loses what its own policy loses: with Redis nothing under `appendfsync always`, up to two seconds under
     /// `everysec`, all since the last dump without an append-only file.
     Logged,
-    /// Once it is on the store's disk. Nothing is lost on one machine whose disk keeps what it says it has.
+    /// Once it is on the store's disk. Nothing is lost on one machine with an honest disk.
     Fsync,
-    /// Once as many replicas have it as the store was told to wait for. The end of one machine loses nothing. A failover
-    /// to a replica that was not among those may lose it still.
+    /// Once as many replicas have it as the store is configured to wait for. The end of one machine loses nothing. A
+    /// failover to a replica that was not among them can still lose it.
     Replicated,
 }
 
@@ -253,5 +252,5 @@ impl fmt::Display for Durability {
     }
 }
 
-/// For how long a lease lasts when nothing else is said.
+/// How long a lease lasts by default.
 pub(crate) const LEASE_DEFAULT: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Loaded, Owner, StoreFuture};
 use crate::json;
-use crate::partition::{Now, PartitionId, QueueId, QueueName, Record, Replay, ReplayError};
+use crate::partition::{Now, PartitionId, Replay, ReplayError};
 
 /// A store that can be read by whoever owns nothing in it, also while another process does.
 ///
@@ -80,41 +80,14 @@ fn owner_as_text<S: serde::Serializer>(owner: &Owner, serializer: S) -> Result<S
     serializer.serialize_str(owner.as_str())
 }
 
-/// Why what was loaded cannot be replayed.
-#[derive(Debug)]
-pub(crate) enum NotReplayed<E> {
-    /// It does not fit together.
-    Misfit(ReplayError),
-    /// A queue got no number.
-    Queue(E),
-}
-
-impl<E> From<ReplayError> for NotReplayed<E> {
-    fn from(error: ReplayError) -> Self {
-        NotReplayed::Misfit(error)
-    }
-}
-
 impl Loaded {
-    /// Replays what was loaded: the image, the records that it may show already, and those after it. `number` says by which
-    /// number the replay is to know a queue.
+    /// Replays what was loaded: the image, the records that it may show already, and those after it.
     ///
     /// A restore and a reader both come here, so that they cannot tell different stories.
-    pub(crate) fn replay<E>(
-        self,
-        replay: &mut Replay,
-        mut number: impl FnMut(&QueueName) -> Result<QueueId, E>,
-        now: Now,
-    ) -> Result<(), NotReplayed<E>> {
-        let Loaded { mut image, covered, complete, records } = self;
-        for job in &mut image.jobs {
-            job.queue.id = number(&job.queue.name).map_err(NotReplayed::Queue)?;
-        }
+    pub(crate) fn replay(self, replay: &mut Replay<'_>, now: Now) -> Result<(), ReplayError> {
+        let Loaded { image, covered, complete, records } = self;
         replay.load(image, now)?;
-        for (sequence, mut record) in (covered..).zip(records) {
-            if let Record::Scheduled(job) = &mut record {
-                job.queue.id = number(&job.queue.name).map_err(NotReplayed::Queue)?;
-            }
+        for (sequence, record) in (covered..).zip(records) {
             if sequence < complete {
                 replay.apply_fuzzy(record, now)?;
             } else {

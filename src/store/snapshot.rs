@@ -10,15 +10,14 @@ pub struct SnapshotBegin {
     pub covered: u64,
     /// The sequence of the partition's next job at that moment.
     pub next_sequence: u64,
-    /// Whether the log that the store has is of no use, since it lacks records before `covered`. It then begins anew
-    /// there.
+    /// Whether the store's log is useless because it lacks records before `covered`. It then begins anew at `covered`.
     pub replaces_log: bool,
 }
 
 /// What became of a snapshot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
 pub struct SnapshotInfo {
-    /// Jobs pending or with a handler.
+    /// Jobs pending or running.
     pub jobs: u64,
     /// Fired jobs that are remembered.
     pub fired: u64,
@@ -28,13 +27,13 @@ pub struct SnapshotInfo {
     pub bytes: u64,
 }
 
-/// Takes a snapshot slice by slice. Dropped before it is published, it leaves nothing that a restore would see.
+/// Takes a snapshot slice by slice. If it is dropped before it is published, it leaves nothing that a restore would see.
 pub trait SnapshotWriter: Send {
-    /// Adds jobs: those of `slice`. Its `next_sequence` does not count. A job may come in one slice only.
+    /// Adds the jobs of `slice`, ignoring its `next_sequence`. A job may come in one slice only.
     fn write(&mut self, slice: Image) -> StoreFuture<'_, ()>;
 
-    /// Makes this the snapshot to restore from, gives up the log before it, and removes the one before it. `complete` is
-    /// the sequence after the last record that had come to be when the last job was read. The store has to have all
-    /// records before it, unless the snapshot replaces the log.
+    /// Makes this the snapshot to restore from, gives up the log before it, and removes the previous snapshot. `complete` is
+    /// the sequence after the last record that existed when the last job was read. The store has to have all records before
+    /// it, unless the snapshot replaces the log.
     fn publish(&mut self, complete: u64) -> StoreFuture<'_, SnapshotInfo>;
 }

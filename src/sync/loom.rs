@@ -1,4 +1,4 @@
-//! Loom's types where they are not quite those that they stand for.
+//! Loom's types, where they differ from the types they stand for.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,10 +10,10 @@ use ::loom::sync::Mutex;
 
 /// Atomics whose sequentially consistent accesses keep an order among each other.
 ///
-/// Loom takes such an access for an acquire or a release, and so would find fault with what is right; its fences it does
-/// take at their word. What the order is for here is that of two who each write and then read what the other writes, one
-/// sees the other. A fence between the two does that, and it may go with the write or with the read. Each model runs both
-/// ways: a write of a weaker order is found out in the first, a read in the second, where it gets no fence.
+/// Loom treats such an access as an acquire or a release, and would reject correct code; its fences are exact. The order
+/// matters here when two threads each write, and then read what the other writes: one of them must see the other. A fence
+/// between write and read ensures that, and it may go with the write or with the read. Each model runs both ways. The first
+/// finds a write of too weak an order, the second, where reads get no fence, a read.
 pub(crate) mod atomic {
     pub(crate) use loom::sync::atomic::fence;
     use std::cell::Cell;
@@ -123,7 +123,7 @@ pub(crate) mod thread {
     pub(crate) use loom::thread::*;
     use std::time::Duration;
 
-    /// A time-out may come at any moment, and somebody else has his turn first.
+    /// A time-out may come at any moment, and another thread gets its turn first.
     pub(crate) fn park_timeout(_time: Duration) {
         yield_now();
     }
@@ -158,8 +158,8 @@ impl<T> Default for OnceLock<T> {
     }
 }
 
-/// Stands for tokio's, by what that documents: one permit, waiters in the order of their coming, and a waiter that is let
-/// go after it was chosen passes the call on.
+/// Stands for tokio's, as documented there: one permit, waiters in the order of arrival, and a waiter that is dropped after
+/// it was chosen passes the call on.
 pub(crate) struct Notify {
     state: Mutex<State>,
 }
@@ -171,7 +171,7 @@ struct State {
     calls_to_all: u64,
     next: u64,
     waiters: VecDeque<Waiting>,
-    /// Who was called by name and has not seen it yet.
+    /// Waiters that were called one by one and have not seen it yet.
     called: Vec<u64>,
 }
 

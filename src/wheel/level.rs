@@ -6,7 +6,7 @@
 //! overflow list, and no level ever wraps.
 //!
 //! Two facts follow, and the wheel rests on them:
-//! - what shares a deadline shares a slot, whenever it was put in (so a slot's order is first in, first out);
+//! - timers that share a deadline share a slot, whenever they were inserted (so a slot's order is first in, first out);
 //! - every occupied slot of a level lies before every occupied slot of the levels above it (so the earliest slot is
 //!   the first one of the lowest level that has any).
 //!
@@ -31,7 +31,7 @@ pub(super) fn level_of(now: u64, at: u64) -> u32 {
     ((now ^ at) | 1).ilog2() / DIGIT_BITS
 }
 
-/// The wheel's time, on which it depends where a deadline belongs.
+/// The wheel's time, which decides where a deadline belongs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Time {
     pub(super) now: u64,
@@ -40,7 +40,7 @@ pub(super) struct Time {
 }
 
 impl Time {
-    /// Where a deadline goes that is put in now.
+    /// Where a deadline goes that is inserted now.
     #[inline]
     pub(super) fn place(self, deadline: u64) -> Place {
         // A half cascaded slot contains `now`, so whatever would go to a level below it is within its range.

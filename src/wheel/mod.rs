@@ -1,15 +1,15 @@
 //! A hierarchical timing wheel: timers by deadline, any of them moved or cancelled in O(1).
 //!
 //! After G. Varghese and T. Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987), scheme 7. Time is a count of
-//! ticks, a `u64` that the caller hands in; the wheel reads no clock, starts no thread and knows nothing of jobs. The
+//! ticks, a `u64` that the caller passes in; the wheel reads no clock, starts no thread and knows nothing of jobs. The
 //! same calls give the same results.
 //!
 //! # Rules
 //! - **Time** is [`Wheel::now`]. Only [`Wheel::advance`] moves it, and never back.
 //! - **The effective tick** of a timer is the later of its deadline and the time when it was put in: a deadline that
 //!   has passed means the current tick. A timer fires when time reaches its effective tick, never earlier.
-//! - **Order**: by effective tick; within one, first put in is first out. A reschedule puts in anew. This holds
-//!   also for a timer that is put in while its tick is half fired (it fires last in that tick) or while the slot it
+//! - **Order**: by effective tick; within one, first in, first out. A reschedule counts as a new insert. This also holds
+//!   for a timer that is inserted while its tick is half fired (it fires last in that tick), or while the slot it
 //!   belongs to is half cascaded.
 //! - **A handle** is good until its timer has fired or has been cancelled, then never again.
 //! - **Work is bounded**: all calls but `advance` and `clear` take O(levels) at most; `advance` takes a budget.
@@ -44,7 +44,7 @@ use slots::{Slots, Taken};
 
 /// Timers by deadline. See the [module's documentation](self) for the rules.
 ///
-/// Deadlines and `now` are ticks; what a tick is, and when the first one was, is the caller's affair.
+/// Deadlines and `now` are ticks; the caller decides what a tick is, and when the first one was.
 ///
 /// ```
 /// use reveille::wheel::Wheel;
@@ -81,15 +81,15 @@ pub struct TimerHandle(Index);
 /// A timer that has fired.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fired<T> {
-    /// The deadline as it was given, which may lie before the tick that it fired in.
+    /// The deadline as it was given. It may lie before the tick in which the timer fired.
     pub deadline: u64,
-    /// What was put in.
+    /// The inserted value.
     pub value: T,
-    /// What named the timer: stale by now.
+    /// The timer's handle, stale now.
     pub handle: TimerHandle,
 }
 
-/// What a call of [`Wheel::advance`] has done.
+/// What a call of [`Wheel::advance`] did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use = "unless `done`, due timers are still waiting"]
 pub struct Progress {
@@ -97,7 +97,7 @@ pub struct Progress {
     pub fired: usize,
     /// Moves to a lower level: of a timer, or of a slot's timers together.
     pub moved: usize,
-    /// Whether time has reached the tick that was asked for and nothing due is left. If not, the budget ran out.
+    /// Whether time has reached the requested tick and nothing due is left. If not, the budget ran out.
     pub done: bool,
 }
 
@@ -157,8 +157,8 @@ impl<T> Wheel<T> {
     /// It is exact when the earliest timer is within the 64 ticks of the lowest level. Otherwise it is the first tick
     /// of the slot which that timer lies in, at which [`advance`](Self::advance) has timers to cascade. It is
     /// never later than the earliest effective tick, and later than `now` unless work is left for `now` itself, as
-    /// after an `advance` whose budget ran out. So a driver that sleeps to it and advances, again and again, meets
-    /// every timer at its very tick, and wakes at most ten times in vain for it.
+    /// after an `advance` whose budget ran out. So a driver that repeatedly sleeps to it and advances meets every timer at
+    /// exactly its tick, and wakes at most ten times in vain for it.
     #[inline]
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
@@ -168,11 +168,11 @@ impl<T> Wheel<T> {
         Some(self.slots.first()?.start(self.time.now))
     }
 
-    /// Puts a timer in, to fire when time reaches `deadline`. If it has, the timer fires in the next
-    /// [`advance`](Self::advance), whichever tick that is for. O(1).
+    /// Inserts a timer that fires when time reaches `deadline`. If that has passed, the timer fires in the next
+    /// [`advance`](Self::advance), to whichever tick. O(1).
     ///
     /// # Panics
-    /// If there are [`TIMERS_MAX`](Self::TIMERS_MAX) already. That takes more than 128 GiB: bound the number of timers
+    /// If there are [`TIMERS_MAX`](Self::TIMERS_MAX) already. That many take more than 128 GiB: bound the number of timers
     /// long before.
     #[inline]
     pub fn insert(&mut self, deadline: u64, value: T) -> TimerHandle {
@@ -182,7 +182,7 @@ impl<T> Wheel<T> {
         }
     }
 
-    /// Takes a timer out before it fires. `None` if it has fired or has been cancelled already. O(1).
+    /// Removes a timer before it fires. `None` if it has fired or was cancelled already. O(1).
     #[inline]
     pub fn cancel(&mut self, handle: TimerHandle) -> Option<T> {
         let value = self.slots.remove(handle.0, self.time)?;
@@ -190,8 +190,8 @@ impl<T> Wheel<T> {
         Some(value)
     }
 
-    /// Gives a pending timer another deadline, as if it were put in anew; the handle stays good. False, and no effect,
-    /// if it has fired or has been cancelled. O(1).
+    /// Gives a pending timer another deadline, as if it were inserted anew; the handle stays valid. `false`, and no effect,
+    /// if it has fired or was cancelled. O(1).
     #[inline]
     pub fn reschedule(&mut self, handle: TimerHandle, deadline: u64) -> bool {
         let moved = self.slots.relink(handle.0, deadline, self.time);
@@ -201,16 +201,16 @@ impl<T> Wheel<T> {
 
     /// Moves time on to `now` and hands every timer that falls due to `fire`, in order.
     ///
-    /// If `now` is before the wheel's own time, the latter is meant: time stays, and what is due fires.
+    /// If `now` is before the wheel's own time, time stays, and what is due fires.
     ///
-    /// Each timer fired and each timer moved to a lower level takes one from `budget`; of a slot whose timers all move to one
-    /// place, as those of one deadline do, they all together take one. When it is spent, the call ends
-    /// with `done == false`, half-way through a slot if it must: time then stands between the old and `now`, and a
-    /// later call goes on from there. A timer is moved at most ten times before it fires. A budget of 0 does neither;
-    /// it moves time if nothing lies in between, and says so. Stepping over what is empty takes O(levels) and none
-    /// of the budget.
+    /// Each timer fired and each timer moved to a lower level takes one from `budget`. If all timers of a slot move to one
+    /// place, as those with one deadline do, they take one together. When the budget is spent, the call ends with
+    /// `done == false`, half-way through a slot if it must: time then stands between the old one and `now`, and a later call
+    /// goes on from there. A timer is moved at most ten times before it fires. A budget of 0 fires and moves nothing; it
+    /// moves time if nothing lies in between, and says so. Stepping over empty slots takes O(levels) and no
+    /// budget.
     ///
-    /// Should `fire` panic, the timer that it was given is gone and everything else is in order.
+    /// If `fire` panics, the timer that it was given is gone and everything else is in order.
     pub fn advance(&mut self, now: u64, budget: usize, mut fire: impl FnMut(Fired<T>)) -> Progress {
         let target = now.max(self.time.now);
         let mut progress = Progress { fired: 0, moved: 0, done: false };
@@ -240,7 +240,7 @@ impl<T> Wheel<T> {
         }
     }
 
-    /// What was put in with the timer that comes first, if the lowest level tells; one that comes early, otherwise. O(levels).
+    /// The value of the first timer, if it is on the lowest level; otherwise that of an early one. O(levels).
     pub(crate) fn next_value(&self) -> Option<&T> {
         self.slots.head(self.slots.first()?)
     }
@@ -250,14 +250,14 @@ impl<T> Wheel<T> {
         self.slots.warm(handle.0);
     }
 
-    /// Has it fetch what the same will touch beside the timer, which is there by now.
+    /// Has the processor fetch what that will touch beside the timer, once the timer itself was fetched.
     pub(crate) fn warm_neighbours(&self, handle: TimerHandle) {
         self.slots.warm_neighbours(handle.0);
     }
 
     /// Drops all timers and gives their memory back; their handles are stale. Time stays. O(timers).
     ///
-    /// Should a value panic in its drop, the wheel is empty all the same, and the other values are dropped.
+    /// If a value panics in its drop, the wheel is empty nevertheless, and the other values are dropped.
     pub fn clear(&mut self) {
         self.time.cascading = 0;
         self.slots.clear();
@@ -291,7 +291,7 @@ impl<T> Wheel<T> {
     }
 }
 
-/// Bytes of this process that are mapped for large tables, beside what the allocator knows of.
+/// Bytes of this process that are mapped for large tables, which the allocator does not know of.
 #[doc(hidden)]
 #[cfg(feature = "internal-codec")]
 pub fn mapped_bytes() -> usize {

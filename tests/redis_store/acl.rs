@@ -6,6 +6,7 @@ use reveille::store::{Durability, Needs, RedisStore, SnapshotBegin, Store, Store
 
 use crate::support::{P0, assert_image, batch, begin, claim, jobs, sleep_ms};
 use testkit::redis::{RedisServer, config};
+use testkit::{eventually, within};
 
 const PAGE: &str = include_str!("../../docs/redis.md");
 const NEEDS: Needs = Needs { partitions: 4, durability: Durability::Logged };
@@ -117,9 +118,8 @@ async fn an_engine_needs_what_the_page_says_and_all_of_it() {
 async fn what_is_optional_is_lost_and_nothing_else() {
     let server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let replica = RedisServer::start(&["--replicaof", "127.0.0.1", &server.port().to_string()]);
-    while !server.ask::<String>(&["INFO", "replication"]).contains("state=online") {
-        sleep_ms(20).await;
-    }
+    let is_online = || server.ask::<String>(&["INFO", "replication"]).contains("state=online");
+    eventually("the replica has everything", is_online).await;
     let (least, optional) = (rules("reveille"), optional());
     assert!(optional.len() >= 7, "the page lists them: {optional:?}");
     let needs = |durability| Needs { partitions: 4, durability };
@@ -169,10 +169,9 @@ async fn a_look_needs_what_the_page_says_and_all_of_it_on_a_replica_too() {
             }
         };
         // An empty replica has nothing to look at yet.
-        while server.ask::<u64>(&["DBSIZE"]) < master.ask(&["DBSIZE"]) {
-            sleep_ms(20).await;
-        }
-        tokio::time::timeout(Duration::from_secs(60), arriving).await.expect("what was written arrives");
+        let is_there = || server.ask::<u64>(&["DBSIZE"]) >= master.ask(&["DBSIZE"]);
+        eventually("it has the keys", is_there).await;
+        within("what was written arrives", arriving).await;
         for without in rules.iter().filter(|rule| rule.starts_with('+')) {
             let less: Vec<String> = rules.iter().filter(|rule| *rule != without).cloned().collect();
             let looked = all_of_a_look(&store_as(server, "reveille-reader", &less, "")).await;
@@ -186,6 +185,9 @@ async fn a_look_needs_what_the_page_says_and_all_of_it_on_a_replica_too() {
     let found = RedisStore::new(config(&replica.url())).replica().await.unwrap().expect("it is one");
     assert_eq!(found.master, format!("127.0.0.1:{}", master.port()));
     assert!(found.is_link_up && found.down_for.is_none(), "{found:?}");
+    let json = serde_json::to_value(&found).unwrap();
+    let names: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["down_for_ms", "heard_before_ms", "is_link_up", "master"]);
     assert_eq!(reader.replica().await.unwrap(), None);
     let engine = RedisStore::new(config(&replica.url())).open(&NEEDS).await.unwrap_err();
     assert!(engine.class == StoreErrorClass::Refused && engine.to_string().contains("master"), "{engine}");

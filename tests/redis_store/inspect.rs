@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reveille::PartitionId;
-use reveille::store::{Store, StoreErrorClass};
+use reveille::store::{PartitionReport, Store, StoreErrorClass};
+use serde_json::json;
 
 use crate::support::{
     P0, TERM, acquire, append, assert_image, assert_records, assert_refused, batch, claim, jobs, snapshot,
@@ -43,10 +44,37 @@ async fn a_report_says_what_there_is() {
     // The batch that straddles the snapshot is still in the log.
     assert!((info.bytes * 2..info.bytes * 3).contains(&memory), "{memory} for {info:?}");
     assert_eq!((second.owner.owner.as_str(), second.log_end, second.snapshot), ("else", 0, None));
+    check_json(first);
     store.release(&[grant]).await.unwrap();
     assert_eq!(store.inspect().await.unwrap()[0].owner.lease_left, None);
     server.run(&["SET", &key("m"), "value"]);
     assert_refused(store.inspect().await, StoreErrorClass::Fatal, &[&key("m")]);
+}
+
+/// Its shape; the values are those of the report.
+fn check_json(report: &PartitionReport) {
+    let taken = report.snapshot.unwrap();
+    let expected = json!({
+        "partition": 0,
+        "owner": "me",
+        "epoch": report.owner.epoch,
+        "lease_left_ms": report.owner.lease_left.unwrap().as_millis() as u64,
+        "tail": 3_010,
+        "log_entries": 2,
+        "log_records": 110,
+        "snapshot": {
+            "generation": taken.generation,
+            "age_ms": taken.age.as_millis() as u64,
+            "covered": 2_900,
+            "chunks": taken.chunks,
+            "jobs": 2_900,
+            "fired": taken.fired,
+            "bytes": taken.bytes,
+        },
+        "chunks_beside": 0,
+        "memory_bytes": report.memory_bytes,
+    });
+    assert_eq!(serde_json::to_value(report).unwrap(), expected);
 }
 
 /// An export beside an engine that goes on writing and taking snapshots.

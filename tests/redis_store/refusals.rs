@@ -10,6 +10,7 @@ use crate::support::{
     sleep_ms, snapshot, writer,
 };
 use testkit::redis::{RedisServer, config, key};
+use testkit::{eventually, within};
 
 const NEEDS: Needs = Needs { partitions: 4, durability: Durability::Logged };
 
@@ -105,9 +106,8 @@ async fn a_disk_that_cannot_be_written() {
     // Root may write everywhere, but nobody can put a file in the place of a directory that is not empty.
     std::fs::create_dir_all(server.dir().join("dump.rdb/inside")).unwrap();
     server.run(&["BGSAVE"]);
-    while !server.ask::<String>(&["INFO", "persistence"]).contains("rdb_last_bgsave_status:err") {
-        sleep_ms(10).await;
-    }
+    let has_failed = || server.ask::<String>(&["INFO", "persistence"]).contains("rdb_last_bgsave_status:err");
+    eventually("it cannot save", has_failed).await;
     assert_refused(append(&store, &grant, 600..601).await, StoreErrorClass::Refused, &["disk", "MISCONF"]);
     nothing_is_written_until(
         &server,
@@ -182,7 +182,7 @@ async fn a_redis_that_is_loading_is_waited_for() {
             sleep_ms(50).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), patience).await.unwrap();
+    within("it has loaded", patience).await;
     assert!(loading > 0, "it was loading while it was asked");
     // The other connection finds out by itself that the server was another one.
     assert_refused(load(&store, &grant).await, StoreErrorClass::Retry, &["connection"]);

@@ -1,16 +1,18 @@
 //! Jobs, batches and images to write, and a store to write them to.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use reveille::partition::{
-    Delivery, End, FiredImage, Image, JobImage, Queue, QueueId, QueueName, Record, RecordedDue,
-    ScheduledRecord, TimeBase,
+    Config, Draft, Due, End, FiredImage, Image, JobImage, JobSpec, MonoTime, Now, OnConflict, Partition,
+    QueueId, QueueName, Record,
 };
 use reveille::store::{
     Batch, Claim, Grant, Lease, Loaded, Owner, RedisStore, SnapshotBegin, SnapshotInfo, SnapshotWriter,
     Store, StoreError, StoreErrorClass,
 };
-use reveille::{JobId, Key, PartitionId, Payload, Priority, Timestamp, Version};
+use reveille::{Key, PartitionId, Payload, Timestamp, Version};
 use testkit::within;
 
 pub const TERM: Duration = Duration::from_secs(30);
@@ -24,54 +26,71 @@ pub async fn acquire(store: &RedisStore, owner: &str) -> Lease {
     store.acquire(P0, &claim(owner)).await.unwrap()
 }
 
-pub fn job_id(partition: PartitionId, sequence: u64) -> JobId {
-    serde_json::from_value((u64::from(partition.0) << 48 | sequence).into()).unwrap()
+/// A partition that takes jobs one after another, and what it recorded of each: what a store is sent by an engine.
+struct Source {
+    partition: Partition,
+    records: Vec<Record>,
 }
 
-fn queue(sequence: u64) -> Queue {
-    // The id is one that no decoder would give: it must not be kept.
-    let name = QueueName::new(["mail", "sale"][sequence as usize % 2]).unwrap();
-    Queue { id: QueueId(0), name }
+impl Source {
+    fn new(id: PartitionId) -> Self {
+        let config = Config {
+            tick_us: 1_000,
+            horizon_us: 1 << 40,
+            payload_bytes_max: 64,
+            fired_max: 0,
+            fired_for_us: 0,
+            engine: 0,
+            is_logged: true,
+        };
+        Source { partition: Partition::new(id, config, NOW), records: Vec::new() }
+    }
+
+    fn record(&mut self, sequence: u64) -> Record {
+        while self.records.len() as u64 <= sequence {
+            self.take_next();
+        }
+        self.records[sequence as usize].clone()
+    }
+
+    /// A key of 20 bytes, a payload of 64; by the one clock or the other.
+    fn take_next(&mut self) {
+        let sequence = self.records.len() as u64;
+        let key = Key::new(format!("product:{sequence:012}")).unwrap();
+        let queue = sequence as usize % 2;
+        let name = QueueName::new(["mail", "sale"][queue]).unwrap();
+        let due = match sequence % 3 {
+            0 => Due::In(Duration::from_micros(sequence)),
+            _ => Due::At(NOW.wall.saturating_add_micros(sequence)),
+        };
+        let spec = JobSpec::new(key, name, Payload::from(vec![sequence as u8; 64]), due);
+        let draft = Draft { spec, queue: QueueId(queue as u16), on_conflict: OnConflict::Reject };
+        let taken = self.partition.schedule(None, draft, NOW).unwrap().scheduled().unwrap();
+        self.records.extend(self.partition.drain_records());
+        // Only its record is wanted.
+        self.partition.cancel(taken, None, NOW).cancelled().unwrap();
+        self.partition.drain_records().for_each(drop);
+    }
 }
 
-fn due(sequence: u64) -> RecordedDue {
-    let base = if sequence.is_multiple_of(3) { TimeBase::Mono } else { TimeBase::Wall };
-    RecordedDue { base, wall: Timestamp::from_micros(1_796_119_200_000_000 + sequence as i64) }
-}
+const NOW: Now =
+    Now { wall: Timestamp::from_micros(1_796_119_200_000_000), mono: MonoTime::from_micros(1_000_000) };
 
-/// The job that a partition takes as this one: a key of 20 bytes, a payload of 64.
+/// What a partition records of its job of this number.
 pub fn scheduled(partition: PartitionId, sequence: u64) -> Record {
-    Record::Scheduled(ScheduledRecord {
-        id: job_id(partition, sequence),
-        key: Key::new(format!("product:{sequence:012}")).unwrap(),
-        queue: queue(sequence),
-        payload: Payload::from(vec![sequence as u8; 64]),
-        due: due(sequence),
-        priority: Priority::NORMAL,
-        delivery: Delivery::AtLeastOnce,
-        replaces: None,
-    })
+    static SOURCES: Mutex<BTreeMap<PartitionId, Source>> = Mutex::new(BTreeMap::new());
+    let mut sources = SOURCES.lock().unwrap();
+    sources.entry(partition).or_insert_with(|| Source::new(partition)).record(sequence)
 }
 
 pub fn job(partition: PartitionId, sequence: u64) -> JobImage {
     let Record::Scheduled(job) = scheduled(partition, sequence) else { unreachable!() };
-    JobImage {
-        id: job.id,
-        key: job.key,
-        queue: job.queue,
-        payload: job.payload,
-        due: job.due,
-        priority: job.priority,
-        delivery: job.delivery,
-        version: Version(2),
-        attempt: 1,
-        running_since: None,
-    }
+    JobImage { id: job.id, spec: job.spec, version: Version(2), attempt: 1, running_since: None }
 }
 
 pub fn fired(partition: PartitionId, sequence: u64) -> FiredImage {
     FiredImage {
-        id: job_id(partition, sequence),
+        id: scheduled(partition, sequence).id(),
         key: Key::new(format!("fired:{sequence}")).unwrap(),
         fired_at: Timestamp::from_micros(1_000),
         ended_at: Timestamp::from_micros(2_000),

@@ -1,4 +1,4 @@
-//! An operation beside its floors: what any implementation has to pay.
+//! An operation beside its floors: the cost that any implementation has.
 
 use std::fmt;
 
@@ -38,7 +38,7 @@ impl fmt::Display for Beside {
     }
 }
 
-/// Rounds of which the median is told.
+/// Rounds of which the median is reported.
 pub(super) const ROUNDS: usize = 9;
 
 /// The median of what some rounds say, in nanoseconds each time.

@@ -13,12 +13,12 @@ use super::late::{Late, Seen};
 use super::{Error, clock};
 use crate::figures::grouped;
 
-/// Jobs of another queue, and how far apart they are after the instant. Those count that are due before the last of the
-/// burst has started.
+/// Jobs of another queue, and how far apart they are after the instant. Only those due before the last job of the burst has
+/// started count.
 const OTHERS: u32 = 100;
 const OTHERS_EVERY: Duration = Duration::from_millis(2);
 
-/// What `reveille bench burst` can be told.
+/// The arguments of `reveille bench burst`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// How many jobs are due at one instant; several numbers, one after the other
@@ -45,7 +45,7 @@ struct Burst {
     inline_handler: Came,
 }
 
-/// How it came.
+/// The result of one way of firing.
 #[derive(Debug, Serialize)]
 struct Came {
     /// How late they began.
@@ -54,7 +54,7 @@ struct Came {
     last_ms: f64,
     /// How many times as long as the floor took.
     to_floor: Option<f64>,
-    /// Those of another queue that were due before that: how many, and how late they began.
+    /// Jobs of another queue that were due before that: how many, and how late they began.
     others: u32,
     others_late: Option<Late>,
 }
@@ -94,7 +94,7 @@ impl Begun {
     }
 }
 
-/// An instant that lies far enough ahead for `jobs` to be prepared. Doubled, should it turn out not to.
+/// An instant far enough ahead to prepare `jobs`. Doubled if it turns out to be too near.
 fn lead(jobs: u32, attempt: u32) -> Duration {
     (Duration::from_millis(300) + Duration::from_micros(2) * jobs) * 2u32.pow(attempt)
 }

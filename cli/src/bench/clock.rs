@@ -1,4 +1,4 @@
-//! The bare means of waiting, and what they are measured by.
+//! Bare ways of waiting, and the clocks to measure them.
 
 use std::time::{Duration, SystemTime};
 
@@ -39,7 +39,7 @@ mod system {
         ns(clock_gettime(ClockId::Monotonic))
     }
 
-    /// An absolute sleep of the operating system's, and nothing else.
+    /// An absolute sleep of the operating system, and nothing else.
     pub(in super::super) fn sleep_until(due_ns: u64) {
         let (s, ns) = (due_ns / 1_000_000_000, due_ns % 1_000_000_000);
         let due = Timespec { tv_sec: i64::try_from(s).unwrap_or(i64::MAX), tv_nsec: ns as _ };
@@ -49,7 +49,7 @@ mod system {
         }
     }
 
-    /// Has this thread woken as exactly as the system can, as the engine's driver has.
+    /// Has the system wake this thread as exactly as it can, like the engine's driver.
     pub(in super::super) fn sharpen() {
         let _ = set_current_timer_slack(Some(NonZeroU64::MIN));
     }

@@ -16,7 +16,7 @@ use crate::figures::grouped;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// What `reveille bench durable` can be told.
+/// The arguments of `reveille bench durable`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     callers: u64,
 
-    /// For how long they do
+    /// How long they do so
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
 }
@@ -76,7 +76,7 @@ pub(super) async fn run(args: &Args) -> Result<Report, Error> {
     })
 }
 
-/// One schedule after another, and in turn with them a bare write of as many bytes: so both meet the same machine.
+/// One schedule after another, in turns with a bare write of as many bytes, so that both meet the same conditions.
 async fn alone(redis: &Redis, engine: &Engine) -> Result<(Percentiles, Percentiles), Error> {
     const WARM: u64 = 200;
     const CALLS: u64 = 3000;

@@ -1,4 +1,4 @@
-//! `reveille bench idle`: the processor time of an engine that has nothing to do but wait.
+//! `reveille bench idle`: the processor time of an engine that only waits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use crate::figures::grouped;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// How often the floor wakes: as often as the driver looks whether somebody has set the clock.
+/// How often the floor wakes: as often as the driver checks whether the clock was set.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// What `reveille bench idle` can be told.
+/// The arguments of `reveille bench idle`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// How many jobs are pending, a day away
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(0..=50_000_000))]
     jobs: u32,
 
-    /// For how long each is watched
+    /// How long to watch each
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: u32,
 
@@ -32,7 +32,7 @@ pub(super) struct Args {
     pub(super) json: bool,
 }
 
-/// What was measured: shares of one core, in percent.
+/// The result: shares of one core, in percent.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     jobs: u32,
@@ -83,7 +83,7 @@ async fn engine(profile: Profile, jobs: u32, time: Duration) -> Result<f64, Erro
         let due = DAY + Duration::from_millis(fastrand::u64(0..24 * 3600 * 1000));
         engine.schedule_raw("q", payload(n)).key(key(n)).after(due).into_outcome()?.scheduled()?;
     }
-    // What scheduling has left to be done is over by then.
+    // Work that scheduling left behind is over by then.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let percent = watched(time).await;
     engine.shutdown(Duration::from_secs(10)).await;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Error;
 
-/// What was seen, in nanoseconds. What was early is counted and is no lateness.
+/// Observed lateness, in nanoseconds. Early events are counted apart.
 #[derive(Debug)]
 pub(super) struct Seen {
     late_ns: Histogram<u64>,
@@ -41,7 +41,7 @@ impl Seen {
         Late { p50_us: us(50.0), p99_us: us(99.0), p999_us: us(99.9), max_us: us(100.0) }
     }
 
-    /// The whole of it, as far as there is enough to say so: percentiles, and how late in microseconds.
+    /// The distribution, as far as there are enough values for it: percentiles, and how late in microseconds.
     pub(super) fn curve(&self) -> Vec<(f64, f64)> {
         const AT: [f64; 14] =
             [0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.8, 99.9, 99.95, 99.99];

@@ -1,4 +1,4 @@
-//! The floor of whatever lives in memory: reaching as many bytes as it takes, in an array of its own.
+//! The floor of a structure in memory: reaching as many bytes in an array of its own.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use super::beside::median_ns;
 /// As large as a timer of the wheel, and half a cache line.
 type Node = [u64; 4];
 
-/// What this machine's memory takes for a node, in nanoseconds.
+/// What this machine's memory costs per node, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Memory {
     /// Writing one after the other.

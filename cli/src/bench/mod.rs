@@ -1,12 +1,12 @@
-//! `reveille bench`: what this machine makes of the engine, each figure beside its floor in the same run.
+//! `reveille bench`: the engine on this machine, each figure beside its floor in the same run.
 //!
 //! # Rules
 //! - A figure without its floor says nothing. In memory: the same bytes reached in an array, a plain map behind a lock. In
 //!   time: a bare sleep, sleep and spin, tokio's. With a Redis: the same connection's bare round trip, the same bytes read
 //!   raw.
-//! - Without `--store` a `redis-server` of the benchmark's own is started, on a free port of 127.0.0.1 and in a temporary
-//!   folder, and stopped at the end.
-//! - With `--store` a namespace with a random name is used, and removed at the end; nothing else is touched.
+//! - Without `--store` the benchmark starts a `redis-server` of its own, on a free port of 127.0.0.1 and in a temporary
+//!   folder, and stops it at the end.
+//! - With `--store` it uses a namespace with a random name, and removes it at the end; it touches nothing else.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -33,7 +33,7 @@ use serde::Serialize;
 use crate::complain;
 use server::Redis;
 
-/// What `reveille bench` can be told.
+/// The arguments of `reveille bench`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -46,24 +46,24 @@ enum What {
     Wheel(wheel::Args),
     /// Calls by key, on one thread and on several; beside a plain map behind a lock
     Engine(engine::Args),
-    /// How late jobs fire that are spread in time, by profile; beside a bare sleep, sleep and spin, and tokio's sleep
+    /// How late jobs spread in time fire, by profile; beside a bare sleep, sleep and spin, and tokio's sleep
     Lateness(lateness::Args),
     /// Jobs due at one instant: when the last one starts; beside as many tokio sleeps
     Burst(burst::Args),
     /// The processor time of an engine whose jobs are far away; beside a thread that wakes now and then
     Idle(idle::Args),
-    /// Acknowledged schedules a second with many callers, and the latency of one alone beside a bare round trip
+    /// Acknowledged schedules per second with many callers, and the latency of one alone; beside a bare round trip
     Durable(durable::Args),
-    /// How long a restore takes, beside reading the same bytes raw; Redis bytes a job
+    /// How long a restore takes, and Redis bytes per job; beside reading the same bytes raw
     Restore(restore::Args),
-    /// How late jobs are that fire while a million others are written to a snapshot, and without
+    /// How late jobs fire while a million others are written to a snapshot, and without a snapshot
     Snapshot(snapshot::Args),
 }
 
-/// What those with a Redis have in common.
+/// Arguments of the benchmarks with a Redis.
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// Measure this Redis, instead of one of the benchmark's own
+    /// Measure this Redis instead of starting one
     #[arg(long, value_name = "URL", env = "REVEILLE_STORE", hide_env_values = true)]
     store: Option<String>,
 

@@ -17,16 +17,16 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Schedules between two waits for the store.
 const WAIT_EVERY: u64 = 10_000;
 
-/// Restores of which the median is told.
+/// Restores of which the median is reported.
 const REPEATS: usize = 3;
 
-/// What `reveille bench restore` can be told.
+/// The arguments of `reveille bench restore`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) common: Common,
 
-    /// How many jobs there are
+    /// How many jobs to restore
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=50_000_000))]
     jobs: u64,
 }
@@ -70,7 +70,7 @@ pub(super) async fn run(args: &Args) -> Result<Report, Error> {
 }
 
 async fn start(redis: &Redis) -> Result<Engine, Error> {
-    // What is measured is the restore, so no snapshot comes by itself.
+    // Only the restore is measured, so no snapshot is taken by itself.
     let engine = Engine::builder()
         .queue("q", |_| async {})
         .store(Arc::new(redis.store()?))
@@ -120,7 +120,7 @@ async fn measure(redis: &Redis, jobs: u64) -> Result<Restore, Error> {
     })
 }
 
-/// Reads every chunk and every batch, a few at a time, and does nothing with them. Returns how many bytes they have.
+/// Reads every chunk and every batch, a few at a time, and throws them away. Returns how many bytes they have.
 async fn read_raw(redis: &Redis, connection: &mut MultiplexedConnection) -> Result<usize, Error> {
     const AT_A_TIME: usize = 16;
     let keys = redis.keys(connection).await?;

@@ -1,4 +1,4 @@
-//! The Redis that is measured: one of the benchmark's own, or one that is there; and a bare connection to it.
+//! The Redis to measure, the benchmark's own or an existing one, and a bare connection to it.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use reveille::store::{RedisConfig, RedisStore};
 
 use super::Error;
 
-/// A Redis, and a namespace in it that nobody else uses.
+/// A Redis, and a namespace in it for this run alone.
 #[derive(Debug)]
 pub(super) struct Redis {
     url: String,
@@ -109,7 +109,7 @@ impl Redis {
         Ok(bytes)
     }
 
-    /// Removes the namespace. Not needed for a Redis of our own, but no harm either.
+    /// Removes the namespace. Not needed for a Redis of our own, but harmless.
     pub(super) async fn clear(&self) -> Result<(), Error> {
         let mut connection = self.connect().await?;
         for key in self.keys(&mut connection).await? {

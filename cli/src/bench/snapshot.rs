@@ -1,4 +1,4 @@
-//! `reveille bench snapshot`: what a snapshot of many jobs does to the lateness of those that fire meanwhile.
+//! `reveille bench snapshot`: what a snapshot of many jobs does to the lateness of jobs that fire meanwhile.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -18,7 +18,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Between two jobs that fire.
 const EVERY: Duration = Duration::from_millis(1);
 
-/// What `reveille bench snapshot` can be told.
+/// The arguments of `reveille bench snapshot`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -72,7 +72,7 @@ pub(super) async fn run(args: &Args) -> Result<Report, Error> {
         .start()
         .await?;
     fill(&engine, args.jobs).await?;
-    // The log is long from filling it; what is to be measured begins after that has gone.
+    // Filling it made the log long; measuring begins after that log is gone.
     engine.snapshot().await?;
 
     let without = fire(&engine, args.firing, &seen).await?;
@@ -87,7 +87,7 @@ pub(super) async fn run(args: &Args) -> Result<Report, Error> {
     Ok(Report { jobs: args.jobs, without, with_snapshots, with_to_without, snapshots })
 }
 
-/// Has jobs fire, one after another, and tells how late they were.
+/// Has jobs fire, one after another, and returns how late they were.
 async fn fire(engine: &Engine, jobs: u32, seen: &Seen) -> Result<Late, Error> {
     seen.lock().map_err(|_| "a handler panicked")?.clear();
     for n in 0..jobs {

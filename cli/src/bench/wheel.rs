@@ -1,4 +1,4 @@
-//! `reveille bench wheel`: the timing wheel by itself, beside what its memory costs to reach.
+//! `reveille bench wheel`: the timing wheel by itself, beside the cost of reaching its memory.
 
 use std::fmt;
 use std::hint::black_box;
@@ -14,7 +14,7 @@ use crate::figures::grouped;
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
-/// What `reveille bench wheel` can be told.
+/// The arguments of `reveille bench wheel`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// How many timers are pending, due within a day of ticks of a millisecond

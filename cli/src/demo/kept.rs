@@ -1,11 +1,11 @@
-//! The demonstration on a store: in a namespace that holds no jobs, and none when it is over.
+//! The demonstration on a store: in a namespace that has no jobs, neither before nor after.
 
 use reveille::{Builder, Engine};
 
 use crate::figures;
 use crate::store::{self, IfOwned, Named};
 
-/// Starts an engine in a namespace without jobs. One that has some is left as it is.
+/// Starts an engine in a namespace without jobs. A namespace with jobs is left as it is.
 pub(super) async fn start(
     named: &Named,
     if_owned: IfOwned,
@@ -13,7 +13,7 @@ pub(super) async fn start(
 ) -> Result<Engine, String> {
     refuse_jobs(named, pending(named).await?)?;
     let engine = store::start(named, named.partitions().await?, if_owned, build).await?;
-    // Somebody may have been faster.
+    // Another process may have been faster.
     let jobs = engine.jobs();
     if jobs > 0 {
         engine.shutdown(super::GRACE).await;

@@ -1,8 +1,8 @@
 //! `reveille demo`: a ticket-sale morning.
 //!
-//! Thousands of sales are scheduled by key. Some are moved and some are called off while others open, and a tenth open
-//! at one same instant. Everything that happens is held against a plan made beforehand; what the engine says of itself
-//! is not asked. With a store every change is waited for until it is durable, and nothing is left there at the end.
+//! Thousands of sales are scheduled by key. Some are moved and some are called off while others open, and a tenth open at
+//! the same instant. Everything that happens is compared with a plan made beforehand; what the engine says about itself does
+//! not count. With a store the demonstration waits until every change is durable, and leaves nothing there.
 
 mod kept;
 mod morning;
@@ -26,20 +26,20 @@ use report::{Kept, Report};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// The namespace, if nothing else is said: apart from that of jobs that somebody counts on.
+/// The default namespace, apart from that of real jobs.
 const NAMESPACE: &str = "reveille-demo";
 
-/// How long the last changes may take to get to the store.
+/// How long the last changes may take to reach the store.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What `reveille demo` can be told.
+/// The arguments of `reveille demo`.
 #[derive(Debug, clap::Args)]
 #[command(
     mut_arg("namespace", |namespace| {
         namespace.help("The name under which they are kept there; it must hold no jobs [default: reveille-demo]")
     }),
     after_help = "\
-Exit status: 0 if all promises were kept, 1 if one was broken or the demonstration broke off, 2 if nothing could begin."
+Exit status: 0 if all promises were kept, 1 if one was broken or the demonstration failed, 2 if nothing could begin."
 )]
 pub(crate) struct Args {
     /// How many jobs to schedule.
@@ -90,7 +90,7 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
 }
 
 impl Args {
-    /// An engine without jobs, and without a queue yet: nothing could fire.
+    /// An engine without jobs, and without a queue yet, so that nothing can fire.
     async fn start(&self, named: Option<&Named>) -> Result<Engine, String> {
         let build = || {
             Engine::builder()
@@ -138,13 +138,13 @@ async fn show(args: &Args, engine: &Engine, named: Option<&Named>) -> Result<Rep
 async fn pass(morning: &Morning, engine: &Engine) -> Result<(), Error> {
     morning.schedule_all(engine).await?;
     morning.change_minds(engine).await?;
-    // All that is due has fired when the engine is idle. Should jobs be lost it may never be: that is a result too.
+    // Everything due has fired when the engine is idle. If jobs were lost it may never be idle: that is a result too.
     let patience = Duration::from_secs(60) + Duration::from_micros(20) * morning.jobs();
     let _ = tokio::time::timeout(patience, engine.idle()).await;
     Ok(())
 }
 
-/// Calls everything off: a signal would leave the store full of jobs that nobody wants.
+/// Cancels everything: otherwise a signal would leave the store full of useless jobs.
 async fn call_off(morning: &Morning, engine: &Engine, signal: Signal) -> Error {
     match morning.call_off_all(engine).await {
         Ok(()) => format!("stopped by {signal}; all jobs were called off").into(),

@@ -1,4 +1,4 @@
-//! The morning as it happens: the plan carried out, and what came of each job.
+//! The morning as it happens: carrying out the plan, and what became of each job.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -14,10 +14,10 @@ use reveille::{
 use super::Error;
 use super::plan::{Fate, Plan};
 
-/// Calls that the store may not have yet. Without a store each is waited for at once, which takes no time.
+/// Calls that the store may not have yet. Without a store each call is awaited at once, which takes no time.
 const UNDER_WAY_MAX: usize = 8192;
 
-/// What came of everything.
+/// The outcome of the whole morning.
 #[derive(Debug)]
 pub(super) struct Morning {
     pub(super) plan: Plan,
@@ -40,7 +40,7 @@ pub(super) struct Morning {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) times_fired: AtomicU8,
-    /// Whether the engine has said that it was cancelled.
+    /// Whether the engine said that it was cancelled.
     pub(super) is_cancelled: AtomicU8,
     /// How long after its due time its handler began, in microseconds; negative if before.
     pub(super) lateness_us: AtomicI64,
@@ -165,7 +165,7 @@ impl Morning {
         let now = Clock::System.now().wall;
         let Ok(n) = job.payload().as_bytes().try_into().map(u32::from_le_bytes) else { return };
         let (planned, seen) = (&self.plan.jobs[n as usize], &self.seen[n as usize]);
-        // What it should have waited for is taken from the plan. The version tells whether it was moved.
+        // Its due time is taken from the plan. The version tells whether it was moved.
         let due_ms = match planned.fate {
             Fate::Moves { due_ms, .. } if job.version().0 > 1 => due_ms,
             _ => planned.due_ms,
@@ -176,7 +176,7 @@ impl Morning {
     }
 }
 
-/// Calls that are made one after the other, and waited for in that order, so many behind the last.
+/// Calls made one after the other and awaited in that order, a bounded number of them behind.
 struct UnderWay<F> {
     calls: VecDeque<F>,
     max: usize,
@@ -210,7 +210,7 @@ where
     }
 }
 
-/// A change of mind, durable at its end.
+/// A change of plan; resolves when it is durable.
 type Change<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
 
 fn key(n: u32) -> String {

@@ -1,5 +1,5 @@
-//! The plan of the morning: what is scheduled, for when, and who changes their mind. The same for the same number of
-//! jobs, but for the instant at which it begins.
+//! The plan of the morning: what is scheduled for when, and what is moved or cancelled. It depends only on the number of
+//! jobs and the instant at which it begins.
 
 use fastrand::Rng;
 
@@ -20,7 +20,7 @@ pub(super) struct Planned {
 pub(super) enum Fate {
     /// It opens when it was first due.
     Stays,
-    /// It opens at the one instant with a tenth of all others.
+    /// It opens at the same instant as a tenth of all jobs.
     Burst,
     /// At `decided_ms` it is moved to `due_ms`.
     Moves { decided_ms: u64, due_ms: u64 },
@@ -41,7 +41,7 @@ impl Fate {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) jobs: Vec<Planned>,
-    /// The jobs about which somebody changes their mind, in the order in which they do.
+    /// The jobs that are moved or cancelled, in order of time.
     pub(super) changes: Vec<u32>,
 }
 
@@ -57,7 +57,7 @@ impl Plan {
 }
 
 fn planned(n: u32, random: &mut Rng) -> Planned {
-    // Minds are changed from two seconds to just before a sale would open.
+    // Changes come from two seconds to just before a sale would open.
     let changed = |random: &mut Rng| {
         let due_ms = random.u64(3_000..WINDOW_MS);
         (due_ms, due_ms - random.u64(5..2_000))

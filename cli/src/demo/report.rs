@@ -12,7 +12,7 @@ use super::morning::Morning;
 use super::plan::Fate;
 use crate::figures::grouped;
 
-/// What is told of the morning. Serialised as it stands for `--json`.
+/// The report of the morning. Serialised as it is for `--json`.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     scheduled: u64,
@@ -44,19 +44,19 @@ struct Burst {
     last_start_us: u64,
 }
 
-/// What there is to say of the store.
+/// What the report says about the store.
 #[derive(Debug, Serialize)]
 pub(super) struct Kept {
     /// Schedules that it has confirmed, and how long it took until the last was.
     acknowledged: u64,
     acknowledging_us: u64,
-    /// From a change to the store's word for it, batch by batch.
+    /// How long the store took to confirm a change, by batch.
     commit_delay_us: Percentiles,
-    /// Jobs that it still held when all was over.
+    /// Jobs that it still held at the end.
     pending_at_end: u64,
 }
 
-/// What only the table shows.
+/// Figures that only the table shows.
 #[derive(Debug)]
 struct Drawn {
     fired_twice: u64,
@@ -118,7 +118,7 @@ impl Report {
         }
     }
 
-    /// The first promise of the contract that did not hold.
+    /// The first promise that did not hold.
     pub(super) fn broken_promise(&self) -> Option<String> {
         let promises = [
             (self.early, "fired before their due time"),
@@ -239,7 +239,7 @@ mod tests {
         let mut out = Vec::new();
         draw(&mut out, &spread, &burst).unwrap();
         let text = String::from_utf8(out).unwrap();
-        // A count stands after its bar.
+        // The count follows its bar.
         let words: Vec<_> = text.split_whitespace().collect();
         let counts = words.windows(2).filter(|pair| pair[0].contains('█')).map(|pair| pair[1]);
         assert_eq!(counts.map(|count| count.parse::<u64>().unwrap()).sum::<u64>(), 10, "{text}");

@@ -1,4 +1,4 @@
-//! The lines of an import on their way into an engine: read and called on a thread, waited for in their order.
+//! The lines of an import on their way into an engine: read and called on a thread, awaited in order.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -27,7 +27,7 @@ pub(super) struct Counts {
     kept: u64,
     already_scheduled: u64,
     pub(super) mistakes: u64,
-    /// The last line of which it is known what became of it.
+    /// The last line whose outcome is known.
     pub(super) last_line: u64,
 }
 
@@ -35,13 +35,13 @@ pub(super) struct Counts {
 #[derive(Debug)]
 pub(super) struct Intake {
     calls: mpsc::Receiver<Call>,
-    /// The one that is waited for.
+    /// The line whose outcome is awaited.
     current: Option<Call>,
     read: oneshot::Receiver<io::Result<()>>,
     pub(super) counts: Counts,
 }
 
-/// A line, and what has come of it so far.
+/// A line, and its state so far.
 #[derive(Debug)]
 struct Call {
     line: u64,
@@ -63,20 +63,20 @@ impl Intake {
         let runtime = tokio::runtime::Handle::current();
         let mut reader = Reader { lines: Lines::new(input), engine, on_conflict, queues, runtime };
         thread::Builder::new().name("reveille-input".into()).spawn(move || {
-            // Nobody waits for it any more when the import was stopped.
+            // The receiver is gone if the import was stopped.
             let _ = ended.send(reader.read_all(&sender));
         })?;
         Ok(Intake { calls, current: None, read, counts: Counts::default() })
     }
 
-    /// Waits until all lines are taken. Says what is wrong with those that are not. May be dropped, and go on with
+    /// Waits until all lines are taken, and reports those that are wrong. May be dropped and followed by
     /// [`stop`](Self::stop).
     pub(super) async fn take_all(&mut self) -> io::Result<()> {
         while self.take_one().await.is_some() {}
         (&mut self.read).await.unwrap_or_else(|_| Err(io::Error::other("the input's thread ended")))
     }
 
-    /// Waits for what was called, and takes no more.
+    /// Waits for the calls made so far, and makes no more.
     pub(super) async fn stop(&mut self) {
         self.calls.close();
         while self.take_one().await.is_some() {}
@@ -134,11 +134,11 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads to the end, or until nobody takes calls.
+    /// Reads to the end, or until the receiver is gone.
     fn read_all(&mut self, calls: &mpsc::Sender<Call>) -> io::Result<()> {
         while let Some(Line { number, text }) = self.lines.next()? {
             let draft = text.map_err(|fault| fault.to_string()).and_then(draft);
-            // A place for it first, so that nothing is called that nobody counts.
+            // Reserves a place first, so that every call is counted.
             let Ok(place) = self.runtime.block_on(calls.reserve()) else { break };
             let job =
                 draft.and_then(|(key, draft)| self.call(&key, draft).map_err(|error| error.to_string()));
@@ -160,7 +160,7 @@ impl Reader {
     }
 }
 
-/// The handler of a queue that is paused for good. Should it run nevertheless, its job does not end.
+/// The handler of a queue that is always paused. If it runs nevertheless, its job does not end.
 async fn never(_: Job) {
     std::future::pending().await
 }

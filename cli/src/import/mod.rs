@@ -1,10 +1,9 @@
 //! `reveille import`: jobs from JSON Lines into a store, and nothing else: none fires meanwhile.
 //!
 //! # Rules
-//! - The engine that takes them has no handler that could run. Jobs that are overdue wait with the others for whoever
-//!   comes next.
+//! - The engine that takes them has no handler that could run. Overdue jobs wait with the others for the next engine.
 //! - Every job is durable before it is counted.
-//! - A line that is wrong is told by its number, and the others go on.
+//! - A wrong line is reported by its number, and the others go on.
 
 mod intake;
 
@@ -21,28 +20,28 @@ use crate::jsonl::input::{LINE_BYTES_MAX, Pipes, Source};
 use crate::store::{self, Found, IfOwned, Keeping, Named, StoreArgs};
 use crate::{complain, exit, signal};
 
-/// The partitions of a namespace that is made here, if nothing else is said: as many as `run` makes.
+/// The default number of partitions of a new namespace: the same as for `run`.
 const PARTITIONS: u16 = 8;
 
-/// As far as a due time has a name: what was exported was taken by an engine once.
+/// As far as a due time can be written: an engine has accepted exported jobs once.
 const HORIZON: Duration = Duration::from_secs(1000 * 365 * 24 * 3600);
 
-/// How long the store may take for the last of it.
+/// How long the store may take for the last jobs.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What `reveille import` can be told.
+/// The arguments of `reveille import`.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("store", |store| store.required(true)), after_help = "\
-Lines are those of `reveille run`, with the op `schedule` only, as `reveille export` writes them. No job fires while they
-are taken in, not even one that is overdue.
+The lines are those of `reveille run`, with the op `schedule` only, as `reveille export` writes them. No job fires during
+an import, not even an overdue one.
 
-Exit status: 0 if all went well, 1 if a line was wrong or not all was taken, 2 if nothing could begin.")]
+Exit status: 0 if all went well, 1 if a line was wrong or not all jobs were taken, 2 if nothing could begin.")]
 pub(crate) struct Args {
-    /// Where the jobs are; `-` is standard input
+    /// The file to read; `-` is standard input
     #[arg(value_name = "FILE", default_value = "-")]
     input: PathBuf,
 
-    /// What to do when a key is taken, where a line does not say
+    /// What to do when a key is taken and the line does not say
     #[arg(long, value_enum, default_value = "reject")]
     on_conflict: Policy,
 
@@ -50,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long)]
     force: bool,
 
-    /// How many partitions a namespace is made with that is not there yet [default: 8]
+    /// The number of partitions of a new namespace [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     partitions: Option<u16>,
 
@@ -67,7 +66,7 @@ enum Policy {
     Reject,
     /// Put the new one in its place
     Replace,
-    /// Leave the job that is there: for imports that are repeated
+    /// Leave the job that is there, without an error: for repeated imports
     Keep,
 }
 
@@ -100,7 +99,7 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
         Ok(signal) = signal => Some(format!("stopped by {signal}")),
     };
     if broken_off.is_some() {
-        // What was called is counted too.
+        // Calls made before the stop count too.
         let _ = tokio::time::timeout(GRACE, intake.stop()).await;
     }
     let is_flushed = engine.shutdown(GRACE).await.is_flushed;

@@ -2,8 +2,8 @@
 //!
 //! # Rules
 //! - Every line counts, blank ones too, so that a line number means what an editor shows.
-//! - A line that cannot be text of an operation (too long, not UTF-8) is a [`Fault`] of its own; the next one is read
-//!   as if nothing had happened. Of a line that is too long hardly more than the limit is ever held.
+//! - A line that cannot be an operation (too long, not UTF-8) is a [`Fault`] of its own, and reading goes on with the next.
+//!   Of a line that is too long, hardly more than the limit is ever held in memory.
 //! - Lines end with LF or CRLF; the last one need not end at all. A byte order mark before the first is skipped.
 
 use std::fs::File;
@@ -34,7 +34,7 @@ impl From<&Path> for Source {
 /// Until when a named pipe is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Pipes {
-    /// For ever: writers come and go.
+    /// For ever, while writers come and go.
     Stay,
     /// Until its last writer has closed it.
     End,
@@ -52,7 +52,7 @@ impl Source {
         }
     }
 
-    /// Opens it, without waiting for who writes it. A directory can be opened, but not read: better said now than later.
+    /// Opens it, without waiting for a writer. A directory could be opened, but not read, so it is refused here.
     pub(crate) fn open(&self, pipes: Pipes) -> io::Result<Box<dyn BufRead + Send>> {
         match self {
             Source::Stdin => Ok(buffered(io::stdin())),
@@ -86,7 +86,7 @@ fn buffered<R: Read + Send + 'static>(input: R) -> Box<dyn BufRead + Send> {
     Box::new(BufReader::with_capacity(BUFFER_BYTES, input))
 }
 
-/// Why a line is no text.
+/// Why a line is not text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum Fault {
     #[error(
@@ -122,7 +122,7 @@ impl<R: BufRead> Lines<R> {
         Lines::with_line_bytes_max(input, LINE_BYTES_MAX)
     }
 
-    /// With another limit, for tests that have little input. The message of a line that is too long has the usual one.
+    /// With another limit, for tests with little input. The message for a line that is too long shows the usual limit.
     pub(super) fn with_line_bytes_max(input: R, line_bytes_max: usize) -> Self {
         Lines { input, buffer: Vec::new(), number: 0, line_bytes_max }
     }
@@ -147,7 +147,7 @@ impl<R: BufRead> Lines<R> {
         Ok(Some(Line { number, text: text.map(str::trim_ascii) }))
     }
 
-    /// Reads a line with its end, or as much of it as shows that it is too long. Returns whether there was one.
+    /// Reads a line with its end, or enough of it to see that it is too long. Returns whether there was one.
     fn read(&mut self) -> io::Result<bool> {
         self.buffer.clear();
         let at_most = BYTE_ORDER_MARK.len() + self.line_bytes_max + LINE_END_BYTES_MAX + 1;
@@ -163,7 +163,7 @@ impl<R: BufRead> Lines<R> {
         Ok(())
     }
 
-    /// What was read, without a byte order mark before it and without its end.
+    /// The line, without a byte order mark and without its end.
     fn content(&self) -> &[u8] {
         let mark = if self.number == 1 { BYTE_ORDER_MARK } else { b"" };
         let content = self.buffer.strip_prefix(mark).unwrap_or(&self.buffer);

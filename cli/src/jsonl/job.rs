@@ -2,24 +2,22 @@
 
 use std::io::{self, Write};
 
-use reveille::partition::Delivery;
-use reveille::{JobView, Key, Payload, Priority, Timestamp};
+use reveille::job::JobOptions;
+use reveille::{JobView, Key, Payload, Timestamp};
 use serde::Serialize;
 
 use super::payload;
 use super::time::Rfc3339;
 
-/// The line's fields, in the order in which they are written. What a schedule has by default is left out.
+/// The line's fields, in the order in which they are written. Defaults are left out.
 #[derive(Serialize)]
 struct Fields<'a> {
     op: &'static str,
     key: &'a str,
     queue: &'a str,
     at: Rfc3339,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    priority: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delivery: Option<&'static str>,
+    #[serde(flatten)]
+    options: &'a JobOptions,
     #[serde(flatten)]
     payload: payload::Written<'a>,
 }
@@ -30,8 +28,7 @@ pub(crate) struct Written<'a> {
     pub(crate) key: &'a Key,
     pub(crate) queue: &'a str,
     pub(crate) due: Timestamp,
-    pub(crate) priority: Priority,
-    pub(crate) delivery: Delivery,
+    pub(crate) options: &'a JobOptions,
     pub(crate) payload: &'a Payload,
 }
 
@@ -41,8 +38,7 @@ impl<'a> From<&'a JobView> for Written<'a> {
             key: &job.key,
             queue: job.queue.as_str(),
             due: job.due,
-            priority: job.priority,
-            delivery: job.delivery,
+            options: &job.options,
             payload: &job.payload,
         }
     }
@@ -56,8 +52,7 @@ impl Written<'_> {
             key: self.key.as_str(),
             queue: self.queue,
             at: Rfc3339(self.due),
-            priority: (self.priority != Priority::NORMAL).then_some(self.priority.0),
-            delivery: (self.delivery == Delivery::AtMostOnce).then_some("at_most_once"),
+            options: self.options,
             payload: payload::Written::to_be_read(self.payload),
         };
         serde_json::to_writer(&mut *to, &fields)?;
@@ -67,7 +62,8 @@ impl Written<'_> {
 
 #[cfg(test)]
 mod tests {
-    use reveille::Due;
+    use reveille::job::Delivery;
+    use reveille::{Due, Priority};
 
     use super::super::op::{self, Action, Op};
     use super::*;
@@ -78,22 +74,28 @@ mod tests {
         String::from_utf8(line).unwrap()
     }
 
-    fn job<'a>(key: &'a Key, queue: &'a str, us: i64, payload: &'a Payload) -> Written<'a> {
-        let (due, priority) = (Timestamp::from_micros(us), Priority::NORMAL);
-        Written { key, queue, due, priority, delivery: Delivery::AtLeastOnce, payload }
+    fn job<'a>(
+        key: &'a Key,
+        queue: &'a str,
+        us: i64,
+        options: &'a JobOptions,
+        payload: &'a Payload,
+    ) -> Written<'a> {
+        Written { key, queue, due: Timestamp::from_micros(us), options, payload }
     }
 
     #[test]
     fn a_line_has_what_differs_from_the_default() {
+        let plain = JobOptions::default();
+        let options = plain.clone().with_priority(Priority(0)).with_delivery(Delivery::AtMostOnce);
         let (key, object, byte) = (Key::new("k").unwrap(), "{\"a\": 1}".into(), b"\xff".into());
-        let plain = job(&key, "default", 1_796_094_000_000_000, &object);
+        let ordinary = job(&key, "default", 1_796_094_000_000_000, &plain, &object);
         assert_eq!(
-            line(&plain),
+            line(&ordinary),
             "{\"op\":\"schedule\",\"key\":\"k\",\"queue\":\"default\",\"at\":\"2026-12-01T03:00:00.000000Z\",\
              \"payload\":{\"a\": 1}}\n"
         );
-        let special =
-            Written { priority: Priority(0), delivery: Delivery::AtMostOnce, ..job(&key, "q", 1, &byte) };
+        let special = job(&key, "q", 1, &options, &byte);
         assert_eq!(
             line(&special),
             "{\"op\":\"schedule\",\"key\":\"k\",\"queue\":\"q\",\"at\":\"1970-01-01T00:00:00.000001Z\",\"priority\":0,\
@@ -110,17 +112,15 @@ mod tests {
                 .enumerate()
         {
             let payload = Payload::from(payload);
-            let job = Written {
-                priority: Priority(at as u8),
-                delivery: if at % 2 == 0 { Delivery::AtLeastOnce } else { Delivery::AtMostOnce },
-                ..job(&key, "q\t\"", -1 - at as i64, &payload)
-            };
+            let delivery = if at % 2 == 0 { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
+            let options = JobOptions::default().with_priority(Priority(at as u8)).with_delivery(delivery);
+            let job = job(&key, "q\t\"", -1 - at as i64, &options, &payload);
             let line = line(&job);
             assert_eq!(line.matches('\n').count(), 1, "{line}");
             let Ok(Op { key, action: Action::Schedule(draft) }) = op::parse(&line) else { panic!("{line}") };
             assert_eq!((&key, draft.queue.as_str()), (job.key, job.queue));
             assert_eq!((draft.due, &draft.payload), (Due::At(job.due), job.payload));
-            assert_eq!((draft.priority, draft.delivery), (job.priority, job.delivery));
+            assert_eq!(&draft.options, job.options);
             assert_eq!(draft.on_conflict, None);
         }
     }

@@ -1,9 +1,10 @@
-//! JSON Lines as `run`, `import` and `export` share them: an operation a line, read and written in one way.
+//! JSON Lines for `run`, `import` and `export`: one operation per line, read and written in one way.
 //!
 //! # Rules
-//! - Pure, but for [`input`] and the pipes that it opens. Nothing here knows an engine.
-//! - What [`job`] writes [`op`] reads back to the same job, byte for byte of its payload.
+//! - Pure, except for [`input`] and the pipes that it opens. Nothing here knows an engine.
+//! - [`op`] reads a line that [`job`] wrote as the same job, with the same bytes of payload.
 
+mod fields;
 pub(crate) mod input;
 pub(crate) mod job;
 #[cfg(any(test, fuzzing))]

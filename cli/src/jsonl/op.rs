@@ -1,19 +1,18 @@
 //! One line of input as an operation. Pure: text in, a checked [`Op`] or an [`OpError`] out.
 //!
 //! # Rules
-//! - Nothing is guessed and nothing ignored: an unknown field, a field that the op has no use for, a field that stands
-//!   there twice, two times or none are errors. `null` is as good as leaving an optional field out.
-//! - The payload is not interpreted. What is between its first and its last byte is handed on as it was written, or the
-//!   bytes that its base64 stands for.
+//! - Nothing is guessed and nothing ignored: an unknown field, a field that means nothing to the op, a field given twice,
+//!   two times or none are errors. `null` is the same as leaving an optional field out.
+//! - The payload is not interpreted. It is passed on byte by byte as written, or decoded from base64.
 //! - No text makes this panic, and no error message grows with the line.
 
 use std::borrow::Cow;
 
-use reveille::partition::Delivery;
-use reveille::{Due, InvalidKey, Key, OnConflict, Payload, Priority};
-use serde::Deserialize;
+use reveille::job::{InvalidOption, JobOptions};
+use reveille::{Due, InvalidKey, Key, OnConflict, Payload};
 use serde_json::value::RawValue;
 
+use super::fields::Fields;
 use super::payload;
 use super::text::{Brief, cut_middle, escaped};
 use super::time::{self, TimeError};
@@ -21,7 +20,7 @@ use super::time::{self, TimeError};
 /// The queue of a job that names none.
 const QUEUE_DEFAULT: &str = "default";
 
-/// What a line asks for.
+/// The operation of a line.
 #[derive(Debug)]
 pub(crate) struct Op {
     pub(crate) key: Key,
@@ -44,14 +43,13 @@ pub(crate) struct Draft {
     pub(crate) due: Due,
     /// JSON text, unless the line has base64.
     pub(crate) payload: Payload,
-    pub(crate) priority: Priority,
-    pub(crate) delivery: Delivery,
+    pub(crate) options: JobOptions,
     /// `None` if the line does not say.
     pub(crate) on_conflict: Option<OnConflict>,
 }
 
 impl Action {
-    /// The op's name, as it stands in a line.
+    /// The op's name in a line.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Action::Schedule(_) => "schedule",
@@ -62,7 +60,7 @@ impl Action {
     }
 }
 
-/// Why a line is no operation, and what to write instead.
+/// Why a line is not an operation, and what to write instead.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpError {
     #[error("the line is not a JSON object; write one as {{\"op\":\"cancel\",\"key\":\"..\"}}")]
@@ -89,29 +87,21 @@ pub(crate) enum OpError {
     Key(#[from] InvalidKey),
 }
 
-/// The fields of a line, of whichever op.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fields<'a> {
-    op: Option<String>,
-    key: Option<String>,
-    queue: Option<String>,
-    #[serde(borrow)]
-    at: Option<&'a RawValue>,
-    #[serde(borrow, rename = "in")]
-    after: Option<&'a RawValue>,
-    #[serde(borrow)]
-    payload: Option<&'a RawValue>,
-    payload_base64: Option<String>,
-    #[serde(borrow)]
-    priority: Option<&'a RawValue>,
-    delivery: Option<String>,
-    on_conflict: Option<String>,
+impl OpError {
+    fn wrong_option(name: &'static str, value: &RawValue, error: &InvalidOption) -> Self {
+        let json = value.get();
+        let text: Option<String> = serde_json::from_str(json).ok();
+        let value = text.as_deref().map_or_else(|| Brief::number(json), Brief::new);
+        match error {
+            InvalidOption::Value { name, must_be } => OpError::WrongValue { field: name, value, must_be },
+            _ => OpError::WrongValue { field: name, value, must_be: "left out" },
+        }
+    }
 }
 
 /// Reads a line.
 pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
-    // serde would take an array for the fields in their order.
+    // serde would accept an array of the fields in order.
     if !line.trim_ascii_start().starts_with('{') {
         return Err(OpError::NotAnObject);
     }
@@ -124,8 +114,7 @@ pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
             due: fields.take_due()?,
             queue: fields.queue.take().unwrap_or_else(|| QUEUE_DEFAULT.to_owned()),
             payload: fields.take_payload()?,
-            priority: fields.priority.take().map_or(Ok(Priority::NORMAL), priority)?,
-            delivery: fields.delivery.take().map_or(Ok(Delivery::AtLeastOnce), |text| delivery(&text))?,
+            options: fields.take_options()?,
             on_conflict: fields.on_conflict.take().map(|text| on_conflict(&text)).transpose()?,
         }),
         "reschedule" => Action::Reschedule(fields.take_due()?),
@@ -170,7 +159,17 @@ impl Fields<'_> {
         }
     }
 
-    /// A field that nothing asked for. Those that an op uses have been taken out.
+    fn take_options(&mut self) -> Result<JobOptions, OpError> {
+        let mut options = JobOptions::default();
+        for (name, value) in self.options.drain(..) {
+            options
+                .set_json(name, value.get())
+                .map_err(|error| OpError::wrong_option(name, value, &error))?;
+        }
+        Ok(options)
+    }
+
+    /// A field that was not used. Used fields have been taken out.
     fn left_over(&self) -> Option<&'static str> {
         let fields = [
             ("queue", self.queue.is_some()),
@@ -178,11 +177,10 @@ impl Fields<'_> {
             ("in", self.after.is_some()),
             ("payload", self.payload.is_some()),
             ("payload_base64", self.payload_base64.is_some()),
-            ("priority", self.priority.is_some()),
-            ("delivery", self.delivery.is_some()),
             ("on_conflict", self.on_conflict.is_some()),
         ];
-        fields.into_iter().find_map(|(name, is_there)| is_there.then_some(name))
+        let options = self.options.iter().map(|&(name, _)| (name, true));
+        fields.into_iter().chain(options).find_map(|(name, is_there)| is_there.then_some(name))
     }
 }
 
@@ -199,30 +197,11 @@ fn due(
                 serde_json::from_str(json).map_err(|error| OpError::Json(describe(&error)))?;
             read(&text, false)
         }
-        // Only a number begins so, and it was checked to be one when the line was read.
+        // Only a number begins like this, and reading the line has checked that it is one.
         Some(b'-' | b'0'..=b'9') => read(json, true),
         _ => return Err(OpError::WrongValue { field, value: Brief::new(json), must_be }),
     };
     due.map_err(|error| OpError::Time { field, error })
-}
-
-fn priority(value: &RawValue) -> Result<Priority, OpError> {
-    let json = value.get();
-    let must_be = "a whole number from 0 to 255";
-    let wrong = || OpError::WrongValue { field: "priority", value: Brief::new(json), must_be };
-    json.parse().map(Priority).map_err(|_| wrong())
-}
-
-fn delivery(text: &str) -> Result<Delivery, OpError> {
-    match text {
-        "at_least_once" => Ok(Delivery::AtLeastOnce),
-        "at_most_once" => Ok(Delivery::AtMostOnce),
-        _ => Err(OpError::WrongValue {
-            field: "delivery",
-            value: Brief::new(text),
-            must_be: "\"at_least_once\" or \"at_most_once\"",
-        }),
-    }
 }
 
 fn on_conflict(text: &str) -> Result<OnConflict, OpError> {
@@ -254,7 +233,8 @@ fn describe(error: &serde_json::Error) -> String {
 mod tests {
     use std::time::Duration;
 
-    use reveille::Timestamp;
+    use reveille::job::Delivery;
+    use reveille::{Priority, Timestamp};
 
     use super::*;
 
@@ -278,8 +258,7 @@ mod tests {
         assert_eq!(draft.queue, "default");
         assert_eq!(draft.due, Due::In(Duration::from_millis(250)));
         assert_eq!(draft.payload.as_bytes(), b"null");
-        assert_eq!(draft.priority, Priority::NORMAL);
-        assert_eq!(draft.delivery, Delivery::AtLeastOnce);
+        assert_eq!(draft.options, JobOptions::default());
         assert_eq!(draft.on_conflict, None);
     }
 
@@ -293,8 +272,8 @@ mod tests {
         assert_eq!(draft.queue, "open_sale");
         assert_eq!(draft.due, Due::At(Timestamp::from_micros(1_796_094_000_000_000)));
         assert_eq!(draft.payload.as_bytes(), br#"{"seats": 5e2,"a":[1.10]}"#);
-        assert_eq!(draft.priority, Priority::FIRST);
-        assert_eq!(draft.delivery, Delivery::AtMostOnce);
+        let options = JobOptions::default().with_priority(Priority::FIRST);
+        assert_eq!(draft.options, options.with_delivery(Delivery::AtMostOnce));
         assert_eq!(draft.on_conflict, Some(OnConflict::Replace));
     }
 

@@ -1,7 +1,7 @@
-//! Payloads in a line: JSON as it stands, or any bytes as base64.
+//! Payloads in a line: JSON as it is, or any bytes as base64.
 //!
-//! An engine takes any bytes, and a store may hold those of other programs. A line can hold JSON only, and that only
-//! without an end of line in it.
+//! An engine takes any bytes, and a store may hold payloads of other programs. A line can only hold JSON without an end of
+//! line in it.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use reveille::Payload;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// A payload as the fields of a line, one of the two.
+/// A payload as one of two fields of a line.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -21,7 +21,7 @@ pub(crate) struct Written<'a> {
 }
 
 impl<'a> Written<'a> {
-    /// For whoever reads what has fired: JSON wherever it is JSON. Ends of line in it become spaces, which mean the same.
+    /// For reports of fired jobs: JSON if it is JSON. Ends of line in it become spaces, which mean the same.
     pub(crate) fn to_be_shown(payload: &'a Payload) -> Self {
         let json = json(payload).and_then(|json| match on_one_line(json.get()) {
             Cow::Borrowed(_) => Some(Cow::Borrowed(json)),
@@ -30,7 +30,7 @@ impl<'a> Written<'a> {
         Written::json(json).unwrap_or_else(|| Written::base64(payload))
     }
 
-    /// For whoever takes it in again: JSON only if the same bytes come back.
+    /// For export: JSON only if import reads back the same bytes.
     pub(crate) fn to_be_read(payload: &'a Payload) -> Self {
         let is_same = |json: &&RawValue| json.get().len() == payload.len() && !has_ends_of_line(json.get());
         let json = json(payload).filter(is_same).map(Cow::Borrowed);
@@ -61,8 +61,8 @@ fn json(payload: &Payload) -> Option<&RawValue> {
     serde_json::from_slice(payload.as_bytes()).ok()
 }
 
-/// Between two tokens an end of line is but space, and inside of one JSON does not allow it. Some who read lines take a
-/// carriage return for one.
+/// Between two tokens an end of line is only space, and JSON allows none within a token. Some readers take a carriage return
+/// for an end of line.
 fn on_one_line(json: &str) -> Cow<'_, str> {
     if has_ends_of_line(json) { json.replace(['\n', '\r'], " ").into() } else { json.into() }
 }

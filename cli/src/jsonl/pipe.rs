@@ -1,10 +1,10 @@
 //! Named pipes as inputs: an inbox whose writers come and go.
 //!
 //! # Rules
-//! - To open one never waits for a writer. What can be wrong with it is known at once.
-//! - One that stays open is read for ever: it has a writer of its own, so that it does not end with the last of the
-//!   others, and nothing is lost between two of them.
-//! - One that is to end does so as standard input does, when its last writer has closed it. It waits for the first.
+//! - Opening a pipe never waits for a writer, so errors show at once.
+//! - A pipe that stays open is read for ever. The program is a writer too, so the pipe does not end with the last other
+//!   writer, and nothing is lost between two of them.
+//! - A pipe that ends does so like standard input, when its last writer has closed it. It waits for its first writer.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -14,12 +14,12 @@ use std::path::Path;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::OFlags;
 
-/// Whether a path names a pipe. What a shell writes for `<(command)` does not: that pipe has no name, and ends.
+/// Whether a path names a pipe. A shell's `<(command)` does not: that pipe has no name, and ends.
 pub(super) fn is_at(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.file_type().is_fifo()) && fs::canonicalize(path).is_ok()
 }
 
-/// Opens one that stays open.
+/// Opens a pipe that stays open.
 pub(super) fn open_to_stay(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path).map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => io::Error::new(
@@ -30,7 +30,7 @@ pub(super) fn open_to_stay(path: &Path) -> io::Result<File> {
     })
 }
 
-/// One that is to end.
+/// A pipe that ends with its last writer.
 #[derive(Debug)]
 pub(super) struct UntilLastWriter(File);
 
@@ -45,7 +45,7 @@ impl UntilLastWriter {
 impl Read for UntilLastWriter {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            // Without a writer a read would say that it has ended. This waits until there has been one.
+            // Without a writer a read would report the end. This waits for the first writer.
             match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], None) {
                 Err(rustix::io::Errno::INTR) => continue,
                 ready => ready?,

@@ -1,4 +1,4 @@
-//! Pieces of input in messages, kept short: a line may have a megabyte, what is said of it must not.
+//! Pieces of input in messages, kept short: a line may have a megabyte, a message may not.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ impl Brief {
         Brief(format!("{shown:?}{more}"))
     }
 
-    /// A number, or another word without what would have to be escaped: not quoted.
+    /// A number, or another word that needs no escapes: not quoted.
     pub(super) fn number(text: &str) -> Self {
         let (shown, more) = Self::cut(text);
         Brief(format!("{}{more}", escaped(&shown)))
@@ -39,7 +39,7 @@ impl fmt::Debug for Brief {
     }
 }
 
-/// The text without what would act on a terminal, or look like the end of a message.
+/// The text, with characters escaped that would act on a terminal, or look like the end of a message.
 pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -48,8 +48,8 @@ pub(super) fn escaped(text: &str) -> String {
     escaped
 }
 
-/// A message that may quote input of any length, with its middle cut out when it is long: what was wrong stands at its
-/// beginning, what to do about it at its end.
+/// A message that may quote input of any length, with its middle cut out if it is long: its beginning says what is wrong, its
+/// end what to do.
 pub(crate) fn cut_middle(message: String) -> String {
     const HEAD: usize = 240;
     const TAIL: usize = 240;

@@ -1,12 +1,11 @@
 //! Operations as calls of an engine, and the engine's outcomes as answers.
 //!
-//! A call takes effect when it is made, in the order of the lines; that it will last may take longer. What is made of
-//! a line meanwhile is a [`Reply`]: replies are waited for in the order of the lines, while further lines are read.
+//! A call takes effect when it is made, in the order of the lines; it may become durable later. Until then a line is a
+//! [`Reply`]: replies are awaited in the order of the lines, while further lines are read.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use reveille::partition::Delivery;
 use reveille::{
     CancelError, CancelOutcome, Commit, End, Engine, Job, Key, LookupOutcome, OnConflict, QueueConfig,
     QueueError, RescheduleError, RescheduleOutcome, ScheduleError, ScheduleOutcome,
@@ -20,7 +19,7 @@ use crate::jsonl::time::Rfc3339;
 /// Jobs of one queue whose events may be on their way at a time. A flush is for all of them.
 const FIRING_MAX: usize = 1024;
 
-/// Makes the calls. A queue comes to be when it is first named, or with a job of it that was restored.
+/// Makes the calls. A queue is added when it is first named, or with a restored job of it.
 #[derive(Debug)]
 pub(super) struct Caller {
     engine: Engine,
@@ -28,7 +27,7 @@ pub(super) struct Caller {
     queues: BTreeSet<String>,
 }
 
-/// A line's answer, once it has come to last.
+/// A line's answer, once it is durable.
 #[derive(Debug)]
 pub(super) enum Reply {
     /// Nothing was called.
@@ -54,7 +53,7 @@ impl Caller {
         Caller { engine, output, queues: BTreeSet::new() }
     }
 
-    /// Has the jobs fire that the engine was restored with: those of queues that no line may ever name.
+    /// Has restored jobs fire, even if no line ever names their queues.
     pub(super) fn adopt(&mut self) -> Result<(), QueueError> {
         self.engine.stats().queues.iter().try_for_each(|queue| self.make_queue(&queue.name))
     }
@@ -99,19 +98,16 @@ impl Caller {
     }
 }
 
-/// Schedules what a line drafts, in a queue that is there. `on_conflict` is for a line that does not say.
+/// Schedules the job of a line, in a queue that exists. `on_conflict` is for a line that does not say.
 pub(crate) fn schedule(
     engine: &Engine,
     key: &Key,
     draft: Draft,
     on_conflict: OnConflict,
 ) -> Commit<ScheduleOutcome, ScheduleError> {
-    let mut schedule = engine.schedule_raw(&draft.queue, draft.payload).key(key.as_str());
-    if draft.delivery == Delivery::AtMostOnce {
-        schedule = schedule.at_most_once();
-    }
     let on_conflict = draft.on_conflict.unwrap_or(on_conflict);
-    schedule.priority(draft.priority).on_conflict(on_conflict).due(draft.due)
+    let schedule = engine.schedule_raw(&draft.queue, draft.payload).key(key.as_str());
+    schedule.options(draft.options).on_conflict(on_conflict).due(draft.due)
 }
 
 impl Reply {

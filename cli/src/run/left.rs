@@ -1,10 +1,10 @@
-//! What stays behind when a session ends, and what becomes of it.
+//! What a session leaves behind, and what becomes of it.
 
 use std::fmt;
 
 use reveille::ShutdownReport;
 
-/// The jobs that have not fired, and the changes that nobody keeps.
+/// The jobs that have not fired, and the changes that are not kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Left {
     /// Pending, or with a handler that has not ended.
@@ -17,18 +17,18 @@ enum Kept {
     /// There is no store.
     Nowhere,
     InStore,
-    /// The store has not confirmed so many changes, and will not be asked any more.
+    /// The store has not confirmed this many changes, and will not be asked again.
     InPart {
         missing: u64,
     },
-    /// The store has lost something that it had confirmed, and was not given it again.
+    /// The store has lost something it had confirmed, and it was not written again.
     Damaged,
-    /// The store has what it was told in time, and another engine owns it.
+    /// The store has what it got in time, and another engine owns it.
     ByAnother,
 }
 
 impl Left {
-    /// What an engine leaves that was shut down.
+    /// What an engine leaves after its shutdown.
     pub(super) fn behind(report: &ShutdownReport) -> Self {
         let kept = if !report.has_store {
             Kept::Nowhere

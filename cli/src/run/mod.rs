@@ -1,4 +1,4 @@
-//! `reveille run`: jobs from JSON Lines, an operation a line, and JSON Lines about what became of them. With a store the
+//! `reveille run`: jobs from JSON Lines, one operation per line, and JSON Lines about what became of them. With a store the
 //! jobs outlive the process: the next run takes them over.
 //!
 //! ```text
@@ -10,16 +10,16 @@
 //! ```
 //!
 //! # Rules
-//! - All arrows are bounded. A consumer that reads slowly makes everything before it wait, up to who writes the input.
-//! - Calls are made in the order of the lines; acknowledgements come in that order, mistakes among them. What a job does
-//!   is not held up by the acknowledgement of its line: one that is due at once may be seen to fire before it.
-//! - The runtime has one thread, so that jobs come out in the order in which they were started, those of one key above
-//!   all. There is nothing in it to keep a second one busy: a handler only hands its job over. With a store, a job that
-//!   is delivered at most once is the exception: it comes out when the store knows that it has started.
-//! - With a store a line is acknowledged when its change is as durable as was asked for. Jobs of an earlier run fire too,
-//!   whether or not a line names their queue.
-//! - Reading blocks, so the input has a thread, and nobody ever waits for that thread: it may stand still until the
-//!   process ends. What it must not do any more is behind the session's gate.
+//! - All arrows are bounded. A consumer that reads slowly makes everything before it wait, up to the writer of the input.
+//! - Calls are made in the order of the lines, and acknowledgements and errors come in that order. A job does not wait for
+//!   the acknowledgement of its line: one that is due at once may be seen to fire before it.
+//! - The runtime has one thread, so that jobs are written in the order in which they were started, above all those with one
+//!   key. A second thread would have nothing to do, because a handler only hands its job over. With a store, a job delivered
+//!   at most once is the exception: it is written when the store knows that it has started.
+//! - With a store a line is acknowledged when its change is as durable as `--durability` asks. Jobs of an earlier run fire
+//!   too, whether or not a line names their queue.
+//! - Reading blocks, so the input has a thread, and nothing ever waits for that thread: it may block until the process ends.
+//!   The session's gate keeps it from making calls once the session ends.
 
 mod call;
 mod left;
@@ -44,38 +44,38 @@ use crate::jsonl::time;
 use crate::store::{self, Keeping, Named, Sharing, StoreArgs};
 use crate::{complain, signal};
 
-/// What `reveille run` can be told.
+/// The arguments of `reveille run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Operations, one a line:
+Operations, one per line:
   {\"op\":\"schedule\",\"key\":\"concert:42\",\"at\":\"2026-12-01T10:00:00+07:00\",\"payload\":{\"seats\":500}}
-      `at` is RFC 3339 with an offset, or a number of seconds since 1970. A zone may stand beside the offset, or in
-      place of it where the time is not ambiguous: \"2026-12-01T10:00:00[Europe/Berlin]\".
+      `at` is RFC 3339 with an offset, or a number of seconds since 1970. A zone may follow the offset, or replace it
+      where the time is not ambiguous: \"2026-12-01T10:00:00[Europe/Berlin]\".
       Or `in`, as \"1.5s\", \"1h30m\", or a number of seconds. Units are w, d, h, m, s, ms, us and ns.
-      Optional: queue, payload (or payload_base64 for any bytes), priority (of the jobs of one tick 0 goes first, 255
+      Optional: queue, payload (or payload_base64 for any bytes), priority (among jobs of one tick 0 goes first, 255
       last), delivery (at_least_once, at_most_once), on_conflict (reject, replace, keep).
   {\"op\":\"reschedule\",\"key\":\"concert:42\",\"in\":\"90s\"}
   {\"op\":\"cancel\",\"key\":\"concert:42\"}
   {\"op\":\"lookup\",\"key\":\"concert:42\"}
 
 With --store the jobs are kept in Redis, and the next run with the same store and namespace goes on with them. While
-another process fires them, it waits to take over; and while the store is not there yet, it waits for that, unless told
-to --fail-fast. A signal ends the waiting at once.
+another process fires them, this one waits to take over. While the store is not there yet, it waits for that too, unless
+--fail-fast is given. A signal ends the wait at once.
 
-SIGINT, SIGTERM, SIGHUP and SIGQUIT stop it in order: what has begun ends, and the jobs are given to a process that waits
-for them. A second signal ends it at once. It also stops when the reader of its output has gone: a job that nobody can be
-told of stays pending.
+SIGINT, SIGTERM, SIGHUP and SIGQUIT stop it in order: running jobs end, and the pending ones go to a process that waits
+for them. A second signal ends it at once. It also stops when the reader of its output has gone: a job that cannot be
+reported stays pending.
 
-Exit status: 0 if all went well, also when a signal has stopped it or ended its waiting; 1 if a line was wrong, the output
-was closed, another process took the jobs over or the store did not take everything; 2 if nothing could begin; after a
-second signal 128 and its number.")]
+Exit status: 0 if all went well, also when a signal stopped it or ended its wait; 1 if a line was wrong, the output was
+closed, another process took over the jobs, or the store did not take everything; 2 if nothing could begin; after a second
+signal 128 plus its number.")]
 pub(crate) struct Args {
-    /// Where the operations are; `-` is standard input. A named pipe is an inbox: it is read for as long as this
-    /// runs, while its writers come and go
+    /// The file to read; `-` is standard input. A named pipe is an inbox: it is read as long as this runs, while its
+    /// writers come and go
     #[arg(value_name = "FILE", default_value = "-")]
     input: PathBuf,
 
-    /// End when the input has ended and no job is pending: the default for a file. A named pipe ends then with its
+    /// End when the input has ended and no job is pending: the default for a file. A named pipe then ends with its
     /// last writer
     #[arg(long, overrides_with = "no_exit_when_idle")]
     exit_when_idle: bool,
@@ -84,7 +84,7 @@ pub(crate) struct Args {
     #[arg(long, overrides_with = "exit_when_idle")]
     no_exit_when_idle: bool,
 
-    /// How to wait for the next due time; without it `precise`, or `eco` on a single core
+    /// How to wait for the next due time [default: precise, or eco on a single core]
     #[arg(long, value_enum)]
     profile: Option<ProfileName>,
 
@@ -116,11 +116,11 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum ProfileName {
-    /// Sleep only: next to no CPU time
+    /// Sleep only: almost no CPU time
     Eco,
     /// Wake a little early and spin to the instant
     Precise,
-    /// A core of its own
+    /// Spin on a core of its own
     Dedicated,
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn execute(args: Args) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = runtime.map_err(|error| cannot("start", error)).and_then(|runtime| {
         let ended = runtime.block_on(run(&args));
-        // Not waiting for what is left on it: handlers that the output has left behind.
+        // Without waiting for handlers that the output has left behind.
         runtime.shutdown_background();
         ended
     });
@@ -172,7 +172,7 @@ fn cannot(what: impl Display, error: impl Display) -> String {
 }
 
 impl Args {
-    /// A file has an end. Standard input and a named pipe may have one, but nobody counts on it.
+    /// A file has an end. Standard input and a named pipe may have one, but need not.
     fn exits_when_idle(&self, source: &Source) -> bool {
         let has_end = matches!(source, Source::File(_)) && !source.is_named_pipe();
         self.exit_when_idle || (has_end && !self.no_exit_when_idle)
@@ -189,7 +189,7 @@ impl Args {
     }
 
     fn engine(&self) -> Builder {
-        // Those that the store has jobs of are added once it is known which they are.
+        // Queues of restored jobs are added once they are known.
         let mut builder = Engine::builder().without_queues().unhandled_queues(true).tick(self.tick);
         if let Some(profile) = self.profile {
             builder = builder.profile(match profile {
@@ -211,7 +211,7 @@ impl Args {
     }
 }
 
-/// A due time must still have a name in RFC 3339.
+/// A due time must be one that RFC 3339 can write.
 fn parse_horizon(text: &str) -> Result<Duration, String> {
     const YEARS_1000: Duration = Duration::from_secs(1000 * 365 * 24 * 3600);
     let horizon = time::parse_delay(text).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! What `run` says: events, and the one thread that writes them.
+//! The output of `run`: events, and the thread that writes them.
 //!
 //! # Rules
 //! - Everything goes through one channel, and is bounded: a consumer that reads slowly slows down the acknowledgements,
@@ -6,10 +6,10 @@
 //!   many as their queues allow. Nothing is dropped.
 //! - A handler never waits before its event is in the channel: a wait is where one that started later could overtake it.
 //! - Events are written in the order in which they were sent, and flushed as soon as none is waiting.
-//! - A handler ends only when its event has been flushed. When a job is acknowledged to its engine, word of it has left
-//!   the process. This costs little, since a flush is for all that were written before it.
-//! - Once the output has failed no handler ends: what nobody was told of has not been done.
-//! - A reader that goes away is noticed although nothing is written, before a job is used up to find out.
+//! - A handler ends only when its event has been flushed. So when a job ends for the engine, its line has left the process.
+//!   This costs little, since one flush covers everything written before it.
+//! - Once the output has failed no handler ends: a job that was not reported counts as not done.
+//! - A reader that goes away is noticed even while nothing is written, so that no job is used up to find out.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::jsonl::time::Rfc3339;
 /// Answers that wait to be written.
 const WAITING_MAX: usize = 1024;
 
-/// Events written between two flushes at most, so that handlers get to end also while more keeps coming.
+/// The most events written between two flushes, so that handlers can end while more keep coming.
 const BATCH_MAX: usize = 4096;
 
 /// An op's answer.
@@ -61,7 +61,7 @@ pub(super) struct Answer {
     pub(super) version: Option<u32>,
 }
 
-/// What is wrong with a line.
+/// An error in a line.
 #[derive(Debug, Serialize)]
 pub(super) struct Mistake {
     pub(super) line: u64,
@@ -70,13 +70,13 @@ pub(super) struct Mistake {
 
 #[derive(Debug)]
 enum Event {
-    /// With the room that it takes up until it is written.
+    /// With the permit that it holds until it is written.
     Answered(Result<Ack, Mistake>, OwnedSemaphorePermit),
     Fired {
         job: Job,
         flushed: oneshot::Sender<()>,
     },
-    /// Nobody reads what is written any more.
+    /// The reader of the output has gone.
     ReaderGone,
     /// The last one.
     End,
@@ -104,7 +104,7 @@ enum Written<'a> {
 #[derive(Debug)]
 pub(super) struct Closed;
 
-/// The way to the writer. All clones lead to the same one.
+/// A channel to the writer. All clones lead to the same one.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
     events: mpsc::UnboundedSender<Event>,
@@ -119,13 +119,13 @@ impl Output {
         let (events, waiting) = mpsc::unbounded_channel();
         let (ended, end) = oneshot::channel();
         thread::Builder::new().name("reveille-output".into()).spawn(move || {
-            // Nobody waits for it any more when the program is on its way out.
+            // The receiver is gone when the program is ending.
             let _ = ended.send(write_all(waiting, to));
         })?;
         Ok((Output { events, room: Arc::new(Semaphore::new(WAITING_MAX)) }, end))
     }
 
-    /// Watches standard output, which is where the writer writes to: should its reader go away, the writer fails.
+    /// Watches standard output, to which the writer writes: if its reader goes away, the writer fails.
     #[cfg(unix)]
     pub(super) fn watch_stdout(&self) -> io::Result<()> {
         if reader_is_gone(Some(&Timespec::default())) {
@@ -134,7 +134,7 @@ impl Output {
         let events = self.events.clone();
         let watch = move || {
             if reader_is_gone(None) {
-                // A writer that has ended needs not know.
+                // A writer that has ended need not know.
                 let _ = events.send(Event::ReaderGone);
             }
         };
@@ -143,7 +143,7 @@ impl Output {
 
     /// Hands an op's answer to the writer, when there is room for it.
     pub(super) async fn answer(&self, answer: Result<Ack, Mistake>) -> Result<(), Closed> {
-        // The writer drops what waits when it ends, and so makes room for whoever has yet to notice.
+        // When the writer ends it drops what waits, and so makes room for senders that have yet to notice.
         let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| Closed)?;
         self.events.send(Event::Answered(answer, room)).map_err(|_| Closed)
     }
@@ -167,12 +167,12 @@ impl Output {
     }
 }
 
-/// Waits until the reader of standard output has gone, for so long at most. A file has none, and waits for ever.
+/// Waits until the reader of standard output has gone, or `patience` is over. A file has no reader, so it waits for ever.
 #[cfg(unix)]
 fn reader_is_gone(patience: Option<&Timespec>) -> bool {
     let stdout = io::stdout();
     loop {
-        // An error, a hangup or no output at all: these are told without being asked for.
+        // Errors, hangups and a closed output are reported without being asked for.
         match poll(&mut [PollFd::new(&stdout, PollFlags::empty())], patience) {
             Err(rustix::io::Errno::INTR) => {}
             told => return told.is_ok_and(|told| told > 0),

@@ -1,11 +1,11 @@
 //! From the first line to the exit status: the input's thread, the acknowledgements, and the ways in which it all ends.
 //!
 //! # Rules
-//! - What is said of the jobs that stay behind is true: it depends on whether there is a store, and whether that has
-//!   taken everything.
-//! - An engine that has lost its jobs to another ends at once. What had started before is still written: a handler hands
-//!   its job to the output in the moment in which it starts, on the thread that also learns of the loss, so nothing that
-//!   started after it is in the output's channel. Lines that were read and not acknowledged get an error each.
+//! - What the program says about jobs that stay behind is true: it depends on whether there is a store, and whether that
+//!   has taken everything.
+//! - An engine that has lost its jobs to another ends at once. Jobs that had started before are still written: a handler
+//!   hands its job to the output when it starts, on the thread that also learns of the loss, so nothing that started later is
+//!   in the output's channel. Lines that were read and not acknowledged get an error each.
 
 use std::io::{self, BufRead};
 use std::process::ExitCode;
@@ -37,8 +37,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long a stop may take in all: the engine's end, and then what is left to write.
 const STOP_MAX: Duration = Duration::from_secs(7);
 
-/// Where replies go while the session takes any. The input holds it through a call and until the reply is handed over;
-/// who empties it knows that every call made has its reply on the way, and that none is made from then on.
+/// Where replies go while the session accepts any. The input holds it from a call until its reply is handed over. Once it is
+/// emptied, every call made has its reply on the way, and no more are made.
 type Gate = Mutex<Option<mpsc::Sender<Reply>>>;
 
 /// An engine at work on an input.
@@ -51,7 +51,7 @@ pub(super) struct Session {
     acknowledgements: JoinHandle<()>,
     input: oneshot::Receiver<io::Result<()>>,
     mistakes: Arc<AtomicU64>,
-    /// Where the jobs are kept, if anywhere.
+    /// The store that keeps the jobs, if any.
     named: Option<Named>,
 }
 
@@ -79,7 +79,7 @@ impl Session {
         let (ended, end) = oneshot::channel();
         let reader = Reader { lines: Lines::new(input), caller, gate: Arc::clone(&gate) };
         thread::Builder::new().name("reveille-input".into()).spawn(move || {
-            // Nobody waits for it any more when the session was stopped.
+            // The receiver is gone if the session was stopped.
             let _ = ended.send(reader.run());
         })?;
         let acknowledgements = tokio::spawn(acknowledge(pending, output.clone(), Arc::clone(&mistakes)));
@@ -96,7 +96,7 @@ impl Session {
         let engine = self.engine.clone();
         let end = tokio::select! {
             biased;
-            // First: an engine that is lost has also come to rest.
+            // First: a lost engine is idle, too.
             error = engine.lost() => End::Lost(error),
             ended = self.finish(exits_when_idle, &mut written) => End::Itself(ended),
             Ok(signal) = signal => End::Signal(signal),
@@ -134,7 +134,7 @@ impl Session {
         tokio::try_join!(all_done, result(written)).map(|_| ())
     }
 
-    /// Ends when there is nothing left to do: the store gets the last word of it, and its leases back.
+    /// Ends when there is nothing left to do: flushes the store, and gives the leases back.
     async fn close(self) -> ExitCode {
         if !self.has_store() {
             return self.status();
@@ -147,10 +147,10 @@ impl Session {
         self.status()
     }
 
-    /// Ends when what there is to say cannot be said.
+    /// Ends when the output cannot be written.
     async fn break_off(self, error: &io::Error) -> ExitCode {
-        // Handlers whose events were not written never end, so there is no use in waiting for them. They do nothing else
-        // either: the jobs are free for whoever comes next, as pending as before.
+        // Handlers whose events were not written never end, so waiting for them is useless. They do nothing else either, so
+        // their jobs are pending, and free for the next owner.
         let grace = if self.has_store() { Duration::from_secs(1) } else { Duration::ZERO };
         let left = Left::behind(&self.engine.shutdown(grace).await);
         self.give_leases_back().await;
@@ -203,7 +203,7 @@ impl Session {
         tokio::try_join!(all_done, result(written)).map(|_| ())
     }
 
-    /// For handlers that wait in vain to have been heard of, and do nothing else any more.
+    /// For handlers that wait in vain for the output, and do nothing else.
     async fn give_leases_back(&self) {
         if let Some(named) = &self.named {
             named.give_leases_back().await;
@@ -256,7 +256,7 @@ impl Reader {
         end
     }
 
-    /// Reads to the end, or until nobody takes replies.
+    /// Reads to the end, or until the receiver of replies is gone.
     fn read_all(&mut self) -> io::Result<()> {
         while let Some(Line { number, text }) = self.lines.next()? {
             let op = text.map_err(|fault| fault.to_string());

@@ -1,4 +1,4 @@
-//! What there is in a store, before anything is done with it.
+//! What a store holds, before anything is done with it.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use super::Named;
 pub(crate) struct Found {
     /// How many partitions it was made with, if it was made.
     pub(crate) partitions: Option<u16>,
-    /// Those that somebody has owned.
+    /// The partitions that were ever owned.
     pub(crate) reports: Vec<PartitionReport>,
-    /// How the server stands to its master, if it is a replica.
+    /// The server's link to its master, if it is a replica.
     pub(crate) replica: Option<ReplicaReport>,
 }
 
 impl Found {
-    /// Who owns the jobs now, if somebody does, and for how long at least.
+    /// The present owner of the jobs, if any, and how long its lease lasts at least.
     pub(crate) fn living_owner(&self) -> Option<String> {
         let owners = self.reports.iter().map(|report| &report.owner);
         let (owner, left) =
@@ -27,7 +27,7 @@ impl Found {
     }
 }
 
-/// What to think of what a replica holds.
+/// How current a replica's data is.
 pub(crate) fn about(replica: &ReplicaReport) -> String {
     let ReplicaReport { master, is_link_up, heard_before, down_for, .. } = replica;
     let seconds = |time: &Option<Duration>| time.map(|time| format!(" {} s", time.as_secs()));
@@ -41,7 +41,7 @@ pub(crate) fn about(replica: &ReplicaReport) -> String {
 }
 
 impl Named {
-    /// Looks at the namespace. Takes no lease and changes nothing.
+    /// Reads the state of the namespace. Takes no lease and changes nothing.
     pub(crate) async fn look(&self) -> Result<Found, String> {
         let replica = self.ask(|store| async move { store.replica().await }).await?;
         let partitions = self.partitions().await?;

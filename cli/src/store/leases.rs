@@ -1,7 +1,7 @@
-//! The leases that an engine was given, to be given back when it cannot.
+//! The leases of an engine, for giving them back when the engine cannot.
 //!
-//! An engine keeps its leases while a handler runs, since another owner would run its job a second time beside it. Only
-//! who knows its handlers can know that they do nothing any more.
+//! An engine keeps its leases while a handler runs, because another owner would run the same job beside it. Only the program
+//! knows that its handlers do nothing more.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,11 +31,11 @@ impl Leases {
 }
 
 impl Named {
-    /// Gives back what leases there still are. For an engine that was shut down, and whose handlers do nothing more although
-    /// they have not ended.
+    /// Gives back the remaining leases. For an engine that was shut down, whose handlers have not ended but do nothing
+    /// more.
     pub(crate) async fn give_leases_back(&self) {
         let grants = self.leases.grants();
-        // If it does not work they end by themselves.
+        // If this fails, they end by themselves.
         let _ = tokio::time::timeout(PATIENCE, self.store.release(&grants)).await;
     }
 }

@@ -1,9 +1,9 @@
-//! The store on the command line: where it is, how jobs are kept in it, and who else may.
+//! The store on the command line: where it is, how it keeps jobs, and who may own them.
 //!
 //! # Rules
-//! - Nothing that is printed has the address as it was given, which may hold a password. So it is read after the command
-//!   line and not with it: what clap does not understand it repeats.
-//! - What has nothing to do with a store is refused without one, rather than ignored.
+//! - Nothing that is printed contains the address, which may hold a password. So it is parsed after the command line and not
+//!   with it, because clap repeats a value that it does not understand.
+//! - Arguments that need a store are refused without one, not ignored.
 
 mod found;
 mod leases;
@@ -27,14 +27,14 @@ pub(crate) use start::{IfOwned, start};
 
 use crate::jsonl::time;
 
-/// The namespace, if nothing else is said.
+/// The default namespace.
 pub(crate) const NAMESPACE: &str = "reveille";
 
 /// Where jobs are kept.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Store")]
 pub(crate) struct StoreArgs {
-    /// In front of the address, which is not there any more once it has been taken.
+    /// In front of the address, which is gone once it was taken.
     #[command(flatten)]
     origin: Origin,
 
@@ -43,17 +43,17 @@ pub(crate) struct StoreArgs {
     #[arg(long, value_name = "URL", env = "REVEILLE_STORE", hide_env_values = true)]
     store: Option<Address>,
 
-    /// The name under which they are kept there, apart from those of others [default: reveille]
+    /// The namespace in that Redis, apart from those of other services [default: reveille]
     #[arg(long, value_name = "NAME", requires = "store")]
     namespace: Option<String>,
 
-    /// Give up when the store does not answer for 5 s. Without it `run` waits until it does; other commands wait only
+    /// Give up when the store does not answer for 5 s. Without this `run` waits until it does; other commands wait only
     /// while Redis says that it is loading its data
     #[arg(long, requires = "store")]
     fail_fast: bool,
 }
 
-/// What brought the address, for messages about it.
+/// Where the address came from, for messages about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Origin {
     Option,
@@ -64,28 +64,28 @@ pub(crate) enum Origin {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Store")]
 pub(crate) struct Keeping {
-    /// When a change is acknowledged; without it `logged`
+    /// When to acknowledge a change [default: logged]
     #[arg(long, value_enum, value_name = "LEVEL", requires = "store")]
     durability: Option<Level>,
 
-    /// How many replicas must have a change before it is `replicated`; without it 1
+    /// How many replicas must have a change before it is `replicated` [default: 1]
     #[arg(long, value_name = "N", requires = "store", value_parser = clap::value_parser!(u16).range(1..))]
     replicas: Option<u16>,
 
-    /// How long the jobs stay this process's after it was last heard of
+    /// How long this process keeps the jobs after it was last heard from
     #[arg(long, value_name = "DELAY", default_value = "10s", requires = "store", value_parser = time::parse_delay)]
     lease: Duration,
 }
 
-/// What if another process has the jobs.
+/// What to do if another process owns the jobs.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Store")]
 pub(crate) struct Sharing {
-    /// Vouch that no other process is ever started on these jobs: firing goes on while Redis is away
+    /// Promise that no other process is ever started on these jobs: firing goes on while Redis is away
     #[arg(long, requires = "store")]
     single_owner: bool,
 
-    /// Do not wait while another process owns the jobs, but end with status 2
+    /// End with status 2 instead of waiting while another process owns the jobs
     #[arg(long, requires = "store")]
     fail_if_owned: bool,
 }
@@ -113,12 +113,12 @@ pub(crate) struct Named {
     pub(crate) namespace: String,
     origin: Origin,
     patience: Patience,
-    /// What an engine that was started on it has.
+    /// The leases of an engine that was started on it.
     leases: Leases,
 }
 
 impl StoreArgs {
-    /// The store, if one was named. It is not spoken to yet.
+    /// The store, if one was named. Does not connect yet.
     pub(crate) fn store(&self, namespace: &str, keeping: Option<&Keeping>) -> Result<Option<Named>, String> {
         let Some(Address(address)) = &self.store else { return Ok(None) };
         let namespace = self.namespace.as_deref().unwrap_or(namespace);
@@ -136,7 +136,7 @@ impl StoreArgs {
         }))
     }
 
-    /// As [`store`](Self::store), for what cannot do without.
+    /// Like [`store`](Self::store), for commands that need one.
     pub(crate) fn needed(&self, keeping: Option<&Keeping>) -> Result<Named, String> {
         let missing = || "there is no store; name one with --store URL, or in REVEILLE_STORE".to_owned();
         self.store(NAMESPACE, keeping)?.ok_or_else(missing)
@@ -144,7 +144,7 @@ impl StoreArgs {
 }
 
 impl Named {
-    /// Waits for the store for as long as it takes, unless the user will not.
+    /// Waits for the store as long as it takes, unless the user asked for `--fail-fast`.
     pub(crate) fn waiting(mut self) -> Self {
         if self.patience == Patience::WhileLoading {
             self.patience = Patience::ForEver;

@@ -1,7 +1,7 @@
 //! Waiting for a store that is not there yet, and saying so.
 //!
-//! A service that is started with its machine may well be up before its Redis is, or while that reads a dump of gigabytes:
-//! `run` waits. Who asks by hand wants to hear that nothing is there; but that Redis is loading its data is known to end.
+//! A service that starts with its machine may be up before its Redis is, or while that reads a dump of gigabytes: `run`
+//! waits. A command run by hand should report that nothing is there; but loading is known to end.
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use super::Named;
 use super::start::cannot_use;
 use crate::complain;
 
-/// For how long a store that does not answer is asked again.
+/// How long to ask a store again that does not answer.
 const SHORT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// When it is first said that it is waited for, and how often after that.
+/// When to say first that the program waits, and how often after that.
 const TELL_FIRST: Duration = Duration::from_secs(1);
 const TELL_EVERY: Duration = Duration::from_secs(30);
 
@@ -26,34 +26,34 @@ const TELL_EVERY: Duration = Duration::from_secs(30);
 pub(super) enum Patience {
     /// A few seconds.
     Short,
-    /// The same, not counting the time in which it says itself that it cannot yet.
+    /// The same, not counting the time in which Redis says that it is loading.
     WhileLoading,
     ForEver,
 }
 
-/// What has come of asking so far.
+/// The result of asking so far.
 struct Waiting {
     patience: Patience,
     began: Duration,
-    /// When it was last heard of.
+    /// When it last answered.
     heard: Duration,
     tell_at: Duration,
-    /// What is said, as far as it is known.
+    /// The message, as far as it is known.
     error: StoreError,
-    /// Whether it has said itself that it cannot yet.
+    /// Whether it has said that it is not ready.
     is_loading: bool,
     has_told: bool,
 }
 
 impl Patience {
-    /// For an engine that is started once the store has answered.
+    /// For an engine that starts once the store has answered.
     pub(super) fn of_start(self) -> Duration {
         if self == Patience::ForEver { Duration::MAX } else { SHORT }
     }
 }
 
 impl Named {
-    /// Asks again while there is no answer, as long as the user has patience.
+    /// Asks again while there is no answer, as long as the patience lasts.
     pub(super) async fn ask<T, F>(&self, question: impl Fn(RedisStore) -> F) -> Result<T, String>
     where
         F: Future<Output = Result<T, StoreError>>,
@@ -123,7 +123,7 @@ impl Waiting {
             self.heard = now();
         }
         if error.again_after.is_some() && !self.is_loading {
-            // Better news than that nobody answers, which may have been told.
+            // Better news than no answer, which may have been reported.
             self.is_loading = true;
             self.tell_at = self.tell_at.min(now().max(self.began + TELL_FIRST));
         }
@@ -169,7 +169,7 @@ impl Waiting {
     }
 }
 
-/// By a clock that only goes forth.
+/// By the monotonic clock.
 fn now() -> Duration {
     Duration::from_micros(Clock::System.now().mono.as_micros())
 }

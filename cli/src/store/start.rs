@@ -1,4 +1,4 @@
-//! Starting an engine on a store, and saying what it waits for.
+//! Starting an engine on a store, and reporting what it waits for.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(crate) enum IfOwned {
     TakeOver,
 }
 
-/// Starts an engine on a store, as `build` says, and tells if it waits. It has as many partitions as were found there, if
+/// Starts an engine on a store, as `build` says, and reports if it waits. It has as many partitions as were found there, if
 /// any were.
 pub(crate) async fn start(
     named: &Named,
@@ -70,7 +70,7 @@ fn explain(error: StartError, origin: Origin) -> String {
     }
 }
 
-/// What to say when the store does not do what it is asked.
+/// The message when the store does not do what it is asked.
 pub(super) fn cannot_use(error: &StoreError, origin: Origin) -> String {
     let advice = match (error.class, origin) {
         (StoreErrorClass::Retry, Origin::Option) => {

@@ -1,4 +1,4 @@
-//! A store that tells when another owner's lease is in the way, since an engine that waits for its turn says nothing
+//! A store that reports when another owner's lease is in the way, because an engine that waits for its turn says nothing
 //! otherwise; and that notes which leases it gave out.
 
 use std::fmt;

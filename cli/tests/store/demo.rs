@@ -1,13 +1,12 @@
 //! `reveille demo` on a store: the same promises, and nothing left behind.
 
-use std::time::Duration;
-
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{exported, run, tell};
 use testkit::program::{Run, text};
 use testkit::redis::RedisServer;
+use testkit::wait::wait_until;
 
 #[test]
 fn a_morning_is_kept_and_leaves_nothing_behind() {
@@ -51,14 +50,9 @@ fn a_morning_that_is_stopped_calls_its_jobs_off() {
     let server = RedisServer::start(&[]);
     let store = server.url();
     let demo = Run::program(&["demo", "--jobs", "2000", "--store", &store, "--namespace", "ns"]);
-    // Until its jobs are there.
-    loop {
-        let export = tell(&server, "ns", &["export", "--force"], "");
-        if export.stdout.lines().count() > 1_000 {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("its jobs are there", || {
+        tell(&server, "ns", &["export", "--force"], "").stdout.lines().count() > 1_000
+    });
     demo.signal(Signal::INT);
     let ended = demo.finish("");
     assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""));

@@ -4,11 +4,13 @@
 use std::process::Command;
 use std::time::Duration;
 
+use reveille::Clock;
 use rustix::process::Signal;
 
 use crate::{exported, line_at, run, tell};
 use testkit::program::{Fifo, Run, text};
 use testkit::redis::RedisServer;
+use testkit::wait::wait_until;
 
 /// Jobs of both deliveries that are due together.
 const JOBS: usize = 20;
@@ -70,12 +72,20 @@ fn what_could_not_be_written_was_not_done() {
 fn a_reader_that_stands_still_does_not_keep_the_jobs_from_the_next() {
     const MANY: usize = 3_000;
     let server = RedisServer::start(&[]);
-    let line = |at: usize| format!("{{\"op\":\"schedule\",\"key\":\"k{at}\",\"at\":0}}\n");
+    // A few are written at once; the pipe is full before the others are, which may be written in one go.
+    let begin_us = Clock::System.now().wall.as_micros();
+    let line = |at: usize| {
+        let due_s = if at < 10 { 0 } else { begin_us / 1_000_000 + 6 };
+        format!("{{\"op\":\"schedule\",\"key\":\"k{at}\",\"at\":{due_s}}}\n")
+    };
     let lines: String = (0..MANY).map(line).collect();
     assert_eq!(tell(&server, "ns", &["import"], &lines).status.code(), Some(0));
-    // Its output is a pipe that is full before all have fired.
     let mut owner = run(&server, "ns", &["--lease", "60s"]);
-    std::thread::sleep(Duration::from_secs(2));
+    wait_until("the few are written", || {
+        tell(&server, "ns", &["export", "--force"], "").stdout.lines().count() < MANY
+    });
+    let others_due_us = begin_us + 6_000_000;
+    wait_until("the others are due", || Clock::System.now().wall.as_micros() > others_due_us + 1_000_000);
     owner.signal(Signal::TERM);
     let ended = owner.ended_unread(Vec::new());
     assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);

@@ -1,11 +1,13 @@
 //! What is in a store, and what is said when it cannot be had.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
 
 use crate::{inspected, run, tell};
+use testkit::port::Port;
 use testkit::program::Run;
 use testkit::redis::RedisServer;
 
@@ -87,6 +89,24 @@ fn a_wrong_password_is_not_shown() {
     assert!(help.stdout.contains("REVEILLE_STORE") && !help.stdout.contains("right@"), "{}", help.stdout);
 }
 
+/// The certificate is checked against those that the system, or `SSL_CERT_FILE`, vouches for.
+#[test]
+fn tls_is_spoken_with_a_server_that_somebody_vouches_for() {
+    let server = RedisServer::start_with_tls(&[]);
+    let inspect = |vouching: Option<&Path>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reveille"));
+        command.args(["inspect", "--store", &server.tls_url()]);
+        vouching.map(|file| command.env("SSL_CERT_FILE", file));
+        Run::spawn(&mut command).finish("")
+    };
+    let stranger = inspect(None);
+    assert_eq!((stranger.status.code(), stranger.stdout.as_str()), (Some(2), ""));
+    assert!(stranger.stderr.contains("certificate"), "{}", stranger.stderr);
+    let known = inspect(Some(&server.certificate()));
+    assert_eq!((known.status.code(), known.stderr.as_str()), (Some(0), ""));
+    assert_eq!(known.stdout, "namespace \"reveille\" is empty\n");
+}
+
 #[test]
 fn what_is_no_address_is_said_without_showing_it() {
     for store in [
@@ -111,9 +131,9 @@ fn what_is_no_address_is_said_without_showing_it() {
 
 #[test]
 fn where_no_redis_is_nothing_begins() {
-    // Nobody listens there, nor will: the port is taken.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let closed = format!("redis://:hunter2@127.0.0.1:{}", unused_port());
+    // Nobody listens at the one, and nobody answers at the other.
+    let (port, listener) = (Port::reserve(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let closed = format!("redis://:hunter2@127.0.0.1:{}", port.number());
     let silent = format!("redis://:hunter2@{}", listener.local_addr().unwrap());
     for store in [closed, silent] {
         let ended = Run::program(&["run", "--fail-fast", "--store", &store]).finish(FAR);
@@ -121,10 +141,6 @@ fn where_no_redis_is_nothing_begins() {
         assert!(ended.stderr.contains("see that Redis runs there"), "{}", ended.stderr);
         assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
     }
-}
-
-fn unused_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]

@@ -1,13 +1,11 @@
 //! Jobs out of a namespace, and into another.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 use rustix::process::Signal;
 
 use crate::{exported, inspected, run, tell};
 use testkit::program::{Run, TempFile, of_kind, text};
 use testkit::redis::RedisServer;
+use testkit::wait::wait_until;
 
 /// One of each kind, out of order. Two are overdue.
 const JOBS: &str = r#"
@@ -43,8 +41,8 @@ fn what_is_exported_is_imported_to_the_same() {
     assert_eq!(inspected(&server, "from")["partitions_made"], 8);
 
     // Through files, and into another number of partitions.
-    let path = std::env::temp_dir().join(format!("reveille-export-{}", std::process::id()));
-    let file = Removed(path.clone());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("backup.jsonl");
     let export = tell(&server, "from", &["export", path.to_str().unwrap()], "");
     assert_eq!((export.status.code(), export.stdout.as_str()), (Some(0), ""), "{}", export.stderr);
     assert!(export.stderr.contains("9 jobs"), "{}", export.stderr);
@@ -53,20 +51,11 @@ fn what_is_exported_is_imported_to_the_same() {
     assert_eq!(import.status.code(), Some(0), "{}", import.stderr);
     assert_eq!(exported(&server, "to"), EXPORTED);
     assert_eq!(inspected(&server, "to")["partitions_made"], 3);
-    drop(file);
 
     // The overdue ones fire for whoever runs them, in a namespace of three partitions too.
     let mut run = run(&server, "to", &[]);
     let keys = [run.event(), run.event()].map(|event| text(&event, "key").to_owned());
     assert!(keys.contains(&"overdue".to_owned()) && keys.contains(&"long overdue".to_owned()), "{keys:?}");
-}
-
-struct Removed(PathBuf);
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 #[test]
@@ -153,9 +142,9 @@ fn an_import_that_is_stopped_says_how_far_it_came() {
     // Its input stays open.
     let mut import = Run::program(&["import", "--store", &store, "--namespace", "ns"]);
     import.write(JOBS);
-    while tell(&server, "ns", &["export", "--force"], "").stdout.lines().count() < 9 {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("all are imported", || {
+        tell(&server, "ns", &["export", "--force"], "").stdout.lines().count() == 9
+    });
     import.signal(Signal::TERM);
     let stdin = import.stdin.take();
     let ended = import.ended_as_text();

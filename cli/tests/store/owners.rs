@@ -67,12 +67,8 @@ fn an_owner_whose_store_cannot_be_mended_does_not_end_well() {
     let mut owner = run(&server, "ns", &LEASE);
     owner.write(FAR);
     assert_eq!(text(&owner.event(), "outcome"), "scheduled");
-    let taken = std::process::Command::new("redis-cli")
-        .args(["-p", &server.port().to_string(), "EVAL"])
-        .arg("for _, k in ipairs(redis.call('KEYS', '*:m')) do redis.call('DEL', k) redis.call('SET', k, 'mine') end")
-        .arg("0")
-        .status();
-    assert!(taken.unwrap().success());
+    let take = "for _, k in ipairs(redis.call('KEYS', '*:m')) do redis.call('DEL', k) redis.call('SET', k, 'mine') end";
+    server.run(&["EVAL", take, "0"]);
     owner.says("holds something that Reveille has not written there");
     owner.signal(Signal::TERM);
     let ended = owner.ended();

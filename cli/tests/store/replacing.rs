@@ -76,10 +76,12 @@ fn ended_while_it_writes(server: &RedisServer, jobs: usize, signal: Signal, leav
     let mut run = Run::program(&args.iter().map(String::as_str).collect::<Vec<_>>());
     let is_at_it =
         || names(folder.path()).len() > 1 || fs::read_to_string(&path).is_ok_and(|text| text != OLD);
-    while !is_at_it() {
+    while !is_at_it() && !run.has_ended() {
         std::thread::yield_now();
     }
-    run.signal(signal);
+    if !run.has_ended() {
+        run.signal(signal);
+    }
     let ended = run.ended_unread(Vec::new());
     let text = fs::read_to_string(&path).unwrap();
     if text == OLD {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::{run, tell};
+use testkit::port::Port;
 use testkit::program::{Run, text};
 use testkit::redis::RedisServer;
 
@@ -18,15 +19,11 @@ const LONGER: Duration = Duration::from_secs(6);
 /// A server that takes `seconds` to load its data once it is started again.
 fn slow_to_load(seconds: u32) -> RedisServer {
     let mut server = RedisServer::start(&["--save", "3600 1"]);
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.port())).unwrap();
-    let mut commands = String::new();
+    let mut fill = redis::pipe();
     for key in 0..seconds * 200 {
-        commands.push_str(&format!("SET filler:{key} x\r\n"));
+        fill.cmd("SET").arg(format!("filler:{key}")).arg("x").ignore();
     }
-    commands.push_str("SAVE\r\nSHUTDOWN NOSAVE\r\n");
-    std::io::Write::write_all(&mut stream, commands.as_bytes()).unwrap();
-    // All has been done once the connection ends.
-    std::io::Read::read_to_end(&mut stream, &mut Vec::new()).unwrap();
+    fill.cmd("SAVE").ignore().exec(&mut server.connect()).unwrap();
     server.restart_with(&[
         "--save",
         "3600 1",
@@ -99,8 +96,8 @@ fn a_signal_ends_the_waiting_at_once() {
 
 #[test]
 fn who_asks_by_hand_is_told_that_nobody_is_there() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let store = format!("redis://:hunter2@127.0.0.1:{port}");
+    let port = Port::reserve();
+    let store = format!("redis://:hunter2@127.0.0.1:{}", port.number());
     for args in [&["run", "--fail-fast"][..], &["inspect"], &["export"], &["import"], &["demo"]] {
         let ended = Run::program(&[args, &["--store", &store]].concat()).finish("");
         assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(2), ""), "{args:?}");

@@ -1,4 +1,4 @@
-//! What is checked in a run: at rest, when a process has begun, and in the end.
+//! The checks of a run: at rest, after a process has begun, and at the end.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use reveille::{Engine, PartitionId, StoreState};
 
 use super::{App, Slot};
 use crate::process::Process;
-use crate::shadow::{comparable, difference};
+use crate::shadow::difference;
 
 /// A driver looks at its clocks this often, and a bit.
 const LOOK_US: u64 = 150_000;
 
 impl Slot {
-    /// An image without what no record says.
+    /// An image without the parts that no record contains.
     fn masked(&self, mut image: Image) -> Image {
         let cut_short = |job: &&mut JobImage| self.cut_short.contains(&job.id);
         image.jobs.iter_mut().filter(cut_short).for_each(|job| job.running_since = None);
@@ -25,7 +25,7 @@ impl Slot {
 }
 
 impl App {
-    /// What nothing of an engine that can run should have left.
+    /// Work that an engine must not leave undone when nothing of it can run.
     pub(crate) fn at_rest(&self) {
         let rests = self.rests.fetch_add(1, Relaxed);
         for its in self.slots.lock().iter() {
@@ -33,7 +33,7 @@ impl App {
             if process.is_frozen() {
                 continue;
             }
-            // A wall that was set is noticed at the next look, and wakes nobody.
+            // A wall clock that was set wakes no task: the next look notices it.
             let is_noticed = self.world.now_us() > its.stepped_us + LOOK_US;
             if let Some(left) = left_undone(engine, !process.is_blocked()).filter(|_| is_noticed) {
                 self.world.broken("8 late, never dropped", format!("life {life}: {left}"));
@@ -45,14 +45,14 @@ impl App {
         }
     }
 
-    /// Whatever its handlers do, an owner with whom nothing is wrong can prove that it is one.
+    /// An owner with which nothing is wrong can prove its lease, whatever its handlers do.
     fn check_lease(&self, engine: &Engine, life: u64) {
         if self.is_untroubled() && lease_left(engine) == Some(Duration::ZERO) {
             self.world.broken("5 one owner", format!("life {life}: it is well, and cannot prove its lease"));
         }
     }
 
-    /// Where the store has all of a partition, replaying it ends where the engine stands.
+    /// If the store has all of a partition, replaying it ends in the engine's state.
     fn compare(&self, engine: &Engine, its: &Slot, life: u64, process: &Process) {
         for partition in 0..self.setting.partitions {
             let state = state(engine, PartitionId(partition));
@@ -61,10 +61,10 @@ impl App {
                 continue;
             }
             let replayed = match self.shadow.replay(partition, process.now()) {
-                Ok(replay) => its.masked(comparable(replay.image())),
+                Ok(replay) => its.masked(replay.image()),
                 Err(error) => return self.world.broken("7 replay = live", format!("life {life}: {error}")),
             };
-            let live = its.masked(comparable(state.image));
+            let live = its.masked(state.image);
             if replayed != live {
                 let differs = difference(&replayed, &live);
                 let detail = format!("life {life}, partition {partition}: {differs}");
@@ -73,7 +73,7 @@ impl App {
         }
     }
 
-    /// Whether everything that is due has been done, by an engine that is well; if not, what is missing.
+    /// Whether a healthy engine has done everything that is due; if not, what is missing.
     pub(crate) fn unsettled(&self) -> Option<String> {
         let slots = self.slots.lock();
         let owner = slots.iter().find_map(|its| Some((its.process.as_ref()?, its.engine.as_ref()?)));
@@ -99,11 +99,11 @@ impl App {
                 ));
             }
         }
-        // Those that were overdue at the start go at a pace.
+        // Jobs that were overdue at the start go at a limited rate.
         late(&self.images(engine), process).map(|late| format!("it is still pending: {late:?}"))
     }
 
-    /// The end: what was promised has been kept.
+    /// The end: every promise was kept.
     pub(crate) fn settle(&self) {
         let slots = self.slots.lock();
         for its in slots.iter() {
@@ -124,7 +124,7 @@ impl App {
         partitions.map(|partition| state(engine, PartitionId(partition)).image).collect()
     }
 
-    /// An engine has begun: it stands where replaying what the store has from the beginning ends.
+    /// An engine has begun: its state is what replaying the store's records from the beginning gives.
     pub(super) fn restored(
         &self,
         life: u64,
@@ -150,7 +150,7 @@ impl App {
                 Ok(replay) => replay.finish(false, &Default::default(), now).partition.image(),
                 Err(error) => return self.world.broken("7 replay = live", format!("life {life}: {error}")),
             };
-            let (expected, found) = (comparable(expected), comparable(state.image));
+            let found = state.image;
             let fired = |image: &Image| {
                 let mut ids: Vec<_> = image.fired.iter().map(|fired| fired.id).collect();
                 ids.sort_unstable();
@@ -162,7 +162,7 @@ impl App {
                 self.world.broken("7 replay = live", detail);
             }
         }
-        // Delays were turned into instants somewhere on the way, by a wall that was set meanwhile.
+        // Delays were turned into instants on the way, by a wall clock that was set meanwhile.
         let is_told_exactly = self.slots.lock()[process.slot].stepped_us < begun_us;
         self.ledger.restored(life, &owner, now, is_told_exactly, &self.images(engine));
         let its = &mut self.slots.lock()[process.slot];
@@ -172,11 +172,12 @@ impl App {
     }
 }
 
-/// A job that should have fired by the wall of its process.
+/// A job that should have fired by its process's wall clock.
 fn late<'a>(images: &'a [Image], process: &Process) -> Option<&'a JobImage> {
     let wall_us = process.now().wall.as_micros();
     // What is pending is still to come, by the clock that it follows.
     images.iter().flat_map(|image| &image.jobs).find(|job| {
-        job.due.base == reveille::partition::TimeBase::Wall && job.due.wall.as_micros() + 1_000_000 < wall_us
+        job.spec.due.base == reveille::partition::TimeBase::Wall
+            && job.spec.due.wall.as_micros() + 1_000_000 < wall_us
     })
 }

@@ -12,7 +12,7 @@ use crate::ledger::nonce;
 use crate::plan::{Behave, When};
 use crate::process::Process;
 
-/// What the handlers of a life have.
+/// What the handlers of one life share.
 #[derive(Clone)]
 pub(super) struct Handlers {
     pub app: Arc<App>,
@@ -79,7 +79,7 @@ impl Handlers {
     }
 }
 
-/// How a handler ends that behaves so.
+/// How a handler with this behaviour ends.
 fn end_of(behave: &Behave) -> End {
     match behave {
         Behave::Fail | Behave::Panic => End::Failed,

@@ -1,5 +1,5 @@
-//! The processes of a run: each begins an engine on the shared store, calls it, handles its jobs, and begins another when
-//! that has come to its end.
+//! The processes of a run: each starts an engine on the shared store, calls it, handles its jobs, and starts another when
+//! that one has ended.
 
 mod checks;
 mod handlers;
@@ -24,27 +24,27 @@ use crate::shadow::Shadow;
 use crate::world::World;
 use handlers::Handlers;
 
-/// Where one of the processes is.
+/// The state of one of the processes.
 struct Slot {
     process: Option<Arc<Process>>,
     engine: Option<(u64, Engine)>,
-    /// Who its engine is, as the store has it.
+    /// Its engine's name in the store.
     owner: String,
-    /// Jobs that were with a handler when the engine before it ended, and that no record says are pending again.
+    /// Jobs that were running when the engine before it ended, and that no record calls pending again.
     cut_short: BTreeSet<JobId>,
-    /// When its wall was last set.
+    /// When its wall clock was last set.
     stepped_us: u64,
     wall_off_us: Arc<AtomicI64>,
-    /// Asks its engine to shut down, with this grace, and to begin again after so long.
+    /// Asks its engine to shut down with this grace, and to start again after this time.
     shutdown: Arc<Mutex<Option<(u64, u64)>>>,
     told: Arc<Notify>,
 }
 
 /// A run.
 pub(crate) struct App {
-    /// How it is set up.
+    /// Its setting.
     pub setting: Setting,
-    /// The world that it is in.
+    /// Its world.
     pub world: Arc<World>,
     /// The network, and the server behind it.
     pub network: Arc<Network>,
@@ -54,12 +54,12 @@ pub(crate) struct App {
     pub ledger: Arc<Ledger>,
     slots: Mutex<Vec<Slot>>,
     lives: AtomicU64,
-    /// Whether nothing goes wrong any more.
+    /// Whether faults have stopped.
     is_healed: watch::Sender<bool>,
     /// How many commits wait, by life.
     waiting: Mutex<BTreeMap<u64, usize>>,
     rests: AtomicU64,
-    /// Until when something goes wrong with leases, or may have.
+    /// Until when a fault may affect leases.
     troubled_until_us: AtomicU64,
 }
 
@@ -110,7 +110,7 @@ impl App {
         })
     }
 
-    /// Begins a process, unless it is there.
+    /// Starts a process, unless it runs.
     pub(crate) fn begin(self: &Arc<Self>, slot: usize) {
         let mut slots = self.slots.lock();
         let its = &mut slots[slot];
@@ -126,7 +126,7 @@ impl App {
         process.spawn_task(live(Arc::clone(self), Arc::clone(&process)));
     }
 
-    /// Kills a process, if it is there.
+    /// Kills a process, if it runs.
     pub(crate) fn kill(self: &Arc<Self>, slot: usize) {
         let (process, engine) = {
             let its = &mut self.slots.lock()[slot];
@@ -157,7 +157,7 @@ impl App {
         }
     }
 
-    /// Sets the wall of a process, on by so much.
+    /// Moves the wall clock of a process by this much.
     pub(crate) fn set_wall(&self, slot: usize, us: i64) {
         let its = &mut self.slots.lock()[slot];
         its.wall_off_us.fetch_add(us, Relaxed);
@@ -179,14 +179,14 @@ impl App {
         process.spawn_task(caller.call(call));
     }
 
-    /// Gives up the partition that an error speaks of, if something of it was deleted.
+    /// Gives up the partition that an error names, if something of it was deleted.
     fn follow_advice(&self, error: &str) -> bool {
         let number = error.split("{rv:sim:").nth(1).and_then(|rest| rest.split('}').next());
         let Some(partition) = number.and_then(|number| number.parse().ok()) else { return false };
         self.network.server.give_up(partition, self.setting.partitions)
     }
 
-    /// Nothing goes wrong from here on: everything is there, and runs.
+    /// Faults stop here: everything is there, and runs.
     pub(crate) fn heal(self: &Arc<Self>) {
         self.world.note(|| "all is well from here on".to_owned());
         self.network.heal();
@@ -205,11 +205,11 @@ impl App {
         }
     }
 
-    /// Something goes wrong. Handlers that stand still are no trouble for anything else.
+    /// A fault. Handlers that stand still affect nothing else.
     pub(crate) fn trouble(&self, fault: &Fault) {
         let lasts_us = match *fault {
             Fault::Block(..) => return,
-            // Until all is well again.
+            // Until the fault is over.
             Fault::Slow(_) => u64::MAX,
             Fault::Kill(_, us)
             | Fault::Freeze(_, us)
@@ -224,13 +224,13 @@ impl App {
             Fault::Cut(_, arrives_us) => arrives_us.unwrap_or(0),
             Fault::Wall(..) | Fault::Flush | Fault::ForgetScripts | Fault::Lose(..) => 0,
         };
-        // A server needs a while to come up, and whoever waits for a lease to get it.
+        // A server needs a while to come up, and a standby to get its lease.
         let after_us = 10_000_000 + 4_000 * self.setting.lease_ms;
         let until_us = self.world.now_us().saturating_add(lasts_us).saturating_add(after_us);
         self.troubled_until_us.fetch_max(until_us, Relaxed);
     }
 
-    /// Whether nothing has gone wrong for long that could cost a lease.
+    /// Whether no fault could have cost a lease for a while.
     pub(crate) fn is_untroubled(&self) -> bool {
         self.world.now_us() > self.troubled_until_us.load(Relaxed)
     }
@@ -262,7 +262,7 @@ async fn live(app: Arc<App>, process: Arc<Process>) {
                     StartError::Held(_) => false,
                     _ => true,
                 };
-                // An operator does what the error says, where somebody has deleted something.
+                // An operator follows the error's advice if something was deleted.
                 let is_advised =
                     ["redis-cli", "remove the key"].iter().any(|word| error.to_string().contains(word));
                 let given_up = is_advised && app.follow_advice(&error.to_string());
@@ -275,7 +275,7 @@ async fn live(app: Arc<App>, process: Arc<Process>) {
     }
 }
 
-/// Returns after how long to begin again.
+/// Returns after how long to start again.
 async fn until_its_end(app: &Arc<App>, process: &Arc<Process>, life: u64, engine: Engine) -> u64 {
     let (told, asked) = {
         let its = &app.slots.lock()[process.slot];

@@ -1,4 +1,4 @@
-//! What is known of each job, as facts that bind or do not.
+//! What is known about each job, as facts that bind or do not.
 
 use reveille::partition::Delivery;
 use reveille::{Durability, Handle, Version};
@@ -6,7 +6,7 @@ use reveille::{Durability, Handle, Version};
 /// Something that an engine did and may have acknowledged.
 #[derive(Clone, Debug)]
 pub(crate) struct Fact {
-    /// In which life it was done.
+    /// The life in which it was done.
     pub life: u64,
     level: Durability,
     acknowledged_us: Option<u64>,
@@ -20,7 +20,7 @@ impl Fact {
         Fact { life, level, acknowledged_us: None, endangered_us: None, is_excused: false }
     }
 
-    /// It was acknowledged at this level. What is only in memory binds nobody else.
+    /// It was acknowledged at this level. A change only in memory binds no other life.
     pub(crate) fn acknowledge(&mut self, now_us: u64, level: Durability) {
         /// No answer is on its way for so long.
         const ON_ITS_WAY_US: u64 = 4_000_000;
@@ -34,7 +34,7 @@ impl Fact {
         }
     }
 
-    /// The engine says that the store has everything; unless it has lost it since, which the engine need not have noticed.
+    /// The engine says that the store has everything. The store may have lost it since, unnoticed by the engine.
     pub(crate) fn flush(&mut self, now_us: u64, level: Durability) {
         if self.acknowledged_us.is_none() {
             (self.acknowledged_us, self.level) = (Some(now_us), level);
@@ -46,14 +46,14 @@ impl Fact {
         self.acknowledged_us.is_some() && !self.is_excused
     }
 
-    /// Whether it holds for a life that began at `begun_us`: not if it came to be elsewhere after that, and the server has
-    /// lost it, or may have lost that life's own lease, so that both of them rely on one.
+    /// Whether it holds for a life that began at `begun_us`: not if it was made elsewhere after that and the server has lost
+    /// it, or may have lost that life's own lease, so that both rely on one.
     pub(crate) fn binds_for(&self, life: u64, begun_us: u64, is_lease_lost: bool) -> bool {
         let is_unheard = self.life != life && self.acknowledged_us.is_some_and(|at_us| at_us > begun_us);
         self.binds() && !(is_unheard && (is_lease_lost || self.endangered_us.is_some()))
     }
 
-    /// The server has lost what was changed since then, but for what is as safe as `spares` says.
+    /// The server has lost what was changed since then, except what is as safe as `spares` says.
     pub(crate) fn endanger(&mut self, since_us: u64, now_us: u64, spares: &dyn Fn(Durability) -> bool) {
         if self.acknowledged_us.is_none_or(|at_us| at_us >= since_us) && !spares(self.level) {
             self.endangered_us = Some(now_us);
@@ -72,7 +72,7 @@ impl Fact {
         if self.life != life && at_us > begun_us {
             self.is_excused = true;
         } else if self.endangered_us.take().is_some() {
-            // The server has it; where else it is, nobody has asked yet.
+            // The server has it; where else it is, was not asked yet.
             (self.acknowledged_us, self.level) = (Some(now_us), Durability::Logged);
         }
     }
@@ -83,7 +83,7 @@ impl Fact {
     }
 }
 
-/// All that is known of a job.
+/// Everything known about a job.
 #[derive(Clone, Debug)]
 pub(crate) struct JobLog {
     /// Its key.
@@ -94,7 +94,7 @@ pub(crate) struct JobLog {
     pub delivery: Delivery,
     /// How safe its start is before its handler begins, if it may begin once only.
     pub start_level: Durability,
-    /// Its handle, and in which life that holds.
+    /// Its handle, and the life in which that holds.
     pub handle: Option<(u64, Handle)>,
     /// It was taken.
     pub taken: Option<Fact>,
@@ -104,7 +104,7 @@ pub(crate) struct JobLog {
     pub taken_back: Vec<Fact>,
     /// Its handler has begun.
     pub began: Vec<Fact>,
-    /// In which lives it was started.
+    /// The lives in which it was started.
     pub starts: Vec<u64>,
 }
 

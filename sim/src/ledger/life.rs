@@ -1,4 +1,4 @@
-//! One life of an engine, as its user sees it: which jobs there are, so that every answer can be foretold.
+//! One life of an engine, as its user sees it: its jobs, so that every answer can be predicted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ pub(crate) enum Stand {
     Pending(Pending),
     /// It was given to its handler.
     Running,
-    /// Its handler has ended, so.
+    /// Its handler has ended, like this.
     Ended(End),
     /// There is no such job.
     Gone,
@@ -27,20 +27,20 @@ pub(crate) struct Pending {
     pub version: Version,
     /// When it is due.
     pub due: DueAt,
-    /// What the wall showed when it got this due, and how often it had been set by then; `None` for a restored job.
+    /// The wall clock when it got this due, and how often that had been set by then; `None` for a restored job.
     pub known: Option<(i64, u64)>,
 }
 
 /// A life.
 #[derive(Debug)]
 pub(crate) struct Life {
-    /// How often the wall was set in it.
+    /// How often its wall clock was set.
     pub steps: u64,
-    /// Whether its answers are asked for.
+    /// Whether its answers still count.
     pub is_over: bool,
-    /// Who its engine is, as the store has it.
+    /// Its engine's name in the store.
     pub(crate) owner: String,
-    /// When it began, in the time of the world.
+    /// When it began, in the world's time.
     pub(crate) begun_us: u64,
     began_at: Now,
     jobs: BTreeMap<usize, Stand>,
@@ -125,8 +125,8 @@ impl Life {
         }
     }
 
-    /// Whether a start keeps to the order of its tick; if not, after which place it comes. Only what was known before its
-    /// tick came, by a wall that nobody has set since, has its place in the order.
+    /// Whether a start keeps to the order of its tick; if not, after which place it comes. Only jobs that were known before
+    /// their tick, by a wall clock that was not set since, have a place in the order.
     pub(crate) fn in_order(
         &mut self,
         queue: &str,
@@ -144,7 +144,7 @@ impl Life {
         if !is_early_enough || steps != self.steps {
             return None;
         }
-        let place = StartRank { tick, priority: started.priority, due_us, id: started.id, steps };
+        let place = StartRank { tick, priority: started.options.priority(), due_us, id: started.id, steps };
         let lane = (queue.to_owned(), started.id.partition().0);
         let last = self.last.insert(lane, place)?;
         (last.tick == tick && last.steps == steps && last > place).then(|| format!("{last:?}"))

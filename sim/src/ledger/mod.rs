@@ -1,10 +1,10 @@
-//! The oracle: what users were told, and whether what happens keeps to it. Knows calls, answers, acknowledgements and
-//! starts of handlers, and nothing of how the engine works.
+//! The oracle: what users were told, and whether what happens agrees with it. It knows calls, answers, acknowledgements and
+//! starts of handlers, and nothing about how the engine works.
 //!
 //! # How it judges
-//! - Within a life of an engine every answer can be foretold exactly: see [`life`].
-//! - Across lives a fact (a job taken, moved, taken back) binds if it was acknowledged at a level that outlives the engine,
-//!   unless the server has lost it and nobody lived to write it again: such a fact is *excused*.
+//! - Within a life of an engine every answer can be predicted exactly: see [`life`].
+//! - Across lives a fact (a job taken, moved, cancelled) binds if it was acknowledged at a level that outlives the engine,
+//!   unless the server has lost it and no engine lived to write it again: such a fact is *excused*.
 
 mod facts;
 mod life;
@@ -26,9 +26,9 @@ use crate::world::World;
 /// When a job is due, by the clock that it follows in this life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum DueAt {
-    /// By the wall.
+    /// By the wall clock.
     Wall(i64),
-    /// By the monotonic clock of this life; `None` where that cannot be told.
+    /// By the monotonic clock of this life; `None` if that is unknown.
     Mono(Option<u64>),
 }
 
@@ -41,7 +41,7 @@ impl DueAt {
     }
 }
 
-/// What a call has done, and its place in the ledger.
+/// What a call did, and its place in the ledger.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Done {
     /// It changed nothing.
@@ -80,11 +80,11 @@ struct State {
     jobs: Vec<JobLog>,
     lives: BTreeMap<u64, Life>,
     tick_us: u64,
-    /// Partitions of which the server has lost something that nobody has written again: since when.
+    /// Partitions of which the server has lost something that was not written again, and since when.
     unmended: BTreeMap<u16, u64>,
-    /// When the server last lost anything, a lease that was proved among it.
+    /// When the server last lost anything, including a proved lease.
     lost_us: u64,
-    /// For how long an owner relies on a proof at most.
+    /// How long an owner relies on a proof at most.
     lease_us: u64,
 }
 
@@ -108,15 +108,19 @@ impl Ledger {
         let mut begun = Life::new(now, owner, self.world.now_us());
         for image in images {
             for job in &image.jobs {
-                let Some(nonce) = nonce(job.payload.as_bytes()) else { continue };
-                let due = match job.due.base {
-                    TimeBase::Wall => DueAt::Wall(job.due.wall.as_micros()),
+                let Some(nonce) = nonce(job.spec.payload.as_bytes()) else { continue };
+                let due = match job.spec.due.base {
+                    TimeBase::Wall => DueAt::Wall(job.spec.due.wall.as_micros()),
                     TimeBase::Mono if is_told_exactly => {
-                        DueAt::Mono(Some(now.mono_at(job.due.wall).as_micros()))
+                        DueAt::Mono(Some(now.mono_at(job.spec.due.wall).as_micros()))
                     }
                     TimeBase::Mono => DueAt::Mono(None),
                 };
-                begun.pending(job.key.as_str(), nonce, Pending { version: job.version, due, known: None });
+                begun.pending(
+                    job.spec.key.as_str(),
+                    nonce,
+                    Pending { version: job.version, due, known: None },
+                );
             }
         }
         for image in images {
@@ -125,7 +129,7 @@ impl Ledger {
             }
         }
         state.lives.insert(life, begun);
-        // Nobody has written again what the server has lost.
+        // What the server has lost was not written again.
         for log in &mut state.jobs {
             log.facts_mut().for_each(Fact::excuse_if_endangered);
         }
@@ -139,13 +143,13 @@ impl Ledger {
         Some(act(life, jobs))
     }
 
-    /// A life is over: its answers are no longer asked for.
+    /// A life is over: its answers no longer count.
     pub(crate) fn over(&self, life: u64) {
         let state = &mut *self.state.lock();
         if let Some(life) = state.lives.get_mut(&life) {
             life.is_over = true;
         }
-        // What the server had lost of it, nobody else has in memory.
+        // No other engine has in memory what the server had lost of it.
         let facts = state.jobs.iter_mut().flat_map(JobLog::facts_mut);
         facts.filter(|fact| fact.life == life).for_each(Fact::excuse_if_endangered);
     }
@@ -158,7 +162,7 @@ impl Ledger {
         }
     }
 
-    /// The wall of a life's process was set.
+    /// The wall clock of a life's process was set.
     pub(crate) fn stepped(&self, life: u64) {
         if let Some(life) = self.state.lock().lives.get_mut(&life) {
             life.steps += 1;
@@ -286,25 +290,25 @@ impl Ledger {
         }
         self.world.note(|| format!("life {life}: the handler of {nonce} begins"));
         let mut fact = Fact::new(life, Durability::Logged);
-        // The store knew of the start before it began, as safely as the engine acknowledges.
+        // The store knew of the start before the handler began, at the engine's durability.
         fact.acknowledge(now_us, log.start_level);
         // Its start was acknowledged before, and may be lost by now.
         fact.lost_at(state.unmended.get(&log.partition).copied());
         log.began.push(fact);
     }
 
-    /// A handler is about to end, so.
+    /// A handler is about to end, like this.
     pub(crate) fn ended(&self, life: u64, nonce: usize, end: End) {
         let _ = self.with(life, |life, _| life.end(nonce, end));
     }
 
-    /// At the end, with nothing wrong any more: whatever was acknowledged has fired, was taken back, or is pending.
+    /// At the end, after the faults: every acknowledged job has fired, was cancelled, or is pending.
     pub(crate) fn settle(&self, image: &[Image]) {
         let state = self.state.lock();
         let pending: Vec<usize> = image
             .iter()
             .flat_map(|image| &image.jobs)
-            .filter_map(|job| nonce(job.payload.as_bytes()))
+            .filter_map(|job| nonce(job.spec.payload.as_bytes()))
             .collect();
         for (nonce, log) in state.jobs.iter().enumerate() {
             let is_owed = log.taken.as_ref().is_some_and(Fact::binds);
@@ -317,7 +321,7 @@ impl Ledger {
         }
     }
 
-    /// The handle of the newest job of a key, of whatever life.
+    /// The handle of the newest job of a key, of any life.
     pub(crate) fn handle_of(&self, key: &str) -> Option<(usize, u64, Handle)> {
         let state = self.state.lock();
         let mut newest = state.jobs.iter().enumerate().rev().filter(|(_, log)| log.key == key);

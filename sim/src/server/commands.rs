@@ -1,8 +1,8 @@
-//! The commands that the library and its scripts use, with Redis' own rules for when they are refused.
+//! The commands that the library and its scripts use, with Redis' own rules for refusing them.
 
 use super::db::{Db, Held, Id};
 
-/// An answer, as the protocol has them.
+/// An answer of the protocol.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     /// A status: `OK`, `PONG`.
@@ -19,7 +19,7 @@ pub(crate) enum Reply {
     Array(Vec<Reply>),
 }
 
-/// What stands in the way of commands.
+/// What keeps commands from running.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
     /// Nothing.
@@ -34,11 +34,11 @@ pub enum Mode {
     ReadOnly,
     /// It loads its data.
     Loading,
-    /// Somebody's script runs and runs.
+    /// A script runs for too long.
     Busy,
     /// It is a replica that has lost its master.
     MasterDown,
-    /// A slot is on its way.
+    /// A slot is being moved.
     TryAgain,
 }
 
@@ -47,11 +47,11 @@ pub enum Mode {
 pub(super) struct Run<'a> {
     /// The data.
     pub db: &'a mut Db,
-    /// What stands in the way.
+    /// What keeps them from running.
     pub mode: Mode,
     /// By the server's own clock.
     pub now_us: u64,
-    /// Whether the script that runs has changed something: it is then not stopped any more.
+    /// Whether the running script has changed something: then it is no longer stopped.
     pub is_dirty: bool,
 }
 

@@ -1,5 +1,5 @@
-//! What a Redis holds, and how it can be taken back: a change is a group of undo steps, so that a restart or a failover can
-//! lose the last ones.
+//! The data of a Redis, and how to undo changes: a change is a group of undo steps, so that a restart or a failover can lose
+//! the last ones.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub enum Held {
 /// The id of an entry of a stream.
 pub(super) type Id = (u64, u64);
 
-/// How one step is taken back.
+/// How to undo one step.
 #[derive(Debug)]
 enum Undo {
     /// The key held this.
@@ -40,7 +40,7 @@ struct Group {
     undo: Vec<Undo>,
 }
 
-/// Groups that can still be taken back.
+/// Groups that can still be undone.
 const GROUPS_MAX: usize = 400;
 
 /// The data of a server.
@@ -64,8 +64,8 @@ impl Db {
         &self.keys
     }
 
-    /// All that was changed since the last call is one group: it is kept or lost as a whole. Returns its number, if
-    /// anything was changed.
+    /// Makes all changes since the last call one group, which is kept or lost as a whole. Returns its number, if anything was
+    /// changed.
     pub(crate) fn commit(&mut self, at_us: u64) -> Option<u64> {
         if self.current.is_empty() {
             return None;
@@ -85,7 +85,7 @@ impl Db {
         self.count - younger
     }
 
-    /// The number of the last group that can not be taken back any more.
+    /// The number of the last group that can no longer be undone.
     pub(crate) fn cannot_lose(&self) -> u64 {
         self.groups.front().map_or(self.count, |group| group.number - 1)
     }
@@ -103,7 +103,7 @@ impl Db {
         first_us
     }
 
-    /// Loses everything. What came before can not be had again.
+    /// Loses everything, for good.
     pub(crate) fn flush(&mut self) {
         self.keys.clear();
         self.groups.clear();
@@ -153,7 +153,7 @@ impl Db {
         let Some(Held::Hash(fields)) = self.keys.get_mut(key) else { return false };
         let Some(was) = fields.remove(field) else { return false };
         self.current.push(Undo::Field(key.to_vec(), field.to_vec(), Some(was)));
-        // A hash without a field is no key.
+        // A hash without fields does not exist.
         if fields.is_empty() {
             let gone = self.keys.remove(key);
             self.current.push(Undo::Whole(key.to_vec(), gone));
@@ -190,7 +190,7 @@ impl Db {
         Some(())
     }
 
-    /// XTRIM MINID, of at most so many entries. How many are gone.
+    /// XTRIM MINID, of at most `limit` entries. Returns how many it removed.
     pub(crate) fn trim(&mut self, key: &[u8], from: Id, most: usize) -> usize {
         let Some(Held::Stream(entries, _)) = self.keys.get_mut(key) else { return 0 };
         let gone: Vec<Id> = entries.range(..from).take(most).map(|(&id, _)| id).collect();

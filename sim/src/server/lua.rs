@@ -10,7 +10,7 @@ use super::db::Db;
 
 thread_local! {
     static HOST: Host = Host::new().expect("Lua starts");
-    /// What the script that runs works on.
+    /// The data of the running script.
     static CONTEXT: RefCell<Option<Context>> = const { RefCell::new(None) };
 }
 
@@ -24,7 +24,7 @@ struct Context {
     mode: Mode,
     now_us: u64,
     is_dirty: bool,
-    /// The last error that a command of the script gave.
+    /// The last error of a command of the script.
     error: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The one Redis that there is: its data, its scripts, and what it does wrong.
+//! The simulated Redis: its data, its scripts, and its faults.
 
 mod commands;
 mod db;
@@ -27,7 +27,7 @@ use commands::Run;
 
 const MASTERDOWN: &str = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
 
-/// When what was written is on its disk.
+/// When writes reach its disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fsync {
     /// Before it is answered.
@@ -38,10 +38,10 @@ pub enum Fsync {
     Never,
 }
 
-/// What a server is like.
+/// The kind of server.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// When what was written is on its disk.
+    /// When writes reach its disk.
     pub fsync: Fsync,
     /// Whether it has WAITAOF.
     pub has_waitaof: bool,
@@ -67,10 +67,10 @@ struct State {
     clock_back_us: i64,
     known_scripts: BTreeSet<String>,
     texts: BTreeMap<String, String>,
-    /// From when on which groups are known to be on the disk, and with the replica.
+    /// Which groups are known to be on the disk and at the replica, and since when.
     on_disk: Vec<(u64, u64)>,
     on_replica: Vec<(u64, u64)>,
-    /// What goes through the same, if there is one.
+    /// Its twin, which gets the same commands, if there is one.
     twin: Option<Box<dyn Twin>>,
 }
 
@@ -97,12 +97,12 @@ impl Server {
         })
     }
 
-    /// From here on `twin` goes through all that it goes through, and the engines get the twin's answers.
+    /// From here on `twin` gets the same commands and crashes, and the engines get the twin's answers.
     pub(crate) fn join(&self, twin: Box<dyn Twin>) {
         self.state.lock().twin = Some(twin);
     }
 
-    /// Compares what is there with what its twin holds.
+    /// Compares its data with its twin's.
     pub(crate) fn part(&self) {
         let mut state = self.state.lock();
         if let Some(mut twin) = state.twin.take()
@@ -117,7 +117,7 @@ impl Server {
         self.state.lock().is_up
     }
 
-    /// It answers so for a while.
+    /// It refuses for a while.
     pub(crate) fn misbehave(&self, mode: Mode, us: u64) {
         let mut state = self.state.lock();
         (state.mode, state.mode_until_us) = (mode, self.world.now_us() + us);
@@ -128,7 +128,7 @@ impl Server {
         self.state.lock().paused_until_us = self.world.now_us() + us;
     }
 
-    /// Resolves when it does something.
+    /// Resolves when it works again.
     pub(crate) async fn while_paused(&self, world: &Arc<World>) {
         loop {
             let until_us = self.state.lock().paused_until_us;
@@ -144,13 +144,13 @@ impl Server {
         self.state.lock().clock_back_us += us as i64;
     }
 
-    /// Its clock is set on: leases end before their time.
+    /// Its clock is set forward: leases end early.
     pub(crate) fn set_ahead(&self, us: u64) {
         self.state.lock().clock_back_us -= us as i64;
         self.shadow.leases_end();
     }
 
-    /// Somebody deletes a key or a field.
+    /// A key or a field is deleted.
     pub(crate) fn lose_some(&self, partition: u16, loss: Loss) {
         let mut state = self.state.lock();
         let state = &mut *state;
@@ -173,8 +173,8 @@ impl Server {
         }
     }
 
-    /// An operator follows the advice that an error gives: what is left of a partition is removed, and it begins with nothing.
-    /// `false` if nothing had been lost of it.
+    /// An operator follows an error's advice: the rest of a partition is removed, and it starts empty. `false` if nothing of
+    /// it had been lost.
     pub(crate) fn give_up(&self, partition: u16, partitions: u16) -> bool {
         if !self.shadow.has_lost(partition) {
             return false;
@@ -195,7 +195,7 @@ impl Server {
         true
     }
 
-    /// Runs a command of nobody that is simulated. The number of the change, if it was one.
+    /// Runs a command from outside the simulation. Returns the number of the change, if it was one.
     fn somebody_says(&self, state: &mut State, words: &[String]) -> Option<u64> {
         let args: Vec<Vec<u8>> = words.iter().map(|word| word.clone().into_bytes()).collect();
         let (now_us, mode) = (self.clock_us(state), state.mode);
@@ -213,7 +213,7 @@ impl Server {
         self.state.lock().known_scripts.clear();
     }
 
-    /// It is gone, and what its disk does not have with it. The disk may have less than it said, if `is_slow`.
+    /// It ends, and loses what its disk does not have. If `is_slow`, the disk may have less than it reported.
     pub(crate) fn crash(&self, is_slow: bool) {
         let now_us = self.world.now_us();
         let keeps = |state: &State| match self.policy.fsync {
@@ -224,7 +224,7 @@ impl Server {
         self.lose(|state| keeps(state).max(known(&state.on_disk, now_us)), Why::Crash);
     }
 
-    /// Its replica takes its place, with what that has.
+    /// Its replica takes over, with the replica's data.
     pub(crate) fn fail_over(&self) {
         let now_us = self.world.now_us();
         let lag_us = self.policy.replica_lag_us.unwrap_or(0);
@@ -234,7 +234,7 @@ impl Server {
         );
     }
 
-    /// Somebody says FLUSHALL.
+    /// An operator runs FLUSHALL.
     pub(crate) fn flush(&self) {
         let mut state = self.state.lock();
         state.db.flush();
@@ -261,7 +261,7 @@ impl Server {
         self.world.note(|| format!("redis: {why:?}, {lost} changes are lost"));
     }
 
-    /// It is there again.
+    /// It is back.
     pub(crate) fn come_up(&self, loading_us: u64) {
         let mut state = self.state.lock();
         state.is_up = true;
@@ -270,13 +270,13 @@ impl Server {
         }
     }
 
-    /// Nothing is wrong with it any more.
+    /// Its faults end.
     pub(crate) fn heal(&self) {
         let mut state = self.state.lock();
         (state.is_up, state.mode, state.paused_until_us) = (true, Mode::Well, 0);
     }
 
-    /// Answers to so many commands that came packed in one piece, and says how long that takes.
+    /// Answers `count` commands that came packed in one piece, and returns how long that takes.
     pub(crate) fn answer(&self, packed: &[u8], count: usize) -> (Result<Vec<Value>, RedisError>, u64) {
         let mut state = self.state.lock();
         let state = &mut *state;
@@ -299,7 +299,7 @@ impl Server {
         (Ok(values), waits_us)
     }
 
-    /// What the twin says, if there is one and it is asked; it should be `answer`.
+    /// The twin's answer, if there is a twin and it is asked; it should be `answer`.
     fn twin_answer(&self, state: &mut State, args: Vec<Vec<u8>>, answer: Value) -> Value {
         let (clock_us, changes) = (self.clock_us(state), state.db.count);
         let Some(twin) = &mut state.twin else { return answer };
@@ -318,7 +318,7 @@ impl Server {
             (_, b"PING") | (_, b"INFO") | (_, b"CLIENT") | (_, b"CONFIG") | (_, b"COMMAND") => {}
             (Mode::Loading, _) => return error("LOADING Redis is loading the dataset in memory"),
             (Mode::Busy, _) => return error("BUSY Redis is busy running a script."),
-            // Scripts may say that they run all the same, so they are looked at first.
+            // Scripts may run nevertheless, so they are checked first.
             (Mode::MasterDown, b"EVAL" | b"EVALSHA") => {}
             (Mode::MasterDown, _) => return error(MASTERDOWN),
             (Mode::TryAgain, _) => return error("TRYAGAIN Multiple keys request during rehashing of slot"),
@@ -475,7 +475,7 @@ impl Server {
     }
 }
 
-/// The last group of which this is known by now.
+/// The last group for which this is known now.
 fn known(words: &[(u64, u64)], now_us: u64) -> u64 {
     words.iter().filter(|(at_us, _)| *at_us <= now_us).map(|&(_, count)| count).max().unwrap_or(0)
 }
@@ -522,7 +522,7 @@ fn to_value(reply: Reply) -> Value {
     match reply {
         Reply::Status("OK") => Value::Okay,
         Reply::Status(text) => Value::SimpleString(text.to_owned()),
-        // The library's own reading of it.
+        // Parsed as the library does.
         Reply::Error(text) => {
             redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap_or(Value::Nil)
         }

@@ -1,5 +1,5 @@
-//! A server that goes through what the simulated one goes through: the same commands at the same times, the same crashes
-//! with the same loss. Its answers are what the engines get, and they have to be the simulated server's.
+//! A server that gets what the simulated one gets: the same commands at the same times, the same crashes with the same
+//! loss. The engines get its answers, which have to be the same as the simulated server's.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use redis::Value;
 use super::commands::Mode;
 use super::db::Held;
 
-/// What is broken where the two are not the same.
+/// The name of the check that fails if the two differ.
 pub(super) const PROMISE: &str = "the simulated server is as a real one";
 
 /// Another server.
 ///
-/// `changes` counts what has changed the data since the beginning; what a crash loses is told by it.
+/// `changes` counts the changes of the data since the beginning; a crash names what it loses by this count.
 pub trait Twin: Send {
     /// Answers to a command. `code` is the text of the script that it calls, if it calls one.
     fn answer(&mut self, asked: &Asked, code: Option<&str>) -> Value;
@@ -35,13 +35,13 @@ pub struct Asked {
     pub args: Vec<Vec<u8>>,
     /// What the server's clock shows.
     pub clock_us: u64,
-    /// What stands in its way.
+    /// What keeps it from running.
     pub mode: Mode,
     /// The changes so far, with those of this command.
     pub changes: u64,
 }
 
-/// What an engine gets for an answer, and what is wrong with it.
+/// The answer for an engine, and how it is wrong.
 pub(super) fn ask(
     twin: &mut dyn Twin,
     asked: &Asked,
@@ -53,8 +53,8 @@ pub(super) fn ask(
     }
     let code = code(&asked.args, texts);
     let said = twin.answer(asked, code);
-    // How many entries `XTRIM ~` removes, and so how many there are, is the server's own affair; that in the end they are
-    // gone is not.
+    // How many entries `XTRIM ~` removes, and so how many are left, is up to the server; in the end all must be
+    // gone.
     let is_trim = code.is_some_and(|code| code.contains("XTRIM") || code.contains("XLEN"));
     if is_trim || is_same(&answer, &said) {
         return (said, None);
@@ -79,14 +79,14 @@ fn is_asked(asked: &Asked, answer: &Value) -> bool {
         name.as_slice(),
         b"PING" | b"INFO" | b"CONFIG" | b"CLIENT" | b"COMMAND" | b"TIME" | b"WAIT" | b"WAITAOF"
     );
-    // Which scripts it knows by now is another matter.
+    // Which scripts the twin knows may differ.
     let is_unknown = matches!(answer, Value::ServerError(error) if error.code() == "NOSCRIPT");
-    // Whatever is asked of a server like these is refused; a real one is hard to bring there.
+    // A server in these states refuses everything; a real one is hard to bring there.
     let is_away = matches!(asked.mode, Mode::Loading | Mode::Busy | Mode::TryAgain);
     !is_about_the_server && !is_unknown && !is_away
 }
 
-/// Errors by their code, which is what the client goes by; a real server adds where in the script it was.
+/// Errors by their code, which is what the client looks at; a real server adds the place in the script.
 fn is_same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::ServerError(one), Value::ServerError(other)) => one.code() == other.code(),

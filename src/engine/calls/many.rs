@@ -107,7 +107,7 @@ impl Shared {
     fn bind(&self, planned: Planned<'_>, at: usize) -> Result<Bound<(Draft, KeyHash)>, ScheduleError> {
         self.check_durability(planned.durability())?;
         let draft = planned.into_draft(self)?;
-        let key = draft.key.as_str();
+        let key = draft.spec.key.as_str();
         let (partition, hash) = (self.partition_of(key), self.hasher.hash(key));
         Ok(Bound { partition, at, call: (draft, hash) })
     }

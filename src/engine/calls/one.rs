@@ -55,13 +55,13 @@ impl Shared {
         durability: Durability,
         is_handler: bool,
     ) -> Commit<ScheduleOutcome, ScheduleError> {
-        let partition = self.partition_of(draft.key.as_str());
+        let partition = self.partition_of(draft.spec.key.as_str());
         let is_possible =
             self.check_durability(durability).and_then(|()| self.check_open(partition, is_handler));
         if let Err(error) = is_possible {
             return Commit::now(Err(error.into()));
         }
-        let hash = self.hasher.hash(draft.key.as_str());
+        let hash = self.hasher.hash(draft.spec.key.as_str());
         let read_at = self.clock.now();
         let result = self.enter(partition, Some(read_at), |owned, now| {
             let outcome = self.take_job(owned, draft, hash, now)?;
@@ -139,7 +139,7 @@ impl Shared {
         now: Now,
     ) -> Result<ScheduleOutcome, ScheduleError> {
         let Owned { partition, keys, .. } = owned;
-        let place = keys.place(hash, |slot| partition.is_of_key(slot, draft.key.as_str()));
+        let place = keys.place(hash, |slot| partition.is_of_key(slot, draft.spec.key.as_str()));
         let current = place.slot().and_then(|slot| partition.handle_at(slot));
         // A pending job with the same key gives up its place, or the new job is not taken. Neither needs more room.
         let is_new = !current.is_some_and(|handle| partition.is_pending(handle));

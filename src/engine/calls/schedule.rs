@@ -9,7 +9,8 @@ use crate::engine::error::ScheduleError;
 use crate::engine::queues::Queue;
 use crate::engine::state::{Engine, Shared};
 use crate::partition::{
-    Delivery, Draft, Due, Key, Now, OnConflict, Payload, Priority, ScheduleOutcome, Timestamp,
+    Delivery, Draft, Due, JobOptions, JobSpec, Key, Now, OnConflict, Payload, Priority, ScheduleOutcome,
+    Timestamp,
 };
 use crate::store::Durability;
 
@@ -20,8 +21,7 @@ pub struct Schedule<'a> {
     engine: &'a Engine,
     /// The first mistake in it, reported when it is scheduled.
     parts: Result<Parts<'a>, ScheduleError>,
-    priority: Priority,
-    delivery: Delivery,
+    options: JobOptions,
     on_conflict: OnConflict,
     durability: Durability,
 }
@@ -40,8 +40,7 @@ impl<'a> Schedule<'a> {
         Schedule {
             engine,
             parts: queue.and_then(|queue| Ok(Parts { queue, payload: payload?, key: None })),
-            priority: Priority::NORMAL,
-            delivery: Delivery::AtLeastOnce,
+            options: JobOptions::default(),
             on_conflict: OnConflict::Reject,
             durability: engine.shared.settings.durability.unwrap_or_default(),
         }
@@ -56,7 +55,13 @@ impl<'a> Schedule<'a> {
 
     /// Its place among the jobs of one tick; lower goes first. See [`Priority`].
     pub fn priority(mut self, priority: Priority) -> Self {
-        self.priority = priority;
+        self.options = self.options.with_priority(priority);
+        self
+    }
+
+    /// All of its options, in place of those that were set before.
+    pub fn options(mut self, options: JobOptions) -> Self {
+        self.options = options;
         self
     }
 
@@ -68,7 +73,7 @@ impl<'a> Schedule<'a> {
 
     /// Never run it twice: a crash in the middle of its handler ends it.
     pub fn at_most_once(mut self) -> Self {
-        self.delivery = Delivery::AtMostOnce;
+        self.options = self.options.with_delivery(Delivery::AtMostOnce);
         self
     }
 
@@ -115,15 +120,8 @@ impl<'a> Schedule<'a> {
     fn into_draft(self, due: Due) -> Result<Draft, ScheduleError> {
         let Parts { queue, payload, key } = self.parts?;
         let key = key.unwrap_or_else(|| unused_key(self.engine.shared.clock.now()));
-        Ok(Draft {
-            key,
-            queue: queue.as_recorded(),
-            payload,
-            due,
-            priority: self.priority,
-            delivery: self.delivery,
-            on_conflict: self.on_conflict,
-        })
+        let spec = JobSpec { key, queue: queue.name.clone(), payload, due, options: self.options };
+        Ok(Draft { spec, queue: queue.id, on_conflict: self.on_conflict })
     }
 }
 
@@ -146,9 +144,9 @@ impl Planned<'_> {
         let mut draft = self.job.into_draft(self.due)?;
         if is_of_another {
             // Queues have different numbers there.
-            let queue = shared.queues.by_name(draft.queue.name.as_str()).filter(|queue| queue.is_claimed());
-            let unknown = || ScheduleError::UnknownQueue { name: draft.queue.name.as_str().to_owned() };
-            draft.queue = queue.ok_or_else(unknown)?.as_recorded();
+            let queue = shared.queues.by_name(draft.spec.queue.as_str()).filter(|queue| queue.is_claimed());
+            let unknown = || ScheduleError::UnknownQueue { name: draft.spec.queue.as_str().to_owned() };
+            draft.queue = queue.ok_or_else(unknown)?.id;
         }
         Ok(draft)
     }

@@ -102,7 +102,7 @@ async fn wait_for_the_living(ownership: &Ownership, at: usize) {
     }
     tracing::warn!(
         partition = at,
-        "the lease had run out when the store lost its records: waiting for a term, lest there is another owner"
+        "the lease had run out when the store lost its records: waiting for a term, in case there is another owner"
     );
     rt::sleep(ownership.claim.term).await;
 }

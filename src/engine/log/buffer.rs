@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::partition::{MonoTime, Record};
 
-/// A batch is closed at so many bytes: what Redis takes well, and twice as much would not make it faster.
+/// The size at which a batch is closed. Redis takes it well, and twice as much would not be faster.
 pub(crate) const BATCH_BYTES: usize = 64 * 1024;
 
 /// Records that wait for the store, cut into batches as they come. Under the partition's lock.
@@ -16,7 +16,7 @@ pub(crate) struct LogBuffer {
     end: u64,
     /// The store has every record below this.
     acknowledged: u64,
-    /// What the records that it does not have take.
+    /// The bytes of the records that the store does not have.
     bytes: usize,
     lost: u64,
     /// Batches that were taken, and that the store does not have yet.
@@ -58,13 +58,13 @@ impl LogBuffer {
         self.bytes
     }
 
-    /// About how many bytes of them nobody has taken yet.
+    /// About how many bytes of them the committer has not taken yet.
     #[cfg(feature = "sim")]
     pub(crate) fn pending_bytes(&self) -> usize {
         self.batches.iter().map(|batch| batch.bytes).sum()
     }
 
-    /// Whether there are records that nobody has taken yet.
+    /// Whether there are records that the committer has not taken yet.
     #[cfg(feature = "sim")]
     pub(crate) fn has_pending(&self) -> bool {
         !self.batches.is_empty()
@@ -105,25 +105,25 @@ impl LogBuffer {
         cut
     }
 
-    /// The store has every record below `end`: so many batches of so many bytes are no longer under way.
+    /// The store has every record below `end`: `batches` batches of `bytes` bytes are no longer under way.
     pub(crate) fn acknowledge(&mut self, end: u64, batches: usize, bytes: usize) {
         self.acknowledged = self.acknowledged.max(end);
         self.under_way = self.under_way.saturating_sub(batches);
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
-    /// Counts records that nobody will take: whoever waits for them must not take the store's word for those before.
+    /// Counts records that no committer will take, so that a commit that waits for them does not take earlier ones for them.
     pub(crate) fn lose(&mut self, records: usize) {
         self.end += records as u64;
         self.lost += records as u64;
     }
 
-    /// How many records nobody will take.
+    /// How many records no committer will take.
     pub(crate) fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// Drops what is pending: nobody will take it, or a snapshot covers it.
+    /// Drops pending records: no committer will take them, or a snapshot covers them.
     pub(crate) fn discard(&mut self) {
         let dropped: usize = self.batches.iter().map(|batch| batch.bytes).sum();
         self.batches = VecDeque::new();

@@ -155,7 +155,7 @@ impl LogProgress {
     }
 
     /// Ready once every record that `ticket` waits for is as durable as it wants, or has waited for longer than a call is
-    /// to wait; if it `is_patient`, however long that takes. Whoever stops asking has to [`leave`](Self::leave).
+    /// to wait; if it `is_patient`, however long that takes. A caller that stops asking has to [`leave`](Self::leave).
     pub(crate) fn poll_reached(
         &self,
         ticket: &mut Ticket,
@@ -169,7 +169,7 @@ impl LogProgress {
         })
     }
 
-    /// Gives up the place of a wait that nobody asks for any more.
+    /// Gives up the place of a wait that was dropped.
     pub(crate) fn leave(&self, ticket: &mut Ticket) {
         if ticket.is_placed() {
             let _dropped_unlocked = self.inner.lock().waiters.leave(ticket);
@@ -215,7 +215,7 @@ impl LogProgress {
         }
     }
 
-    /// Changes how far things have come, and wakes those whom that concerns, in groups.
+    /// Changes the progress, and wakes the commits that this concerns, in groups.
     fn change(
         &self,
         change: impl FnOnce(&mut Progress),

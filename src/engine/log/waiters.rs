@@ -1,13 +1,13 @@
-//! Those who wait until a log is durable up to some record, in the order of what they wait for.
+//! Commits that wait until a log is durable up to some record, in the order of that record.
 //!
-//! Each waits at one level, for all records below an `end`. What the store takes is a prefix of the log, so those whose
-//! wait is over are always the first of their level, and nobody else is woken. They are woken in groups, so that the lock
-//! over the list is never held while a long row of tasks is scheduled.
+//! Each waits at one level, for all records below an `end`. What the store takes is a prefix of the log, so the commits that
+//! are done are always the first of their level, and no others are woken. They are woken in groups, so that the lock over the
+//! list is never held while a long row of tasks is scheduled.
 //!
-//! Whoever no longer waits leaves by the place that it was given: what is dropped leaves nothing behind.
+//! A commit that no longer waits gives back its place, so a dropped commit leaves nothing behind.
 //!
-//! A waker is code of the user's. To wake it may panic, and to drop it may drop a task with commits of its own, which come
-//! here to leave. So neither happens under the lock: what leaves the rows is given out.
+//! A waker is the user's code. Waking may panic, and dropping a waker may drop a task with commits of its own, which come here
+//! to give back their places. So neither happens under the lock: wakers that leave the rows are handed out.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -16,7 +16,7 @@ use std::task::Waker;
 
 use crate::store::Durability;
 
-/// How many are woken between two times that the lock is taken.
+/// How many commits are woken between two holds of the lock.
 pub(crate) const GROUP: usize = 64;
 
 #[derive(Debug, Default)]
@@ -25,14 +25,14 @@ pub(crate) struct Waiters {
     next: u64,
 }
 
-/// A place in the row: what is waited for, and a number that no other place has.
+/// A place in the row: the record waited for, and a unique number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct RowKey {
     end: u64,
     number: u64,
 }
 
-/// What somebody waits for, and the place in the row once there is one.
+/// What a commit waits for, and its place in the row once it has one.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     pub(crate) end: u64,
@@ -116,7 +116,7 @@ fn take(row: &mut BTreeMap<RowKey, Waker>, end: u64, most: usize, group: &mut Ve
     true
 }
 
-/// Nobody waits for [`Durability::Memory`].
+/// No commit waits for [`Durability::Memory`].
 fn row_of(level: Durability) -> usize {
     match level {
         Durability::Memory | Durability::Logged => 0,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::meters::QueueMeters;
 use super::unhandled::Unhandled;
 use crate::engine::meters::Register;
-use crate::partition::{self, QueueId, QueueName, Rank};
+use crate::partition::{QueueId, QueueName, Rank};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
 
@@ -74,10 +74,6 @@ impl Queue {
             unhandled: Unhandled::default(),
             meters: QueueMeters::new(register, name.as_str()),
         }
-    }
-
-    pub(crate) fn as_recorded(&self) -> partition::Queue {
-        partition::Queue { id: self.id, name: self.name.clone() }
     }
 
     /// How overdue a job may be at a restart and still fire.

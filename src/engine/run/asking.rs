@@ -1,7 +1,7 @@
 //! Asking the runtime of the handlers whether it polls.
 //!
-//! While jobs run or wait, the driver has a task spawned on it every half second. One that is not polled for a second tells of a handler
-//! that blocks or computes, or of something else that does: it is said once for each pause, with the names of the queues.
+//! While jobs run or wait, the driver spawns an empty task on it every half second. If that is not polled for a second, a
+//! handler or another task blocks the runtime or computes: the log says so once for each pause, with the names of the queues.
 //! Nothing is asked while nothing runs or waits, and no job pays for it.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
 /// How often it is asked whether it polls.
 pub(crate) const ASK_EVERY: Duration = Duration::from_millis(500);
 
-/// A runtime that has not polled for so long is complained about.
+/// How long a runtime must have polled nothing before the log warns.
 const STALL_US: u64 = 1_000_000;
 
 /// Asks the runtime whether it polls. The driver's.

@@ -23,14 +23,14 @@ use crate::engine::meters::seconds;
 use crate::engine::state::{Failure, Probed};
 use crate::partition::{End, Handle, MonoTime, Started};
 
-/// An attempt, for whoever sees to it: the job itself is its handler's.
+/// What the engine keeps of an attempt; the job itself belongs to its handler.
 pub(crate) struct Attempt {
     pub(crate) handle: Handle,
     /// Counted from 1.
     number: u16,
     /// When it began.
     pub(crate) began: MonoTime,
-    /// What the handler runs in, if anybody wants it.
+    /// The span that the handler runs in, if a subscriber wants it.
     span: Option<Span>,
 }
 

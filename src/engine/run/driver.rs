@@ -19,7 +19,7 @@ use super::worker::{Running, begun};
 use crate::clock::{RECHECK, Waiter};
 use crate::engine::queues::Queue;
 use crate::engine::state::Shared;
-use crate::partition::{Delivery, MonoTime, Now, Started};
+use crate::partition::{Begin, MonoTime, Now, Started};
 use crate::rt::Io;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread::{self, JoinHandle};
@@ -56,7 +56,7 @@ pub(crate) fn start(
     driving.map(Some)
 }
 
-/// Tells whoever waits that the driver has come to its end.
+/// Announces the end of the driver when it is dropped.
 struct Ending(Arc<Shared>);
 
 impl Drop for Ending {
@@ -176,15 +176,14 @@ impl Driver {
                 self.shared.start_next(&seat.queue, &mut lead)
             });
             let Some(started) = started else { return true };
-            if let Some(ownership) = self.shared.ownership.as_ref().filter(|_| started.waits_for_its_record())
-            {
-                // The store has to know of the start first, and the driver waits for nobody.
+            let begin = started.begin();
+            if let Some(ownership) = self.shared.ownership.as_ref().filter(|_| begin != Begin::AtOnce) {
+                // The store has to know of the start first, and the driver does not wait.
                 let later = (Arc::clone(seat), Arc::clone(handler), started);
-                match later.2.delivery {
-                    Delivery::AtMostOnce => self.run_elsewhere(later),
-                    Delivery::AtLeastOnce => {
-                        self.held.borrow_mut().push_back(Held::new(later, &ownership.io))
-                    }
+                if begin == Begin::OnceDurable {
+                    self.run_elsewhere(later);
+                } else {
+                    self.held.borrow_mut().push_back(Held::new(later, &ownership.io));
                 }
                 continue;
             }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::engine::queues::Queue;
 use crate::engine::state::{Contexts, Engine, Shared, Wanted};
-use crate::partition::{Handle, JobId, Key, Payload, Priority, Started, Timestamp, Version};
+use crate::partition::{Handle, JobId, JobOptions, Key, Payload, Priority, Started, Timestamp, Version};
 
 /// Any error that a handler may return.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -77,7 +77,12 @@ impl Job {
 
     /// Its place among the jobs of one tick.
     pub fn priority(&self) -> Priority {
-        self.started.priority
+        self.started.options.priority()
+    }
+
+    /// What else was said of it when it was scheduled.
+    pub fn options(&self) -> &JobOptions {
+        &self.started.options
     }
 
     /// When it was due. For a job scheduled after a delay, by the wall clock as it stood when it fired.

@@ -1,12 +1,12 @@
 //! Who starts next: of all ready jobs of a queue, in whichever partition, the first by tick, priority and due.
 //!
 //! # Rules
-//! - A partition's ready jobs are in order. What its first one of each queue is, its holder publishes. Whoever looks for a job
-//!   takes the lowest of these, and looks once more under the lock of that partition whether it still is.
-//! - Whoever has looked knows a bound: all other partitions begin later than that. It stays true until jobs are released, since
-//!   all else only takes jobs away. So a worker stays in its partition, and looks nowhere else, while that is not behind the
-//!   bound and nothing was released. Ties stay too: in a burst each worker keeps to a partition.
-//! - A tick with jobs in several partitions is released as one ([`Releases`]): nobody looks meanwhile.
+//! - A partition's ready jobs are in order. Its holder publishes the rank of the first one of each queue. A worker that looks
+//!   for a job takes the lowest of these, and checks it again under that partition's lock.
+//! - A worker that has looked knows a bound: all other partitions begin later. It holds until jobs are released, because
+//!   everything else only takes jobs away. So a worker stays in its partition, and looks nowhere else, while that is not behind
+//!   the bound and nothing was released. Ties stay too: in a burst each worker keeps to a partition.
+//! - A tick with jobs in several partitions is released as one ([`Releases`]): no worker looks meanwhile.
 
 use std::sync::Arc;
 
@@ -14,20 +14,20 @@ use crate::engine::queues::Queue;
 use crate::engine::state::{Owned, Shared};
 use crate::partition::{RankKey, Started};
 
-/// Looks at all partitions before a job is taken though something was released meanwhile.
+/// How often to look at all partitions before a job is taken although something was released meanwhile.
 const LOOKS_MAX: usize = 16;
 
-/// Where somebody takes jobs of a queue, and why there.
+/// The partition from which a worker takes jobs of a queue, and why.
 pub(crate) struct Lead {
     pub(crate) partition: usize,
     /// When all partitions were looked at.
     releases: u64,
-    /// No other partition began before this then, nor has since, unless something was released.
+    /// No other partition began before this at that time, or since, unless something was released.
     bound: RankKey,
 }
 
 impl Lead {
-    /// Of one who has not looked yet, and begins with `partition` where it makes no difference.
+    /// For a worker that has not looked yet. It begins with `partition` if several come first.
     pub(crate) fn from(partition: usize) -> Self {
         // No count is odd for whoever compares.
         Lead { partition, releases: 1, bound: (i64::MIN, 0) }
@@ -35,9 +35,9 @@ impl Lead {
 }
 
 impl Shared {
-    /// Takes the next due job of `queue`; `None` when there is none to be had. Where several come first it is that of the
-    /// partition that `lead` says, or the next after it: workers that stay each with a partition of their own do not meet at
-    /// its lock.
+    /// Takes the next due job of `queue`; `None` if there is none. If several come first, it takes the one in the partition that
+    /// `lead` names, or the next after it: workers that each stay with a partition of their own do not meet at its
+    /// lock.
     pub(crate) fn start_next(self: &Arc<Self>, queue: &Arc<Queue>, lead: &mut Lead) -> Option<Started> {
         let mut looks = 0;
         loop {

@@ -1,10 +1,10 @@
-//! What a driver does that has woken a little early, before it spins to the instant: it goes the way on which a job is about to
-//! be fired. A sleep has left that way in nobody's cache, code and memory, and to fetch it then would be a third of the
-//! lateness.
+//! The rehearsal: a driver that has woken a little early runs the code that is about to fire a job, before it spins to the
+//! instant. A sleep empties the caches of that code and its memory, and fetching them only at the instant would be a third of
+//! the lateness.
 //!
 //! # Rules
 //! - Nothing changes: what is due meanwhile stays where it is, and no user's code runs.
-//! - The part of the way that needs a job is gone with one of its own, in a partition that nobody else knows.
+//! - Where it needs a job, it fires one of its own, in a partition of its own.
 //! - It takes a few microseconds; the driver wakes that much earlier for it.
 
 use std::sync::Arc;
@@ -13,12 +13,15 @@ use std::time::Duration;
 use super::handler::Seat;
 use crate::engine::state::Shared;
 use crate::partition::{
-    Config, Delivery, Draft, Due, End, Key, MonoTime, Now, OnConflict, Partition, PartitionId, Payload,
-    Priority, Queue, QueueId, QueueName, Timestamp,
+    Config, Draft, Due, End, JobSpec, Key, MonoTime, Now, OnConflict, Partition, PartitionId, Payload,
+    QueueId, QueueName, Timestamp,
 };
 
 /// Inline queues that are rehearsed.
 const REHEARSED_MAX: usize = 2;
+
+/// The one queue of the dummy.
+const QUEUE: QueueId = QueueId(0);
 
 /// From one rehearsal to the next, on the clocks of the dummy.
 const STEP_US: u64 = 1_000_000;
@@ -31,7 +34,7 @@ pub(crate) struct Rehearsal {
 /// A partition of its own, with clocks of its own.
 struct Dummy {
     partition: Partition,
-    queue: Queue,
+    queue: QueueName,
     key: Key,
     now: Now,
 }
@@ -53,7 +56,7 @@ impl Rehearsal {
         }
         let Some(at) = shared.next_partition(now) else { return };
         shared.enter(at, None, |owned, now| {
-            // No budget: what is due all the same stays where it is.
+            // No budget: what is due stays where it is.
             owned.partition.advance(now, 0);
             owned.partition.warm_next();
         });
@@ -77,7 +80,7 @@ impl Dummy {
         let now = Now { wall: Timestamp::from_micros(0), mono: MonoTime::from_micros(0) };
         Some(Dummy {
             partition: Partition::new(PartitionId(0), config, now),
-            queue: Queue { id: QueueId(0), name: QueueName::new("rehearsal")? },
+            queue: QueueName::new("rehearsal")?,
             key: Key::new("rehearsal").ok()?,
             now,
         })
@@ -85,15 +88,9 @@ impl Dummy {
 
     /// Takes a job and fires it.
     fn fire_one(&mut self) {
-        let draft = Draft {
-            key: self.key.clone(),
-            queue: self.queue.clone(),
-            payload: Payload::default(),
-            due: Due::In(Duration::from_micros(STEP_US / 2)),
-            priority: Priority::NORMAL,
-            delivery: Delivery::AtLeastOnce,
-            on_conflict: OnConflict::Reject,
-        };
+        let due = Due::In(Duration::from_micros(STEP_US / 2));
+        let spec = JobSpec::new(self.key.clone(), self.queue.clone(), Payload::default(), due);
+        let draft = Draft { spec, queue: QUEUE, on_conflict: OnConflict::Reject };
         let taken = self.partition.schedule(None, draft, self.now);
         debug_assert!(taken.is_ok(), "{taken:?}");
         self.now = Now {
@@ -102,7 +99,7 @@ impl Dummy {
         };
         let is_done = self.partition.advance(self.now, usize::MAX);
         debug_assert!(is_done);
-        let started = self.partition.start(self.queue.id, self.now);
+        let started = self.partition.start(QUEUE, self.now);
         debug_assert!(started.is_some(), "what was due starts");
         if let Some(started) = started {
             self.partition.finish(started.handle, End::Done, self.now);

@@ -19,7 +19,7 @@ use crate::sync::atomic::Ordering::SeqCst;
 /// Work units of one stay in a partition: some tens to a few hundred microseconds.
 const PARTITION_BUDGET: usize = 2048;
 
-/// Jobs of a tick that is released as one: nobody begins a job meanwhile.
+/// The most jobs of a tick that is released as one. No job begins meanwhile.
 const AT_ONCE_MAX: usize = 4 * PARTITION_BUDGET;
 
 /// Ticks that are released in a row when several partitions have something due.

@@ -1,8 +1,8 @@
 //! Workers: tasks on the runtime that pull due jobs of one queue and run its handler.
 //!
-//! Workers are started when there is work and nobody idle to do it, up to the queue's concurrency, and leave when more
-//! are idle than a little burst would need. A job is started one at a time, by the worker that will run it now: until
-//! then it can still be cancelled, and none waits behind a handler that takes its time.
+//! Workers are started when there is work and none is idle, up to the queue's concurrency, and leave when more are idle than a
+//! small burst needs. Jobs are started one at a time, by the worker that runs them now: until then a job can be cancelled, and
+//! no job waits behind a slow handler.
 
 use std::future::Future;
 use std::ops::Deref;
@@ -13,12 +13,12 @@ use super::handler::{Ends, InlineFn, Job, Seat};
 use super::order::Lead;
 use crate::engine::queues::Runner;
 use crate::engine::state::{Failure, Shared};
-use crate::partition::{Delivery, Handle, MonoTime, Started};
+use crate::partition::{Begin, Handle, MonoTime, Started};
 
 /// Idle workers that a queue keeps.
 const IDLE_MAX: usize = 8;
 
-/// After so many jobs, or after so long, a worker lets other tasks of the runtime have a turn.
+/// After this many jobs, or this long, a worker lets other tasks of the runtime have a turn.
 const JOBS_PER_TURN: u32 = 32;
 const TURN_US: u64 = 200;
 
@@ -129,9 +129,9 @@ where
         let running = Running::new(&**seat, handle);
         let mut attempt = Attempt::new(&started, seat);
         // Asked here: a plain job is to pay for no future that does nothing.
-        let begins = match started.waits_for_its_record() {
-            true => begun(seat, &started, &mut attempt).await,
-            false => Ok(()),
+        let begins = match started.begin() {
+            Begin::AtOnce => Ok(()),
+            _ => begun(seat, &started, &mut attempt).await,
         };
         let end = match begins {
             Ok(()) => run_async(&attempt, &*self.0, Job::new(started, seat)).await,
@@ -186,7 +186,7 @@ impl RunJob for OnThread {
 }
 
 /// A job that is counted as running. Dropped before it [`ends`](Self::ends), as it is when the runtime ends in the middle of
-/// its handler, it counts no more, and has not ended: whoever restores the jobs runs it again.
+/// its handler, it counts no more, and has not ended: the next engine that restores the jobs runs it again.
 pub(crate) struct Running<S: Deref<Target = Seat>> {
     seat: S,
     handle: Handle,
@@ -202,7 +202,7 @@ impl<S: Deref<Target = Seat>> Running<S> {
         &self.seat
     }
 
-    /// Its handler has: whoever calls this says so to the partition.
+    /// Its handler has ended. The caller tells the partition.
     pub(crate) fn ends(mut self) {
         self.has_ended = true;
     }
@@ -223,13 +223,13 @@ impl<S: Deref<Target = Seat>> Drop for Running<S> {
 /// is only counted by what was written.
 pub(crate) async fn begun(seat: &Seat, started: &Started, attempt: &mut Attempt) -> Result<(), Failure> {
     let partition = started.handle.partition();
-    if started.delivery == Delivery::AtMostOnce {
-        let flushed = seat.shared.log_flushed(partition).await;
-        flushed.map_err(|error| Failure::not_begun(&error))?;
-    } else if started.was_overdue {
-        seat.shared.log_sent(partition).await;
-    } else {
-        return Ok(());
+    match started.begin() {
+        Begin::AtOnce => return Ok(()),
+        Begin::OnceSent => seat.shared.log_sent(partition).await,
+        Begin::OnceDurable => {
+            let flushed = seat.shared.log_flushed(partition).await;
+            flushed.map_err(|error| Failure::not_begun(&error))?;
+        }
     }
     // What it waited for was the store.
     attempt.began = seat.shared.clock.mono();

@@ -336,6 +336,8 @@ impl Builder {
             contexts,
         });
         let inline = run_queues(&shared, handlers);
+        // Before the driver finds that such jobs are due: who expects them is not told.
+        shared.queues.tell_unhandled(shared.settings.expects_unhandled);
         let driver = driver::start(&shared, inline).map_err(StartError::Thread)?;
         if let Some(ownership) = claimed.map(Claimed::keep) {
             let weak = Arc::downgrade(&shared);
@@ -350,7 +352,6 @@ impl Builder {
         shared.handlers.on_end(move || weak.upgrade().iter().for_each(|shared| shared.runtime_ends()));
         publish::start(&shared);
         tracing::info!(partitions = shared.cells.len(), jobs, "the engine has started");
-        shared.queues.tell_unhandled(shared.settings.expects_unhandled);
         Ok(Engine::owning(shared, driver, |shared| shared.tell_drop()))
     }
 }

@@ -14,14 +14,14 @@ use tokio::sync::Semaphore;
 
 use super::told::{RestoreProgress, RestoreTold, Standby, StandbyTold};
 use crate::clock::Clock;
-use crate::engine::error::StartError;
+use crate::engine::error::{QueueError, StartError};
 use crate::engine::meters::Register;
 use crate::engine::ownership::{Keeper, Ownership, Promise, Standing, keeper, new_owner};
-use crate::engine::queues::Queues;
+use crate::engine::queues::{QUEUES_MAX, Queues};
 use crate::engine::state::{Cell, KeyHasher, KeyIndex, LastSnapshot, Settings};
-use crate::partition::{CatchUp, PartitionId, QueueId, QueueName, Replay};
+use crate::partition::{CatchUp, PartitionId, QueueName, Replay, ReplayError};
 use crate::rt::{self, Io, Tasks};
-use crate::store::{Claim, LoadProgress, Loaded, Needs, NotReplayed, Store, StoreError, StoreErrorClass};
+use crate::store::{Claim, LoadProgress, Loaded, Needs, Store, StoreError, StoreErrorClass};
 
 /// Partitions that are loaded or built at a time: what a small machine has cores for, and no more memory than they take.
 const AT_A_TIME: usize = 2;
@@ -330,13 +330,13 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
     }
     let Base { settings, clock, queues, hasher, .. } = base;
     let (covered, complete) = (loaded.covered, loaded.complete);
-    let mut numbers = Numbers { queues, last: None };
+    let number = |name: &QueueName| queues.know(name).ok().map(|queue| queue.id);
     let now = clock.now();
-    let mut replay = Replay::new(PartitionId(partition), settings.partition(is_logged), now);
-    let replayed = loaded.replay(&mut replay, |name| numbers.number(name), now);
-    replayed.map_err(|error| match error {
-        NotReplayed::Misfit(error) => StartError::Restore { partition, error },
-        NotReplayed::Queue(error) => error,
+    let replay = Replay::new(PartitionId(partition), settings.partition(is_logged), now);
+    let mut replay = replay.with_queues(number);
+    loaded.replay(&mut replay, now).map_err(|error| match error {
+        ReplayError::TooManyQueues => QueueError::TooMany { max: QUEUES_MAX }.into(),
+        error => StartError::Restore { partition, error },
     })?;
     let skip_after_us = |queue| queues.by_id(queue).and_then(|queue| queue.skip_after_us());
     // In order and apart from the others in any case. How many may go, and of which partition the next, the driver says.
@@ -360,25 +360,6 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
     let last = LastSnapshot { covered, at: now.mono, is_cut_off: log_end < complete };
     let cell = Cell::new(restored.partition, keys, log_end, last);
     Ok(Built { cell, jobs, overdue: restored.overdue, skipped: restored.skipped })
-}
-
-/// The numbers that this process has for queues, by name. Most jobs are of the queue of the job before them.
-struct Numbers<'a> {
-    queues: &'a Queues,
-    last: Option<(QueueName, QueueId)>,
-}
-
-impl Numbers<'_> {
-    fn number(&mut self, name: &QueueName) -> Result<QueueId, StartError> {
-        if let Some((last, id)) = &self.last
-            && last == name
-        {
-            return Ok(*id);
-        }
-        let id = self.queues.know(name)?.id;
-        self.last = Some((name.clone(), id));
-        Ok(id)
-    }
 }
 
 /// Adds up what the partitions tell, and passes it on.

@@ -20,9 +20,9 @@ pub(crate) struct Cell {
     pub(crate) progress: LogProgress,
     /// Wakes the partition's committer.
     pub(crate) flush: Notify,
-    /// Somebody waits for records below these to be on the store's disk, with its replicas.
+    /// Commits wait for records below these to be on the store's disk, and at its replicas.
     wanted: [AtomicU64; 2],
-    /// Held by whoever takes a snapshot.
+    /// Held while a snapshot is taken.
     pub(crate) snapshots: tokio::sync::Mutex<()>,
     last_snapshot: Mutex<LastSnapshot>,
 }
@@ -88,7 +88,7 @@ pub(crate) enum Aim {
 pub(crate) struct LastSnapshot {
     pub(crate) covered: u64,
     pub(crate) at: MonoTime,
-    /// Whether the log ends before the image does. It is sound all the same; but the next one should come soon.
+    /// Whether the log ends before the image does. The image is sound nevertheless, but the next one should come soon.
     pub(crate) is_cut_off: bool,
 }
 
@@ -135,7 +135,7 @@ impl Cell {
         self.owned.lock()
     }
 
-    /// Somebody waits for records below `end` to be as durable as `level`.
+    /// A commit waits for records below `end` to be as durable as `level`.
     pub(crate) fn want(&self, level: Durability, end: u64) {
         if self.note_wish(level, end) {
             self.flush.notify_one();

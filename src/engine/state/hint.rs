@@ -11,7 +11,7 @@ pub(crate) struct WakeHint {
 }
 
 impl WakeHint {
-    /// Of a partition that nobody has looked at yet: at once.
+    /// For a partition that was not looked at yet: at once.
     pub(crate) fn new() -> Self {
         WakeHint { wall: AtomicI64::new(i64::MIN), mono: AtomicU64::new(0) }
     }

@@ -2,26 +2,26 @@
 //!
 //! # Rules
 //! - It lies with its partition under one lock, so that what it says is exact.
-//! - It holds no key: an entry is a part of the key's hash and the slot of the job, eight bytes. Whether it is the key that
-//!   was meant is seen where the job is, to which a call has to go anyway.
-//! - An entry leaves before the slot that it names is used again. So it names a job of its key, pending, with its
-//!   handler or remembered, and is told by its slot alone.
+//! - It holds no keys: an entry is a part of the key's hash and the slot of the job, eight bytes. The key itself is compared
+//!   in the job, which the call has to read anyway.
+//! - An entry leaves before its slot is reused. So it names a job with its key, pending, running or remembered, and its slot
+//!   identifies it.
 //! - Work is bounded: it is cut into many small tables, of which one grows or shrinks at a time.
 //!
-//! # Why no hash map of the standard kind
-//! Nobody's cache holds the index of a million jobs, so what a look-up costs is how many cache lines it waits for, one after
-//! the other. Here that is one: linear probing (Knuth, The Art of Computer Programming 3, 6.4, algorithms L and R) among
-//! entries of which eight share a line, where a map of control bytes and buckets takes two. And it can be told where a key
-//! will be, so that calls about many keys have all of theirs fetched together.
+//! # Why not a standard hash map
+//! No cache holds the index of a million jobs, so a lookup costs as many cache lines as it waits for, one after the other. Here
+//! that is one: linear probing (Knuth, The Art of Computer Programming 3, 6.4, algorithms L and R) among entries of which
+//! eight share a line. A map of control bytes and buckets takes two. And the place of a key is known in advance, so calls about
+//! many keys fetch all their lines together.
 
 use crate::prefetch::prefetch;
 
-/// Tables of all partitions together. At ten million keys one has ten thousand: to move them takes some tens of
+/// Tables of all partitions together. At ten million keys a table has ten thousand, which move in some tens of
 /// microseconds.
 const TABLES: usize = 1024;
 
 /// Hashes keys for the indices of one engine. Not the hash by which a key finds its partition: that one is the same in every
-/// process, so whoever chooses keys could have them all meet in one place.
+/// process, so an attacker who chooses keys could have them all meet in one place.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeyHasher(foldhash::fast::RandomState);
 
@@ -56,7 +56,7 @@ pub(crate) struct KeyIndex {
 }
 
 impl KeyIndex {
-    /// The index of one of so many partitions.
+    /// The index of one of `partitions` partitions.
     pub(crate) fn new(partitions: usize) -> Self {
         let tables = (TABLES / partitions).max(1).next_power_of_two();
         KeyIndex { tables: (0..tables).map(|_| Table::default()).collect() }
@@ -70,7 +70,7 @@ impl KeyIndex {
     }
 
     /// The slot that [`find`](Self::find) would most probably give, told by the hash alone: nothing but the index is looked
-    /// at. For whoever has memory fetched ahead.
+    /// at. For fetching memory ahead.
     pub(crate) fn guess(&self, hash: KeyHash) -> Option<u32> {
         self.find(hash, |_| true)
     }
@@ -153,8 +153,8 @@ impl Table {
     /// The fewest places that a table has, once it has any: a cache line.
     const PLACES_MIN: usize = 8;
 
-    /// So many of eight places may be taken. More would save little memory, and a key that is not there would be looked
-    /// for through more than a line.
+    /// How many of eight places may be taken. More would save little memory, and the search for a missing key would run
+    /// through more than a line.
     const LOAD_OF_EIGHT: usize = 6;
 
     /// Where an entry with this hash is, if it is nowhere else.
@@ -192,7 +192,7 @@ impl Table {
         self.len += 1;
     }
 
-    /// Removes an entry, and closes the gap: whoever is further from home than the gap moves into it, and leaves the next.
+    /// Removes an entry, and closes the gap: an entry that is further from home than the gap moves into it, and leaves the next.
     fn remove(&mut self, at: usize) {
         let (mut gap, mut at) = (at, self.after(at));
         let mask = self.entries.len() - 1;

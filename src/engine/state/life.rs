@@ -1,10 +1,10 @@
 //! How many jobs there are, how many run, and whether the engine goes on.
 //!
 //! # Rule
-//! Whoever starts a job counts it first, then looks whether the engine is stopping; whoever stops it says so first, then
-//! looks at the count. Both in sequentially consistent order, so one of them sees the other: once the count was seen at
-//! zero after [`Life::stop`], nothing runs or will. It may be seen above zero again, while somebody is counted who then
-//! finds that it may not start: what counts is that it was zero once ([`Life::is_over`]).
+//! A worker that starts a job counts it first, then checks whether the engine is stopping. A stop is announced first, then it
+//! reads the count. Both in sequentially consistent order, so one of them sees the other: once the count was seen at zero after
+//! [`Life::stop`], nothing runs or will run. It may be above zero again for a moment, while a worker is counted that then finds
+//! that it may not start. What counts is that it was zero once ([`Life::is_over`]).
 
 use std::pin::pin;
 
@@ -23,12 +23,12 @@ pub(crate) struct Life {
     /// Raised when there are no jobs, when none is running, when the engine stops, when the driver has ended, and when the
     /// store is in step again.
     changed: Notify,
-    /// How far the engine has come with stopping.
+    /// How far the engine is with stopping.
     stage: watch::Sender<Stage>,
 }
 
-/// Jobs pending or with a handler, over all partitions. Apart from its neighbours: all who schedule and cancel write it,
-/// and every call reads those.
+/// Jobs pending or running, over all partitions. Apart from its neighbours: every schedule and cancel writes it, and every
+/// call reads those.
 #[repr(align(128))]
 struct JobCount(AtomicUsize);
 
@@ -38,7 +38,7 @@ pub(crate) enum Stage {
     Going,
     /// Nothing is started any more; handlers end, and what they logged is flushed.
     Stopping,
-    /// The engine was dropped, and nobody waits for the end.
+    /// The engine was dropped; nothing waits for the end.
     Dropped,
     /// The grace period is over: what has not ended or been flushed is left behind.
     Abandoned,

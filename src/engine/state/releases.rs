@@ -15,9 +15,9 @@ use crate::sync::atomic::{
 #[derive(Default)]
 pub(crate) struct Releases {
     count: AtomicU64,
-    /// Held while the count is odd, for others to wait on. Nobody who holds a partition does.
+    /// Held while the count is odd, for others to wait on. A thread that holds a partition never waits on it.
     gate: Mutex<()>,
-    /// A tick of the wall clock is the monotonic clock's tick so many later.
+    /// How many ticks the monotonic clock is ahead of the wall clock.
     apart: AtomicI64,
 }
 
@@ -27,7 +27,7 @@ impl Releases {
         self.count.fetch_add(2, SeqCst);
     }
 
-    /// Begins to release jobs in several partitions. Nobody begins one meanwhile, until what this returns is dropped.
+    /// Begins to release jobs in several partitions. No job begins until the returned guard is dropped.
     pub(crate) fn begin(&self) -> impl Drop + '_ {
         struct Open<'a>(
             &'a Releases,
@@ -43,7 +43,7 @@ impl Releases {
         Open(self, held)
     }
 
-    /// The count when no tick is half released. Waits for that.
+    /// The count when no tick is half released. Waits until that is so.
     pub(crate) fn settled(&self) -> u64 {
         loop {
             let count = self.count();
@@ -67,8 +67,8 @@ impl Releases {
         self.apart.load(Relaxed)
     }
 
-    /// Sees whether the clocks are still so many ticks apart as was noted. The ticks of the two do not begin together, and the
-    /// clocks are read one after the other: so one tick more or less, or two milliseconds, is none.
+    /// Checks whether the clocks are still as many ticks apart as noted. The ticks of the two do not begin together, and the
+    /// clocks are read one after the other, so a difference of one tick or two milliseconds does not count.
     pub(crate) fn note_clocks(&self, now: Now, tick_us: u64) {
         let wall = now.wall.as_micros().max(0) / i64::try_from(tick_us).unwrap_or(i64::MAX);
         let mono = i64::try_from(now.mono.as_micros() / tick_us).unwrap_or(i64::MAX);

@@ -1,9 +1,9 @@
-//! The runtime that handlers run on: it is the user's, so it may end before the engine, and it may be kept from polling.
+//! The runtime that handlers run on. It is the user's, so it may end before the engine, and it may be kept from polling.
 //!
 //! # Its end
-//! A task that never ends sits on it, and speaks when it is dropped; so does a worker that is dropped with a job in its
-//! hands. From then on the engine stops as for a shutdown, but for what was with a handler: those jobs count as running no
-//! more and have not ended, so whoever restores them runs them again. Calls are refused with
+//! A task that never ends waits on it and reports when it is dropped; so does a worker that is dropped while it runs a job.
+//! From then on the engine stops as in a shutdown, except for running jobs: they no longer count as running and have not
+//! ended, so the next engine that restores them runs them again. Calls are refused with
 //! [`CallError::RuntimeEnded`](crate::CallError::RuntimeEnded).
 
 use std::pin::pin;
@@ -21,11 +21,11 @@ pub(crate) struct Handlers {
     threads: usize,
     end: Arc<End>,
     pause: Arc<Pause>,
-    /// Tells of the end of the runtime, as long as there is an engine to tell.
+    /// Reports the end of the runtime, as long as there is an engine to report it to.
     _sentinel: Option<Scoped<()>>,
 }
 
-/// Whether the runtime has ended, and whom that concerns.
+/// Whether the runtime has ended, and which engines that concerns.
 #[derive(Default)]
 struct End {
     has_come: AtomicBool,
@@ -33,7 +33,7 @@ struct End {
     engine: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
-/// For how long the runtime has polled nothing.
+/// How long the runtime has polled nothing.
 #[derive(Default)]
 struct Pause {
     /// Now; 0 while it is too short to count.

@@ -45,7 +45,7 @@ impl World {
         self.partition = restored.partition;
         self.records.extend(self.partition.drain_records());
         for (index, job) in self.partition.jobs.iter() {
-            self.oracle.jobs[job.id.sequence() as usize].handle = self.partition.handle(index);
+            self.oracle.jobs[job.id().sequence() as usize].handle = self.partition.handle(index);
         }
         for (key, handle) in restored.keys {
             assert_eq!(self.partition.key(handle), Some(&key));
@@ -63,7 +63,7 @@ impl World {
         self.oracle.begin_anew(self.now);
         for job in 0..self.oracle.jobs.len() {
             let Life::Running(began) = self.oracle.jobs[job].life else { continue };
-            match self.oracle.jobs[job].delivery {
+            match self.oracle.jobs[job].options.delivery() {
                 Delivery::AtLeastOnce => self.oracle.jobs[job].life = Life::Pending,
                 Delivery::AtMostOnce => {
                     self.oracle.end(job, began, End::Failed, self.now.wall);
@@ -106,7 +106,7 @@ impl World {
         overdue.retain(|&job| self.oracle.jobs[job].due.is_tick_reached(self.now));
         overdue.sort_by_key(|&n| {
             let job = &self.oracle.jobs[n];
-            (-job.due.ticks_ago(self.now), job.priority, job.due.told(self.now), job.id)
+            (-job.due.ticks_ago(self.now), job.options.priority(), job.due.told(self.now), job.id)
         });
         let per_second = per_second.get().into();
         Caught { jobs: overdue, per_second, since: self.now.mono, released: 0 }
@@ -117,7 +117,7 @@ impl World {
     }
 
     fn is_in(&self, job: &MJob, is: impl Fn(State) -> bool) -> bool {
-        self.partition.job(job.handle).is_some_and(|held| is(held.state))
+        self.partition.job(job.handle).is_some_and(|held| is(held.state()))
     }
 
     /// Those that are held to the pace, in order.

@@ -58,7 +58,7 @@ impl World {
         of.attempt += 1;
         assert_eq!((started.id, started.key, of.queue), (of.id, name(of.key), queue));
         assert_eq!((started.version, started.attempt), (of.version, of.attempt));
-        assert_eq!((started.priority, started.fired_at), (of.priority, self.now.wall));
+        assert_eq!((&started.options, started.fired_at), (&of.options, self.now.wall));
         assert_eq!(started.due, of.due.told(self.now));
         assert_eq!(i128::from(started.lateness_us), of.due.lateness_us(self.now));
         Some(job)
@@ -125,10 +125,10 @@ impl World {
                 }
                 let (a_ago, b_ago) = (a.due.ticks_ago(self.now), b.due.ticks_ago(self.now));
                 if a_ago == b_ago {
-                    assert!(a.priority <= b.priority, "priority: {a:?} before {b:?}");
+                    assert!(a.options.priority() <= b.options.priority(), "priority: {a:?} before {b:?}");
                 }
                 // What the wheel was past when it was put in, the wall having been set back, may share a batch with another tick.
-                if a.priority != b.priority {
+                if a.options.priority() != b.options.priority() {
                     continue;
                 }
                 assert!(a_ago >= b_ago, "tick: {a:?} before {b:?}");

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::partition::{
-    Delivery, Due, End, Handle, JobId, Now, OnConflict, Priority, QueueId, Refusal, TimeBase, Timestamp,
-    Version,
+    Due, End, Handle, JobId, JobOptions, Now, OnConflict, QueueId, Refusal, TimeBase, Timestamp, Version,
 };
 
 pub(super) const TICK_US: i128 = 1_000;
@@ -37,8 +36,7 @@ pub(super) struct MJob {
     pub(super) id: JobId,
     pub(super) key: u8,
     pub(super) queue: QueueId,
-    pub(super) priority: Priority,
-    pub(super) delivery: Delivery,
+    pub(super) options: JobOptions,
     pub(super) due: MDue,
     pub(super) version: Version,
     pub(super) attempt: u16,

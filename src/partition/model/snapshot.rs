@@ -1,7 +1,7 @@
 //! Snapshots: read in slices while calls go on, and read back with the records that came to be since.
 
 use super::input::Bytes;
-use super::world::{ID, World};
+use super::world::{ID, World, queue_number};
 use crate::partition::{Config, Image, Now, Record, Replay};
 
 /// A fuzzy image, and where the records are that it may show.
@@ -40,8 +40,8 @@ impl Snapshot {
         config: &Config,
         records: impl IntoIterator<Item = &'a Record>,
         now: Now,
-    ) -> Replay {
-        let mut replay = Replay::new(ID, config.clone(), now);
+    ) -> Replay<'static> {
+        let mut replay = Replay::new(ID, config.clone(), now).with_queues(queue_number);
         replay.load(self.image.clone(), now).expect("what was met can be loaded");
         for record in records.into_iter().take(self.complete).skip(self.covered) {
             replay.apply_fuzzy(record.clone(), now).expect("what happened meanwhile can be told");
@@ -91,7 +91,7 @@ impl World {
     }
 
     /// What was written down, read back: all of it, or the last snapshot and what came after.
-    pub(super) fn read_back(&self, is_from_snapshot: bool) -> Replay {
+    pub(super) fn read_back(&self, is_from_snapshot: bool) -> Replay<'static> {
         let from = self.snapshots.last().filter(|_| is_from_snapshot).cloned().unwrap_or_default();
         let mut replay = from.replay(&self.config, &self.records, self.now);
         for record in &self.records[from.complete..] {

@@ -7,9 +7,9 @@ use super::oracle::{
 };
 use super::snapshot::{Scanning, Snapshot};
 use crate::partition::{
-    CancelOutcome, Config, Delivery, Draft, Due, End, Handle, Image, JobId, Key, LookupOutcome, MonoTime,
-    Now, OnConflict, Partition, PartitionId, Payload, Priority, Queue, QueueId, QueueName, Record, Refusal,
-    RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
+    CancelOutcome, Config, Delivery, Draft, Due, End, Handle, Image, JobId, JobOptions, JobSpec, Key,
+    LookupOutcome, MonoTime, Now, OnConflict, Partition, PartitionId, Payload, Priority, QueueId, QueueName,
+    Record, Refusal, RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
 };
 
 pub(super) const ID: PartitionId = PartitionId(3);
@@ -124,15 +124,10 @@ impl World {
         let on_conflict =
             [OnConflict::Replace, OnConflict::Keep, OnConflict::Reject][usize::from(options / 3 % 3)];
         let bytes = if options > 250 { PAYLOAD_BYTES_MAX + 1 } else { usize::from(options) % 9 };
-        let draft = Draft {
-            key: name(key),
-            queue: Queue { id: queue, name: queue_name(queue) },
-            payload: Payload::from(vec![options; bytes]),
-            due,
-            priority: Priority(options % 3),
-            delivery: delivery(options),
-            on_conflict,
-        };
+        let payload = Payload::from(vec![options; bytes]);
+        let mut spec = JobSpec::new(name(key), queue_name(queue), payload, due);
+        spec.options = job_options(options);
+        let draft = Draft { spec, queue, on_conflict };
         let current = self.oracle.by_key.get(&key).map(|&job| self.oracle.jobs[job].handle);
         let outcome = self.partition.schedule(current, draft, self.now);
         self.note();
@@ -170,8 +165,7 @@ impl World {
             id: JobId::new(ID, self.oracle.jobs.len() as u64),
             key,
             queue,
-            priority: Priority(options % 3),
-            delivery: delivery(options),
+            options: job_options(options),
             due,
             version: Version::FIRST,
             attempt: 0,
@@ -236,7 +230,7 @@ impl World {
             (LookupOutcome::Scheduled(view), Ok(job)) => {
                 let job = &self.oracle.jobs[job];
                 assert_eq!((view.handle, view.id, view.key), (job.handle, job.id, name(job.key)));
-                assert_eq!((view.queue, view.priority), (queue_name(job.queue), job.priority));
+                assert_eq!((view.queue, &view.options), (queue_name(job.queue), &job.options));
                 assert_eq!((view.version, view.attempt), (job.version, job.attempt));
                 assert_eq!(view.due, job.due.told(self.now));
             }
@@ -338,8 +332,14 @@ impl World {
     }
 }
 
-fn delivery(options: u8) -> Delivery {
-    if options.is_multiple_of(2) { Delivery::AtLeastOnce } else { Delivery::AtMostOnce }
+fn job_options(byte: u8) -> JobOptions {
+    let delivery = if byte.is_multiple_of(2) { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
+    let options = JobOptions::default().with_priority(Priority(byte % 3)).with_delivery(delivery);
+    #[cfg(test)]
+    if byte.is_multiple_of(5) {
+        return options.with_trial(crate::job::Trial(byte.to_string()));
+    }
+    options
 }
 
 pub(super) fn name(key: u8) -> Key {
@@ -348,4 +348,8 @@ pub(super) fn name(key: u8) -> Key {
 
 fn queue_name(queue: QueueId) -> QueueName {
     QueueName::new(format!("queue-{}", queue.0)).expect("short")
+}
+
+pub(super) fn queue_number(name: &QueueName) -> Option<QueueId> {
+    name.as_str().strip_prefix("queue-")?.parse().ok().map(QueueId)
 }

@@ -52,7 +52,7 @@ pub struct Restored {
     pub superseded: usize,
 }
 
-impl Replay {
+impl Replay<'_> {
     /// Ends the replay.
     ///
     /// Jobs that were with a handler when the record ends were cut short. Those delivered at least once become pending
@@ -96,18 +96,18 @@ impl Replay {
             // Every job of the image has been told of: no record is missing.
             return 0;
         }
-        let pending = || self.partition.jobs.iter().filter(|(_, job)| job.state.is_pending());
+        let pending = || self.partition.jobs.iter().filter(|(_, job)| job.state().is_pending());
         let mut latest: HashMap<&Key, JobId, FixedState> = HashMap::default();
-        for (_, job) in pending().filter(|(_, job)| job.id.sequence() >= self.next_taken) {
-            let latest = latest.entry(&job.key).or_insert(job.id);
-            *latest = job.id.max(*latest);
+        for (_, job) in pending().filter(|(_, job)| job.id().sequence() >= self.next_taken) {
+            let latest = latest.entry(job.key()).or_insert(job.id());
+            *latest = job.id().max(*latest);
         }
         let is_superseded = |id: JobId, key: &Key| latest.get(key).is_some_and(|&latest| id < latest);
-        let superseded = pending().filter(|(_, job)| is_superseded(job.id, &job.key));
-        let mut superseded: Vec<(JobId, Index)> = superseded.map(|(index, job)| (job.id, index)).collect();
+        let superseded = pending().filter(|(_, job)| is_superseded(job.id(), job.key()));
+        let mut superseded: Vec<(JobId, Index)> = superseded.map(|(index, job)| (job.id(), index)).collect();
         superseded.sort_unstable();
         for &(id, index) in &superseded {
-            self.partition.commit(Record::Cancelled { id }, Some(index), now);
+            self.partition.commit(Record::Cancelled { id }, index, now);
         }
         superseded.len()
     }
@@ -118,8 +118,8 @@ impl Partition {
     pub(crate) fn end_cut_short(&mut self, now: Now) {
         let jobs = self.jobs.iter();
         let mut cut_short: Vec<(JobId, Handle, Delivery)> = jobs
-            .filter(|(_, job)| matches!(job.state, State::Running(_)))
-            .map(|(index, job)| (job.id, self.handle(index), job.delivery))
+            .filter(|(_, job)| matches!(job.state(), State::Running(_)))
+            .map(|(index, job)| (job.id(), self.handle(index), self.jobs.options(index.slot, job).delivery()))
             .collect();
         cut_short.sort_unstable_by_key(|&(id, ..)| id);
         for (_, handle, delivery) in cut_short {
@@ -139,19 +139,19 @@ impl Partition {
     fn catch_up(&mut self, policy: &CatchUp<'_>, now: Now) -> (usize, usize) {
         let (mut overdue, mut skipped) = (Vec::new(), Vec::new());
         for (index, job) in self.jobs.iter() {
-            if !job.state.is_pending() || !job.due.is_reached(now) {
+            if !job.state().is_pending() || !job.due().is_reached(now) {
                 continue;
             }
-            let late_us = job.due.lateness_us(now);
-            if (policy.skip_after_us)(job.queue).is_some_and(|after_us| late_us > after_us) {
-                skipped.push((job.id, index));
+            let late_us = job.due().lateness_us(now);
+            if (policy.skip_after_us)(job.queue()).is_some_and(|after_us| late_us > after_us) {
+                skipped.push((job.id(), index));
             } else {
                 overdue.push(index);
             }
         }
         skipped.sort_unstable();
         for &(id, index) in &skipped {
-            self.commit(Record::Skipped { id, at: now.wall }, Some(index), now);
+            self.commit(Record::Skipped { id, at: now.wall }, index, now);
         }
         if let Some(per_second_max) = policy.per_second_max {
             self.hold_overdue(&overdue, per_second_max, now);

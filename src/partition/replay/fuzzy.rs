@@ -37,7 +37,7 @@ use crate::partition::job::State;
 use crate::partition::{JobId, Now, Record, ScheduledRecord};
 use crate::slab::Index;
 
-impl Replay {
+impl Replay<'_> {
     /// Applies the next of the records that came to be while the image was read, from the first record that it may lack
     /// to the last that it may show.
     ///
@@ -68,9 +68,7 @@ impl Replay {
         if self.by_id.contains_key(&id) || self.fired_ahead.contains(&id) {
             return Ok(());
         }
-        let index = self.partition.apply(Record::Scheduled(scheduled), None, now);
-        self.by_id.insert(id, index.ok_or(ReplayError::NoSlot)?);
-        Ok(())
+        self.take(scheduled, None, now)
     }
 
     fn change_unless_changed(&mut self, id: JobId, record: Record, now: Now) -> Result<(), ReplayError> {
@@ -95,8 +93,8 @@ impl Replay {
     /// Whether the job at `index` shows already what `record` says of it.
     fn is_shown(&self, record: &Record, index: Index) -> bool {
         let Some(job) = self.partition.jobs.get(index) else { return true };
-        match (record, job.state) {
-            (Record::Rescheduled { version, .. }, _) => !version.is_after(job.version),
+        match (record, job.state()) {
+            (Record::Rescheduled { version, .. }, _) => !version.is_after(job.version()),
             (Record::Started { at, .. }, State::Running(since)) => *at == since,
             _ => false,
         }

@@ -10,11 +10,10 @@
 //! All slices together are a *fuzzy* image: it shows some of what happened since the first one and some not. With the
 //! records since then it tells all: see [`Replay::apply_fuzzy`](super::Replay::apply_fuzzy).
 
-use crate::partition::job::{Job, JobDue, State};
-use crate::partition::{
-    Delivery, End, Handle, JobId, Key, Partition, Payload, Priority, Queue, QueueId, RecordedDue,
-    ScheduledRecord, Timestamp, Version,
-};
+use crate::partition::job::{JobDue, State};
+use crate::partition::table::Job;
+use crate::partition::{End, Handle, JobId, JobSpec, Key, Partition, RecordedDue, Timestamp, Version};
+use crate::slab::Index;
 
 /// A partition's state: jobs by id and fired jobs in the order in which they will be forgotten where it is whole, both
 /// in any order where it is the sum of slices.
@@ -33,19 +32,9 @@ pub struct Image {
 pub struct JobImage {
     /// Its number.
     pub id: JobId,
-    /// The caller's name for it.
-    pub key: Key,
-    /// Its queue.
-    pub queue: Queue,
-    /// What its handler gets.
-    pub payload: Payload,
-    /// When it must fire.
-    pub due: RecordedDue,
-    /// Its place among the jobs of one tick.
-    pub priority: Priority,
-    /// What a crash in the middle of its handler means.
-    pub delivery: Delivery,
-    /// How often it was changed, and once.
+    /// What it is.
+    pub spec: JobSpec,
+    /// 1 for a new job, and 1 more for every change.
     pub version: Version,
     /// How often its handler has begun.
     pub attempt: u16,
@@ -89,10 +78,10 @@ impl Partition {
         let mut image = Image { jobs, fired: Vec::new(), next_sequence: self.next_sequence };
         // Nothing would never come to an end.
         let mut scan = self.jobs.scan(from, slots_max.max(1));
-        for (_, job) in scan.by_ref() {
+        for (index, job) in scan.by_ref() {
             match job.fired_image() {
                 Some(fired) => image.fired.push(fired),
-                None => image.jobs.extend(self.job_image(job)),
+                None => image.jobs.extend(self.job_image(index, job)),
             }
         }
         Slice { image, next: scan.cursor() }
@@ -100,26 +89,27 @@ impl Partition {
 
     /// The state, complete. O(n log n): for tests, and for stores that keep images.
     pub fn image(&self) -> Image {
-        let live = self.jobs.iter().filter(|(_, job)| !matches!(job.state, State::Fired(..)));
-        let mut jobs: Vec<JobImage> = live.filter_map(|(_, job)| self.job_image(job)).collect();
+        let live = self.jobs.iter().filter(|(_, job)| !matches!(job.state(), State::Fired(..)));
+        let mut jobs: Vec<JobImage> = live.filter_map(|(index, job)| self.job_image(index, job)).collect();
         jobs.sort_unstable_by_key(|job| job.id);
         let fired = self.fired.iter().filter_map(|(index, _)| self.jobs.get(index)?.fired_image());
         Image { jobs, fired: fired.collect(), next_sequence: self.next_sequence }
     }
 
-    fn job_image(&self, job: &Job) -> Option<JobImage> {
-        let name = self.ready_queue(job.queue)?.name.clone();
+    fn job_image(&self, index: Index, job: &Job) -> Option<JobImage> {
+        let JobDue { base, wall, .. } = job.due();
         Some(JobImage {
-            id: job.id,
-            key: job.key.clone(),
-            queue: Queue { id: job.queue, name },
-            payload: job.payload.clone(),
-            due: RecordedDue { base: job.due.base, wall: job.due.wall },
-            priority: job.priority,
-            delivery: job.delivery,
-            version: job.version,
-            attempt: job.attempt,
-            running_since: match job.state {
+            id: job.id(),
+            spec: JobSpec {
+                key: job.key().clone(),
+                queue: self.ready_queue(job.queue())?.name.clone(),
+                payload: job.payload().clone(),
+                due: RecordedDue { base, wall },
+                options: self.jobs.options(index.slot, job),
+            },
+            version: job.version(),
+            attempt: job.attempt(),
+            running_since: match job.state() {
                 State::Running(since) => Some(since),
                 _ => None,
             },
@@ -130,42 +120,10 @@ impl Partition {
     pub(super) fn keys(&self) -> Vec<(Key, Handle)> {
         let mut all: Vec<(bool, JobId, Key, Handle)> = Vec::with_capacity(self.jobs.len());
         for (index, job) in self.jobs.iter() {
-            all.push((job.state.is_pending(), job.id, job.key.clone(), self.handle(index)));
+            all.push((job.state().is_pending(), job.id(), job.key().clone(), self.handle(index)));
         }
         // An index that takes them in this order ends with the right one.
         all.sort_unstable_by_key(|&(is_pending, id, ..)| (is_pending, id));
         all.into_iter().map(|(_, _, key, handle)| (key, handle)).collect()
-    }
-}
-
-impl JobImage {
-    pub(super) fn into_record(self) -> ScheduledRecord {
-        ScheduledRecord {
-            id: self.id,
-            key: self.key,
-            queue: self.queue,
-            payload: self.payload,
-            due: self.due,
-            priority: self.priority,
-            delivery: self.delivery,
-            replaces: None,
-        }
-    }
-}
-
-impl FiredImage {
-    pub(super) fn into_tombstone(self) -> Job {
-        Job {
-            key: self.key,
-            payload: Payload::default(),
-            id: self.id,
-            due: JobDue::ended(self.ended_at),
-            state: State::Fired(self.fired_at, self.end),
-            version: Version::FIRST,
-            attempt: 1,
-            queue: QueueId(0),
-            priority: Priority::NORMAL,
-            delivery: Delivery::AtLeastOnce,
-        }
     }
 }

@@ -13,11 +13,14 @@
 mod finish;
 mod fuzzy;
 mod image;
+mod numbers;
 
 use std::collections::{HashMap, HashSet};
 
+use numbers::Numbers;
+
 use super::job::State;
-use super::{Config, JobId, Now, Partition, PartitionId, Record};
+use super::{Config, JobId, Now, Partition, PartitionId, QueueId, QueueName, Record, ScheduledRecord};
 use crate::slab::Index;
 
 pub use finish::{CatchUp, Restored};
@@ -44,13 +47,16 @@ pub enum ReplayError {
     /// The partition has no slot left.
     #[error("the partition has no slot left")]
     NoSlot,
+    /// The queue of a job has no number left.
+    #[error("there are more queues than can be counted")]
+    TooManyQueues,
 }
 
 type FixedState = foldhash::fast::FixedState;
 
 /// Builds a partition from an image and the records that came after it.
 #[derive(Debug)]
-pub struct Replay {
+pub struct Replay<'a> {
     partition: Partition,
     /// The jobs that are pending or with a handler.
     by_id: HashMap<JobId, Index, FixedState>,
@@ -58,10 +64,11 @@ pub struct Replay {
     next_taken: u64,
     /// The fired ones among those later jobs.
     fired_ahead: HashSet<JobId, FixedState>,
+    queues: Numbers<'a>,
 }
 
-impl Replay {
-    /// Begins with an empty partition whose wheels stand at `now`.
+impl<'a> Replay<'a> {
+    /// Begins with an empty partition whose wheels stand at `now`. Queues are numbered as their names come up.
     pub fn new(id: PartitionId, config: Config, now: Now) -> Self {
         let config = Config { is_logged: false, ..config };
         Replay {
@@ -69,7 +76,15 @@ impl Replay {
             by_id: HashMap::default(),
             next_taken: 0,
             fired_ahead: HashSet::default(),
+            queues: Numbers::counted(),
         }
+    }
+
+    /// Gives queues the numbers that the process has for their names: `None` from `number` means that there is none left. To
+    /// be called before anything is loaded.
+    #[must_use]
+    pub fn with_queues(self, number: impl FnMut(&QueueName) -> Option<QueueId> + Send + 'a) -> Self {
+        Replay { queues: Numbers::given_by(number), ..self }
     }
 
     /// Loads an image: its jobs and fired jobs in any order. Its `next_sequence` is that of the moment at which reading
@@ -92,16 +107,18 @@ impl Replay {
     fn load_job(&mut self, job: JobImage, now: Now) -> Result<(), ReplayError> {
         let (id, version, attempt, running) = (job.id, job.version, job.attempt, job.running_since);
         self.check_new(id)?;
-        let index = self.partition.add(job.into_record(), now).ok_or(ReplayError::NoSlot)?;
+        let queue = self.queues.number(&job.spec.queue).ok_or(ReplayError::TooManyQueues)?;
+        let index = self.partition.add(id, job.spec, queue, now).ok_or(ReplayError::NoSlot)?;
         self.by_id.insert(id, index);
         if running.is_some() {
             self.partition.unplace(index);
             self.partition.running += 1;
         }
         let job = self.partition.jobs.get_mut(index).ok_or(ReplayError::UnknownJob(id))?;
-        (job.version, job.attempt) = (version, attempt);
+        job.set_version(version);
+        job.set_attempt(attempt);
         if let Some(since) = running {
-            job.state = State::Running(since);
+            job.set_state(State::Running(since));
         }
         Ok(())
     }
@@ -115,8 +132,8 @@ impl Replay {
                 self.fired_ahead.insert(id);
                 self.partition.next_sequence = self.partition.next_sequence.max(id.sequence() + 1);
             }
-            let index = self.partition.jobs.insert(fired.into_tombstone());
-            ended.push((index.map_err(|_| ReplayError::NoSlot)?, ended_at));
+            let index = self.partition.jobs.insert_fired(fired);
+            ended.push((index.ok_or(ReplayError::NoSlot)?, ended_at));
         }
         self.partition.fired.load(ended);
         Ok(())
@@ -138,8 +155,7 @@ impl Replay {
                     None => None,
                     Some(old) => Some(self.by_id.remove(&old).ok_or(ReplayError::UnknownJob(old))?),
                 };
-                let index = self.partition.apply(Record::Scheduled(scheduled), replaced, now);
-                self.by_id.insert(id, index.ok_or(ReplayError::NoSlot)?);
+                self.take(scheduled, replaced, now)?;
                 self.next_taken = id.sequence() + 1;
             }
             record => {
@@ -151,12 +167,26 @@ impl Replay {
         Ok(())
     }
 
+    /// Takes a job that is new, in place of the one at `replaces`.
+    fn take(
+        &mut self,
+        scheduled: ScheduledRecord,
+        replaces: Option<Index>,
+        now: Now,
+    ) -> Result<(), ReplayError> {
+        let id = scheduled.id;
+        let queue = self.queues.number(&scheduled.spec.queue).ok_or(ReplayError::TooManyQueues)?;
+        let index = self.partition.take(scheduled, queue, replaces, now);
+        self.by_id.insert(id, index.ok_or(ReplayError::NoSlot)?);
+        Ok(())
+    }
+
     /// Applies a record about a job that is pending or with a handler.
     fn change(&mut self, record: Record, index: Index, now: Now) {
         if matches!(record, Record::Cancelled { .. } | Record::Finished { .. } | Record::Skipped { .. }) {
             self.by_id.remove(&record.id());
         }
-        self.partition.apply(record, Some(index), now);
+        self.partition.apply(&record, index, now);
     }
 
     /// The state so far.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{ALL, MAIL, MS, Rig, config, draft};
-use crate::partition::{Config, Draft, Due, Payload, Priority, Refusal};
+use super::{ALL, MAIL, MS, Rig, config, draft, draft_with};
+use crate::partition::{Config, Due, JobOptions, Payload, Priority, Refusal};
 
 #[test]
 fn promise_9_the_horizon_is_exact() {
@@ -33,7 +33,11 @@ fn promise_9_the_horizon_is_exact() {
 #[test]
 fn promise_9_the_payload_is_exact() {
     let mut rig = Rig::new();
-    let of = |bytes| Draft { payload: Payload::from(vec![0; bytes]), ..draft("k", Due::In(Duration::ZERO)) };
+    let of = |bytes| {
+        let mut draft = draft("k", Due::In(Duration::ZERO));
+        draft.spec.payload = Payload::from(vec![0; bytes]);
+        draft
+    };
     rig.take(of(16));
     let refused = rig.partition.schedule(None, of(17), rig.now);
     assert_eq!(refused, Err(Refusal::PayloadTooLarge { bytes: 17, max: 16 }));
@@ -65,7 +69,11 @@ fn promise_9_a_million_jobs_of_one_tick_take_slices_of_bounded_work() {
     for n in 0..JOBS {
         // Priorities that make the slices' order differ from the wheel's.
         let priority = Priority((n % 3) as u8);
-        rig.take(Draft { priority, ..draft("k", Due::In(Duration::from_secs(100))) });
+        rig.take(draft_with(
+            "k",
+            Due::In(Duration::from_secs(100)),
+            JobOptions::default().with_priority(priority),
+        ));
     }
     rig.pass_ms(100_000);
     let (mut slices, mut ready) = (0, 0);
@@ -83,7 +91,7 @@ fn promise_9_a_million_jobs_of_one_tick_take_slices_of_bounded_work() {
     let mut last = None;
     let mut started = 0;
     while let Some(job) = rig.start() {
-        let place = (job.priority, job.id);
+        let place = (job.options.priority(), job.id);
         assert!(last < Some(place));
         (last, started) = (Some(place), started + 1);
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{ALL, HOUR, MAIL, MS, Rig, SECOND, YEAR, config, draft};
-use crate::partition::{Draft, Due, MonoTime, Now, Partition, PartitionId, Priority, Timestamp, Wake};
+use super::{ALL, HOUR, MAIL, MS, Rig, SECOND, YEAR, config, draft, draft_with};
+use crate::partition::{Due, JobOptions, MonoTime, Now, Partition, PartitionId, Priority, Timestamp, Wake};
 
 /// A clock stepped back once popped every timer of a well-known service.
 #[test]
@@ -75,7 +75,7 @@ fn held_jobs_of_one_tick_come_in_order_of_priority() {
     rig.step_wall(-SECOND);
     for (key, us, priority) in [("b", 100, 9), ("c", 200, 9), ("a", 900, 1)] {
         let due = Due::At(rig.now.wall.saturating_add_micros(us));
-        rig.take(Draft { priority: Priority(priority), ..draft(key, due) });
+        rig.take(draft_with(key, due, JobOptions::default().with_priority(Priority(priority))));
     }
     // Driven in small steps, and with the least of budgets.
     for _ in 0..10 {
@@ -93,13 +93,11 @@ fn a_job_due_at_once_keeps_to_its_tick_where_the_wall_was_set_back() {
     rig.settle();
     rig.step_wall(-SECOND);
     rig.pass_us(500);
-    rig.take(Draft { priority: Priority(9), ..draft("low", Due::At(rig.now.wall)) });
+    rig.take(draft_with("low", Due::At(rig.now.wall), JobOptions::default().with_priority(Priority(9))));
     rig.settle();
     assert_eq!(rig.partition.ready(MAIL), 0);
-    rig.take(Draft {
-        priority: Priority(1),
-        ..draft("high", Due::At(rig.now.wall.saturating_add_micros(100)))
-    });
+    let due = Due::At(rig.now.wall.saturating_add_micros(100));
+    rig.take(draft_with("high", due, JobOptions::default().with_priority(Priority(1))));
     rig.pass_us(500);
     assert_eq!(rig.fire(), ["high", "low"]);
 }

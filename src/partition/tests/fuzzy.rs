@@ -72,7 +72,7 @@ fn check_sound(image: &Image, fuzzy: &Image) {
         assert_eq!(job.running_since, None);
         // One that was cut short has given its key up when its handler began.
         if job.attempt == 0 {
-            assert_eq!(pending.insert(job.key.clone(), job.id), None, "two of key {}", job.key);
+            assert_eq!(pending.insert(job.spec.key.clone(), job.id), None, "two of key {}", job.spec.key);
         }
     }
     assert!(image.fired.is_sorted_by(|a, b| a.ended_at < b.ended_at));
@@ -165,14 +165,14 @@ impl Scene {
         assert!(self.rig.partition.finish(handle, End::Done, self.rig.now));
     }
 
-    fn load(&self) -> Replay {
+    fn load(&self) -> Replay<'static> {
         let mut replay = Replay::new(PartitionId(0), self.rig.partition.config.clone(), self.rig.now);
         replay.load(self.image.clone(), self.rig.now).unwrap();
         replay
     }
 
     /// The image and the whole log since.
-    fn replay(&mut self) -> Replay {
+    fn replay(&mut self) -> Replay<'static> {
         self.note();
         let mut replay = self.load();
         for record in &self.log[self.covered..] {

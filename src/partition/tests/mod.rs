@@ -6,6 +6,7 @@ mod conflict;
 mod fuzzy;
 mod memory;
 mod model;
+mod options;
 mod order;
 mod overdue;
 mod promises;
@@ -15,8 +16,8 @@ mod scan;
 use std::time::Duration;
 
 use super::{
-    Config, Delivery, Draft, Due, End, Handle, LookupOutcome, MonoTime, Now, OnConflict, Partition,
-    PartitionId, Payload, Priority, Queue, QueueId, QueueName, Started, Timestamp,
+    Config, Draft, Due, End, Handle, JobOptions, JobSpec, Key, LookupOutcome, MonoTime, Now, OnConflict,
+    Partition, PartitionId, Payload, Priority, QueueId, QueueName, Started, Timestamp,
 };
 
 const ALL: usize = usize::MAX;
@@ -42,20 +43,23 @@ fn config() -> Config {
     }
 }
 
-fn queue(id: QueueId) -> Queue {
-    Queue { id, name: QueueName::new(format!("queue-{}", id.0)).unwrap() }
+fn draft(key: &str, due: Due) -> Draft {
+    draft_with(key, due, JobOptions::default())
 }
 
-fn draft(key: &str, due: Due) -> Draft {
-    Draft {
-        key: super::Key::new(key).unwrap(),
-        queue: queue(MAIL),
-        payload: Payload::from("{}"),
-        due,
-        priority: Priority::NORMAL,
-        delivery: Delivery::AtLeastOnce,
-        on_conflict: OnConflict::Reject,
-    }
+fn draft_with(key: &str, due: Due, options: JobOptions) -> Draft {
+    let (key, payload) = (Key::new(key).unwrap(), Payload::from("{}"));
+    let spec = JobSpec { options, ..JobSpec::new(key, queue_name(MAIL), payload, due) };
+    Draft { spec, queue: MAIL, on_conflict: OnConflict::Reject }
+}
+
+fn in_queue(queue: QueueId, mut draft: Draft) -> Draft {
+    (draft.spec.queue, draft.queue) = (queue_name(queue), queue);
+    draft
+}
+
+fn queue_name(id: QueueId) -> QueueName {
+    QueueName::new(format!("queue-{}", id.0)).unwrap()
 }
 
 /// A partition and the two clocks. Due times are in milliseconds after the beginning, by the wall as it stood then.
@@ -112,7 +116,7 @@ impl Rig {
 
     fn with_priority(&mut self, key: &str, ms: i64, priority: u8) -> Handle {
         let due = self.wall_ms(ms);
-        self.take(Draft { priority: Priority(priority), ..draft(key, due) })
+        self.take(draft_with(key, due, JobOptions::default().with_priority(Priority(priority))))
     }
 
     /// Works until nothing due is left, in slices of `budget`, and returns how many there were.

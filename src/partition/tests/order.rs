@@ -1,7 +1,7 @@
 //! Order within a tick and across ticks, with budgets that end anywhere.
 
-use super::{MAIL, Rig, draft};
-use crate::partition::{Draft, Due, Priority, QueueId};
+use super::{MAIL, Rig, draft, draft_with, in_queue};
+use crate::partition::{Due, JobOptions, Priority, QueueId};
 
 #[test]
 fn promise_7_jobs_of_a_tick_go_by_priority_then_due_then_sequence() {
@@ -12,7 +12,7 @@ fn promise_7_jobs_of_a_tick_go_by_priority_then_due_then_sequence() {
             let (priority, us) = ((n * 7 % 4) as u8, n * 13 % 5 * 200);
             let due = Due::At(rig.now.wall.saturating_add_micros(9_001 + us));
             let key = format!("{n:02}");
-            rig.take(Draft { priority: Priority(priority), ..draft(&key, due) });
+            rig.take(draft_with(&key, due, JobOptions::default().with_priority(Priority(priority))));
             expected.push((priority, us, key));
         }
         expected.sort();
@@ -107,7 +107,7 @@ fn each_queue_is_told_of_once_when_its_backlog_changes() {
     let due = rig.wall_ms(10);
     for n in 0..3 {
         rig.at(&format!("mail-{n}"), 10);
-        rig.take(Draft { queue: super::queue(other), ..draft(&format!("other-{n}"), due) });
+        rig.take(in_queue(other, draft(&format!("other-{n}"), due)));
     }
     assert_eq!(rig.partition.take_touched(), None, "pending jobs are no backlog");
     rig.pass_ms(10);

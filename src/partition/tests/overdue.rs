@@ -2,10 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use super::{ALL, HOUR, MAIL, MS, Rig, SECOND, config, draft, queue};
+use super::{ALL, HOUR, MAIL, MS, Rig, SECOND, config, draft, draft_with, in_queue};
 use crate::partition::{
-    CancelOutcome, CatchUp, Config, Delivery, Draft, Due, End, Handle, LookupOutcome, MonoTime, OnConflict,
-    PartitionId, Priority, QueueId, Record, Replay, RescheduleOutcome, Restored, Timestamp, Wake,
+    CancelOutcome, CatchUp, Config, Delivery, Draft, Due, End, Handle, JobOptions, LookupOutcome, MonoTime,
+    OnConflict, PartitionId, Priority, QueueId, Record, Replay, RescheduleOutcome, Restored, Timestamp, Wake,
 };
 
 const OTHER: QueueId = QueueId(5);
@@ -66,7 +66,7 @@ fn overdue_jobs_go_by_tick_then_priority_then_due_then_sequence() {
             Due::In(std::time::Duration::from_micros(due_us))
         };
         let key = format!("{tick} {priority} {us:03} {n:02}");
-        rig.take(Draft { priority: Priority(priority), ..draft(&key, due) });
+        rig.take(draft_with(&key, due, JobOptions::default().with_priority(Priority(priority))));
     }
     rig.pass_ms(60_000);
     restart(&mut rig, 1_000);
@@ -250,7 +250,7 @@ fn a_queue_says_how_late_is_too_late_to_the_microsecond() {
         [("a", MAIL, 5_000), ("b", MAIL, 5_001), ("c", OTHER, 9_000), ("d", MAIL, -1)]
     {
         let due = Due::At(Timestamp::from_micros(rig.began.as_micros() + now_us - late_us));
-        rig.take(Draft { queue: queue(queue_id), ..draft(key, due) });
+        rig.take(in_queue(queue_id, draft(key, due)));
     }
     rig.pass_us(now_us as u64);
     let before: Vec<Record> = rig.partition.drain_records().collect();
@@ -287,7 +287,7 @@ fn a_queue_says_how_late_is_too_late_to_the_microsecond() {
 fn promise_6_jobs_cut_short_wait_their_turn_too_unless_they_run_at_most_once() {
     let mut rig = logged();
     for (key, delivery) in [("again", Delivery::AtLeastOnce), ("once", Delivery::AtMostOnce)] {
-        rig.take(Draft { delivery, ..draft(key, Due::At(rig.began)) });
+        rig.take(draft_with(key, Due::At(rig.began), JobOptions::default().with_delivery(delivery)));
     }
     rig.at("late", 5);
     rig.settle();
@@ -315,7 +315,7 @@ fn a_job_of_the_present_tick_is_not_late() {
     rig.at("late", 0);
     let due = Due::At(rig.now.wall.saturating_add_micros(100));
     rig.pass_us(100);
-    rig.take(Draft { priority: Priority(1), ..draft("first", due) });
+    rig.take(draft_with("first", due, JobOptions::default().with_priority(Priority(1))));
     rig.pass_us(100);
     restart(&mut rig, 1);
     assert_eq!(rig.fire(), ["late"]);

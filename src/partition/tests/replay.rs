@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::{HOUR, MAIL, MODEL, Rig, config, draft};
+use super::{HOUR, MAIL, MODEL, Rig, config, draft, draft_with};
 use crate::partition::model::history;
 use crate::partition::{
-    CancelOutcome, CatchUp, Config, Delivery, Draft, Due, End, Handle, Image, JobId, LookupOutcome, MonoTime,
-    Now, Partition, PartitionId, Record, Replay, ReplayError, RescheduleOutcome, Timestamp,
+    CancelOutcome, CatchUp, Config, Delivery, Due, End, Handle, Image, JobId, JobOptions, LookupOutcome,
+    MonoTime, Now, Partition, PartitionId, Record, Replay, ReplayError, RescheduleOutcome, Timestamp,
 };
 
 /// Clocks as they may stand when the process comes back.
@@ -105,7 +105,7 @@ fn records(rig: &mut Rig) -> Vec<Record> {
     rig.partition.drain_records().collect()
 }
 
-fn replayed(records: &[Record], now: Now) -> Replay {
+fn replayed(records: &[Record], now: Now) -> Replay<'static> {
     let mut replay = Replay::new(PartitionId(0), config(), now);
     for record in records {
         replay.apply(record.clone(), now).unwrap();
@@ -211,7 +211,7 @@ fn promise_4_a_lookup_tells_what_failed_from_what_was_done() {
 fn promise_6_a_job_delivered_at_most_once_does_not_run_again() {
     let mut rig = logged();
     let due = rig.wall_ms(0);
-    rig.take(Draft { delivery: Delivery::AtMostOnce, ..draft("once", due) });
+    rig.take(draft_with("once", due, JobOptions::default().with_delivery(Delivery::AtMostOnce)));
     rig.settle();
     let started = rig.start().unwrap();
     let before = records(&mut rig);

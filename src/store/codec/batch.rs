@@ -30,7 +30,7 @@ pub(crate) fn encode_batch(
     let mut queues = QueueTable::default();
     for record in records {
         if let Record::Scheduled(job) = record {
-            queues.place(&job.queue.name);
+            queues.place(&job.spec.queue);
         }
     }
     let near = records.first().map_or(0, |record| record.id().sequence());
@@ -59,7 +59,7 @@ pub(crate) fn record_bytes(record: &Record) -> usize {
     match record {
         Record::Scheduled(job) => {
             let replaced = if job.replaces.is_some() { wire::NUMBER_BYTES_MAX } else { 0 };
-            let texts = wire::bytes_of(job.key.as_str().len()) + wire::bytes_of(job.payload.len());
+            let texts = wire::bytes_of(job.spec.key.as_str().len()) + wire::bytes_of(job.spec.payload.len());
             wire::JOB_BYTES_MAX + replaced + texts
         }
         Record::Rescheduled { .. } => OF_ID + wire::VERSION_BYTES_MAX + wire::DUE_BYTES_MAX,
@@ -70,7 +70,7 @@ pub(crate) fn record_bytes(record: &Record) -> usize {
     }
 }
 
-/// Reads a batch and adds its records to `into`. Their queues have the id 0.
+/// Reads a batch and adds its records to `into`.
 ///
 /// # Errors
 /// When `bytes` are anything but one whole batch that this program knows. `into` is then as it was.
@@ -113,7 +113,8 @@ fn write_record<'a>(
     let id = ids.write(record.id())?;
     Ok(match record {
         Record::Scheduled(scheduled) => {
-            let job = write_job(scheduled, id, queues);
+            let queue = queues.place(&scheduled.spec.queue);
+            let job = wire::Job::of(id, &scheduled.spec, queue);
             match scheduled.replaces {
                 None => wire::Record::Scheduled { job },
                 Some(replaced) => wire::Record::Replacing { job, replaced: ids.write(replaced)? },
@@ -130,25 +131,17 @@ fn write_record<'a>(
     })
 }
 
-fn write_job<'a>(job: &'a ScheduledRecord, id: i64, queues: &mut QueueTable) -> wire::Job<'a> {
-    wire::Job {
-        id,
-        key: job.key.as_str(),
-        queue: queues.place(&job.queue.name),
-        payload: job.payload.as_bytes(),
-        due: job.due.into(),
-        priority: job.priority.0,
-        delivery: job.delivery.into(),
-    }
-}
-
 #[inline(always)]
 fn read_record(record: wire::Record<'_>, ids: Ids, names: &QueueNames) -> Result<Record, CodecError> {
     let at = Timestamp::from_micros;
     Ok(match record {
-        wire::Record::Scheduled { job } => Record::Scheduled(job.read(ids, names, None)?),
+        wire::Record::Scheduled { job } => {
+            let (id, spec) = job.read(ids, names)?;
+            Record::Scheduled(ScheduledRecord { id, spec, replaces: None })
+        }
         wire::Record::Replacing { job, replaced } => {
-            Record::Scheduled(job.read(ids, names, Some(ids.read(replaced)?))?)
+            let (id, spec) = job.read(ids, names)?;
+            Record::Scheduled(ScheduledRecord { id, spec, replaces: Some(ids.read(replaced)?) })
         }
         wire::Record::Rescheduled { id, version, due } => {
             Record::Rescheduled { id: ids.read(id)?, version: Version(version), due: due.into() }

@@ -5,7 +5,7 @@ use super::frame::{self, FrameKind, HEADER_BYTES};
 use super::job::{Ids, read_key};
 use super::names::{QueueNames, QueueTable};
 use super::wire::{self, Body};
-use crate::partition::{End, FiredImage, Image, JobImage, PartitionId, ScheduledRecord, Timestamp, Version};
+use crate::partition::{End, FiredImage, Image, JobImage, PartitionId, Timestamp, Version};
 
 /// Which snapshot a chunk is of. The same in all of its chunks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,7 +73,7 @@ impl ChunkEncoder {
     /// When it is of another partition. The chunk is then as it was.
     pub(crate) fn push_job(&mut self, job: &JobImage) -> Result<(), CodecError> {
         let id = self.ids().write(job.id)?;
-        let image = write_job(job, id, self.queues.place(&job.queue.name));
+        let image = write_job(job, id, self.queues.place(&job.spec.queue));
         self.jobs.push(&image)
     }
 
@@ -145,8 +145,8 @@ impl Section {
 
 /// How many bytes a job adds to a chunk, at most: with the name of its queue, which the chunk may have already.
 pub(crate) fn job_bytes(job: &JobImage) -> usize {
-    let texts = wire::bytes_of(job.key.as_str().len()) + wire::bytes_of(job.payload.len());
-    let name = wire::bytes_of(job.queue.name.as_str().len());
+    let texts = wire::bytes_of(job.spec.key.as_str().len()) + wire::bytes_of(job.spec.payload.len());
+    let name = wire::bytes_of(job.spec.queue.as_str().len());
     let changes = wire::VERSION_BYTES_MAX + wire::ATTEMPT_BYTES_MAX + wire::NUMBER_BYTES_MAX;
     wire::JOB_BYTES_MAX + changes + texts + name
 }
@@ -156,7 +156,7 @@ pub(crate) fn fired_bytes(fired: &FiredImage) -> usize {
     wire::TAG_BYTES + 3 * wire::NUMBER_BYTES_MAX + wire::bytes_of(fired.key.as_str().len())
 }
 
-/// Reads a chunk and adds its jobs to `into`. Their queues have the id 0.
+/// Reads a chunk and adds its jobs to `into`.
 ///
 /// # Errors
 /// When `bytes` are anything but one whole chunk that this program knows. `into` is then as it was.
@@ -206,15 +206,7 @@ fn read_chunk(bytes: &[u8], names: &mut QueueNames, into: &mut Image) -> Result<
 
 fn write_job(job: &JobImage, id: i64, queue: u32) -> wire::JobImage<'_> {
     let (version, attempt, since) = (job.version.0, job.attempt, job.running_since);
-    let job = wire::Job {
-        id,
-        key: job.key.as_str(),
-        queue,
-        payload: job.payload.as_bytes(),
-        due: job.due.into(),
-        priority: job.priority.0,
-        delivery: job.delivery.into(),
-    };
+    let job = wire::Job::of(id, &job.spec, queue);
     match since {
         None => wire::JobImage::Pending { job, version, attempt },
         Some(since) => wire::JobImage::Running { job, version, attempt, since: since.as_micros() },
@@ -227,10 +219,9 @@ fn read_job(image: wire::JobImage<'_>, ids: Ids, names: &QueueNames) -> Result<J
         wire::JobImage::Pending { job, version, attempt } => (job, version, attempt, None),
         wire::JobImage::Running { job, version, attempt, since } => (job, version, attempt, Some(since)),
     };
-    let ScheduledRecord { id, key, queue, payload, due, priority, delivery, .. } =
-        job.read(ids, names, None)?;
+    let (id, spec) = job.read(ids, names)?;
     let (version, running_since) = (Version(version), since.map(Timestamp::from_micros));
-    Ok(JobImage { id, key, queue, payload, due, priority, delivery, version, attempt, running_since })
+    Ok(JobImage { id, spec, version, attempt, running_since })
 }
 
 fn read_fired(image: wire::FiredImage<'_>, ids: Ids) -> Result<FiredImage, CodecError> {

@@ -3,7 +3,8 @@
 use super::names::QueueNames;
 use super::{CodecError, wire};
 use crate::partition::{
-    Delivery, JobId, Key, PartitionId, Payload, Priority, RecordedDue, ScheduledRecord, TimeBase, Timestamp,
+    Delivery, JobId, JobOptions, JobSpec, Key, PartitionId, Payload, Priority, RecordedDue, TimeBase,
+    Timestamp,
 };
 
 /// How a frame writes ids: as distances from a sequence that is near most of them. The partition is in its header.
@@ -34,24 +35,31 @@ impl Ids {
     }
 }
 
-impl wire::Job<'_> {
+impl<'a> wire::Job<'a> {
+    pub(super) fn of(id: i64, spec: &'a JobSpec, queue: u32) -> Self {
+        wire::Job {
+            id,
+            key: spec.key.as_str(),
+            queue,
+            payload: spec.payload.as_bytes(),
+            due: spec.due.into(),
+            priority: spec.options.priority().0,
+            delivery: spec.options.delivery().into(),
+        }
+    }
+
     #[inline(always)]
-    pub(super) fn read(
-        self,
-        ids: Ids,
-        names: &QueueNames,
-        replaces: Option<JobId>,
-    ) -> Result<ScheduledRecord, CodecError> {
-        Ok(ScheduledRecord {
-            id: ids.read(self.id)?,
+    pub(super) fn read(self, ids: Ids, names: &QueueNames) -> Result<(JobId, JobSpec), CodecError> {
+        let options =
+            JobOptions::default().with_priority(Priority(self.priority)).with_delivery(self.delivery.into());
+        let spec = JobSpec {
             key: read_key(self.key)?,
             queue: names.queue(self.queue)?,
             payload: Payload::from(self.payload),
             due: self.due.into(),
-            priority: Priority(self.priority),
-            delivery: self.delivery.into(),
-            replaces,
-        })
+            options,
+        };
+        Ok((ids.read(self.id)?, spec))
     }
 }
 

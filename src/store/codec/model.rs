@@ -51,7 +51,7 @@ fn encoded_batch(header: &BatchHeader, records: &[Record]) -> Vec<u8> {
 
 fn name_bytes(record: &Record) -> usize {
     match record {
-        Record::Scheduled(job) => wire::bytes_of(job.queue.name.as_str().len()),
+        Record::Scheduled(job) => wire::bytes_of(job.spec.queue.as_str().len()),
         _ => 0,
     }
 }

@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 
 use super::CodecError;
 use super::wire::{self, Body};
-use crate::partition::{Queue, QueueId, QueueName};
+use crate::partition::QueueName;
 
 /// Gives every queue of the frames that are read its name: one shared text for each name, however many frames and jobs
 /// have it. Use one for a whole load.
@@ -35,11 +35,10 @@ impl QueueNames {
         Ok(())
     }
 
-    /// The queue at a place of the table. Its id is for the reader to give.
-    pub(super) fn queue(&self, place: u32) -> Result<Queue, CodecError> {
+    /// The queue at a place of the table.
+    pub(super) fn queue(&self, place: u32) -> Result<QueueName, CodecError> {
         let name = usize::try_from(place).ok().and_then(|place| self.table.get(place));
-        let name = name.ok_or(CodecError::invalid("a job has a queue that is not in the table"))?;
-        Ok(Queue { id: QueueId(0), name: name.clone() })
+        name.cloned().ok_or(CodecError::invalid("a job has a queue that is not in the table"))
     }
 
     fn share(&mut self, text: &str) -> Result<QueueName, CodecError> {
@@ -54,8 +53,6 @@ impl QueueNames {
 }
 
 /// The table of a frame that is being written, in the order in which its jobs need the names.
-///
-/// By name and not by id: a decoded queue has no id that means anything.
 #[derive(Debug, Default)]
 pub(super) struct QueueTable {
     names: Vec<QueueName>,

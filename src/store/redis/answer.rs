@@ -1,4 +1,4 @@
-//! What a script of ours answers: a word, and what belongs to it.
+//! The answers of our scripts: a word, and what belongs to it.
 //!
 //! | word | with | means | class |
 //! | --- | --- | --- | --- |
@@ -62,12 +62,12 @@ impl Answer {
         self.0.get(at).map_or("", String::as_str)
     }
 
-    /// A part that is a number; 0 if it is none.
+    /// A part as a number; 0 if it is not one.
     pub(super) fn number(&self, at: usize) -> u64 {
         self.part(at).parse().unwrap_or(0)
     }
 
-    /// The error that the answer is.
+    /// The answer as an error.
     pub(super) fn refusal(&self, keys: &Keys) -> StoreError {
         let partition = keys.partition().0;
         let (first, second) = (self.part(1), self.part(2));
@@ -135,7 +135,7 @@ pub(super) fn behind(message: String) -> StoreError {
     StoreError::new(StoreErrorClass::Behind, message)
 }
 
-/// Something that is not ours lies in the way: it is waited for until somebody has removed it.
+/// Something foreign lies in the way. The engine waits until it has been removed.
 fn blocked(error: StoreError) -> StoreError {
     StoreError::new(StoreErrorClass::Blocked, error.to_string())
 }
@@ -149,12 +149,12 @@ pub(super) fn damaged(keys: &Keys, field: &str) -> StoreError {
     ))
 }
 
-/// Redis knows only an epoch that is over.
+/// Redis knows only an epoch that has ended.
 pub(super) fn back(partition: u16, epoch: impl Display) -> StoreError {
     behind(format!("Redis went back in time: of partition {partition} it knows epoch {epoch}, which is over"))
 }
 
-/// The partition is the caller's own, under an epoch that it was not told of.
+/// The partition is the caller's own, under an epoch that it does not know.
 pub(super) fn claimed(partition: u16, epoch: impl Display) -> StoreError {
     behind(format!(
         "partition {partition} is this engine's under a later epoch ({epoch}), whose claim was not answered: it has to \
@@ -162,14 +162,14 @@ pub(super) fn claimed(partition: u16, epoch: impl Display) -> StoreError {
     ))
 }
 
-/// The partition is another's.
+/// The partition belongs to another owner.
 pub(super) fn fenced(partition: u16, owner: &str, epoch: impl Display) -> StoreError {
     StoreError::fenced(format!(
         "partition {partition} belongs to {owner} by now (epoch {epoch}); this engine no longer owns it"
     ))
 }
 
-/// A key holds what is not ours.
+/// A key holds something foreign.
 pub(super) fn foreign(key: &str) -> StoreError {
     StoreError::fatal(format!(
         "the key `{key}` holds something that Reveille has not written there: give Reveille a namespace of its own, \

@@ -36,7 +36,7 @@ impl Core {
                 self.known.appends(grant);
                 Ok(())
             }
-            // It was written by a request whose answer was lost, perhaps to a server that did not sync it then.
+            // A request whose answer was lost wrote it, perhaps to a server that did not sync then.
             "DUP" if !self.known.can_have(grant, answer.number(1)) => Err(damaged(&keys, "tail")),
             "DUP" => {
                 self.known.acknowledge(grant, batch.end(), false);

@@ -1,11 +1,11 @@
-//! What was read, put together, and checked piece by piece. Does no I/O, so that it can run where it holds up nobody.
+//! Puts together what was read, and checks it piece by piece. Does no I/O, so that it can run on a thread for blocking work.
 //!
 //! # Rules
-//! - Every chunk of the snapshot is there, and says itself that it is the one that was asked for.
+//! - Every chunk of the snapshot is there, and its header says that it is the requested one.
 //! - Every batch begins where the one before it ended. The first may begin before the point that the snapshot covers: it
 //!   is cut there.
 //! - The last batch ends at the tail that `:m` names.
-//! - Whatever does not fit is refused, by the name of its key, and nothing is changed.
+//! - Inconsistent data is refused, by the name of its key, and nothing is changed.
 
 use redis::Value;
 
@@ -15,7 +15,7 @@ use crate::partition::{Image, Record};
 use crate::store::codec::{CodecError, QueueNames, decode_batch, decode_chunk};
 use crate::store::{LoadProgress, Loaded, StoreError};
 
-/// A part of what a partition is made of, as Redis gave it.
+/// A part of a partition, as Redis gave it.
 #[derive(Debug)]
 pub(super) enum Piece {
     /// Chunks, from this number on.
@@ -28,7 +28,7 @@ pub(super) enum Piece {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Entry {
     pub(super) id: String,
-    /// `None`: it has other fields than ours.
+    /// `None` if its fields are not ours.
     pub(super) batch: Option<Vec<u8>>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Assembly {
     keys: Keys,
     published: Option<Published>,
     log_end: u64,
-    /// Whether entries past the tail are no error: somebody is writing them.
+    /// Whether entries past the end are allowed, because an owner is writing them.
     is_live: bool,
     names: QueueNames,
     image: Image,
@@ -134,7 +134,7 @@ impl Assembly {
             let (from, to) = (self.read_to, header.first_record);
             return Err(self.misfit(&key, &format!("the records {from} to {to} before it are missing")));
         }
-        // Of the first one, what the snapshot covers.
+        // Cut off the part of the first one that the snapshot covers.
         let known = usize::try_from(known.min(count)).unwrap_or(usize::MAX);
         self.records.drain(before..before.saturating_add(known).min(self.records.len()));
         if end > self.read_to {

@@ -1,5 +1,5 @@
-//! Looking while an engine runs whether Redis still has what it acknowledged, and whether it can still be relied on. What a
-//! restore will need and nobody reads until then could otherwise be gone for long before anybody knows.
+//! Checks while an engine runs that Redis still has what it acknowledged, and that it can be relied on. Otherwise data that
+//! only a restore reads could be gone long before anyone notices.
 
 use redis::{Pipeline, Value};
 
@@ -12,11 +12,11 @@ use super::link::Link;
 use super::scripts::{CHECK, Call, NUMBER_MAX, run};
 use crate::store::{Grant, StoreError};
 
-/// Chunks that are looked at in one step: some microseconds of Redis' time.
+/// Chunks that are checked in one step: some microseconds of Redis' time.
 const CHUNKS_STEP: u64 = 128;
 
 impl Core {
-    /// Looks at `:m`, the log, and the next chunks of the snapshot.
+    /// Checks `:m`, the log, and the next chunks of the snapshot.
     pub(super) async fn check(&self, grant: &Grant) -> Result<(), StoreError> {
         let keys = self.keys(grant.partition);
         let expected = self.known.expected(grant);
@@ -54,7 +54,7 @@ impl Core {
         Ok(())
     }
 
-    /// What speaks against relying on this Redis, though it takes what it is sent.
+    /// Reasons not to rely on this Redis although it takes what it is sent.
     pub(super) async fn doubts(&self) -> Result<Vec<String>, StoreError> {
         let connection = self.control.connection().await?;
         let doing = Doing::plain("asking Redis how it does");
@@ -71,7 +71,7 @@ impl Core {
         now.settings = connection.facts.settings.clone();
         now.settings.appendfsync = setting(&next());
         now.settings.no_appendfsync_on_rewrite = setting(&next());
-        // What acknowledgements prove is judged by what a connection was told when it was made.
+        // What an acknowledgement proves depends on what the server said when the connection was made.
         if now.fsync() != connection.facts.fsync() {
             [&self.log, &self.control].into_iter().for_each(Link::give_up);
         }

@@ -1,4 +1,4 @@
-//! Where Redis is and how it is spoken to. Parsed once, then trusted.
+//! Where Redis is, and how to connect to it. Parsed once, then trusted.
 //!
 //! # Rules
 //! - Nothing that can be printed has the password: not the configuration, not an error about a bad address.
@@ -21,20 +21,20 @@ const RESPONSE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(1);
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
-/// Where Redis is, and how it is spoken to. See [`RedisStore`](super::RedisStore).
+/// Where Redis is, and how to connect to it. See [`RedisStore`](super::RedisStore).
 #[derive(Clone)]
 pub struct RedisConfig {
     server: ConnectionInfo,
     pub(super) credentials: Option<Credentials>,
     pub(super) database: i64,
     pub(super) namespace: Arc<str>,
-    /// Set only if the user has said so.
+    /// Set only if the user set it.
     pub(super) replicas: Option<u16>,
     pub(super) response_timeout: Duration,
     pub(super) connect_timeout: Duration,
 }
 
-/// Who to be on the server.
+/// The user on the server.
 #[derive(Clone)]
 pub(super) struct Credentials {
     pub(super) user: Option<String>,
@@ -45,7 +45,7 @@ pub(super) struct Credentials {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RedisConfigError {
-    /// The address is no URL of Redis.
+    /// The address is not a Redis URL.
     #[error(
         "the address is not one of Redis: {reason}; write redis://[user:password@]host[:port][/database], \
          rediss://… for TLS, or unix:///path/to/socket[?db=database]"
@@ -54,14 +54,14 @@ pub enum RedisConfigError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The address asks for TLS, which this program was built without.
+    /// The address asks for TLS, but this program was built without it.
     #[error(
         "rediss:// needs TLS, which this program was built without: turn on the cargo feature `redis-tls`"
     )]
     NoTls,
-    /// The address asks for TLS that takes every certificate.
+    /// The address asks for TLS that accepts every certificate.
     #[error(
-        "#insecure is not supported: it would send the password to anybody; install the server's certificate"
+        "#insecure is not supported: it would send the password to any server; install the server's certificate"
     )]
     InsecureTls,
     /// The namespace cannot be part of a key.
@@ -77,20 +77,20 @@ pub enum RedisConfigError {
 
 impl RedisConfig {
     /// Takes an address: `redis://[user:password@]host[:port][/database]`, `rediss://…` for TLS (needs the cargo feature
-    /// `redis-tls`), `unix:///path/to/socket[?db=database]` or the same with `redis+unix:`. An IPv6 address stands in
-    /// brackets, with its zone if it has one (`[fe80::1%25eth0]`).
+    /// `redis-tls`), `unix:///path/to/socket[?db=database]` or the same with `redis+unix:`. Write an IPv6 address in brackets,
+    /// with its zone if it has one (`[fe80::1%25eth0]`).
     ///
-    /// Database, user and password may be parameters too, of any of them: `?db=2&user=bob&pass=secret` (or `username`,
-    /// `password`). What is not a letter or a digit can be written as `%` and two hexadecimal digits; a `+` is a plus.
+    /// Database, user and password can also be parameters: `?db=2&user=bob&pass=secret` (or `username`, `password`). Any
+    /// character can be written as `%` and two hexadecimal digits; a `+` is a plus.
     ///
     /// # Errors
-    /// When it is none of these, or has a part or a parameter that is not known, given twice, or out of its range. Nothing
-    /// in an address is ignored.
+    /// When it is none of these, or has a part or a parameter that is unknown, given twice, or out of range. Nothing in an
+    /// address is ignored.
     pub fn new(address: impl AsRef<str>) -> Result<Self, RedisConfigError> {
         let Address { server, user, password, database } = Address::parse(address.as_ref())?;
         let credentials = match (user, password) {
             (None, None) => None,
-            // One who needs no password may give any.
+            // A user without a password may give any.
             (user, password) => Some(Credentials { user, password: password.unwrap_or_default() }),
         };
         let server = server.into_connection_info().map_err(|_| bad("it did not parse"))?;
@@ -108,7 +108,7 @@ impl RedisConfig {
         })
     }
 
-    /// Keeps everything under this name, so that several services can share a Redis. `reveille` unless set.
+    /// Keeps everything under this name, so that several services can share a Redis. `reveille` by default.
     ///
     /// # Errors
     /// When it is empty, longer than [`NAMESPACE_CHARS_MAX`] characters, or has braces, spaces or control characters.
@@ -124,8 +124,8 @@ impl RedisConfig {
         Ok(self)
     }
 
-    /// How many replicas have to have a change before it counts as
-    /// [`Replicated`](crate::store::Durability::Replicated): 1 unless set, and at least 1. Setting it also says that
+    /// How many replicas must have a change before it counts as
+    /// [`Replicated`](crate::store::Durability::Replicated): at least 1, and 1 by default. Setting it also says that
     /// there will be replicas, even if none is connected when the engine starts.
     #[must_use]
     pub fn replicas(mut self, count: u16) -> Self {
@@ -133,27 +133,27 @@ impl RedisConfig {
         self
     }
 
-    /// How long an answer may take; after that the connection is given up and the request sent again on a new one. Two
-    /// seconds unless set.
+    /// How long an answer may take: two seconds by default. After that the connection is closed, and the request sent again on
+    /// a new one.
     #[must_use]
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.response_timeout = timeout.max(TIMEOUT_MIN);
         self
     }
 
-    /// How long connecting may take. One second unless set.
+    /// How long connecting may take: one second by default.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout.max(TIMEOUT_MIN);
         self
     }
 
-    /// How many replicas are waited for.
+    /// How many replicas to wait for.
     pub(super) fn replicas_wanted(&self) -> u16 {
         self.replicas.unwrap_or(1)
     }
 
-    /// What the `redis` crate gets: no credentials and no database, which `link` sees to.
+    /// What the `redis` crate gets: no credentials and no database. `link` sends these.
     pub(super) fn server(&self) -> ConnectionInfo {
         self.server.clone()
     }

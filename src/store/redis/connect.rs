@@ -1,5 +1,5 @@
-//! Making a connection: reach the server, say who we are, and hear what it is. Nothing is sent to a server that is not
-//! fit to be written to, or looked at.
+//! Making a connection: reach the server, log in, and ask what it is. Nothing more is sent to a server that is not fit to be
+//! written to, or read from.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::wire::Wire;
 use crate::rt;
 use crate::store::{StoreError, StoreErrorClass};
 
-/// The oldest Redis that has all that the scripts use: XTRIM MINID came last.
+/// The oldest Redis that has everything the scripts use: XTRIM MINID came last.
 const VERSION_MIN: Version = Version(6, 2, 0);
 
 /// The first with WAITAOF.
@@ -29,7 +29,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Whether there is nobody to drive it any more: the engine on whose thread it was made has ended.
+    /// Whether nothing drives it any more, because the engine on whose thread it was made has ended.
     pub(super) fn is_left(&self) -> bool {
         self.runtime.is_closed()
     }
@@ -72,17 +72,17 @@ pub(super) async fn connect(
     Ok(Connection { wire, facts, runtime })
 }
 
-/// Hears whether this is Redis, and whether it takes connections. Alone, so that what answers something else than RESP is
-/// told from a line that is cut.
+/// Asks whether this is Redis, and whether it takes connections. Sent alone, so that a server that does not speak RESP can be
+/// told from a cut connection.
 async fn greet(wire: &Wire, doing: Doing<'_>) -> Result<(), StoreError> {
     let answer = wire.send(&redis::cmd("PING")).await;
     let Err(error) = answer.and_then(Value::extract_error) else { return Ok(()) };
     let failure = classify(&error, doing.by("PING"));
-    // Whoever has to log in first is told so, and a disk that is full speaks of that even here.
+    // A server that wants a login says so here, and so does one whose disk is full.
     if failure.drops_connection && error.code() != Some("NOAUTH") { Err(failure.error) } else { Ok(()) }
 }
 
-/// Logs in, and asks for all that has to be known of the server, in one round trip.
+/// Logs in, and asks for everything that must be known about the server, in one round trip.
 async fn introduce(
     wire: &Wire,
     config: &RedisConfig,
@@ -96,7 +96,7 @@ async fn introduce(
     if config.database != 0 {
         asked.cmd("SELECT").arg(config.database);
     }
-    // Only for whoever looks: it may be refused.
+    // Only for operators: it may be refused.
     asked.cmd("CLIENT").arg("SETNAME").arg(format!("reveille:{}:{name}", config.namespace));
     asked.cmd("INFO");
     asked.cmd("CONFIG").arg("GET").arg("appendfsync");
@@ -126,12 +126,12 @@ async fn introduce(
     Ok(facts)
 }
 
-/// TLS panics in a process that has not chosen who does the cryptography, or has two who could.
+/// TLS panics in a process that has not chosen a provider of cryptography, or has two.
 #[cfg(feature = "redis-tls")]
 fn bring_cryptography() {
     use rustls::crypto::{CryptoProvider, ring};
     if CryptoProvider::get_default().is_none() {
-        // It fails only if somebody else was faster.
+        // It fails only if another thread was faster.
         let _ = ring::default_provider().install_default();
     }
 }
@@ -152,7 +152,7 @@ fn checked(answer: Value, doing: Doing<'_>) -> Result<Value, StoreError> {
     answer.extract_error().map_err(|error| classify(&error, doing).error)
 }
 
-/// Whether this is a server to write to, or to look at.
+/// Whether this is a server to write to, or to read from.
 fn admit(facts: &Facts, purpose: Purpose, doing: Doing<'_>) -> Result<(), StoreError> {
     let found = facts.version;
     let says = if facts.mode == "sentinel" {

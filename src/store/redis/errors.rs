@@ -1,4 +1,4 @@
-//! What goes wrong with Redis, by what an engine does about it.
+//! Errors of Redis, by what an engine does about them.
 //!
 //! | what | class | connection |
 //! | --- | --- | --- |
@@ -9,13 +9,13 @@
 //! | `NOAUTH`, `WRONGPASS`, `DENIED` | `Refused` | dropped |
 //! | `OOM`, `MISCONF`, `NOREPLICAS`, `NOPERM` | `Refused`; all but the last may pass by themselves | kept |
 //! | `MOVED`, `ASK`, `CROSSSLOT`: a node of a cluster | `Refused` | dropped |
-//! | anything else that is not known here | `Refused` | kept |
+//! | anything unknown | `Refused` | kept |
 //! | `WRONGTYPE` | `Fatal` | kept |
 //!
-//! What a script of ours answers (fenced, behind, held, foreign keys) is not an error of Redis: see `answer`.
+//! The answers of our scripts (fenced, behind, held, foreign keys) are not errors of Redis: see `answer`.
 //!
 //! # Traps
-//! - `OOM`, `MISCONF`, `NOREPLICAS` and `BUSY` are no kinds of the `redis` crate, only codes.
+//! - `OOM`, `MISCONF`, `NOREPLICAS` and `BUSY` are not error kinds of the `redis` crate, only codes.
 //! - An error inside a script comes with the script's hash and line behind it; up to Redis 6.2 in front, under the code
 //!   `ERR`. A command that the user may not run is `ERR` there, not `NOPERM`.
 //! - `ERR unknown command` repeats the arguments, which may be a password or a job's payload. They are cut off.
@@ -32,11 +32,11 @@ use crate::store::{StoreError, StoreErrorClass};
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) error: StoreError,
-    /// Whether the connection is of no use any more.
+    /// Whether the connection is useless now.
     pub(super) drops_connection: bool,
 }
 
-/// What was being done, for the words of an error.
+/// What was being done, for the message of an error.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Doing<'a> {
     what: &'static str,
@@ -44,11 +44,11 @@ pub(super) struct Doing<'a> {
     command: &'a str,
 }
 
-/// What is done about an error, and what is said of it.
+/// What to do about an error, and how to describe it.
 struct Verdict {
     class: StoreErrorClass,
     drops_connection: bool,
-    /// Whether the server says that it will pass, or it may pass although it refuses.
+    /// Whether the server says that it will pass, or a refusal may pass.
     passes: bool,
     says: &'static str,
 }
@@ -67,7 +67,7 @@ impl<'a> Doing<'a> {
         Doing { what, key: "", command: "" }
     }
 
-    /// By this command, where there are several. It names no argument that is not for everybody.
+    /// The command, where there are several. It contains no secret argument.
     pub(super) fn by(self, command: &'a str) -> Self {
         Doing { command, ..self }
     }
@@ -95,7 +95,7 @@ const fn passing(verdict: Verdict) -> Verdict {
     Verdict { passes: true, ..verdict }
 }
 
-/// Tells what to do about an error that came up while `doing`.
+/// Says what to do about an error that came up while `doing`.
 pub(super) fn classify(error: &RedisError, doing: Doing<'_>) -> Failure {
     let (verdict, said) = match error.kind() {
         ErrorKind::Io if error.is_timeout() => {
@@ -116,7 +116,7 @@ pub(super) fn classify(error: &RedisError, doing: Doing<'_>) -> Failure {
     Failure { error, drops_connection: verdict.drops_connection }
 }
 
-/// An error that the server told.
+/// An error that the server returned.
 fn judge(error: &RedisError) -> (Verdict, String) {
     let detail = error.detail().unwrap_or_default();
     let (code, detail) = match error.code() {
@@ -138,7 +138,7 @@ fn by_code(code: &str) -> Option<Verdict> {
         "LOADING" => passing(keep(Retry, "Redis is still loading its data")),
         "MASTERDOWN" => keep(Retry, "the replica has lost its master"),
         "CLUSTERDOWN" | "TRYAGAIN" => keep(Retry, "the cluster is not ready"),
-        "BUSY" => keep(Retry, "Redis is busy with somebody's script"),
+        "BUSY" => keep(Retry, "Redis is busy with a script"),
         "NOSCRIPT" => keep(Retry, "Redis has forgotten a script"),
         "READONLY" => {
             drop(Refused, "Redis is a replica, which takes no writes: connect to the master, or promote it")
@@ -187,7 +187,7 @@ fn by_words(detail: &str) -> Verdict {
     }
 }
 
-/// The code and detail of an error that was raised inside a script, where they are not in front.
+/// The code and detail of an error that was raised inside a script, where they are not at the front.
 fn unwrapped(detail: &str) -> Option<(&str, &str)> {
     if detail.starts_with("The user executing the script can't") {
         return Some(("NOPERM", detail));

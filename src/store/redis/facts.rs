@@ -1,12 +1,12 @@
-//! What a server says of itself, taken on every new connection: it may be another server than the one before, or the same
-//! with other settings.
+//! What a server says about itself, asked on every new connection: it may be another server than before, or the same one with
+//! other settings.
 
 use std::fmt;
 use std::time::Duration;
 
 use redis::Value;
 
-/// A server's word on itself.
+/// What a server says about itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Facts {
     pub(super) version: Version,
@@ -16,7 +16,7 @@ pub(super) struct Facts {
     pub(super) is_replica: bool,
     pub(super) is_loading: bool,
     pub(super) loading: Loading,
-    /// How it stands to its master, if it is a replica.
+    /// Its link to its master, if it is a replica.
     pub(super) link: MasterLink,
     pub(super) has_aof: bool,
     pub(super) replicas: u64,
@@ -27,7 +27,7 @@ pub(super) struct Facts {
     pub(super) has_waitaof: bool,
 }
 
-/// How far a server has come with loading its data, by its own word.
+/// How far a server is with loading its data, by its own account.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Loading {
     /// Percent, as it writes it.
@@ -35,7 +35,7 @@ pub(super) struct Loading {
     pub(super) left: Option<Duration>,
 }
 
-/// A replica's way to its master.
+/// A replica's link to its master.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct MasterLink {
     pub(super) host: String,
@@ -46,7 +46,7 @@ pub(super) struct MasterLink {
     pub(super) down_for: Option<Duration>,
 }
 
-/// What CONFIG GET said; `None` where it is forbidden, as with many that are rented.
+/// What CONFIG GET said; `None` if it is forbidden, as on many managed servers.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Settings {
     pub(super) appendfsync: Option<String>,
@@ -58,19 +58,19 @@ pub(super) struct Settings {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(super) struct Version(pub(super) u32, pub(super) u32, pub(super) u32);
 
-/// How it can be known that something is on the server's disk.
+/// How to know that something is on the server's disk.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Fsync {
-    /// Every answer comes after the sync of what it answers to.
+    /// Every answer comes after the sync of its request.
     BeforeAnswer,
-    /// WAITAOF tells.
+    /// By WAITAOF.
     OnRequest,
     /// Not at all, for this reason, with what to do.
     Impossible(&'static str),
 }
 
 impl Facts {
-    /// Reads the answer to INFO. What is missing in it has its default.
+    /// Reads the answer to INFO. Missing values get their defaults.
     pub(super) fn from_info(info: &str) -> Self {
         let mut facts = Facts::default();
         for (field, value) in info.lines().filter_map(|line| line.trim_end().split_once(':')) {
@@ -156,7 +156,7 @@ impl fmt::Display for Loading {
 
 impl Version {
     fn parse(text: &str) -> Self {
-        // A release candidate has more behind its number.
+        // A release candidate has a suffix behind its number.
         let digits = |part: &str| part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
         let mut parts = text.split('.').map(|part| part[..digits(part)].parse().unwrap_or(0));
         let mut next = || parts.next().unwrap_or(0);
@@ -181,7 +181,7 @@ pub(super) fn setting(answer: &Value) -> Option<String> {
     }
 }
 
-/// Whether an answer to COMMAND INFO knows the command; `None` if the server did not want to tell.
+/// Whether an answer to COMMAND INFO knows the command; `None` if the server refused to tell.
 pub(super) fn is_command_known(answer: &Value) -> Option<bool> {
     match answer {
         Value::Array(commands) => Some(commands.iter().any(|command| !matches!(command, Value::Nil))),

@@ -1,18 +1,18 @@
-//! What is looked at before anything is entrusted to a server.
+//! Checks of a server before it gets any data.
 //!
 //! | what | if not |
 //! | --- | --- |
 //! | a single master of Redis 6.2 or newer, not loading | refused with every connection, see `connect` |
-//! | `maxmemory-policy noeviction` | refused where `maxmemory` is set: a whole log is evicted as one key. Else a warning |
+//! | `maxmemory-policy noeviction` | refused where `maxmemory` is set: a whole log is evicted as one key. Otherwise a warning |
 //! | nothing was evicted so far | a warning |
 //! | the number of partitions is the one that was written | refused |
-//! | it can be known that something is on the disk | `fsync` is refused |
-//! | as many replicas as are waited for | a warning: they may come |
+//! | the server can confirm that something is on the disk | `fsync` is refused |
+//! | as many replicas as the configuration waits for | a warning: they may come |
 //! | an append-only file or dumps | a warning: a restart of Redis then loses everything |
 //!
 //! # The highest level
-//! Levels are a ladder for an engine: whoever gives one gives those below. A server with replicas whose own disk cannot be
-//! vouched for therefore gives [`Durability::Logged`], unless the engine itself asks for [`Durability::Replicated`].
+//! Levels are a ladder: a store that gives one gives all below. So a server with replicas that cannot confirm its own disk
+//! gives [`Durability::Logged`], unless the engine itself asks for [`Durability::Replicated`].
 
 use redis::{Cmd, Value};
 
@@ -23,11 +23,11 @@ use super::facts::{Facts, Fsync};
 use crate::partition::PartitionId;
 use crate::store::{Durability, Needs, Opened, StoreError, StoreErrorClass};
 
-/// What a look at the first partition has shown.
+/// What the first partition shows.
 enum Looked {
     /// It is ours, or not there yet.
     Settled,
-    /// It has the look of something foreign.
+    /// It looks foreign.
     Foreign,
 }
 
@@ -46,7 +46,7 @@ impl Core {
     }
 
     async fn check_partitions(&self, asked: u16) -> Result<(), StoreError> {
-        // A key without our fields may have come to be, by another engine, between the look at them and that at the key.
+        // Another engine may have created the key between the check of the fields and that of the key.
         match self.look_at_partitions(asked, true).await? {
             Looked::Settled => Ok(()),
             Looked::Foreign => self.look_at_partitions(asked, false).await.map(drop),
@@ -68,7 +68,7 @@ impl Core {
             [Some(format), found, _] if format == FORMAT => {
                 match found.as_ref().map(|found| found.parse::<u16>()) {
                     Some(Ok(found)) if found != asked => Err(other_partitions(&found.to_string())),
-                    // A field that was lost its owner writes again, if that lives: whoever claims the partition finds out.
+                    // A living owner writes a lost field again. An engine that claims the partition finds out.
                     _ => Ok(Looked::Settled),
                 }
             }
@@ -91,7 +91,7 @@ impl Core {
         let wanted = u64::from(self.config.replicas_wanted());
         let fsync = facts.fsync();
         if let (Durability::Fsync, Fsync::Impossible(why)) = (asked, &fsync) {
-            return Err(StoreError::fatal(format!("the durability `fsync` cannot be had: {why}")));
+            return Err(StoreError::fatal(format!("this server cannot give the durability `fsync`: {why}")));
         }
         if asked == Durability::Replicated {
             if facts.replicas < wanted {
@@ -140,13 +140,13 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// What speaks against relying on a server that is like this now, and was not said when it was opened.
+    /// Reasons not to rely on the server as it is now that did not exist when it was opened.
     pub(super) fn doubts(&mut self, now: Facts) -> Vec<String> {
         let mut doubts = Vec::new();
         if let Err(error) = check_memory(&now) {
             doubts.push(error.to_string());
         }
-        // It begins anew with every start of the server.
+        // The count begins anew with every start of the server.
         let evicted = now.evicted_keys.saturating_sub(self.evicted_keys);
         self.evicted_keys = now.evicted_keys;
         if evicted > 0 {

@@ -1,5 +1,5 @@
-//! Looking at what Redis holds, without a lease and without changing anything. A replica will do, and a user who may only
-//! read. The connection is let go of after each look: whoever looks is not always about to look again.
+//! Looking at what Redis holds, without a lease and without changing anything. A replica is enough, and so is a user who may
+//! only read. The connection is closed after each look, because the next one may never come.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ use crate::json;
 use crate::partition::PartitionId;
 use crate::store::{LivingOwner, Owner, PartitionRead, ReadStore, StoreError, StoreErrorClass, StoreFuture};
 
-/// Chunks whose memory is asked for. The others are taken to be like them.
+/// Chunks whose memory is asked for. The others are assumed to be alike.
 const CHUNKS_SAMPLED: u64 = 16;
 
-/// Partitions that are asked for how many there are.
+/// Partitions that are asked for the number of partitions.
 const PARTITIONS_TRIED: u16 = 4;
 
-/// How often a read begins anew because the owner has published a snapshot meanwhile.
+/// How often a read starts over because the owner has published a snapshot meanwhile.
 const READS_MAX: u32 = 5;
 
 /// What Redis holds of a partition.
@@ -35,17 +35,17 @@ pub struct PartitionReport {
     /// Who owns it, or owned it last.
     #[serde(flatten)]
     pub owner: LivingOwner,
-    /// The sequence after the last record that there is.
+    /// The sequence after the last record.
     pub log_end: u64,
-    /// Entries in the log. Some may be of before the snapshot, and wait to be removed.
+    /// Entries in the log. Some may be older than the snapshot, and wait to be removed.
     pub log_entries: u64,
     /// Records in the log since the snapshot: what a restore has to replay.
     pub log_records: u64,
-    /// The snapshot that a restore begins with, if there is one.
+    /// The snapshot that a restore starts from, if there is one.
     pub snapshot: Option<SnapshotReport>,
     /// Chunks of other snapshots: one that is being written, or one that waits to be removed.
     pub chunks_beside: u64,
-    /// The memory that the partition's keys take in Redis, by a sample; `None` if Redis does not tell.
+    /// The memory that the partition's keys take in Redis, estimated from a sample; `None` if Redis does not tell.
     pub memory_bytes: Option<u64>,
 }
 
@@ -53,16 +53,16 @@ pub struct PartitionReport {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[non_exhaustive]
 pub struct SnapshotReport {
-    /// Which one, higher than all before it.
+    /// Its number, higher than all before it.
     pub generation: u64,
     /// How old it is, by Redis' clock.
     #[serde(rename = "age_ms", serialize_with = "json::millis")]
     pub age: Duration,
     /// The sequence of the first record that it may lack.
     pub covered: u64,
-    /// In how many keys it is.
+    /// The number of its keys.
     pub chunks: u64,
-    /// Jobs pending or with a handler.
+    /// Jobs pending or running.
     pub jobs: u64,
     /// Fired jobs that are remembered.
     pub fired: u64,
@@ -70,7 +70,7 @@ pub struct SnapshotReport {
     pub bytes: u64,
 }
 
-/// A replica that was looked at: what it holds may be older than what its master holds.
+/// A replica. What it holds may be older than what its master holds.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ReplicaReport {
@@ -78,20 +78,20 @@ pub struct ReplicaReport {
     pub master: String,
     /// Whether it is connected to its master.
     pub is_link_up: bool,
-    /// How long ago it has last heard from its master, in whole seconds; `None` if it has not, or the link is down.
+    /// How long ago it last heard from its master, in whole seconds; `None` if it never did, or the link is down.
     #[serde(rename = "heard_before_ms", serialize_with = "json::millis_if_any")]
     pub heard_before: Option<Duration>,
-    /// For how long the link has been down, in whole seconds; `None` if it is up, or never was.
+    /// How long the link has been down, in whole seconds; `None` if it is up, or never was.
     #[serde(rename = "down_for_ms", serialize_with = "json::millis_if_any")]
     pub down_for: Option<Duration>,
 }
 
 impl RedisStore {
-    /// Whether the server is a replica, which can be looked at and not written to, and how it stands to its master. `None`
-    /// if it is a master.
+    /// The replica's link to its master, if the server is a replica, which can be read but not written to. `None` if it is a
+    /// master.
     ///
     /// # Errors
-    /// When Redis cannot be had.
+    /// When Redis cannot be reached.
     pub async fn replica(&self) -> Result<Option<ReplicaReport>, StoreError> {
         let _closed = Closing(&self.core.look);
         let connection = self.core.look.connection().await?;
@@ -104,11 +104,11 @@ impl RedisStore {
         }))
     }
 
-    /// What Redis holds of each partition, in their order: those that somebody has owned. Takes no lease and changes
-    /// nothing. Works on a replica too.
+    /// What Redis holds of each partition, in order, for those that were ever owned. Takes no lease and changes nothing. Works
+    /// on a replica too.
     ///
     /// # Errors
-    /// When Redis cannot be had, or has something else under one of the keys.
+    /// When Redis cannot be reached, or has something else under one of the keys.
     pub async fn inspect(&self) -> Result<Vec<PartitionReport>, StoreError> {
         let _closed = Closing(&self.core.look);
         let mut reports = Vec::new();
@@ -121,20 +121,20 @@ impl RedisStore {
         Ok(reports)
     }
 
-    /// How many partitions were written; `None` if nothing was.
+    /// The number of partitions; `None` if nothing was written.
     ///
     /// # Errors
-    /// When Redis cannot be had, or has something else under the key.
+    /// When Redis cannot be reached, or has something else under the key.
     pub async fn partitions(&self) -> Result<Option<u16>, StoreError> {
         let _closed = Closing(&self.core.look);
         self.core.partitions().await
     }
 
     /// Reads a partition without taking its lease, also while its owner goes on writing: everything up to the last record
-    /// at the time of reading. `None` if nobody has owned it. Works on a replica too.
+    /// at the time of reading. `None` if it was never owned. Works on a replica too.
     ///
     /// # Errors
-    /// When Redis cannot be had, or what it holds does not fit together, or the partition was lost.
+    /// When Redis cannot be reached, its data is inconsistent, or the partition was lost.
     pub async fn read(&self, partition: PartitionId) -> Result<Option<PartitionRead>, StoreError> {
         let core = &*self.core;
         let _closed = Closing(&core.look);
@@ -182,7 +182,7 @@ impl Core {
 
     async fn partitions(&self) -> Result<Option<u16>, StoreError> {
         let mut first = self.meta(PartitionId(0)).await?;
-        // That of one may have been lost.
+        // One partition's number may have been lost.
         for partition in (1..PARTITIONS_TRIED).map(PartitionId) {
             if first.is_some() {
                 break;
@@ -196,7 +196,7 @@ impl Core {
         Ok(partitions)
     }
 
-    /// There is no `:m`: is that because nobody has owned the partition, or was it lost?
+    /// There is no `:m`: was the partition never owned, or was it lost?
     async fn check_unread(&self, keys: &Keys) -> Result<(), StoreError> {
         let log = keys.log();
         if self.exists(&log).await? {
@@ -248,7 +248,7 @@ impl Core {
     }
 }
 
-/// Lets go of a connection.
+/// Closes a connection.
 struct Closing<'a>(&'a Link);
 
 impl Drop for Closing<'_> {
@@ -277,7 +277,7 @@ impl SnapshotReport {
     }
 }
 
-/// `None` for what Redis did not want to tell. A key that is not there takes nothing.
+/// `None` if Redis refused to tell. A missing key takes nothing.
 fn number(answer: &Value) -> Option<u64> {
     match answer {
         Value::Int(number) => u64::try_from(*number).ok(),

@@ -11,7 +11,7 @@ use crate::partition::PartitionId;
 #[derive(Clone, Debug)]
 pub(super) struct Namespace {
     name: Arc<str>,
-    /// How many partitions there are; 0 while nobody has said so.
+    /// How many partitions there are; 0 while that is unknown.
     partitions: Arc<AtomicU16>,
 }
 
@@ -33,7 +33,7 @@ impl Namespace {
         Keys { tag: format!("{{rv:{}:{}}}", self.name, partition.0), partition, partitions }
     }
 
-    /// Notes how many partitions there are, for advice that has to say so.
+    /// Notes how many partitions there are, for advice that needs the number.
     pub(super) fn has(&self, partitions: u16) {
         self.partitions.store(partitions, Relaxed);
     }
@@ -66,7 +66,7 @@ impl Keys {
         self.partitions
     }
 
-    /// What an operator can do about a partition of which not enough is left: every command as it can be pasted.
+    /// What an operator can do about a partition of which too little is left: commands to paste.
     pub(super) fn ways_out(&self) -> String {
         let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
         let (partition, meta) = (self.partition.0, quoted(&self.meta()));
@@ -92,7 +92,7 @@ impl Keys {
     }
 }
 
-/// As an operator would ask for all of them.
+/// As an operator would write a pattern for all of them.
 impl fmt::Display for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:*", self.tag)

@@ -1,11 +1,11 @@
-//! What this process knows of each partition in Redis: how far it was acknowledged, what is under way, what of it is
-//! known to be on Redis' disk, and what there has to be.
+//! What this process knows about each partition in Redis: how far it was acknowledged, what is under way, how much is known
+//! to be on Redis' disk, and what must be there.
 //!
 //! # A batch that leaves a gap
 //! Either Redis has lost what it had acknowledged, or the batch has overtaken one before it, which was lost with its
-//! connection or will be sent again. The first is an incident after which everything is written anew, the second is
-//! nothing. It is the second if an earlier batch was under way when this one was sent, and Redis has all that had been
-//! acknowledged by then.
+//! connection or will be sent again. The first is an incident after which everything is written anew; the second is
+//! harmless. It is the second if an earlier batch was under way when this one was sent, and Redis has everything that had
+//! been acknowledged by then.
 
 use std::collections::HashMap;
 
@@ -22,13 +22,13 @@ pub(super) struct Known(Mutex<HashMap<PartitionId, Mark, FixedState>>);
 
 #[derive(Clone, Debug, Default)]
 struct Mark {
-    /// Of the grant for which this holds.
+    /// The epoch of the grant for which this holds.
     epoch: u64,
     /// Redis has acknowledged every record before this one.
     acknowledged: u64,
     /// First records of the batches under way.
     under_way: Vec<u64>,
-    /// Acknowledgements that are no proof that it is on the disk.
+    /// Acknowledgements that do not prove that it is on the disk.
     unproved: u64,
     /// How many of them a later proof has covered.
     proved: u64,
@@ -42,10 +42,10 @@ struct Mark {
     round: Round,
 }
 
-/// What `:m` says of the snapshot, as far as this process was told.
+/// What `:m` says about the snapshot, as far as this process knows.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) enum Kept {
-    /// It was not told, or there was a change of which it was not told how it ended.
+    /// It does not know, or does not know how a change ended.
     #[default]
     Unknown,
     /// There is none.
@@ -54,19 +54,19 @@ pub(super) enum Kept {
     Snapshot(Published, String),
 }
 
-/// How far a look at the partition has come.
+/// How far a check of the partition is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Round {
     /// The snapshot that it is about.
     pub(super) generation: u64,
-    /// The next chunk to look at, and how many bytes those before it have.
+    /// The next chunk to check, and how many bytes those before it have.
     pub(super) next_chunk: u64,
     pub(super) bytes: u64,
-    /// Entries that there were in the log, and how many had been appended by then.
+    /// Entries that were in the log, and how many had been appended by then.
     pub(super) log: Option<(u64, u64)>,
 }
 
-/// What is looked at next, and what has to be there.
+/// What to check next, and what has to be there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Expected {
     pub(super) kept: Kept,
@@ -98,7 +98,7 @@ impl Kept {
         }
     }
 
-    /// The record after the last that the log need not have; `None` if that is not known.
+    /// The record after the last that the log need not have; `None` if that is unknown.
     pub(super) fn covered(&self) -> Option<u64> {
         match self {
             Kept::Unknown => None,
@@ -147,8 +147,8 @@ impl Known {
         marks.insert(grant.partition, mark);
     }
 
-    /// What an owner that claims a partition again knows of it: up to which record it was acknowledged, up to which it was
-    /// sent, and the snapshot.
+    /// What an owner that claims a partition again knows about it: up to which record it was acknowledged and was sent, and
+    /// the snapshot.
     pub(super) fn owned(&self, partition: PartitionId) -> (u64, u64, Kept) {
         match self.0.lock().get(&partition) {
             Some(mark) => (mark.acknowledged, mark.sent, mark.kept.clone()),
@@ -156,7 +156,7 @@ impl Known {
         }
     }
 
-    /// What `:m` says of the snapshot from now on.
+    /// What `:m` says about the snapshot from now on.
     pub(super) fn keeps(&self, grant: &Grant, kept: Kept) {
         self.with(grant, |mark| mark.kept = kept);
     }
@@ -165,7 +165,7 @@ impl Known {
         self.with(grant, |mark| mark.kept.clone())
     }
 
-    /// What a look at the partition should find.
+    /// What a check of the partition should find.
     pub(super) fn expected(&self, grant: &Grant) -> Expected {
         self.with(grant, |mark| {
             let generation = mark.kept.published().map_or(0, |published| published.generation);
@@ -177,7 +177,7 @@ impl Known {
         })
     }
 
-    /// What was looked for has been found.
+    /// The check has found what it should.
     pub(super) fn found(&self, grant: &Grant, expected: &Expected, entries: u64, round: Round) {
         self.with(grant, |mark| {
             if mark.kept == expected.kept && mark.round == expected.round {
@@ -226,7 +226,7 @@ impl Known {
         self.with(grant, |mark| mark.appended += 1);
     }
 
-    /// What a proof has to cover that is asked for now.
+    /// What a proof that is asked for now has to cover.
     pub(super) fn unproved(&self, grant: &Grant) -> Unproved {
         self.with(grant, |mark| Unproved {
             acknowledged: mark.acknowledged,
@@ -235,7 +235,7 @@ impl Known {
         })
     }
 
-    /// All that `covered` stood for is on Redis' disk.
+    /// Everything that `covered` stood for is on Redis' disk.
     pub(super) fn prove(&self, grant: &Grant, covered: Unproved) {
         self.with(grant, |mark| mark.proved = mark.proved.max(covered.unproved));
     }
@@ -250,7 +250,7 @@ impl Known {
                 *mark = Mark { sent: u64::MAX, ..Mark::of(grant) };
                 act(mark)
             }
-            // One that is over. It changes nothing.
+            // A grant that has ended. It changes nothing.
             std::cmp::Ordering::Greater => act(&mut Mark { sent: u64::MAX, ..Mark::of(grant) }),
         }
     }

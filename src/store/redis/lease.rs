@@ -14,11 +14,11 @@ use crate::rt;
 use crate::store::host::is_dead;
 use crate::store::{Claim, Grant, Lease, Renewed, StoreError, StoreErrorClass};
 
-/// Partitions that are looked at for whether a namespace is in use.
+/// Partitions that are checked to see whether a namespace is in use.
 const LOOKED_AT_MAX: u16 = 64;
 
-/// How often a partition is looked at whose lease is another's: a lease that is given back is taken within this, and a few
-/// round trips.
+/// How often the engine looks at a partition with another owner's lease. A lease that is given back is taken within this time
+/// and a few round trips.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// After a look that failed.
@@ -32,13 +32,13 @@ enum Force<'a> {
     This(&'a str),
 }
 
-/// What a look at another's lease has shown.
+/// The state of another owner's lease.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Seen {
     Free,
-    /// For so long yet.
+    /// It lasts for this long.
     Held(Duration),
-    /// There is none, or Redis did not tell.
+    /// There is no lease, or Redis did not tell.
     Gone,
 }
 
@@ -107,8 +107,8 @@ impl Core {
         Ok(answer)
     }
 
-    /// Nothing is there of a partition. That is how it begins, unless others of the namespace hold something already: an
-    /// engine has all its partitions before it writes to one.
+    /// Nothing of a partition is there. A new partition looks like that, unless others of the namespace hold something
+    /// already: an engine takes all its partitions before it writes to one.
     pub(super) async fn check_unowned(&self, keys: &Keys, partitions: u16) -> Result<(), StoreError> {
         let meta = keys.meta();
         let doing = Doing::with("looking for the others of", &meta);
@@ -138,8 +138,8 @@ impl Core {
         Ok(())
     }
 
-    /// Resolves when a lease that another holds can be had, or should be asked for. What is gone from Redis meanwhile, as
-    /// after FLUSHALL, is left to its owner to write again for as long as the lease lasts that was seen last.
+    /// Resolves when another owner's lease can be taken, or should be asked for. If it is gone from Redis meanwhile, as after
+    /// FLUSHALL, its owner gets the time to write it again that the lease had left when it was last seen.
     pub(super) async fn until_free(&self, partition: PartitionId, mut left: Duration) {
         let mut unseen = Duration::ZERO;
         loop {
@@ -171,7 +171,7 @@ impl Core {
         let [Some(owner), Some(until), term] = fields.as_slice() else { return Ok(Seen::Gone) };
         let left_ms = until.parse::<u64>().unwrap_or(0).saturating_sub(now_ms);
         let term_ms = term.as_ref().and_then(|term| term.parse().ok()).unwrap_or(u64::MAX);
-        // Longer than a term it does not last: whoever asks for it sets that right.
+        // It never lasts longer than a term: the next engine that asks for it cuts it.
         let is_free = left_ms == 0 || left_ms > term_ms || is_dead(owner);
         Ok(if is_free { Seen::Free } else { Seen::Held(Duration::from_millis(left_ms)) })
     }
@@ -224,7 +224,7 @@ impl Core {
                 continue;
             }
             let refusal = answer.refusal(&self.keys(grant.partition));
-            // Somebody else's by now, or gone: there is nothing to give back.
+            // Another owner's by now, or gone: there is nothing to give back.
             if !matches!(refusal.class, StoreErrorClass::Fenced | StoreErrorClass::Behind) {
                 return Err(refusal);
             }
@@ -233,7 +233,7 @@ impl Core {
     }
 }
 
-/// A refusal to a claim. At a start there is nothing to wait for, and nobody who would go on meanwhile.
+/// A refusal of a claim. At a start there is nothing to wait for, and no engine that would go on meanwhile.
 fn of_claim(refusal: StoreError, claim: &Claim) -> StoreError {
     match refusal.class {
         StoreErrorClass::Blocked if claim.epoch_after == 0 => StoreError::fatal(refusal.to_string()),

@@ -1,14 +1,14 @@
-//! A connection that is made when it is needed, and made anew when it is lost.
+//! A connection that is made on demand, and made anew when it is lost.
 //!
 //! # Rules
-//! - A request is sent once. What becomes of it after its connection is lost is not known, so whoever sent it decides
-//!   whether it is sent again; all of ours may be.
-//! - A connection lives on the runtime on which it was made, and is made anew by who finds that it has ended: a store may be
-//!   used by one engine after another.
+//! - A request is sent once. After its connection is lost its fate is unknown, so the caller decides whether to send it
+//!   again; all of our requests may be.
+//! - A connection lives on the runtime on which it was made. A caller who finds that it has ended makes it anew: one engine
+//!   after another may use a store.
 //! - A connection on which an answer did not come in time is given up: the next request would wait behind the one that
 //!   did not come.
-//! - All who want a connection share one attempt to make it, and its failure. The next attempt waits a little, longer
-//!   each time. The attempt is a task of its own: whoever wants it first may be dropped, or left alone for a while.
+//! - All callers share one attempt to connect, and its failure. The next attempt waits a little, longer each time. The
+//!   attempt is a task of its own, because the first caller may be dropped, or not polled for a while.
 //! - Requests of one caller go out in the order in which they are first polled, unless the connection is lost between.
 
 use std::sync::Arc;
@@ -27,14 +27,14 @@ use crate::store::StoreError;
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
 const PAUSE_LAST: Duration = Duration::from_millis(250);
 
-/// One connection, or none for the moment.
+/// One connection, or none at the moment.
 #[derive(Debug)]
 pub(super) struct Link {
     maker: Maker,
     state: Arc<Mutex<State>>,
 }
 
-/// What it takes to connect.
+/// What a connection needs.
 #[derive(Clone, Debug)]
 struct Maker {
     config: Arc<RedisConfig>,
@@ -46,7 +46,7 @@ struct Maker {
 #[derive(Debug, Default)]
 struct State {
     current: Option<Arc<Connection>>,
-    /// The attempt that is being made.
+    /// The attempt under way.
     attempt: Option<watch::Receiver<Option<Made>>>,
     /// Before the next attempt.
     pause: Duration,
@@ -60,14 +60,14 @@ impl Link {
         Link { maker, state: Arc::default() }
     }
 
-    /// One that is not written to: a replica will do.
+    /// For reading only: a replica will do.
     pub(super) fn for_looking(config: Arc<RedisConfig>) -> Self {
         let response_timeout = config.response_timeout;
         let maker = Maker { config, name: "look", purpose: Purpose::Look, response_timeout };
         Link { maker, state: Arc::default() }
     }
 
-    /// Lets go of the connection. Those who have it may still use it.
+    /// Drops the connection. Callers who have it may still use it.
     pub(super) fn close(&self) {
         self.state.lock().current = None;
     }
@@ -80,7 +80,7 @@ impl Link {
                 Some(connection) if !connection.is_left() => return Ok(Arc::clone(connection)),
                 _ => state.current = None,
             }
-            // One whose runtime has gone will never end.
+            // An attempt whose runtime has ended never ends.
             let is_alive = |attempt: &watch::Receiver<_>| attempt.has_changed().is_ok();
             match state.attempt.take().filter(is_alive) {
                 Some(attempt) => state.attempt.insert(attempt).clone(),
@@ -103,7 +103,7 @@ impl Link {
         self.connection().await
     }
 
-    /// Sends a command. An error that the server tells is still in the answer: see [`Link::checked`].
+    /// Sends a command. An error from the server is still in the answer: see [`Link::checked`].
     pub(super) async fn send(
         &self,
         connection: &Arc<Connection>,
@@ -114,7 +114,7 @@ impl Link {
         answer.map_err(|error| self.failed(connection, &error, doing))
     }
 
-    /// Sends commands one behind the other. Errors that the server tells are still in the answers.
+    /// Sends commands in a pipeline. Errors from the server are still in the answers.
     pub(super) async fn send_all(
         &self,
         connection: &Arc<Connection>,
@@ -125,7 +125,7 @@ impl Link {
         answers.map_err(|error| self.failed(connection, &error, doing))
     }
 
-    /// Makes an error of an answer that is one.
+    /// Turns an answer that is an error into one.
     pub(super) fn checked(
         &self,
         connection: &Arc<Connection>,
@@ -143,12 +143,12 @@ impl Link {
         failure.error
     }
 
-    /// Nobody gets the connection that there is any more, if there is one: the next is told anew what the server is like.
+    /// Hands out the present connection no more: the next one asks the server about itself anew.
     pub(super) fn give_up(&self) {
         self.state.lock().current = None;
     }
 
-    /// Nobody gets this connection any more. Those who have it may still hear from it.
+    /// Hands out this connection no more. Callers who have it may still get answers.
     fn drop_connection(&self, connection: &Arc<Connection>) {
         let mut state = self.state.lock();
         if state.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {

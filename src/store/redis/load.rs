@@ -1,6 +1,6 @@
 //! Reading a partition: `:m`, the chunks of its snapshot, and the log after it.
 //!
-//! One piece of about a megabyte is fetched while the one before it is decoded, on a thread where that holds up nobody.
+//! One piece of about a megabyte is fetched while the one before it is decoded, on a thread for blocking work.
 //! Everything that is read is checked: see `assembly`.
 
 use redis::{Cmd, Pipeline, Value};
@@ -53,7 +53,7 @@ impl Core {
     }
 }
 
-/// Reads what `meta` names. With `is_live` somebody may be writing to it: entries past the tail are left out.
+/// Reads what `meta` names. With `is_live` an owner may be writing to it: entries past the tail are left out.
 pub(super) async fn read(
     link: &Link,
     keys: &Keys,

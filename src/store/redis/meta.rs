@@ -1,4 +1,4 @@
-//! `:m`, as it is read.
+//! Reading `:m`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::keys::Keys;
 use super::link::Link;
 use crate::store::{Grant, StoreError, StoreErrorClass};
 
-/// What `:m` says of a partition.
+/// What `:m` says about a partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Meta {
     pub(super) partitions: u16,
@@ -18,7 +18,7 @@ pub(super) struct Meta {
     pub(super) epoch: u64,
     /// Milliseconds, by Redis' clock. 0: it was given back.
     pub(super) lease_until_ms: u64,
-    /// For how long a proof of it lasts; `None` if that is not there.
+    /// How long a proof of it lasts; `None` if that is missing.
     term_ms: Option<u64>,
     /// The sequence after the last record in the log.
     pub(super) log_end: u64,
@@ -86,7 +86,7 @@ impl Meta {
         }
     }
 
-    /// The same; `None` if there is a key that is not ours, and this was only the first look.
+    /// The same; `None` if the key is foreign, and this was only the first look.
     async fn read_once(link: &Link, keys: &Keys, is_first: bool) -> Result<Option<Option<Meta>>, StoreError> {
         let key = keys.meta();
         let doing = Doing::with("reading", &key);
@@ -126,7 +126,7 @@ impl Meta {
             partitions: found.number("partitions")?.try_into().map_err(|_| found.damaged("partitions"))?,
             owner: found.text("owner").ok_or_else(|| found.damaged("owner"))?.to_owned(),
             epoch: found.number("epoch")?,
-            // The next proof writes it again, and nobody needs it to read the jobs.
+            // The next proof writes it again, and reading the jobs does not need it.
             lease_until_ms: found.number("lease_until").unwrap_or(0),
             term_ms: found.text("term_ms").and_then(|text| text.parse().ok()),
             log_end: found.number("tail")?,
@@ -142,14 +142,14 @@ impl Meta {
         self.snapshot.map_or(0, |snapshot| snapshot.covered)
     }
 
-    /// For how long the owner's lease lasts; `None` if it does not. Never more than its term: the clock may have been ahead
+    /// How long the owner's lease still lasts; `None` if it has ended. Never more than its term: the clock may have been ahead
     /// when it was proved.
     pub(super) fn lease_left(&self) -> Option<Duration> {
         let left = self.lease_until_ms.checked_sub(self.now_ms).filter(|&left| left > 0);
         left.map(|left| Duration::from_millis(left.min(self.term_ms.unwrap_or(u64::MAX))))
     }
 
-    /// Whether the partition is that of the holder of `grant`.
+    /// Whether the partition belongs to the holder of `grant`.
     pub(super) fn check(&self, grant: &Grant) -> Result<(), StoreError> {
         let partition = grant.partition.0;
         if self.epoch < grant.epoch {

@@ -1,42 +1,19 @@
 //! The store in Redis.
 //!
-//! A partition has these keys, all with one hash tag, `{rv:<namespace>:<partition>}`:
-//!
-//! | key | type | holds |
-//! | --- | --- | --- |
-//! | `:m` | hash, no TTL | who owns the partition, and what there is of it |
-//! | `:l` | stream | batches of records, one an entry: id `<epoch>-<record after the last>`, field `b` |
-//! | `:s:<generation>:<number>` | string | chunks of the snapshot |
-//!
-//! | field of `:m` | holds |
-//! | --- | --- |
-//! | `format` | `reveille/1`. Whatever has another is not touched |
-//! | `partitions` | how many there are, for ever |
-//! | `owner`, `epoch` | who writes. The epoch only grows; it is at least Redis' time in milliseconds when it was given |
-//! | `lease_until`, `term_ms` | until when, by Redis' clock in milliseconds (0: given back), and for how long a proof lasts |
-//! | `tail` | the sequence after the last record in the log |
-//! | `base` | the tail when this owner took over: all entries before it are of older epochs |
-//! | `gen`, `chunks` | the snapshot to restore from, and in how many chunks it is |
-//! | `covered`, `complete`, `next_sequence` | where it begins and ends, see [`Loaded`](crate::store::Loaded), and the next job then |
-//! | `jobs`, `fired`, `bytes`, `snapshot_at` | what is in it, and when it was published |
-//! | `log_from` | the first entry of the log that counts; those before it wait to be trimmed |
-//! | `open`, `open_chunks`, `open_end` | a snapshot being written: how many chunks there are, and how far their numbers go |
-//! | `old`, `old_end` | a snapshot that is being removed, and how many chunks are left of it |
-//! | `last_gen` | the highest generation ever opened |
-//! | `synced` | a place for the small write before WAIT and WAITAOF |
+//! `docs/format.md` describes the keys of a partition, the fields of its `:m`, the bytes and the scripts.
 //!
 //! # Rules
-//! - Whatever changes a key is a script that looks at owner and epoch first (`lua/fence.lua`). A script touches one
-//!   partition, is never half applied, and may be sent again.
-//! - Requests are answered once and sent once: an engine sends again what was not answered. (Writing a snapshot is
-//!   patient by itself: a job that was lost on the way would be missing in it.)
+//! - Only scripts change keys, and each checks owner and epoch first (`lua/fence.lua`). A script touches one partition, is
+//!   never half applied, and may be sent again.
+//! - Requests are sent once; an engine sends again what was not answered. (Writing a snapshot repeats its own requests: a
+//!   job that was lost on the way would be missing in it.)
 //! - Appends have a connection of their own, so that neither a load nor a snapshot nor WAIT stands in their way.
-//! - Nothing that is found and does not fit is written over, or half loaded.
-//! - What a connection is good for is found out anew with every one: role, version, and whether it can be known that
-//!   something is on the disk.
+//! - Inconsistent data is never overwritten, and never half loaded.
+//! - Every new connection asks what the server can do: its role, its version, and whether it can confirm that something is
+//!   on its disk.
 //!
-//! # What a user of Redis has to be allowed
-//! `docs/redis.md` has the least, which the tests run under.
+//! # Rights of the Redis user
+//! `docs/redis.md` has the least rights. The tests run under them.
 
 mod address;
 mod answer;
@@ -84,7 +61,7 @@ use super::{
 };
 use crate::partition::PartitionId;
 
-/// Keeps an engine's jobs in Redis: a log of what happened, snapshots that keep it short, and leases so that one engine
+/// Keeps an engine's jobs in Redis: a log of their changes, snapshots that keep the log short, and leases, so that one engine
 /// at a time owns them. Works with Redis 6.2 or newer, and with Valkey.
 ///
 /// ```no_run
@@ -96,7 +73,7 @@ use crate::partition::PartitionId;
 /// # Ok(()) }
 /// ```
 ///
-/// Connects when it is first asked something, and again whenever a connection is lost. Cloning shares the connections.
+/// Connects with the first request, and again whenever a connection is lost. Clones share the connections.
 #[derive(Clone)]
 pub struct RedisStore {
     core: Arc<Core>,
@@ -105,20 +82,20 @@ pub struct RedisStore {
 struct Core {
     config: Arc<RedisConfig>,
     namespace: Namespace,
-    /// For appends, and for nothing else.
+    /// For appends only.
     log: Link,
     /// For everything else that an engine does.
     control: Link,
-    /// For whoever only looks, who may have the address of a replica.
+    /// For reading only; it may be the address of a replica.
     look: Link,
     syncs: Syncs,
     known: Known,
-    /// What the server was like when it was last asked.
+    /// What the server said about itself when it was last asked.
     seen: Mutex<guard::Seen>,
 }
 
 impl RedisStore {
-    /// A store in this Redis. Does nothing yet.
+    /// A store in this Redis. Does not connect yet.
     pub fn new(config: RedisConfig) -> Self {
         let config = Arc::new(config);
         let link = |name| Link::new(Arc::clone(&config), name, config.response_timeout);

@@ -1,12 +1,12 @@
 //! The scripts, and how they are called.
 //!
-//! A script is called by its hash. A server that does not know it (it was restarted, or somebody said SCRIPT FLUSH) gets
-//! its text instead, and knows it from then on.
+//! A script is called by its hash. A server that does not know it (after a restart, or SCRIPT FLUSH) gets its text
+//! instead, and knows it from then on.
 //!
 //! # Rules
 //! - A script touches keys of one partition only.
 //! - A script may be sent again after its answer was lost: it does the same once more, or says that it is done.
-//! - `fence.lua` comes before every one of them; its rules hold for all.
+//! - `fence.lua` is part of every script; its rules hold for all.
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -50,10 +50,10 @@ scripts! {
     TRIM = "lua/trim.lua";
 }
 
-/// What a script of ours can count exactly: a double has no more.
+/// The highest number that a script counts exactly, since its numbers are doubles.
 pub(super) const NUMBER_MAX: u64 = 1 << 53;
 
-/// A script with its keys and arguments. Has payloads in it, which are never printed.
+/// A script with its keys and arguments. It may contain payloads, which are never printed.
 pub(super) struct Call<'a> {
     script: &'static Script,
     keys: Vec<String>,
@@ -128,7 +128,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Runs a script. Also tells on which connection, for what that one's server said of itself.
+/// Runs a script. Also returns the connection, for what its server said about itself.
 pub(super) async fn run(
     link: &Link,
     call: &Call<'_>,
@@ -143,7 +143,7 @@ pub(super) async fn run(
     Ok((Answer::new(link.checked(&connection, answer, doing)?), connection))
 }
 
-/// Runs scripts one behind the other, in one round trip: one answer for each, in their order.
+/// Runs scripts in a pipeline, in one round trip. Returns one answer for each, in order.
 pub(super) async fn run_all(
     link: &Link,
     calls: &[Call<'_>],
@@ -159,7 +159,7 @@ pub(super) async fn run_all(
     Ok(answers.into_iter().map(checked).collect())
 }
 
-/// The same, on a connection that the caller has chosen. Errors that the server tells are still in the answers.
+/// The same, on a given connection. Errors from the server are still in the answers.
 pub(super) async fn run_on(
     link: &Link,
     connection: &Arc<Connection>,

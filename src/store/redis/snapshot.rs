@@ -4,10 +4,10 @@
 //! - A generation is never used twice, and no chunk is written over another.
 //! - The flip is one write: a restore sees the old snapshot with its log, or the new one with what comes after it. Only
 //!   then is the old one removed, and the log before the new one, a little at a time.
-//! - Whatever ends a snapshot before its flip leaves chunks that no restore sees. They are removed at once if there is
-//!   somebody left to do it, and otherwise before the next snapshot.
-//! - A request whose answer was lost is sent again, for a while. When that does not help, the writer is of no use any
-//!   more: a job that was lost on the way would be lost in the snapshot.
+//! - A snapshot that ends before its flip leaves chunks that no restore sees. They are removed at once if the writer still
+//!   lives, and otherwise before the next snapshot.
+//! - A request whose answer was lost is sent again, for a while. If that does not help, the writer is broken: a job that was
+//!   lost on the way would be missing in the snapshot.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,14 +29,14 @@ use crate::store::{
     Grant, SnapshotBegin, SnapshotInfo, SnapshotWriter, StoreError, StoreErrorClass, StoreFuture,
 };
 
-/// Chunks under way at a time: what hides a round trip, and little enough that Redis' other callers do not wait long.
+/// Chunks under way at a time: enough to hide a round trip, and few enough that Redis' other clients do not wait long.
 const UNDER_WAY_MAX: usize = 4;
 
 const ATTEMPTS_MAX: u32 = 8;
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_LAST: Duration = Duration::from_secs(1);
 
-/// A snapshot under way. Has payloads in it, which are never printed.
+/// A snapshot under way. It contains payloads, which are never printed.
 pub(super) struct Writer {
     core: Arc<Core>,
     grant: Grant,
@@ -52,7 +52,7 @@ pub(super) struct Writer {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
     Writing,
-    /// Something that was to be written may not have been.
+    /// Something may not have been written.
     Broken,
     Published,
 }
@@ -124,7 +124,7 @@ impl SnapshotWriter for Writer {
 }
 
 impl Writer {
-    /// The writer is broken until what begins here has ended well.
+    /// The writer counts as broken until the step that begins here has succeeded.
     fn enter(&mut self) -> Result<(), StoreError> {
         match std::mem::replace(&mut self.phase, Phase::Broken) {
             Phase::Writing => Ok(()),
@@ -177,7 +177,7 @@ impl Writer {
     async fn flip(&self, complete: u64) -> Result<(), StoreError> {
         let (begin, info, keys, grant) = (&self.begin, &self.info, &self.keys, &self.grant);
         let known = self.core.known.acknowledged(grant);
-        // Until it is told how this ends.
+        // Until the answer says how this ended.
         let before = self.core.known.kept(grant);
         self.core.known.keeps(grant, Kept::Unknown);
         if begin.replaces_log {

@@ -1,5 +1,5 @@
-//! Removing what no restore reads, a little at a time: Redis frees a string on its only thread, so a large snapshot that
-//! went in one step would hold up everybody.
+//! Removing what no restore reads, a little at a time: Redis frees a string on its only thread, so removing a large
+//! snapshot in one step would hold up all its clients.
 
 use super::Core;
 use super::errors::Doing;
@@ -7,26 +7,26 @@ use super::keys::Keys;
 use super::scripts::{BEGIN, Call, SWEEP, TRIM, run};
 use crate::store::{Grant, StoreError};
 
-/// Chunks that go in one step: about 4 MB.
+/// Chunks removed in one step: about 4 MB.
 const CHUNKS_STEP: u64 = 64;
 
-/// Entries of the log that go in one step.
+/// Entries of the log removed in one step.
 const ENTRIES_STEP: u64 = 1_000;
 
-/// How many snapshots may have left something: two at most, unless somebody else is at it too.
+/// How many snapshots may have left something: two at most, unless another engine sweeps too.
 const LEFT_MAX: u32 = 16;
 
-/// What the sweeping is for.
+/// The purpose of a sweep.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Sweep {
-    /// A new generation is wanted. Whatever is open is given up.
+    /// A new generation is wanted. An open one is given up.
     ToBegin,
-    /// This generation is not wanted any more.
+    /// This generation is no longer wanted.
     ToGiveUp(u64),
 }
 
 impl Core {
-    /// Removes the chunks that earlier snapshots have left, then opens a generation if one is wanted, and returns it.
+    /// Removes the chunks that earlier snapshots left, then opens a generation if one is wanted, and returns it.
     pub(super) async fn sweep(&self, grant: &Grant, keys: &Keys, sweep: Sweep) -> Result<u64, StoreError> {
         let given_up = match sweep {
             Sweep::ToBegin => String::new(),
@@ -65,7 +65,7 @@ impl Core {
             let (answer, _) = run(&self.control, &call, doing).await?;
             match answer.word() {
                 "OK" if rest > 0 => left = rest,
-                // Somebody else has been at it: what is left is seen at the next look.
+                // Another engine sweeps too: the next look shows what is left.
                 "OK" | "CLOSED" => return Ok(()),
                 _ => return Err(answer.refusal(keys)),
             }

@@ -1,19 +1,19 @@
-//! More than Redis' word: on its disk, or on its replicas.
+//! Proofs beyond an acknowledgement: on Redis' disk, or on its replicas.
 //!
 //! WAIT and WAITAOF speak for what was written before them on their own connection, and block it meanwhile. So they have a
 //! connection of their own, made when they are first needed; appends never wait behind them. A small write on it,
-//! fenced, comes first: it is after every append that was acknowledged, and it checks that they are there, so that
-//! the answer speaks for them, whichever server it comes from by now.
+//! fenced, comes first: it comes after every acknowledged append and checks that they are there, so the answer speaks for
+//! them, whichever server it comes from.
 //!
-//! Those who ask while an answer is awaited share the next one: with a sync a second, partitions that took turns would
-//! wait for one second each.
+//! Callers who ask while an answer is awaited share the next one: with one sync a second, partitions that took turns would
+//! wait a second each.
 //!
 //! # Rules
-//! - A server says whether it answers after the sync (`appendfsync always`) with every new connection. An append that was
-//!   acknowledged on such a connection needs nothing more; any other needs a proof. What is not noticed before the next
-//!   connection: a setting that is changed with CONFIG SET, and a proxy that changes the server behind its back.
+//! - On every new connection a server says whether it answers after the sync (`appendfsync always`). An append that was
+//!   acknowledged on such a connection needs nothing more; any other needs a proof. Not noticed before the next connection: a
+//!   setting changed with CONFIG SET, and a proxy that switches to another server.
 //! - The counts that WAIT and WAITAOF answer with are checked.
-//! - [`Durability::Replicated`] is WAIT for so many replicas, and WAITAOF on the master where there is one.
+//! - [`Durability::Replicated`] is WAIT for the configured number of replicas, and WAITAOF on the master if it has that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,16 +34,16 @@ use super::link::Link;
 use super::scripts::{Call, SYNC, run_on};
 use crate::store::{Durability, Grant, StoreError, StoreErrorClass};
 
-/// The least time for which an answer is awaited: a sync once a second has to fit in, and a slow one too.
+/// The least time to wait for an answer: a sync once a second has to fit in, even a slow one.
 const WAIT_MIN: Duration = Duration::from_secs(3);
 
-/// Those who wait, and the connection on which they do.
+/// The waiting callers, and the connection they wait on.
 #[derive(Debug)]
 pub(super) struct Syncs {
     link: Link,
     wait: Duration,
     waiting: Mutex<Vec<Request>>,
-    /// Held by whoever asks for all that wait.
+    /// Held by the caller who asks for all that wait.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -55,7 +55,7 @@ struct Request {
     done: oneshot::Sender<Result<(), StoreError>>,
 }
 
-/// What a server answered: on how many disks of its own, and on how many replicas.
+/// A server's answer: on how many local disks, and on how many replicas.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Counts {
     disks: i64,
@@ -83,11 +83,11 @@ impl Core {
             let (done, mut answer) = oneshot::channel();
             self.syncs.waiting.lock().push(Request { grant: grant.clone(), level, unproved, done });
             let _turn = self.syncs.turn.lock().await;
-            // Not if it was asked for already, by the one whose turn it was before.
+            // Not if the caller before has already asked for it.
             match answer.try_recv() {
                 Ok(result) => return result,
                 Err(TryRecvError::Empty) => self.sync_all().await,
-                // Whoever asked went away before the answer came.
+                // The caller who asked was dropped before the answer came.
                 Err(TryRecvError::Closed) => continue,
             }
             if let Ok(result) = answer.try_recv() {
@@ -96,7 +96,7 @@ impl Core {
         }
     }
 
-    /// Asks once, for all that wait.
+    /// Asks once, for all waiting callers.
     async fn sync_all(&self) {
         let requests = std::mem::take(&mut *self.syncs.waiting.lock());
         let asked = self.ask(&requests).await;
@@ -202,7 +202,7 @@ impl Core {
             Fsync::OnRequest => Err(StoreError::retry(format!(
                 "Redis did not sync its append-only file within {ms} ms, which holds records of partition {partition}"
             ))),
-            // The replicas have it; nobody vouches for this disk.
+            // The replicas have it; nothing proves this disk.
             Fsync::Impossible(_) if request.level == Durability::Replicated => Ok(()),
             Fsync::Impossible(why) => refuse(format!("the durability `fsync` can no longer be had: {why}")),
         }

@@ -27,7 +27,7 @@ impl Wire {
         client.get_multiplexed_async_connection_with_config(options).await.map(Wire::Redis)
     }
 
-    /// Sends a command. An error that the server tells is still in the answer.
+    /// Sends a command. An error from the server is still in the answer.
     pub(super) async fn send(&self, command: &Cmd) -> Result<Value, RedisError> {
         match self {
             Wire::Redis(mux) => mux.clone().send_packed_command(command).await,
@@ -39,7 +39,7 @@ impl Wire {
         }
     }
 
-    /// Sends commands one behind the other. Errors that the server tells are still in the answers.
+    /// Sends commands in a pipeline. Errors from the server are still in the answers.
     pub(super) async fn send_all(&self, commands: &Pipeline) -> Result<Vec<Value>, RedisError> {
         match self {
             Wire::Redis(mux) => mux.clone().send_packed_commands(commands, 0, commands.len()).await,

@@ -1,19 +1,19 @@
-//! What makes it fast to go through a linked list: fetching ahead at several places of it at once.
+//! Going through a linked list fast: fetching ahead at several places of it at once.
 //!
-//! To walk a list is to wait for memory at every node: where the next one is, only the last one says. So each slot
-//! notes one in sixteen of the nodes that are put into it: these are its *marks*. While somebody goes through the list, to
-//! cascade or to fire it, a few *scouts* go ahead, each from a mark to the next, a node at a time in turn, and have the
-//! next node fetched. When it is come to, it is there. At first they make haste: they must be through with their parts by
-//! then, and what nobody has gone through yet is counted, their *lead*.
+//! Walking a list waits for memory at every node, because only the node itself says where the next one is. So each slot
+//! notes one in sixteen of the nodes that are put into it: its *marks*. While the list is walked, to cascade or to fire it, a
+//! few *scouts* go ahead, each from one mark to the next. In turn each goes one node further and has the next node fetched, so
+//! that it is in the cache when the walk gets there. At first they go faster, to be through with their parts in time. The
+//! nodes that they are ahead of the walk are counted: their *lead*.
 //!
-//! A list that lies in memory in its own order needs none of this, as the machine fetches that ahead by itself; nor does a
-//! wheel that fits into the nearer caches, nor what was in a short list a moment ago. So a node that follows its
-//! predecessor in memory does not count, nor does one that comes from a short list, and no mark is made while timers are
-//! few. Of a list that was begun then, the scouts leave out the beginning, which is short.
+//! A list that lies in memory in its own order does not need this, because the machine fetches it ahead by itself. Neither
+//! does a wheel that fits into the nearer caches, or a node that was in a short list a moment ago. So a node that follows its
+//! predecessor in memory does not count, and neither does one from a short list, and no mark is made while there are few
+//! timers. If a list began then, the scouts skip its beginning, which is short.
 //!
-//! Marks and scouts are hints, and no result depends on them. A node knows that it is a mark until it is moved; the slot is
-//! not told, and a scout who finds something else goes to the next mark. A slot has some ten thousand at most: then every
-//! other one is dropped, and from then on half as many are made. They go when the slot runs empty.
+//! Marks and scouts are hints: no result depends on them. A node knows that it is a mark until it is moved; the slot is not
+//! told, and a scout that finds another node goes to the next mark. A slot has some ten thousand marks at most; then it drops
+//! every other one, and makes half as many from then on. All go when the slot runs empty.
 
 use std::collections::VecDeque;
 
@@ -33,13 +33,13 @@ const FEW: usize = if cfg!(any(test, fuzzing)) { 16 } else { 32_768 };
 /// Nodes in a list that is long: more than stay in the nearer caches until they are gone through again.
 const FAR: u64 = if cfg!(any(test, fuzzing)) { 64 } else { 8_192 };
 
-/// As many as memory can be asked for at once, more or less.
+/// About as many requests as memory serves at once.
 const SCOUTS: usize = 16;
 
-/// Strides to the next mark at most, or whoever goes there gives up.
+/// How many strides a scout goes at most before it gives up on the next mark.
 const PART: u32 = 4;
 
-/// Steps more for each node gone through, until the scouts are as far ahead as they should be.
+/// Extra steps for each node walked, until the scouts are as far ahead as they should be.
 const HURRY: u32 = 3;
 
 /// Some nodes of a slot, in the order of its list.
@@ -93,15 +93,15 @@ impl Marks {
     }
 }
 
-/// Who goes ahead of whoever goes through a list.
+/// The scouts that go ahead of a walk through a list.
 #[derive(Debug)]
 pub(super) struct Scouts {
     scouts: [Scout; SCOUTS],
-    /// Whose turn it is.
+    /// Whose turn is next.
     turn: usize,
-    /// Nodes that they have gone through and whom they go ahead of has not.
+    /// Nodes that they have visited and the walk has not.
     lead: i64,
-    /// When, and at which level, they set out.
+    /// When, and at which level, they started.
     time: Time,
     /// Whether the list was long then.
     is_far: bool,
@@ -111,9 +111,9 @@ pub(super) struct Scouts {
 struct Scout {
     /// The node that is being fetched.
     at: u32,
-    /// How many more to go through at most, should the next mark be gone.
+    /// How many more nodes to visit at most, if the next mark is gone.
     left: u32,
-    /// Whether the mark is behind him.
+    /// Whether it has passed the mark.
     has_begun: bool,
 }
 
@@ -126,12 +126,12 @@ impl Scouts {
         is_far: false,
     };
 
-    /// Whether the list that they have set out for was long.
+    /// Whether the list for which they started was long.
     pub(super) fn is_far(&self) -> bool {
         self.is_far
     }
 
-    /// Has each of them fetch something, in the list that is gone through from now on or from here on.
+    /// Has each of them fetch a node, in the list whose walk begins now, or from here on.
     pub(super) fn set_out<T>(&mut self, nodes: &Slab<Node<T>>, time: Time, marks: &mut Marks) {
         if self.time != time {
             let is_far = marks.nodes.len() as u64 * u64::from(marks.stride) > FAR;
@@ -142,12 +142,12 @@ impl Scouts {
         }
     }
 
-    /// Has them keep ahead of someone who goes a node further.
+    /// Has them keep ahead of the walk, which goes a node further.
     #[inline]
     pub(super) fn follow<T>(&mut self, nodes: &Slab<Node<T>>, marks: &mut Marks) {
         self.lead -= 1;
         self.step(nodes, marks);
-        // They must be through with their parts when he comes to the first, or he will overtake them.
+        // They must be through with their parts when the walk gets to the first, or it overtakes them.
         if self.lead < SCOUTS as i64 * i64::from(marks.stride) && !marks.is_empty() {
             for _ in 0..HURRY {
                 self.step(nodes, marks);

@@ -2,12 +2,12 @@
 //!
 //! Here a slot is a doubly linked list through nodes in a [`Slab`]: links are `u32` slots of the slab, a node of a
 //! small value takes 32 bytes, and moving one is a matter of a few links. The wheel does not know this: it speaks
-//! of places, indices and order only, so that another layout can be put behind the same interface. `ahead` is about
-//! what lists are bad at: going through one.
+//! of places, indices and order only, so that another layout can be put behind the same interface. `ahead` helps with
+//! what lists are bad at: walking through one.
 //!
-//! A node does not say which list it is in. Whoever takes it out of the middle need not know; at an end, its deadline
-//! and the time tell, up to the one slot that may be half cascaded. So a list that goes to one place as a whole, as
-//! that of a burst does, is moved by its ends, and none of its nodes is touched.
+//! A node does not say which list it is in. To take it out of the middle, nobody needs to know. At an end its deadline
+//! and the time tell, except for the one slot that may be half cascaded. So a list that goes to one place as a whole, as
+//! in a burst, moves by its ends, and none of its nodes is touched.
 //!
 //! Invariants, checked by `validate`:
 //! - a node is in exactly one list, and the links of neighbours agree;
@@ -29,7 +29,7 @@ const NIL: u32 = u32::MAX;
 #[derive(Debug)]
 pub(super) struct Slots<T> {
     nodes: Slab<Node<T>>,
-    /// Boxed: 11 KiB that are not to be moved with the wheel.
+    /// Boxed: 11 KiB that must not move with the wheel.
     lists: Box<[List; PLACES]>,
     occupancy: Occupancy,
     /// Of each list.
@@ -120,7 +120,7 @@ impl<T> Slots<T> {
         self.occupancy.contains(place)
     }
 
-    /// Puts a timer at the tail of a place. Gives the value back if there is no room for one more.
+    /// Puts a timer at the tail of a place. Gives the value back if there is no room.
     #[inline]
     pub(super) fn insert(&mut self, place: Place, deadline: u64, value: T) -> Result<Index, T> {
         let prev = self.lists[place.index()].tail;
@@ -134,7 +134,7 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Takes a timer out of whichever place it is in.
+    /// Takes a timer out of its place.
     #[inline]
     pub(super) fn remove(&mut self, index: Index, time: Time) -> Option<T> {
         let node = self.nodes.remove(index)?;
@@ -174,7 +174,7 @@ impl<T> Slots<T> {
         let mut popped = 0;
         while popped < limit {
             let Some((index, node)) = rest.slots.nodes.take(rest.head) else { break };
-            // The ways from memory begin before the caller gets to work on this one.
+            // The fetches begin before the caller works on this one.
             if is_scouted {
                 rest.slots.scouts.follow(&rest.slots.nodes, &mut rest.slots.marks[place.index()]);
             } else if node.next != rest.head.wrapping_add(1) {
@@ -356,7 +356,7 @@ fn linked<T>(nodes: &mut Slab<Node<T>>, slot: u32) -> Option<&mut Node<T>> {
     unsafe { nodes.known_mut(slot) }
 }
 
-/// What is left of a list while its timers are popped. It sees to the list also if a caller's work panics.
+/// What is left of a list while its timers are popped. It repairs the list even if a caller's work panics.
 struct Rest<'a, T> {
     slots: &'a mut Slots<T>,
     place: Place,

@@ -194,14 +194,20 @@ impl Run {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Ends it as a crash does, at once and without a word.
+    /// By which it can be signalled by others.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
+    /// Ends it as a crash does, at once and without a word.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// The resident memory, in KiB.

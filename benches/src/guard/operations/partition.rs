@@ -3,10 +3,10 @@
 use std::hint::black_box;
 
 use reveille::partition::{
-    Config, Delivery, Draft, Due, End, Handle, Key, MonoTime, Now, OnConflict, Partition, PartitionId, Queue,
+    Config, Draft, Due, End, Handle, JobSpec, Key, MonoTime, Now, OnConflict, Partition, PartitionId,
     QueueId, QueueName, Record,
 };
-use reveille::{CancelOutcome, Payload, Priority, RescheduleOutcome, Timestamp};
+use reveille::{CancelOutcome, Payload, RescheduleOutcome, Timestamp};
 
 use super::{PENDING, TIMES, delay_ms, key_text, measure, picked};
 use testkit::random::Random;
@@ -96,15 +96,10 @@ impl Subject {
     }
 
     pub(super) fn draft(&self, number: usize, delay_ms: u64) -> Draft {
-        Draft {
-            key: Key::new(key_text(number)).expect("a short key"),
-            queue: Queue { id: QUEUE, name: QueueName::new("expire_order").expect("a short name") },
-            payload: Payload::from(vec![number as u8; 64]),
-            due: self.due(delay_ms),
-            priority: Priority::NORMAL,
-            delivery: Delivery::AtLeastOnce,
-            on_conflict: OnConflict::Reject,
-        }
+        let key = Key::new(key_text(number)).expect("a short key");
+        let name = QueueName::new("expire_order").expect("a short name");
+        let spec = JobSpec::new(key, name, Payload::from(vec![number as u8; 64]), self.due(delay_ms));
+        Draft { spec, queue: QUEUE, on_conflict: OnConflict::Reject }
     }
 
     pub(super) fn schedule(&mut self, draft: Draft) -> Handle {

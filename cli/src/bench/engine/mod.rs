@@ -18,17 +18,17 @@ use subjects::{Keyed, Map, Reveille};
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
-/// What a job is taken to need where the system does not tell.
+/// The assumed size of a job if the system does not tell.
 const BYTES_PER_JOB: usize = 320;
 
-/// What `reveille bench engine` can be told.
+/// The arguments of `reveille bench engine`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// How many jobs are pending, with keys of 20 bytes and payloads of 64, a day away
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=50_000_000))]
     jobs: u32,
 
-    /// On how many threads calls are made, beside one
+    /// On how many threads to make calls, besides one
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=64))]
     threads: u32,
 
@@ -37,7 +37,7 @@ pub(super) struct Args {
     pub(super) json: bool,
 }
 
-/// What was measured. With several threads the time is that of all together.
+/// The result. With several threads the time is that of all together.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     jobs: u32,
@@ -181,7 +181,7 @@ impl<K: Keyed> Filled<K> {
     }
 }
 
-/// A step with which one comes by every number below `bound` once.
+/// A step that visits every number below `bound` once.
 fn coprime_step(bound: usize, random: &mut fastrand::Rng) -> usize {
     let divides = |mut a: usize, mut b: usize| {
         while b > 0 {
@@ -196,7 +196,7 @@ fn coprime_step(bound: usize, random: &mut fastrand::Rng) -> usize {
     step
 }
 
-/// What this process has in memory, where the system tells.
+/// The memory of this process, if the system tells.
 fn resident_bytes() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,4 +1,4 @@
-//! What is called: the engine, and the least that keeps jobs by key.
+//! The subjects: the engine, and the simplest thing that keeps jobs by key.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use super::super::Error;
 
 const PAYLOAD: [u8; 64] = [7; 64];
 
-/// Jobs by key. A due is in milliseconds after a day. Calls are made such that they succeed.
+/// Jobs by key. A due is in milliseconds after a day. All calls are ones that succeed.
 pub(super) trait Keyed: Sync {
     fn schedule(&self, key: &str, due_ms: u64);
     fn reschedule(&self, key: &str, due_ms: u64);
@@ -64,7 +64,7 @@ impl Keyed for Reveille {
     }
 }
 
-/// No timers at all: only what it takes to find a job by its key.
+/// No timers at all: only finding a job by its key.
 #[derive(Default)]
 pub(super) struct Map(Mutex<HashMap<String, Entry>>);
 

@@ -1,7 +1,7 @@
 //! `reveille bench lateness`: how late jobs fire that are spread in time, beside bare sleeps on the same machine.
 //!
-//! Everything takes turns, so that all meet the same machine. The lateness of a job is told by the handler, which reads the
-//! clock first of all, and not by the engine.
+//! All ways take turns, so that they meet the same conditions. The handler measures the lateness of its job, by reading the
+//! clock first, and not the engine.
 
 mod load;
 
@@ -16,13 +16,13 @@ use super::late::{Late, Seen};
 use super::{Error, clock};
 use load::Load;
 
-/// How many turns each takes.
+/// How many turns each way takes.
 const TURNS: u32 = 5;
 
 /// From the beginning of a turn to the first due.
 const LEAD: Duration = Duration::from_millis(20);
 
-/// What `reveille bench lateness` can be told.
+/// The arguments of `reveille bench lateness`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// How many jobs fire in each way
@@ -33,7 +33,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "MS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     every_ms: u32,
 
-    /// How many threads are busy with something else meanwhile
+    /// How many other threads keep the processor busy meanwhile
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_024))]
     load: u32,
 
@@ -56,7 +56,7 @@ pub(super) struct Report {
 struct Row {
     name: &'static str,
     late: Late,
-    /// Never, if it does what it promises.
+    /// 0, if it keeps its promise.
     early: u64,
     to_floor: Option<ToFloor>,
     /// Percentiles, and the lateness there in microseconds.
@@ -80,7 +80,7 @@ enum Way {
     Async(Profile),
 }
 
-/// All ways: what they are called, and which of them is the floor of which.
+/// All ways: their names, and which of them is the floor of which.
 fn ways() -> Vec<(Way, &'static str, Option<Way>)> {
     let mut ways = vec![
         (Way::Sleep, SLEEP, None),
@@ -200,7 +200,7 @@ async fn engine(
         })
     };
     let engine = builder.start().await?;
-    // On whole milliseconds: that is the wheel's tick, and what is between two ticks waits for the next.
+    // On whole milliseconds: that is the wheel's tick, and a due time between two ticks waits for the next.
     let first_us = (clock::wall_ns() / 1_000 + LEAD.as_micros() as i64 + 999) / 1_000 * 1_000;
     for n in 0..jobs {
         let due = Timestamp::from_micros(first_us) + every * n;

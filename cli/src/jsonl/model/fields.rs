@@ -2,16 +2,20 @@
 
 use std::fmt;
 
+use reveille::job::JobOptions;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The fields that are text, if they are there.
-const TEXTS: [&str; 6] = ["op", "key", "queue", "payload_base64", "delivery", "on_conflict"];
+const TEXTS: [&str; 5] = ["op", "key", "queue", "payload_base64", "on_conflict"];
 
 const TIMES: [&str; 2] = ["at", "in"];
 
-const OTHERS: [&str; 2] = ["payload", "priority"];
+/// Anything may stand there, right or wrong.
+fn is_any(name: &str) -> bool {
+    name == "payload" || JobOptions::names().any(|option| option == name)
+}
 
 /// Names and values in the line's order.
 #[derive(Debug)]
@@ -51,7 +55,7 @@ impl Fields {
         self.names().all(|name| {
             let is_known = TEXTS.contains(&name) && is_text(name)
                 || TIMES.contains(&name) && (is_number(name) || is_text(name))
-                || OTHERS.contains(&name);
+                || is_any(name);
             is_known && is_once(name)
         })
     }

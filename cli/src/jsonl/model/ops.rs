@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reveille::partition::{Delivery, QueueName};
+use reveille::job::{Delivery, QueueName};
 use reveille::{Due, Key, OnConflict, Payload};
 use serde_json::value::RawValue;
 
@@ -56,8 +56,8 @@ fn check_draft(draft: &Draft, fields: &Fields) {
     check_due(draft.due, fields);
     let text_or = |name, default: &str| fields.text(name).unwrap_or_else(|| default.to_owned());
     assert_eq!(draft.queue, text_or("queue", "default"));
-    assert_eq!(draft.priority.0.to_string(), fields.json("priority").unwrap_or("100"));
-    let delivery = match draft.delivery {
+    assert_eq!(draft.options.priority().0.to_string(), fields.json("priority").unwrap_or("100"));
+    let delivery = match draft.options.delivery() {
         Delivery::AtLeastOnce => "at_least_once",
         Delivery::AtMostOnce => "at_most_once",
     };
@@ -98,14 +98,8 @@ fn read_due(field: &str, fields: &Fields) -> Result<Due, TimeError> {
 /// What is exported of the job is the same job when it is imported.
 fn check_written(key: &Key, draft: &Draft) {
     let (Some(queue), Due::At(due)) = (QueueName::new(&draft.queue), draft.due) else { return };
-    let job = job::Written {
-        key,
-        queue: queue.as_str(),
-        due,
-        priority: draft.priority,
-        delivery: draft.delivery,
-        payload: &draft.payload,
-    };
+    let job =
+        job::Written { key, queue: queue.as_str(), due, options: &draft.options, payload: &draft.payload };
     let mut line = Vec::new();
     job.write(&mut line).expect("a vector takes all");
     let Op { key: again, action: Action::Schedule(again_draft) } = read_one(&line) else {
@@ -113,7 +107,7 @@ fn check_written(key: &Key, draft: &Draft) {
     };
     assert_eq!((&again, &again_draft.queue), (key, &draft.queue));
     assert_eq!((again_draft.due, again_draft.payload), (draft.due, draft.payload.clone()));
-    assert_eq!((again_draft.priority, again_draft.delivery), (draft.priority, draft.delivery));
+    assert_eq!(again_draft.options, draft.options);
 }
 
 /// What `run` shows of a payload is that payload, but for ends of line between tokens.

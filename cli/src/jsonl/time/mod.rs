@@ -2,8 +2,8 @@
 //!
 //! # Rules
 //! - Nothing is guessed. What could mean two things is refused, and the message says what to write instead.
-//! - What is finer than a microsecond is rounded up: an instant is never earlier, and a delay never shorter, than the
-//!   one that was written.
+//! - Fractions of a microsecond are rounded up: an instant is never earlier, and a delay never shorter, than
+//!   written.
 //! - Numbers are read digit by digit, not as floating point: `1796094000.000001` is exactly that microsecond.
 //! - An instant is written in one way only: RFC 3339, UTC, six digits.
 
@@ -28,7 +28,7 @@ pub(crate) use number::{parse_delay_seconds, parse_epoch_seconds};
 /// The date and time, in UTC, from which instants are counted.
 const EPOCH: DateTime = datetime(1970, 1, 1, 0, 0, 0, 0);
 
-/// Why a text or a number is no time. Shows no more of it than a line can bear.
+/// Why a text or a number is not a time. Shows only a short piece of it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum TimeError {
     #[error("{text} {fault}")]
@@ -37,7 +37,7 @@ pub(crate) enum TimeError {
     Delay { text: Brief, fault: DelayFault },
 }
 
-/// What is wrong with an instant, and what would be right. Continues a sentence that begins with the text.
+/// What is wrong with an instant, and what to write. Continues a sentence that begins with the text.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum InstantFault {
     #[error(
@@ -93,7 +93,7 @@ pub(crate) enum InstantFault {
     NotSeconds { unit: &'static str, seconds: String, instant: Rfc3339 },
 }
 
-/// What is wrong with a delay, and what would be right. Continues a sentence that begins with the text.
+/// What is wrong with a delay, and what to write. Continues a sentence that begins with the text.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum DelayFault {
     #[error(
@@ -168,8 +168,8 @@ pub(crate) struct Rfc3339(pub(crate) Timestamp);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // No instant beyond the year 9999 gets in: the readers and the horizon see to that. Should one come from
-        // elsewhere, the last one that can be read back is nearer to the truth than a panic.
+        // The readers and the horizon let no instant beyond the year 9999 in. If one comes from elsewhere, the last instant
+        // that can be read back is better than a panic.
         let (first, last) = (micros_of(DateTime::MIN), micros_of(DateTime::MAX) + 999_999);
         fmt::Display::fmt(&Timestamp::from_micros(self.0.as_micros().clamp(first, last)), f)
     }

@@ -46,7 +46,7 @@ impl ModelStore {
     async fn take(&self, batch: &Batch) -> Result<(), StoreError> {
         self.memory.append(batch).await?;
         let scheduled = batch.records.iter().filter_map(|record| match record {
-            Record::Scheduled(scheduled) => Some(scheduled.key.clone()),
+            Record::Scheduled(scheduled) => Some(scheduled.spec.key.clone()),
             _ => None,
         });
         self.keys.lock().unwrap().extend(scheduled);

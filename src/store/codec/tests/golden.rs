@@ -49,16 +49,7 @@ fn a_chunk_has_these_bytes() {
 
 /// Every kind of record, and what a job can have.
 fn records() -> Vec<Record> {
-    let second = ScheduledRecord {
-        key: Key::new("é").unwrap(),
-        queue: queue("mail"),
-        payload: Payload::default(),
-        due: RecordedDue { base: TimeBase::Mono, wall: Timestamp::from_micros(-1) },
-        priority: Priority::LAST,
-        delivery: Delivery::AtMostOnce,
-        replaces: Some(id(4_000)),
-        ..scheduled(4_301)
-    };
+    let second = ScheduledRecord { id: id(4_301), spec: second(Priority::LAST), replaces: Some(id(4_000)) };
     vec![
         Record::Scheduled(scheduled(4_300)),
         Record::Scheduled(second),
@@ -71,18 +62,20 @@ fn records() -> Vec<Record> {
     ]
 }
 
+/// Unlike the first in everything.
+fn second(priority: Priority) -> JobSpec {
+    let due = RecordedDue { base: TimeBase::Mono, wall: Timestamp::from_micros(-1) };
+    let options = JobOptions::default().with_priority(priority).with_delivery(Delivery::AtMostOnce);
+    JobSpec { options, ..JobSpec::new(Key::new("é").unwrap(), queue("mail"), Payload::default(), due) }
+}
+
 fn image() -> Image {
     let running = JobImage {
-        key: Key::new("é").unwrap(),
-        queue: queue("mail"),
-        payload: Payload::default(),
-        due: RecordedDue { base: TimeBase::Mono, wall: Timestamp::from_micros(-1) },
-        priority: Priority::FIRST,
-        delivery: Delivery::AtMostOnce,
+        id: id(5_001),
+        spec: second(Priority::FIRST),
         version: Version(70_000),
         attempt: 300,
         running_since: Some(TEN),
-        ..pending(5_001)
     };
     let fired = |sequence, end| FiredImage {
         id: id(sequence),

@@ -12,8 +12,8 @@ use super::chunk::ChunkHeader;
 use super::model::{read_batch, read_chunk};
 use super::*;
 use crate::partition::{
-    Delivery, End, FiredImage, Image, JobId, JobImage, Key, PartitionId, Payload, Priority, Queue, QueueId,
-    QueueName, Record, RecordedDue, ScheduledRecord, TimeBase, Timestamp, Version,
+    Delivery, End, FiredImage, Image, JobId, JobImage, JobOptions, JobSpec, Key, PartitionId, Payload,
+    Priority, QueueName, Record, RecordedDue, ScheduledRecord, TimeBase, Timestamp, Version,
 };
 
 const PARTITION: PartitionId = PartitionId(3);
@@ -25,8 +25,8 @@ fn id(sequence: u64) -> JobId {
     JobId::new(PARTITION, sequence)
 }
 
-fn queue(name: &str) -> Queue {
-    Queue { id: QueueId(0), name: QueueName::new(name).unwrap() }
+fn queue(name: &str) -> QueueName {
+    QueueName::new(name).unwrap()
 }
 
 fn wall(us: i64) -> RecordedDue {
@@ -34,22 +34,14 @@ fn wall(us: i64) -> RecordedDue {
 }
 
 fn scheduled(sequence: u64) -> ScheduledRecord {
-    ScheduledRecord {
-        id: id(sequence),
-        key: Key::new("product:42").unwrap(),
-        queue: queue("open_sale"),
-        payload: Payload::from("500 seats"),
-        due: wall(0),
-        priority: Priority::NORMAL,
-        delivery: Delivery::AtLeastOnce,
-        replaces: None,
-    }
+    let (key, payload) = (Key::new("product:42").unwrap(), Payload::from("500 seats"));
+    let spec = JobSpec::new(key, queue("open_sale"), payload, wall(0));
+    ScheduledRecord { id: id(sequence), spec, replaces: None }
 }
 
 fn pending(sequence: u64) -> JobImage {
-    let ScheduledRecord { id, key, queue, payload, due, priority, delivery, .. } = scheduled(sequence);
-    let (version, attempt, running_since) = (Version::FIRST, 0, None);
-    JobImage { id, key, queue, payload, due, priority, delivery, version, attempt, running_since }
+    let ScheduledRecord { id, spec, .. } = scheduled(sequence);
+    JobImage { id, spec, version: Version::FIRST, attempt: 0, running_since: None }
 }
 
 fn batch_header() -> BatchHeader {

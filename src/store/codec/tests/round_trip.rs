@@ -42,26 +42,20 @@ fn queues_share_one_text_over_a_whole_load() {
     let mut image = Image::default();
     // A short name lies where it is used.
     let name = QueueName::new("q".repeat(64)).unwrap();
-    let scheduled = |sequence| ScheduledRecord {
-        queue: Queue { name: name.clone(), ..scheduled(sequence).queue },
-        ..scheduled(sequence)
-    };
-    let pending = |sequence| JobImage {
-        queue: Queue { name: name.clone(), ..pending(sequence).queue },
-        ..pending(sequence)
-    };
+    let spec = || JobSpec { queue: name.clone(), ..scheduled(1).spec };
+    let scheduled = |sequence| ScheduledRecord { spec: spec(), ..scheduled(sequence) };
+    let pending = |sequence| JobImage { spec: spec(), ..pending(sequence) };
     for first in [1, 10] {
         let batch = encoded(&[Record::Scheduled(scheduled(first)), Record::Scheduled(scheduled(first + 1))]);
         decode_batch(&batch, &mut names, &mut records).unwrap();
     }
     let chunk = encoded_image(&Image { jobs: vec![pending(1)], ..Image::default() });
     decode_chunk(&chunk, &mut names, &mut image).unwrap();
-    let text = |queue: &Queue| queue.name.as_str().as_ptr();
+    let text = |spec: &JobSpec| spec.queue.as_str().as_ptr();
     assert_eq!(records.len(), 4);
     for record in &records {
         let Record::Scheduled(job) = record else { panic!("{record:?}") };
-        assert_eq!(text(&job.queue), text(&image.jobs[0].queue));
-        assert_eq!(job.queue.id, QueueId(0));
+        assert_eq!(text(&job.spec), text(&image.jobs[0].spec));
     }
 }
 
@@ -70,7 +64,8 @@ fn a_frame_names_its_own_queues() {
     let mut names = QueueNames::new();
     let mut records = Vec::new();
     for name in ["mail", "open_sale", "mail"] {
-        let written = [Record::Scheduled(ScheduledRecord { queue: queue(name), ..scheduled(1) })];
+        let spec = JobSpec { queue: queue(name), ..scheduled(1).spec };
+        let written = [Record::Scheduled(ScheduledRecord { spec, ..scheduled(1) })];
         records.clear();
         decode_batch(&encoded(&written), &mut names, &mut records).unwrap();
         assert_eq!(records, written);
@@ -86,10 +81,12 @@ fn an_encoder_goes_on_with_an_empty_chunk() {
     encoder.finish(0).unwrap();
     assert!(encoder.is_empty());
     assert_eq!(encoder.len(), empty);
-    encoder.push_job(&JobImage { queue: queue("mail"), ..pending(2) }).unwrap();
+    let spec = JobSpec { queue: queue("mail"), ..pending(2).spec };
+    let second = JobImage { spec, ..pending(2) };
+    encoder.push_job(&second).unwrap();
     let (header, image) = read_chunk(&encoder.finish(1).unwrap()).unwrap();
     assert_eq!(header.number, 1);
-    assert_eq!(image.jobs, [JobImage { queue: queue("mail"), ..pending(2) }]);
+    assert_eq!(image.jobs, [second]);
 }
 
 #[test]
@@ -106,12 +103,9 @@ fn chunks_of_a_load_add_up() {
 
 #[test]
 fn the_smallest_values_fit_where_they_are_counted() {
-    let smallest = JobImage {
-        key: Key::new("k").unwrap(),
-        payload: Payload::default(),
-        due: RecordedDue { base: TimeBase::Wall, wall: Timestamp::from_micros(0) },
-        ..pending(5_000)
-    };
+    let due = RecordedDue { base: TimeBase::Wall, wall: Timestamp::from_micros(0) };
+    let spec = JobSpec::new(Key::new("k").unwrap(), queue("open_sale"), Payload::default(), due);
+    let smallest = JobImage { spec, ..pending(5_000) };
     let at = Timestamp::from_micros(0);
     let fired =
         FiredImage { id: id(5_000), key: Key::new("k").unwrap(), fired_at: at, ended_at: at, end: End::Done };
@@ -155,24 +149,18 @@ fn job() -> impl Strategy<Value = ScheduledRecord> {
     let texts = (key(), name, prop::collection::vec(any::<u8>(), 0..600));
     let rest = (due(), any::<u8>(), any::<bool>(), prop::option::of(sequence()));
     (sequence(), texts, rest).prop_map(|(sequence, (key, name, payload), (due, priority, once, replaces))| {
-        ScheduledRecord {
-            id: id(sequence),
-            key,
-            queue: queue(&name),
-            payload: payload.into(),
-            due,
-            priority: Priority(priority),
-            delivery: if once { Delivery::AtMostOnce } else { Delivery::AtLeastOnce },
-            replaces: replaces.map(id),
-        }
+        let delivery = if once { Delivery::AtMostOnce } else { Delivery::AtLeastOnce };
+        let options = JobOptions::default().with_priority(Priority(priority)).with_delivery(delivery);
+        let spec = JobSpec { options, ..JobSpec::new(key, queue(&name), payload.into(), due) };
+        ScheduledRecord { id: id(sequence), spec, replaces: replaces.map(id) }
     })
 }
 
 fn job_image() -> impl Strategy<Value = JobImage> {
     let changes = (version(), any::<u16>(), prop::option::of(instant()));
     (job(), changes).prop_map(|(job, (version, attempt, running_since))| {
-        let ScheduledRecord { id, key, queue, payload, due, priority, delivery, .. } = job;
-        JobImage { id, key, queue, payload, due, priority, delivery, version, attempt, running_since }
+        let ScheduledRecord { id, spec, .. } = job;
+        JobImage { id, spec, version, attempt, running_since }
     })
 }
 

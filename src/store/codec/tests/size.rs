@@ -4,16 +4,14 @@ use super::*;
 
 /// A key of 20 bytes and a payload of 64, the `sequence`th of its partition.
 fn usual(sequence: u64) -> JobImage {
-    JobImage {
-        key: Key::new("product:000000000042").unwrap(),
-        payload: Payload::from(&[7; 64]),
-        ..pending(sequence)
-    }
+    let mut job = pending(sequence);
+    (job.spec.key, job.spec.payload) = (Key::new("product:000000000042").unwrap(), Payload::from(&[7; 64]));
+    job
 }
 
 fn as_record(job: JobImage) -> Record {
-    let JobImage { id, key, queue, payload, due, priority, delivery, .. } = job;
-    Record::Scheduled(ScheduledRecord { id, key, queue, payload, due, priority, delivery, replaces: None })
+    let JobImage { id, spec, .. } = job;
+    Record::Scheduled(ScheduledRecord { id, spec, replaces: None })
 }
 
 /// What one more job takes in a chunk whose next sequence is far above 2^32.
@@ -64,7 +62,7 @@ fn a_batch_of_one_cancel_takes_little_more_than_its_header() {
 
 #[test]
 fn estimates_are_close() {
-    let JobImage { id, key, .. } = usual(1 << 40);
+    let JobImage { id, spec: JobSpec { key, .. }, .. } = usual(1 << 40);
     let record = as_record(usual(1 << 40));
     assert_eq!(record_bytes(&record), 111);
     assert_eq!(record_bytes(&Record::Cancelled { id }), 10);

@@ -1,4 +1,4 @@
-//! An address of Redis, read as it stands: nothing in it is dropped, and nothing is made up for what is missing.
+//! Parses an address of Redis. Nothing in it is ignored, and nothing missing is guessed.
 //!
 //! ```text
 //! redis://[user[:password]@]host[:port][/database][?parameters]          rediss:, valkey:, valkeys: alike
@@ -6,10 +6,10 @@
 //! ```
 //!
 //! # Rules
-//! - No error shows a part of the address that may be a password, also where the address is not what it should be: a
-//!   password with an unescaped `/`, `?` or `&` may turn up as port, database, parameter or name of one.
-//! - User, password, parameters and a socket's path are percent-decoded in one way. A `+` is a plus.
-//! - What is said twice is refused, also when both say the same, and so is every parameter that is not known.
+//! - No error shows a part of the address that may be a password, even if the address is malformed: a password with an
+//!   unescaped `/`, `?` or `&` may look like a port, a database, a parameter or its name.
+//! - User, password, parameters and a socket's path are percent-decoded in the same way. A `+` is a plus.
+//! - Anything given twice is refused, even with the same value, and so is every unknown parameter.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -24,15 +24,15 @@ const PORT_DEFAULT: u16 = 6379;
 /// The highest number that SELECT takes.
 const DATABASE_MAX: u32 = i32::MAX as u32;
 
-/// What a socket's path may have, without the zero behind it.
+/// The most bytes a socket's path may have, without its terminating zero.
 const SOCKET_BYTES_MAX: usize = if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
 
-/// The parameters that there are, with their other names.
+/// The parameters, with their aliases.
 const PARAMETERS: [(&str, &str); 3] = [("db", "db"), ("user", "username"), ("pass", "password")];
 
 const NO_SCHEME: &str = "it does not begin with redis://, rediss:// or unix:";
 
-/// Where a server is, who to be there, and in which database.
+/// A server's location, the user, and the database.
 pub(super) struct Address {
     pub(super) server: ConnectionAddr,
     pub(super) user: Option<String>,
@@ -40,7 +40,7 @@ pub(super) struct Address {
     pub(super) database: u32,
 }
 
-/// What of an address may be said in two places.
+/// The parts of an address that may be given in two places.
 #[derive(Default)]
 struct Said {
     user: Option<String>,
@@ -87,7 +87,7 @@ impl Address {
 }
 
 impl Said {
-    /// What stands behind the scheme and in front of the parameters.
+    /// The part between the scheme and the parameters.
     fn tcp(&mut self, rest: &str, is_tls: bool) -> Result<ConnectionAddr, RedisConfigError> {
         let rest = rest.strip_prefix("//").ok_or_else(|| bad("it has no // behind the scheme"))?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -134,7 +134,7 @@ impl Said {
         Ok(ConnectionAddr::Unix(path_of(path)?))
     }
 
-    /// Takes user and password, and returns what stands behind them.
+    /// Takes user and password, and returns the rest.
     fn user_info<'a>(&mut self, authority: &'a str) -> Result<&'a str, RedisConfigError> {
         let Some((info, place)) = authority.rsplit_once('@') else { return Ok(authority) };
         let (user, password) = match info.split_once(':') {
@@ -201,7 +201,7 @@ fn unknown(name: &str, may_be_password: bool) -> RedisConfigError {
     }
 }
 
-/// A number as SELECT takes it. A password may stand in its place.
+/// A database number. A password may stand in its place.
 fn database(text: &str) -> Result<u32, RedisConfigError> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     let number = text.parse().ok().filter(|&number| is_number && number <= DATABASE_MAX);
@@ -257,7 +257,7 @@ fn named_host(host: &str) -> Result<String, RedisConfigError> {
     ))
 }
 
-/// An address in brackets. A zone, the interface that a link-local address is of, stands behind `%25`, or a mere `%`.
+/// An address in brackets. A zone, the interface of a link-local address, follows `%25` or a plain `%`.
 fn ipv6(text: &str) -> Result<String, RedisConfigError> {
     let (address, zone) = text.split_once('%').map_or((text, None), |(address, zone)| (address, Some(zone)));
     let address: Ipv6Addr = address.parse().map_err(|_| bad("what stands in brackets is no IPv6 address"))?;
