@@ -17,7 +17,6 @@
 //! so in the meantime. The start is the state of the router: it is cheap to clone, and has the engine once there is one.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use std::{env, io};
 
@@ -44,6 +43,7 @@ struct ExpireOrder {
 
 impl Task for ExpireOrder {
     const NAME: &'static str = "expire_order";
+    type Output = Result<(), BoxError>;
 
     async fn run(self, job: Job) -> Result<(), BoxError> {
         println!("order {} has expired ({:?} late)", self.order, job.lateness());
@@ -59,7 +59,7 @@ async fn main() -> Result<(), BoxError> {
 
     let mut builder = Engine::builder().task::<ExpireOrder>();
     if let Ok(address) = env::var("REVEILLE_STORE") {
-        builder = builder.store(Arc::new(RedisStore::new(RedisConfig::new(address)?.namespace("orders")?)));
+        builder = builder.store(RedisStore::new(RedisConfig::new(address)?.namespace("orders")?));
     }
     // The port first: who asks meanwhile is told that the service is not ready.
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
@@ -177,7 +177,7 @@ async fn put_off(
     match engine.reschedule(key(&order), terms.delay()).await? {
         RescheduleOutcome::Rescheduled { was, .. } => Ok(Json(json!({ "put_off_from": rfc3339(was)? }))),
         RescheduleOutcome::Running | RescheduleOutcome::Changed { .. } => Err(Problem::expiring()),
-        RescheduleOutcome::AlreadyFired { at } => Err(Problem::expired(at)),
+        RescheduleOutcome::AlreadyFired { at, .. } => Err(Problem::expired(at)),
         RescheduleOutcome::NotFound => Err(Problem::unknown()),
     }
 }
@@ -186,7 +186,7 @@ async fn settle(Running(engine): Running, Path(order): Path<String>) -> Result<S
     match engine.cancel(key(&order)).await? {
         CancelOutcome::Cancelled => Ok(StatusCode::NO_CONTENT),
         CancelOutcome::Running | CancelOutcome::Changed { .. } => Err(Problem::expiring()),
-        CancelOutcome::AlreadyFired { at } => Err(Problem::expired(at)),
+        CancelOutcome::AlreadyFired { at, .. } => Err(Problem::expired(at)),
         CancelOutcome::NotFound => Err(Problem::unknown()),
     }
 }

@@ -1,7 +1,6 @@
 //! A job that survives the process: `cargo run --example durable`, with a Redis at `redis://127.0.0.1:6379/0` or at the
 //! address in REVEILLE_STORE. Kill it before the minute is over, and start it again.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use reveille::store::{RedisConfig, RedisStore};
@@ -16,7 +15,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "open_sale",
             |job: Job| async move { println!("{} opens, {:?} late", job.key(), job.lateness()) },
         )
-        .store(Arc::new(store))
+        .store(store)
         .start()
         .await?;
     let sale = engine.schedule_raw("open_sale", "500 seats").key("concert:42").on_conflict(OnConflict::Keep);

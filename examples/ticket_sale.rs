@@ -21,6 +21,7 @@ struct OpenSale {
 
 impl Task for OpenSale {
     const NAME: &'static str = "open_sale";
+    type Output = Result<(), BoxError>;
 
     async fn run(self, job: Job) -> Result<(), BoxError> {
         let (concert, late) = (job.key(), job.lateness());

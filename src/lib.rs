@@ -68,7 +68,7 @@
 //! the whole chain of its error.
 
 #![deny(missing_docs)]
-#![warn(missing_debug_implementations)]
+#![warn(missing_debug_implementations, unnameable_types)]
 
 // Under the crates' own names, so that all code that uses them runs under the checker: see `sync`.
 #[cfg(reveille_shuttle)]
@@ -88,9 +88,9 @@ pub mod partition;
 mod prefetch;
 pub mod read;
 mod rt;
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 mod seam;
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 #[doc(hidden)]
 pub mod sim;
 mod slab;
@@ -102,18 +102,19 @@ pub mod wheel;
 
 pub use clock::{Clock, Profile};
 pub use engine::{
-    BoxError, Builder, CallError, CancelError, Change, Commit, ContextTask, Engine, InvalidCursor, Job,
-    JobPage, Lateness, ListCursor, ListError, Misfire, NotAllCancelled, NotAllScheduled, Outcome, Outcomes,
-    Planned, QUEUES_MAX, QueueConfig, QueueError, QueueStats, RescheduleError, RestoreProgress, Schedule,
-    ScheduleError, ShutdownReport, Standby, StartError, StartPhase, Startup, Stats, StoreState, StoreStats,
-    Target, Task,
+    BoxError, Builder, CallError, CancelError, Change, Commit, ContextTask, Engine, IntoJobResult,
+    InvalidCursor, Job, JobPage, JobResult, Lateness, ListCursor, ListError, Misfire, NotAllCancelled,
+    NotAllScheduled, Outcomes, Planned, QUEUES_MAX, QueueConfig, QueueError, QueueStats, RescheduleError,
+    RestoreProgress, Schedule, ScheduleError, ShutdownReport, Standby, StartError, StartPhase, Startup,
+    Stats, StoreState, StoreStats, Target, Task,
 };
 pub use job::{
-    CancelOutcome, End, FiredView, Handle, InvalidKey, JobFilter, JobId, JobState, JobView, KEY_BYTES_MAX,
-    Key, LookupOutcome, NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload,
-    Priority, Refusal, RescheduleOutcome, ScheduleOutcome, Version,
+    CancelOutcome, Delivery, End, FiredView, Handle, InvalidKey, InvalidQueueName, JobFilter, JobId,
+    JobState, JobView, KEY_BYTES_MAX, Key, LookupOutcome, NotCancelled, NotRescheduled, NotScheduled,
+    OnConflict, PartitionId, Payload, Priority, QUEUE_NAME_BYTES_MAX, QueueName, Refusal, RescheduleOutcome,
+    ScheduleOutcome, Version,
 };
-pub use partition::{Due, Timestamp};
+pub use partition::{Due, InvalidTimestamp, Timestamp};
 pub use store::Durability;
 
 /// Has the code in the README compiled.

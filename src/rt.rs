@@ -1,4 +1,4 @@
-//! The runtimes that tasks run on, and the time by which they wait: tokio's. With the feature `sim` they may be a
+//! The runtimes that tasks run on, and the time by which they wait: tokio's. With the feature `_sim` they may be a
 //! simulator's instead, which decides what runs next and how time passes, so that a run can be repeated exactly.
 //!
 //! # Rules
@@ -14,13 +14,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-#[cfg(any(feature = "sim", not(reveille_shuttle)))]
+#[cfg(any(feature = "_sim", not(reveille_shuttle)))]
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 use crate::seam::{Simulation, current};
 
 /// A task's future, or a wait.
@@ -30,12 +30,12 @@ pub(crate) type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Clone, Debug)]
 pub(crate) enum Runtime {
     Tokio(tokio::runtime::Handle),
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     Simulated(Arc<dyn Simulation>, Crew),
 }
 
 /// The kind of task in a simulated process: its handlers can be blocked while the others go on.
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Crew {
     Handlers,
@@ -49,7 +49,7 @@ pub(crate) struct Elapsed;
 impl Runtime {
     /// The runtime that the caller runs on.
     pub(crate) fn current() -> Option<Self> {
-        #[cfg(feature = "sim")]
+        #[cfg(feature = "_sim")]
         if let Some(simulation) = current() {
             return Some(Runtime::Simulated(simulation, Crew::Engine));
         }
@@ -59,7 +59,7 @@ impl Runtime {
     /// The same one, for handlers.
     pub(crate) fn for_handlers(self) -> Self {
         match self {
-            #[cfg(feature = "sim")]
+            #[cfg(feature = "_sim")]
             Runtime::Simulated(simulation, _) => Runtime::Simulated(simulation, Crew::Handlers),
             tokio => tokio,
         }
@@ -75,7 +75,7 @@ impl Runtime {
         match self {
             // A checker's runtime reports 0.
             Runtime::Tokio(handle) => handle.metrics().num_workers().max(1),
-            #[cfg(feature = "sim")]
+            #[cfg(feature = "_sim")]
             Runtime::Simulated(..) => 2,
         }
     }
@@ -83,7 +83,7 @@ impl Runtime {
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         match self {
             Runtime::Tokio(handle) => drop(handle.spawn(task)),
-            #[cfg(feature = "sim")]
+            #[cfg(feature = "_sim")]
             Runtime::Simulated(simulation, crew) => {
                 spawn_simulated(simulation, *crew, Box::pin(task));
             }
@@ -97,7 +97,7 @@ impl Runtime {
     ) -> Scoped<T> {
         match self {
             Runtime::Tokio(handle) => Scoped(Task::Tokio(handle.spawn(task))),
-            #[cfg(feature = "sim")]
+            #[cfg(feature = "_sim")]
             Runtime::Simulated(simulation, crew) => {
                 let (done, result) = tokio::sync::oneshot::channel();
                 let task = Box::pin(async move {
@@ -116,13 +116,13 @@ impl Runtime {
     ) -> Option<T> {
         match self {
             Runtime::Tokio(handle) => handle.spawn_blocking(work).await.ok(),
-            #[cfg(feature = "sim")]
+            #[cfg(feature = "_sim")]
             Runtime::Simulated(..) => Some(work()),
         }
     }
 }
 
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 fn spawn_simulated(simulation: &Arc<dyn Simulation>, crew: Crew, task: Boxed) -> u64 {
     match crew {
         Crew::Handlers => simulation.spawn_handler(task),
@@ -146,7 +146,7 @@ impl Io {
     /// # Errors
     /// When the system has no thread or no descriptor left.
     pub(crate) fn start() -> io::Result<Self> {
-        #[cfg(feature = "sim")]
+        #[cfg(feature = "_sim")]
         if let Some(simulation) = current() {
             return Ok(Io { runtime: Runtime::Simulated(simulation, Crew::Engine), _held: None });
         }
@@ -168,7 +168,7 @@ impl Io {
                 let _ = handle;
                 Box::pin(tokio::time::sleep(time))
             }
-            #[cfg(feature = "sim")]
+            #[cfg(feature = "_sim")]
             Runtime::Simulated(simulation, _) => simulation.sleep(time),
         }
     }
@@ -223,7 +223,7 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
 }
 
 pub(crate) async fn sleep(time: Duration) {
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     if let Some(simulation) = current() {
         return simulation.sleep(time).await;
     }
@@ -232,7 +232,7 @@ pub(crate) async fn sleep(time: Duration) {
 
 /// Waits for `future`, but for no longer than `time`.
 pub(crate) async fn timeout<F: Future>(time: Duration, future: F) -> Result<F::Output, Elapsed> {
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     if let Some(simulation) = current() {
         return tokio::select! {
             biased;
@@ -250,7 +250,7 @@ pub(crate) struct Scoped<T>(Task<T>);
 #[derive(Debug)]
 enum Task<T> {
     Tokio(JoinHandle<T>),
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     Simulated {
         simulation: Arc<dyn Simulation>,
         id: u64,
@@ -264,7 +264,7 @@ impl<T> Future for Scoped<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
         match &mut self.0 {
             Task::Tokio(task) => Pin::new(task).poll(context).map(Result::ok),
-            #[cfg(feature = "sim")]
+            #[cfg(feature = "_sim")]
             Task::Simulated { result, .. } => Pin::new(result).poll(context).map(Result::ok),
         }
     }
@@ -274,7 +274,7 @@ impl<T> Drop for Scoped<T> {
     fn drop(&mut self) {
         match &self.0 {
             Task::Tokio(task) => task.abort(),
-            #[cfg(feature = "sim")]
+            #[cfg(feature = "_sim")]
             Task::Simulated { simulation, id, .. } => simulation.abort(*id),
         }
     }

@@ -9,6 +9,7 @@ use crate::engine::{Builder, Engine, Probed};
 pub use crate::partition::{Image, JobImage, Now, Record, Replay, Started};
 use crate::partition::{PartitionId, QueueName};
 pub use crate::seam::{Boxed, Line, Simulation, within};
+use crate::store::codec::{Names, decode_batch, decode_chunk};
 
 /// Has `told` called at every start of a job, when it is decided.
 pub fn on_start(builder: Builder, told: impl Fn(&QueueName, &Started) + Send + Sync + 'static) -> Builder {
@@ -41,7 +42,7 @@ pub fn script_name(code: &str) -> Option<&'static str> {
 
 /// Reads what the store has written, for an oracle.
 #[derive(Debug, Default)]
-pub struct Reader(crate::store::QueueNames);
+pub struct Reader(Names);
 
 impl Reader {
     /// A batch of the log: the sequence of its first record, and its records.
@@ -50,7 +51,7 @@ impl Reader {
     /// When the bytes are not a batch.
     pub fn batch(&mut self, bytes: &[u8]) -> Result<(u64, Vec<Record>), String> {
         let mut records = Vec::new();
-        let header = crate::store::decode_batch(bytes, &mut self.0, &mut records);
+        let header = decode_batch(bytes, &mut self.0, &mut records);
         header.map(|header| (header.first_record, records)).map_err(|error| error.to_string())
     }
 
@@ -59,6 +60,6 @@ impl Reader {
     /// # Errors
     /// When the bytes are not a chunk.
     pub fn chunk(&mut self, bytes: &[u8], image: &mut Image) -> Result<(), String> {
-        crate::store::decode_chunk(bytes, &mut self.0, image).map(drop).map_err(|error| error.to_string())
+        decode_chunk(bytes, &mut self.0, image).map(drop).map_err(|error| error.to_string())
     }
 }

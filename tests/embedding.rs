@@ -28,6 +28,7 @@ struct Sell {
 
 impl ContextTask for Sell {
     const NAME: &'static str = "sell";
+    type Output = Result<(), BoxError>;
     type Context = Shop;
 
     async fn run(self, shop: &Shop, job: Job) -> Result<(), BoxError> {
@@ -42,6 +43,7 @@ struct Plain;
 
 impl Task for Plain {
     const NAME: &'static str = "plain";
+    type Output = Result<(), BoxError>;
 
     async fn run(self, _: Job) -> Result<(), BoxError> {
         Ok(())
@@ -71,7 +73,7 @@ async fn a_task_runs_with_what_the_application_has() {
 #[tokio::test]
 async fn a_missing_context_is_named_at_the_start() {
     let error = Engine::builder().task::<Plain>().task::<Sell>().start().await.unwrap_err();
-    let StartError::NoContext { task, context } = &error else { panic!("{error}") };
+    let StartError::NoContext { task, context, .. } = &error else { panic!("{error}") };
     assert_eq!(*task, "sell");
     assert!(context.ends_with("Shop"), "{context}");
 }
@@ -110,7 +112,7 @@ async fn settings_that_mean_nothing_are_refused_by_name() {
     ];
     for (builder, named) in for_a_store {
         let error = builder.start().await.unwrap_err();
-        assert!(matches!(error, StartError::NoStore { setting } if setting == named), "{error}");
+        assert!(matches!(error, StartError::NoStore { setting, .. } if setting == named), "{error}");
     }
     let all = queue().lease(HOUR).standby(true).snapshot_every(HOUR, 1).catch_up_per_second(0);
     all.store(Arc::new(MemoryStore::new())).start().await.unwrap();

@@ -8,14 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use reveille::partition::Image;
 use reveille::store::{
     DelegatingStore, Grant, LoadTold, Loaded, MemoryStore, Store, StoreErrorClass, StoreFuture,
 };
 use reveille::testing::TestEngine;
 use reveille::{
-    BoxError, CallError, CancelOutcome, Durability, Engine, Job, LookupOutcome, OnConflict, Outcome,
-    Priority, QueueConfig, ScheduleError,
+    BoxError, CallError, CancelOutcome, Durability, Engine, IntoJobResult, Job, JobResult, LookupOutcome,
+    OnConflict, Priority, QueueConfig, ScheduleError,
 };
 use testkit::MINUTE;
 use testkit::scripted::{Does, Scripted};
@@ -125,8 +124,8 @@ async fn promise_8_jobs_go_on_firing_after_the_store_has_refused() {
 
 struct PanicsAsOutcome;
 
-impl Outcome for PanicsAsOutcome {
-    fn into_result(self) -> Result<(), BoxError> {
+impl IntoJobResult for PanicsAsOutcome {
+    fn into_job_result(self) -> JobResult {
         panic!("as an outcome")
     }
 }
@@ -460,9 +459,10 @@ impl DelegatingStore for Holds {
 
 #[tokio::test]
 async fn numbers_that_no_log_gets_to_are_refused_at_the_start() {
-    let absurd_log = Loaded { covered: 1 << 60, complete: 1 << 60, ..Loaded::default() };
-    let absurd_image =
-        Loaded { image: Image { next_sequence: u64::MAX, ..Image::default() }, ..Loaded::default() };
+    let mut absurd_log = Loaded::default();
+    (absurd_log.covered, absurd_log.complete) = (1 << 60, 1 << 60);
+    let mut absurd_image = Loaded::default();
+    absurd_image.image.next_sequence = u64::MAX;
     for loaded in [absurd_log, absurd_image] {
         let started = Engine::builder()
             .queue("q", nothing)

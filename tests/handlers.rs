@@ -135,6 +135,7 @@ static OPENED: AtomicUsize = AtomicUsize::new(0);
 
 impl Task for OpenSale {
     const NAME: &'static str = "open_sale";
+    type Output = Result<(), BoxError>;
 
     async fn run(self, job: Job) -> Result<(), BoxError> {
         assert_eq!(job.key().as_str(), format!("product:{}", self.product));

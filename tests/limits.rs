@@ -85,7 +85,7 @@ async fn promise_9_a_full_engine_refuses_new_jobs_and_nothing_else() {
         schedule(&n.to_string()).at(at_ms(10 + n)).await.unwrap().scheduled().unwrap();
     }
     let error = schedule("more").at(at_ms(5)).into_outcome().unwrap_err();
-    assert!(matches!(error, ScheduleError::Full { max: 10 }));
+    assert!(matches!(error, ScheduleError::Full { max: 10, .. }));
     assert!(error.to_string().contains("raise `jobs_max`"), "{error}");
     // What needs no room of its own still works.
     let replaced = schedule("3").on_conflict(OnConflict::Replace).at(at_ms(3)).await.unwrap();
@@ -112,7 +112,7 @@ async fn promise_9_settings_out_of_range_are_refused_at_the_start() {
     assert!(start(Engine::builder().tick(Duration::from_nanos(1_500))).await.contains("whole microseconds"));
     assert!(start(Engine::builder().jobs_max(0)).await.contains("at least 1"));
     let no_store = Engine::builder().durability(Durability::Logged).start().await;
-    assert!(matches!(no_store, Err(StartError::NoStore { setting: "durability" })));
+    assert!(matches!(no_store, Err(StartError::NoStore { setting: "durability", .. })));
     let twice = Engine::builder().queue("q", nothing).queue("q", nothing).start().await;
     assert!(matches!(twice, Err(StartError::Queue(_))));
 }
@@ -138,7 +138,7 @@ async fn promise_9_the_log_buffer_is_bounded_and_promise_8_nothing_is_dropped() 
             Err(_) => break commit.into_outcome().unwrap_err(),
         }
     };
-    assert!(matches!(error, ScheduleError::Call(CallError::LogFull { max: 100 })), "{error}");
+    assert!(matches!(error, ScheduleError::Call(CallError::LogFull { max: 100, .. })), "{error}");
     // The first batch, whatever its size, is on its way; the buffer holds a hundred more.
     assert!((100..=200).contains(&commits.len()), "{}", commits.len());
     assert!(tokio::time::timeout(ms(50), &mut commits[0]).await.is_err(), "not acknowledged yet");

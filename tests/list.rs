@@ -174,8 +174,16 @@ async fn jobs_that_stay_are_shown_once_beside_threads_that_change_others() {
                 .unwrap();
         }
     }
+    /// Also when the test fails: the threads would go on for ever.
+    struct Ends<'a>(&'a AtomicBool);
+    impl Drop for Ends<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, SeqCst);
+        }
+    }
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _ends = Ends(&is_over);
         for thread in 0..2 {
             let (engine, is_over) = (&engine, &is_over);
             scope.spawn(move || {
@@ -200,7 +208,6 @@ async fn jobs_that_stay_are_shown_once_beside_threads_that_change_others() {
                 (0..3_000).filter(|n| met.get(&format!("stays{n}")) != Some(&1)).collect();
             assert!(missing.is_empty(), "not shown exactly once: {missing:?}");
         }
-        is_over.store(true, SeqCst);
     });
 }
 

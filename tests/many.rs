@@ -36,7 +36,7 @@ async fn outcomes_are_in_the_order_of_the_input() {
     let Ok(ScheduleOutcome::Scheduled { handle: a }) = a else { panic!("{a:?}") };
     assert!(matches!(exists, Ok(ScheduleOutcome::AlreadyScheduled { handle }) if *handle == taken));
     assert!(matches!(empty, Err(ScheduleError::InvalidKey(InvalidKey::Empty))));
-    assert!(matches!(unknown, Err(ScheduleError::UnknownQueue { name }) if name == "nobody's"));
+    assert!(matches!(unknown, Err(ScheduleError::UnknownQueue { name, .. }) if name == "nobody's"));
     assert!(matches!(far, Err(ScheduleError::Refused(Refusal::PastHorizon { .. }))));
     assert!(matches!(again, Ok(ScheduleOutcome::AlreadyScheduled { handle }) if handle == a));
     assert!(matches!(replaced, Ok(ScheduleOutcome::Replaced { was, .. }) if *was == at_ms(1)));
@@ -92,7 +92,7 @@ async fn promise_9_many_jobs_are_bounded_as_single_ones_are() {
     let engine =
         TestEngine::start(Engine::builder().queue("q", nothing).jobs_max(100), TEN_O_CLOCK).await.unwrap();
     let outcomes = engine.schedule_many((0..150).map(|n| planned(&engine, n.to_string()))).await.unwrap();
-    let full = outcomes.iter().filter(|outcome| matches!(outcome, Err(ScheduleError::Full { max: 100 })));
+    let full = outcomes.iter().filter(|outcome| matches!(outcome, Err(ScheduleError::Full { max: 100, .. })));
     assert_eq!((full.count(), engine.jobs()), (50, 100));
     let outcomes = engine.cancel_many((0..150).map(|n| n.to_string())).await.unwrap();
     let gone = outcomes.iter().filter(|outcome| matches!(outcome, Ok(CancelOutcome::Cancelled)));
@@ -109,7 +109,7 @@ async fn promise_9_many_records_are_no_more_than_the_log_takes() {
     // The buffer has a hundred at most; a stand-still store has taken none.
     assert!((1..=100).contains(&taken), "{taken}");
     let refused = commit.outcome().unwrap().iter().find_map(|outcome| outcome.as_ref().err());
-    assert!(matches!(refused, Some(ScheduleError::Call(CallError::LogFull { max: 100 }))), "{refused:?}");
+    assert!(matches!(refused, Some(ScheduleError::Call(CallError::LogFull { max: 100, .. }))), "{refused:?}");
     assert!(tokio::time::timeout(ms(50), &mut commit).await.is_err(), "not acknowledged yet");
     store.append.set(Does::Well);
     assert_eq!(commit.await.unwrap().len(), MANY);
@@ -160,7 +160,7 @@ async fn a_job_planned_with_another_engine_finds_its_queue_by_name() {
     let two = Engine::builder().queue("q", nothing).start().await.unwrap();
     let jobs = [planned(&one, "k"), one.schedule_raw("other", "").key("l").planned(HOUR)];
     let outcomes = two.schedule_many(jobs).await.unwrap();
-    assert!(matches!(&outcomes[1], Err(ScheduleError::UnknownQueue { name }) if name == "other"));
+    assert!(matches!(&outcomes[1], Err(ScheduleError::UnknownQueue { name, .. }) if name == "other"));
     let LookupOutcome::Scheduled(job) = two.lookup("k") else { panic!("{outcomes:?}") };
     assert_eq!((job.queue.as_str(), one.jobs(), two.jobs()), ("q", 0, 1));
 }

@@ -20,7 +20,7 @@ fn builder(store: &Arc<MemoryStore>) -> reveille::Builder {
             std::future::pending::<()>().await;
         }
     };
-    Engine::builder().queue("mails", nothing).queue("sales", held).store(Arc::clone(store) as _)
+    Engine::builder().queue("mails", nothing).queue("sales", held).store(Arc::clone(store))
 }
 
 async fn namespace(store: &Arc<MemoryStore>, engine: &TestEngine) -> Namespace {
@@ -111,7 +111,7 @@ async fn what_is_read_is_what_the_owner_has_and_a_restart_will_have() {
     engine.shutdown(ms(1)).await;
     drop(engine);
     let queues = Engine::builder().queue("mails", nothing).queue("sales", nothing);
-    let again = queues.store(Arc::clone(&store) as _).take_over(true);
+    let again = queues.store(Arc::clone(&store)).take_over(true);
     let again = TestEngine::start(again, at_ms(50_500)).await.unwrap();
     for queue in ["mails", "sales"] {
         again.pause(queue).unwrap();
@@ -196,7 +196,8 @@ impl ReadStore for Canned {
 #[tokio::test]
 async fn what_does_not_fit_together_is_refused() {
     let unknown: JobId = serde_json::from_str("7").unwrap();
-    let loaded = Loaded { records: vec![Record::Cancelled { id: unknown }], ..Loaded::default() };
+    let mut loaded = Loaded::default();
+    loaded.records = vec![Record::Cancelled { id: unknown }];
     let namespace = Namespace::open(Canned(Ok(loaded))).await.unwrap();
     let error = namespace.read(PartitionId(0)).await.unwrap_err();
     assert!(matches!(error, ReadError::Misfit { partition: PartitionId(0), .. }), "{error:?}");

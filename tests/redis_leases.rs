@@ -21,7 +21,7 @@ fn builder(server: &RedisServer) -> Builder {
 async fn die_as_owner(server: &RedisServer) {
     let store = server.store();
     let owner = Owner::new("elsewhere:1:0");
-    let claim = Claim { owner, partitions: 2, term: TERM, epoch_after: 0, by_force: false };
+    let claim = Claim::new(owner, 2, TERM);
     for partition in 0..2 {
         store.acquire(PartitionId(partition), &claim).await.unwrap();
     }

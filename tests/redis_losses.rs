@@ -209,8 +209,8 @@ async fn what_lies_in_the_way_is_left_alone_and_jobs_fire_on() {
         (&[&["XADD", &l, "9007199254740000-1", "b", "mine"]], &["DEL", &l], &[&l, "remove the key"]),
         (
             &[&["HSET", &m, "format", "reveille/9"]],
-            &["HSET", &m, "format", "reveille/1"],
-            &["reveille/9", "HSET", "format reveille/1"],
+            &["HSET", &m, "format", "reveille/2"],
+            &["reveille/9", "HSET", "format reveille/2"],
         ),
     ];
     for (number, (put, advice, words)) in cases.into_iter().enumerate() {
@@ -273,7 +273,7 @@ async fn settings_that_lose_jobs_are_doubts() {
     use reveille::store::{Needs, Store};
     let server = RedisServer::start(&["--appendonly", "yes", "--maxmemory", "100mb"]);
     let store = server.store();
-    store.open(&Needs { partitions: 1, durability: reveille::Durability::Logged }).await.unwrap();
+    store.open(&Needs::new(1, reveille::Durability::Logged)).await.unwrap();
     assert_eq!(store.doubts().await.unwrap(), Vec::<String>::new());
     for (bad, good, words) in [
         (["maxmemory-policy", "allkeys-lru"], ["maxmemory-policy", "noeviction"], "noeviction"),

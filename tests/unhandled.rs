@@ -65,10 +65,10 @@ async fn jobs_without_a_handler_are_told_of_at_the_start_and_once_when_they_are_
 
     // None is taken on top of them, by whatever way.
     let one = engine.schedule_raw("gone", "").after(ms(1)).await;
-    assert!(matches!(&one, Err(ScheduleError::UnknownQueue { name }) if name == "gone"), "{one:?}");
+    assert!(matches!(&one, Err(ScheduleError::UnknownQueue { name, .. }) if name == "gone"), "{one:?}");
     let planned = engine.schedule_raw("gone", "").planned(ms(1));
     let many = engine.schedule_many([planned]).await.unwrap();
-    assert!(matches!(&many[0], Err(ScheduleError::UnknownQueue { name }) if name == "gone"), "{many:?}");
+    assert!(matches!(&many[0], Err(ScheduleError::UnknownQueue { name, .. }) if name == "gone"), "{many:?}");
 
     // What the warnings advise works.
     assert_eq!(engine.cancel("gone:0").await.unwrap(), CancelOutcome::Cancelled);

@@ -31,6 +31,7 @@ const ORIGIN_US: u64 = 3_600_000_000_000_000_000;
 
 /// Where an engine gets the time from.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub enum Clock {
     /// The system's clocks.
     #[default]
@@ -38,9 +39,16 @@ pub enum Clock {
     /// A clock that stands still until it is moved: for tests.
     Manual(Arc<ManualClock>),
     /// The clocks of a simulated process.
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     #[doc(hidden)]
     Simulated(Arc<dyn crate::seam::Simulation>),
+}
+
+/// A clock that the caller keeps, to move it.
+impl From<Arc<ManualClock>> for Clock {
+    fn from(clock: Arc<ManualClock>) -> Self {
+        Clock::Manual(clock)
+    }
 }
 
 impl Clock {
@@ -49,7 +57,7 @@ impl Clock {
         match self {
             Clock::System => system::now(),
             Clock::Manual(clock) => clock.now(),
-            #[cfg(feature = "sim")]
+            #[cfg(feature = "_sim")]
             Clock::Simulated(simulation) => simulation.now(),
         }
     }
@@ -64,7 +72,7 @@ impl Clock {
         match self {
             Clock::System => system::mono(),
             Clock::Manual(clock) => clock.now().mono,
-            #[cfg(feature = "sim")]
+            #[cfg(feature = "_sim")]
             Clock::Simulated(simulation) => simulation.now().mono,
         }
     }

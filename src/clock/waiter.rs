@@ -48,7 +48,7 @@ pub(crate) struct Waker {
     is_woken: AtomicBool,
     sleeper: OnceLock<Thread>,
     /// The sleeper, where it is a task of a simulation.
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     task: parking_lot::Mutex<Option<std::task::Waker>>,
 }
 
@@ -62,7 +62,7 @@ impl Waker {
         if let Some(sleeper) = self.sleeper.get() {
             sleeper.unpark();
         }
-        #[cfg(feature = "sim")]
+        #[cfg(feature = "_sim")]
         if let Some(task) = self.task.lock().take() {
             task.wake();
         }
@@ -77,7 +77,7 @@ impl Waker {
     }
 }
 
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 impl Waker {
     async fn woken(&self) {
         std::future::poll_fn(|context| {
@@ -97,7 +97,7 @@ impl Waiter {
         match &clock {
             Clock::Manual(manual) => manual.register(Arc::downgrade(&waker)),
             Clock::System => system::sharpen_wake_ups(),
-            #[cfg(feature = "sim")]
+            #[cfg(feature = "_sim")]
             Clock::Simulated(_) => {}
         }
         if let Profile::Dedicated { core, .. } = profile {
@@ -126,7 +126,7 @@ impl Waiter {
                 Clock::Manual(_) if deadline <= self.clock.mono() => {}
                 Clock::Manual(_) => thread::park(),
                 Clock::System => self.sleep(deadline, at_most, meanwhile),
-                #[cfg(feature = "sim")]
+                #[cfg(feature = "_sim")]
                 Clock::Simulated(_) => {}
             }
         }
@@ -135,7 +135,7 @@ impl Waiter {
     }
 
     /// The same for a sleeper that is a task of a simulation: others may run wherever a thread could be interrupted.
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     pub(crate) async fn wait_simulated(
         &self,
         deadline: Option<MonoTime>,

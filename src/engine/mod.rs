@@ -41,10 +41,10 @@ pub use calls::{
 pub use error::{CallError, CancelError, Change, QueueError, RescheduleError, ScheduleError, StartError};
 pub use ownership::StoreState;
 pub use queues::{Misfire, QUEUES_MAX, QueueConfig};
-pub use run::{BoxError, ContextTask, Job, Outcome, Task};
+pub use run::{BoxError, ContextTask, IntoJobResult, Job, JobResult, Task};
 pub use start::{Builder, RestoreProgress, Standby, StartPhase, Startup};
 pub use state::Engine;
 pub(crate) use state::Probed;
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 pub use tell::PartitionState;
 pub use tell::{Lateness, QueueStats, ShutdownReport, Stats, StoreStats};

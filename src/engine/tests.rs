@@ -65,7 +65,10 @@ impl Rig {
     async fn call(&self, partition: u16) -> Result<(), CallError> {
         let job = self.of(partition).last().unwrap();
         match self.engine.cancel(job).await {
-            Ok(outcome) => Ok(outcome.cancelled().unwrap()),
+            Ok(outcome) => {
+                outcome.cancelled().unwrap();
+                Ok(())
+            }
             Err(CancelError::Call(error)) => Err(error),
             Err(error) => panic!("{error}"),
         }

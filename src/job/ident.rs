@@ -1,8 +1,6 @@
 //! Names and numbers: key, queue, partition, id, version. Parsed once, then trusted.
 
-use std::borrow::Borrow;
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -13,7 +11,7 @@ use crate::prefetch::prefetch_counts;
 ///
 /// One of up to 23 bytes lies where the job is and takes no memory beside it; clones of a longer one share the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(SmolStr);
+pub struct Key(pub(super) SmolStr);
 
 /// The longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 512;
@@ -49,79 +47,6 @@ impl Key {
     }
 }
 
-impl Borrow<str> for Key {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl AsRef<str> for Key {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<Key> for String {
-    fn from(key: Key) -> Self {
-        key.0.into()
-    }
-}
-
-impl TryFrom<&str> for Key {
-    type Error = InvalidKey;
-
-    fn try_from(text: &str) -> Result<Self, InvalidKey> {
-        Key::new(text)
-    }
-}
-
-impl TryFrom<String> for Key {
-    type Error = InvalidKey;
-
-    fn try_from(text: String) -> Result<Self, InvalidKey> {
-        Key::new(text)
-    }
-}
-
-impl FromStr for Key {
-    type Err = InvalidKey;
-
-    fn from_str(text: &str) -> Result<Self, InvalidKey> {
-        Key::new(text)
-    }
-}
-
-/// Equality of a key with a text, from either side.
-macro_rules! equal_to_text {
-    ($($text:ty),*) => {
-        $(impl PartialEq<$text> for Key {
-            fn eq(&self, text: &$text) -> bool {
-                self.as_str() == AsRef::<str>::as_ref(text)
-            }
-        }
-
-        impl PartialEq<Key> for $text {
-            fn eq(&self, key: &Key) -> bool {
-                key == self
-            }
-        })*
-    };
-}
-
-equal_to_text!(str, &str, String);
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
 /// Why a text cannot be a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -139,16 +64,22 @@ pub enum InvalidKey {
 
 /// The name of a queue. Cloning shares the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct QueueName(SmolStr);
+pub struct QueueName(pub(super) SmolStr);
 
 /// The longest queue name, in bytes.
 pub const QUEUE_NAME_BYTES_MAX: usize = 128;
 
 impl QueueName {
-    /// Takes `text` as the name of a queue; `None` when it is empty or longer than [`QUEUE_NAME_BYTES_MAX`] bytes.
-    pub fn new(text: impl AsRef<str>) -> Option<Self> {
+    /// Takes `text` as the name of a queue.
+    ///
+    /// # Errors
+    /// When it is empty or longer than [`QUEUE_NAME_BYTES_MAX`] bytes.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidQueueName> {
         let text = text.as_ref();
-        (1..=QUEUE_NAME_BYTES_MAX).contains(&text.len()).then(|| QueueName(SmolStr::new(text)))
+        match text.len() {
+            1..=QUEUE_NAME_BYTES_MAX => Ok(QueueName(SmolStr::new(text))),
+            bytes => Err(InvalidQueueName { bytes }),
+        }
     }
 
     /// The name's text.
@@ -157,22 +88,13 @@ impl QueueName {
     }
 }
 
-impl Borrow<str> for QueueName {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for QueueName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl fmt::Debug for QueueName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
+/// A text cannot be the name of a queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the name of a queue has {bytes} bytes; a name has 1 to {QUEUE_NAME_BYTES_MAX}")]
+#[non_exhaustive]
+pub struct InvalidQueueName {
+    /// How many bytes it has.
+    pub bytes: usize,
 }
 
 /// A partition, counted from zero.

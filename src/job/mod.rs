@@ -11,17 +11,21 @@ mod options;
 mod outcome;
 mod payload;
 mod spec;
+mod text;
 mod view;
 
 pub use filter::JobFilter;
 pub use handle::Handle;
 pub use ident::{
-    InvalidKey, JobId, KEY_BYTES_MAX, Key, PartitionId, QUEUE_NAME_BYTES_MAX, QueueName, Version,
+    InvalidKey, InvalidQueueName, JobId, KEY_BYTES_MAX, Key, PartitionId, QUEUE_NAME_BYTES_MAX, QueueName,
+    Version,
 };
 pub use insist::{NotCancelled, NotRescheduled, NotScheduled};
+#[cfg(feature = "codec")]
+pub(crate) use options::OptionKind;
 #[cfg(test)]
 pub use options::Trial;
-pub(crate) use options::{Common, OptionKind, Rare};
+pub(crate) use options::{Common, Rare};
 pub use options::{Delivery, InvalidOption, JobOptions, Priority};
 pub use outcome::{
     CancelOutcome, End, JobView, LookupOutcome, OnConflict, Refusal, RescheduleOutcome, ScheduleOutcome,

@@ -1,4 +1,9 @@
 //! What calls answer. Every answer is definite: it says what happened, not that something may have.
+//!
+//! # Rules
+//! - Whoever changes a job can match on every answer there is: one more is one more case for each caller, and the compiler
+//!   should say so. Of a run there will be more to tell, so the fields of `AlreadyFired` are matched with `..`.
+//! - How a job stands, and how it ended, are lists that grow with what jobs can do.
 
 use super::{Handle, JobId, JobOptions, JobState, Key, Payload, QueueName, Version};
 use crate::time::Timestamp;
@@ -7,6 +12,7 @@ use crate::time::Timestamp;
 ///
 /// A job whose handler has begun no longer holds its key: a handler may schedule its own key again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum OnConflict {
     /// Leave the pending job and say [`ScheduleOutcome::AlreadyScheduled`].
     #[default]
@@ -76,6 +82,7 @@ pub enum RescheduleOutcome {
     /// Too late: its handler has begun.
     Running,
     /// Too late: it fired. It is not brought back.
+    #[non_exhaustive]
     AlreadyFired {
         /// When its handler began.
         at: Timestamp,
@@ -98,6 +105,7 @@ pub enum CancelOutcome {
     /// Too late: its handler has begun.
     Running,
     /// Too late: it fired.
+    #[non_exhaustive]
     AlreadyFired {
         /// When its handler began.
         at: Timestamp,
@@ -120,6 +128,7 @@ pub enum LookupOutcome {
     /// Its handler has begun.
     Running(JobView),
     /// It fired.
+    #[non_exhaustive]
     AlreadyFired {
         /// When its handler began.
         at: Timestamp,
@@ -130,14 +139,19 @@ pub enum LookupOutcome {
     NotFound,
 }
 
-/// How a handler ended.
+/// How a job ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum End {
     /// It did what it had to.
     Done,
-    /// It returned an error, or panicked.
+    /// It returned an error.
     Failed,
+    /// It panicked.
+    Panicked,
+    /// It was cut short by the end of its process, and the job may run at most once.
+    Interrupted,
 }
 
 /// A job as it stands.

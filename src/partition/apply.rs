@@ -66,17 +66,21 @@ impl Partition {
                 self.remove(index);
                 self.counts.skipped += 1;
             }
-            Record::Started { at, .. } => {
+            Record::Started { at, attempt, .. } => {
                 self.unplace(index);
                 let Some(job) = self.jobs.get_mut(index) else { return };
                 job.set_state(State::Running(at));
-                job.set_attempt(job.attempt().saturating_add(1));
+                job.set_attempt(attempt);
                 self.running += 1;
                 self.counts.started += 1;
             }
-            Record::Finished { at, ok, .. } => {
-                self.entomb(index, at, if ok { End::Done } else { End::Failed });
-                if ok {
+            Record::Interrupted { .. } => {
+                self.unplace(index);
+                self.place(index, now);
+            }
+            Record::Finished { at, end, .. } => {
+                self.entomb(index, at, end);
+                if end == End::Done {
                     self.counts.succeeded += 1;
                 } else {
                     self.counts.failed += 1;

@@ -1,9 +1,11 @@
 //! What happens to a partition, as facts. A call forms a record and applies it; replay applies the same records
 //! through the same code, so that live and restored state cannot drift.
 //!
+//! Every transition has a record, those included that a restart decides: replay has no rule of its own.
+//!
 //! A record names a job by its id, not by its key: a cancel or an acknowledgement is a few bytes in the log.
 
-use super::{JobId, JobSpec, RecordedDue, Timestamp, Version};
+use super::{End, JobId, JobSpec, RecordedDue, Timestamp, Version};
 
 /// One change of a partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,16 +33,27 @@ pub enum Record {
         id: JobId,
         /// When.
         at: Timestamp,
+        /// How often its handler has begun, this time included.
+        attempt: u16,
     },
-    /// The handler ended and the job with it.
+    /// A restart found the job with its handler, and the process that ran it is gone: the job is pending again, due as before.
+    Interrupted {
+        /// The job.
+        id: JobId,
+        /// When it was found.
+        at: Timestamp,
+        /// Which attempt was cut short.
+        attempt: u16,
+    },
+    /// The job has ended.
     Finished {
         /// The job.
         id: JobId,
         /// When: later than the end before it even where the wall clock stood still or was set back, so that ends have
         /// one order, and fired jobs one in which they are forgotten.
         at: Timestamp,
-        /// Whether the handler succeeded.
-        ok: bool,
+        /// How.
+        end: End,
     },
     /// A restart found the job more overdue than its queue allows; it never fires.
     Skipped {
@@ -70,6 +83,7 @@ impl Record {
             Record::Rescheduled { id, .. }
             | Record::Cancelled { id }
             | Record::Started { id, .. }
+            | Record::Interrupted { id, .. }
             | Record::Finished { id, .. }
             | Record::Skipped { id, .. } => *id,
         }

@@ -79,7 +79,8 @@ impl Partition {
             }
             let (id, due) = (job.id(), job.due());
             let was_overdue = self.restart.was_overdue(id, due);
-            self.commit(Record::Started { id, at: now.wall }, index, now);
+            let attempt = job.attempt().saturating_add(1);
+            self.commit(Record::Started { id, at: now.wall, attempt }, index, now);
             self.warm_first(queue);
             let job = self.jobs.get(index)?;
             let lateness_us = due.lateness_us(now);
@@ -122,7 +123,7 @@ impl Partition {
     pub fn finish(&mut self, handle: Handle, end: End, now: Now) -> bool {
         let running = self.job(handle).filter(|job| matches!(job.state(), State::Running(_)));
         let Some(id) = running.map(|job| job.id()) else { return false };
-        let record = Record::Finished { id, at: self.end_at(now), ok: end == End::Done };
+        let record = Record::Finished { id, at: self.end_at(now), end };
         self.commit(record, handle.index, now);
         true
     }

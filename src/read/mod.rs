@@ -11,7 +11,7 @@
 //! let store = Arc::new(MemoryStore::new());
 //! let engine = Engine::builder()
 //!     .queue("mails", |_: Job| async {})
-//!     .store(Arc::clone(&store) as _)
+//!     .store(Arc::clone(&store))
 //!     .start()
 //!     .await?;
 //! engine.schedule_raw("mails", "hello").key("greeting").after(Duration::from_secs(3600)).await?.scheduled()?;
@@ -72,8 +72,8 @@ impl Namespace {
 
     /// Takes the time from another clock than the system's: one that a test moves.
     #[must_use]
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 

@@ -140,7 +140,7 @@ fn allocate(layout: Layout) -> NonNull<u8> {
 }
 
 /// Bytes that are mapped for blocks of this process, which its allocator does not know of.
-#[cfg(feature = "internal-codec")]
+#[cfg(feature = "_bench")]
 pub(crate) fn mapped_bytes() -> usize {
     #[cfg(all(target_os = "linux", not(miri)))]
     return mapped::BYTES.load(std::sync::atomic::Ordering::Relaxed);

@@ -30,7 +30,7 @@ mod tests;
 mod validate;
 
 use block::Block;
-#[cfg(feature = "internal-codec")]
+#[cfg(feature = "_bench")]
 pub(crate) use block::mapped_bytes;
 use layout::Layout;
 use page::{Entry, Page};

@@ -5,6 +5,7 @@
 //!   to what [`Store`] does by default, and hide what the store below does.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
@@ -153,6 +154,57 @@ impl<S: DelegatingStore> Store for S {
     }
 }
 
+/// A store that several share, or whose type is not known, is one.
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn open<'a>(&'a self, needs: &'a Needs) -> StoreFuture<'a, Opened> {
+        (**self).open(needs)
+    }
+
+    fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease> {
+        (**self).acquire(partition, claim)
+    }
+
+    fn until_free<'a>(&'a self, partition: PartitionId, left: Duration) -> StoreFuture<'a, ()> {
+        (**self).until_free(partition, left)
+    }
+
+    fn renew<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, Vec<Result<Renewed, StoreError>>> {
+        (**self).renew(grants)
+    }
+
+    fn release<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, ()> {
+        (**self).release(grants)
+    }
+
+    fn load<'a>(&'a self, grant: &'a Grant, told: &'a LoadTold) -> StoreFuture<'a, Loaded> {
+        (**self).load(grant, told)
+    }
+
+    fn append<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, ()> {
+        (**self).append(batch)
+    }
+
+    fn sync<'a>(&'a self, grant: &'a Grant, level: Durability) -> StoreFuture<'a, ()> {
+        (**self).sync(grant, level)
+    }
+
+    fn snapshot<'a>(
+        &'a self,
+        grant: &'a Grant,
+        begin: SnapshotBegin,
+    ) -> StoreFuture<'a, Option<Box<dyn SnapshotWriter + 'a>>> {
+        (**self).snapshot(grant, begin)
+    }
+
+    fn check<'a>(&'a self, grant: &'a Grant) -> StoreFuture<'a, ()> {
+        (**self).check(grant)
+    }
+
+    fn doubts(&self) -> StoreFuture<'_, Vec<String>> {
+        (**self).doubts()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     /// The names of the methods between this line of a source text and the end of the item that it begins.
@@ -175,5 +227,6 @@ mod tests {
         twins.retain(|name| *name != "inner");
         assert_eq!(twins, all);
         assert_eq!(methods(here, "\nimpl<S: DelegatingStore> Store for S "), all);
+        assert_eq!(methods(here, "\nimpl<S: Store + ?Sized> Store for Arc<S> "), all);
     }
 }

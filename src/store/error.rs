@@ -48,6 +48,7 @@ impl StoreErrorClass {
 /// Why a store could not carry out a request.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
+#[non_exhaustive]
 pub struct StoreError {
     /// What the engine should do about it.
     pub class: StoreErrorClass,

@@ -68,6 +68,7 @@ impl fmt::Debug for Owner {
 
 /// The right to write to a partition. A later grant for the same partition ends it.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Grant {
     /// The partition.
     pub partition: PartitionId,
@@ -79,8 +80,16 @@ pub struct Grant {
     pub term: Duration,
 }
 
+impl Grant {
+    /// What a store gives for `claim`, under an epoch higher than all that the partition has had.
+    pub fn new(partition: PartitionId, claim: &Claim, epoch: u64) -> Self {
+        Grant { partition, owner: claim.owner.clone(), epoch, term: claim.term }
+    }
+}
+
 /// A request for a lease.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Claim {
     /// Who asks.
     pub owner: Owner,
@@ -94,11 +103,38 @@ pub struct Claim {
     pub by_force: bool,
 }
 
+impl Claim {
+    /// A first wish, which respects a lease that lasts.
+    pub fn new(owner: Owner, partitions: u16, term: Duration) -> Self {
+        Claim { owner, partitions, term, epoch_after: 0, by_force: false }
+    }
+
+    /// Again, by an owner who had this epoch.
+    #[must_use]
+    pub fn epoch_after(self, epoch: u64) -> Self {
+        Claim { epoch_after: epoch, ..self }
+    }
+
+    /// Also from an owner whose lease lasts.
+    #[must_use]
+    pub fn by_force(self) -> Self {
+        Claim { by_force: true, ..self }
+    }
+}
+
 /// A lease that was given.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Lease {
     /// The right that comes with it.
     pub grant: Grant,
     /// The sequence after the last record that the store has.
     pub log_end: u64,
+}
+
+impl Lease {
+    /// A lease of a partition whose log ends before the record `log_end`.
+    pub fn new(grant: Grant, log_end: u64) -> Self {
+        Lease { grant, log_end }
+    }
 }

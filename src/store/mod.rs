@@ -14,8 +14,8 @@
 //!   can be under way, one behind the other, and be sent again in the same order.
 //! - [`StoreErrorClass`] says what an engine does about an error.
 
-#[cfg(feature = "redis")]
-mod codec;
+#[cfg(feature = "codec")]
+pub mod codec;
 mod delegating;
 mod error;
 mod host;
@@ -31,7 +31,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 pub(crate) use self::redis::script_name;
 #[cfg(feature = "redis")]
 pub use self::redis::{
@@ -39,13 +39,9 @@ pub use self::redis::{
     SnapshotReport,
 };
 #[doc(hidden)]
-#[cfg(feature = "internal-codec")]
-pub use codec::bench as codec_bench;
 #[doc(hidden)]
-#[cfg(all(fuzzing, feature = "redis"))]
+#[cfg(all(fuzzing, feature = "codec"))]
 pub use codec::model as codec_model;
-#[cfg(feature = "sim")]
-pub(crate) use codec::{QueueNames, decode_batch, decode_chunk};
 pub use delegating::DelegatingStore;
 pub use error::{StoreError, StoreErrorClass};
 pub(crate) use host::owner_name;
@@ -64,6 +60,10 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 ///
 /// An engine calls it on a tokio runtime of its own, with one thread, timers and I/O. Commits and leases wait for that thread, so
 /// nothing may block it.
+///
+/// A method that comes later has a default, and what a store is asked and answers may get more fields, so a store that
+/// compiles goes on compiling: build answers with their constructors, or from their default. To change a few calls of
+/// another store, implement [`DelegatingStore`].
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Called first: reaches the store, and checks that it meets the engine's needs. Changes nothing.
     ///
@@ -143,6 +143,7 @@ pub type LoadTold = dyn Fn(LoadProgress) + Send + Sync;
 
 /// What an engine needs of a store.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Needs {
     /// How many partitions it has.
     pub partitions: u16,
@@ -150,8 +151,16 @@ pub struct Needs {
     pub durability: Durability,
 }
 
+impl Needs {
+    /// What an engine of so many partitions asks for.
+    pub const fn new(partitions: u16, durability: Durability) -> Self {
+        Needs { partitions, durability }
+    }
+}
+
 /// What a store can do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Opened {
     /// The highest durability it can give.
     pub durability_max: Durability,
@@ -160,15 +169,37 @@ pub struct Opened {
     pub has_lease: bool,
 }
 
+impl Opened {
+    /// A store that can give this level at most, and whose leases do not end by themselves.
+    pub fn new(durability_max: Durability) -> Self {
+        Opened { durability_max, has_lease: false }
+    }
+
+    /// Leases end by themselves.
+    #[must_use]
+    pub fn with_lease(self) -> Self {
+        Opened { has_lease: true, ..self }
+    }
+}
+
 /// A lease that was proved again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Renewed {
     /// The sequence after the last record that the store has.
     pub log_end: u64,
 }
 
-/// The progress of a load.
+impl Renewed {
+    /// Of a partition whose log ends before the record `log_end`.
+    pub fn new(log_end: u64) -> Self {
+        Renewed { log_end }
+    }
+}
+
+/// The progress of a load. A store begins with the default and sets what it knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub struct LoadProgress {
     /// Jobs read from the snapshot since the last report.
     pub jobs: u64,
@@ -182,7 +213,10 @@ pub struct LoadProgress {
 ///
 /// The image is fuzzy: its jobs were read one after another while records from `covered` to `complete` were made, so it may
 /// or may not show what those did. Replaying them over it tolerantly ends in the state at `complete`.
+///
+/// The default is a partition that nothing was ever written to. A store sets in it what it has.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub struct Loaded {
     /// The snapshot.
     pub image: Image,
@@ -203,6 +237,7 @@ impl Loaded {
 
 /// Records of one partition, in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Batch {
     /// The partition, and who writes.
     pub grant: Grant,
@@ -213,6 +248,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Records of the partition of `grant`, from the `first_record`th on.
+    pub fn new(grant: Grant, first_record: u64, records: Vec<Record>) -> Self {
+        Batch { grant, first_record, records }
+    }
+
     /// The sequence after the last record.
     pub fn end(&self) -> u64 {
         self.first_record + self.records.len() as u64

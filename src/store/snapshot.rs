@@ -5,6 +5,7 @@ use crate::partition::Image;
 
 /// Where a snapshot begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct SnapshotBegin {
     /// The sequence of the first record that the image may lack: the end of the log when the first job was read.
     pub covered: u64,
@@ -14,8 +15,22 @@ pub struct SnapshotBegin {
     pub replaces_log: bool,
 }
 
-/// What became of a snapshot.
+impl SnapshotBegin {
+    /// A snapshot that begins at this record, of a partition whose next job has this number.
+    pub fn new(covered: u64, next_sequence: u64) -> Self {
+        SnapshotBegin { covered, next_sequence, replaces_log: false }
+    }
+
+    /// What the store has of the log is of no use.
+    #[must_use]
+    pub fn replacing_log(self) -> Self {
+        SnapshotBegin { replaces_log: true, ..self }
+    }
+}
+
+/// What became of a snapshot. A store begins with the default and sets what it knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
+#[non_exhaustive]
 pub struct SnapshotInfo {
     /// Jobs pending or running.
     pub jobs: u64,

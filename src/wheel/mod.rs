@@ -293,7 +293,7 @@ impl<T> Wheel<T> {
 
 /// Bytes of this process that are mapped for large tables, which the allocator does not know of.
 #[doc(hidden)]
-#[cfg(feature = "internal-codec")]
+#[cfg(feature = "_bench")]
 pub fn mapped_bytes() -> usize {
     crate::slab::mapped_bytes()
 }

@@ -54,20 +54,20 @@ impl Hollow {
 
 impl Store for Hollow {
     fn open<'a>(&'a self, _: &'a Needs) -> StoreFuture<'a, Opened> {
-        let opened = Opened { durability_max: Durability::Replicated, has_lease: self.has_lease };
+        let mut opened = Opened::new(Durability::Replicated);
+        opened.has_lease = self.has_lease;
         Box::pin(async move { Ok(opened) })
     }
 
     fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease> {
         Box::pin(async move {
             let epoch = self.epoch.fetch_add(1, SeqCst) + 1;
-            let grant = Grant { partition, owner: claim.owner.clone(), epoch, term: claim.term };
-            Ok(Lease { grant, log_end: self.log_end(partition) })
+            Ok(Lease::new(Grant::new(partition, claim, epoch), self.log_end(partition)))
         })
     }
 
     fn renew<'a>(&'a self, grants: &'a [Grant]) -> StoreFuture<'a, Vec<Result<Renewed, StoreError>>> {
-        let renewed = |grant: &Grant| Ok(Renewed { log_end: self.log_end(grant.partition) });
+        let renewed = |grant: &Grant| Ok(Renewed::new(self.log_end(grant.partition)));
         Box::pin(async move { Ok(grants.iter().map(renewed).collect()) })
     }
 
@@ -80,11 +80,15 @@ impl Store for Hollow {
             let mut left = *self.load_takes.lock().unwrap();
             while !left.is_zero() {
                 tokio::time::sleep(ms(20)).await;
-                told(LoadProgress { bytes: 1_000_000, ..LoadProgress::default() });
+                let mut progress = LoadProgress::default();
+                progress.bytes = 1_000_000;
+                told(progress);
                 left = left.saturating_sub(ms(20));
             }
-            let covered = self.log_end(grant.partition);
-            Ok(Loaded { covered, complete: covered, ..Loaded::default() })
+            let mut loaded = Loaded::default();
+            loaded.covered = self.log_end(grant.partition);
+            loaded.complete = loaded.covered;
+            Ok(loaded)
         })
     }
 

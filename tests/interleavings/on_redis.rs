@@ -86,10 +86,10 @@ async fn a_request_that_nobody_polls_does_not_keep_others_from_connecting() {
     let server = RedisServer::start(&[]);
     let proxy = Proxy::start(server.port());
     let store = RedisStore::new(config(&proxy.url()));
-    let claim = Claim { owner: Owner::new("me"), partitions: 1, term: HOUR, epoch_after: 0, by_force: false };
+    let claim = Claim::new(Owner::new("me"), 1, HOUR);
     let grant = store.acquire(PartitionId(0), &claim).await.unwrap().grant;
     proxy.set(Fault::Refuse);
-    let batch = Batch { grant, first_record: 0, records: Vec::new() };
+    let batch = Batch::new(grant, 0, Vec::new());
     // One is polled until it waits before its next attempt to connect, and then left alone, as the second of two
     // batches is while its committer rests.
     let mut left_alone = store.append(&batch);

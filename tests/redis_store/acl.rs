@@ -9,7 +9,7 @@ use testkit::redis::{RedisServer, config};
 use testkit::{eventually, within};
 
 const PAGE: &str = include_str!("../../docs/redis.md");
-const NEEDS: Needs = Needs { partitions: 4, durability: Durability::Logged };
+const NEEDS: Needs = Needs::new(4, Durability::Logged);
 
 /// The rules of the line for this user, as they are to be sent.
 fn rules(user: &str) -> Vec<String> {
@@ -69,7 +69,7 @@ async fn all_of_an_engine(store: &RedisStore) -> Result<(), StoreError> {
     let loaded = store.load(&next, &|_| {}).await?;
     assert_image(&loaded.image, &jobs(0..from + 1_000));
     // A repair writes the partition anew, in place of what the log has.
-    let anew = SnapshotBegin { replaces_log: true, ..begin(loaded.log_end()) };
+    let anew = begin(loaded.log_end()).replacing_log();
     take_snapshot(store, loaded.log_end(), anew, &next).await?;
     store.append(&batch(&next, loaded.log_end()..loaded.log_end() + 1)).await?;
     store.release(&[next]).await
@@ -122,7 +122,7 @@ async fn what_is_optional_is_lost_and_nothing_else() {
     eventually("the replica has everything", is_online).await;
     let (least, optional) = (rules("reveille"), optional());
     assert!(optional.len() >= 7, "the page lists them: {optional:?}");
-    let needs = |durability| Needs { partitions: 4, durability };
+    let needs = |durability| Needs::new(4, durability);
     // The server is one that does not know WAITAOF.
     let all: Vec<String> =
         least.iter().chain(optional.iter().filter(|rule| *rule != "+waitaof")).cloned().collect();

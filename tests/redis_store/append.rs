@@ -1,7 +1,7 @@
 //! Appending: each batch once, in order, and from its owner only.
 
 use redis::Value;
-use reveille::store::{Claim, Store, StoreErrorClass};
+use reveille::store::{Store, StoreErrorClass};
 
 use crate::support::{P0, acquire, append, assert_records, assert_refused, batch, claim, load};
 use testkit::redis::{RedisServer, key};
@@ -81,7 +81,7 @@ async fn a_redis_that_has_lost_something_is_behind() {
     server.run(&["FLUSHALL"]);
     assert_refused(append(&store, &grant, 10..11).await, StoreErrorClass::Behind, &[&key("m"), "gone"]);
     assert!(server.dump().is_empty());
-    let lease = store.acquire(P0, &Claim { epoch_after: grant.epoch, ..claim("me") }).await.unwrap();
+    let lease = store.acquire(P0, &claim("me").epoch_after(grant.epoch)).await.unwrap();
     assert!(lease.grant.epoch > grant.epoch && lease.log_end == 0);
 }
 

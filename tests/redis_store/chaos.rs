@@ -6,7 +6,7 @@ use std::time::Duration;
 use testkit::ms;
 use testkit::random::Random;
 
-use reveille::store::{Batch, Claim, Grant, RedisStore, Store, StoreError, StoreErrorClass};
+use reveille::store::{Batch, Grant, RedisStore, Store, StoreError, StoreErrorClass};
 
 use crate::support::{
     P0, acquire, append, assert_image, assert_records, assert_refused, batch, claim, jobs, load,
@@ -144,7 +144,7 @@ async fn what_arrives_late_from_an_earlier_owner_changes_nothing() {
     assert!(publishing.is_err());
     drop(writer);
 
-    let grant = new.acquire(P0, &Claim { by_force: true, ..claim("new") }).await.unwrap().grant;
+    let grant = new.acquire(P0, &claim("new").by_force()).await.unwrap().grant;
     append(&new, &grant, 10..12).await.unwrap();
     let before = server.dump();
     proxy.set(Fault::None);

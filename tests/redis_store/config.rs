@@ -5,7 +5,7 @@ use reveille::store::{Durability, Needs, RedisConfig, RedisStore, Store, StoreEr
 use crate::support::{acquire, append, assert_refused, load};
 use testkit::redis::{RedisServer, config};
 
-const NEEDS: Needs = Needs { partitions: 4, durability: Durability::Logged };
+const NEEDS: Needs = Needs::new(4, Durability::Logged);
 
 #[tokio::test]
 async fn a_database_and_a_namespace_of_its_own() {

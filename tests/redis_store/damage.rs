@@ -72,7 +72,7 @@ async fn chunks_that_do_not_fit_are_refused() {
     is_refused(&server, &store, &grant, "of another generation", &["another snapshot"]).await;
     let other = reveille::PartitionId(1);
     // As one who owned it: nothing is there of it, while there is of others.
-    let claim = reveille::store::Claim { epoch_after: 1, ..crate::support::claim("me") };
+    let claim = crate::support::claim("me").epoch_after(1);
     let elsewhere = reveille::store::Store::acquire(&store, other, &claim).await.unwrap().grant;
     let to = |name: &str| format!("{{rv:test:1}}:{name}");
     server.run(&["COPY", &key("m"), &to("m"), "REPLACE"]);
@@ -189,7 +189,7 @@ async fn a_meta_that_does_not_fit_is_refused() {
 async fn a_load_by_one_who_is_no_longer_the_owner_says_so() {
     let server = RedisServer::start(&[]);
     let (store, grant) = filled(&server).await;
-    let claim = reveille::store::Claim { by_force: true, ..crate::support::claim("other") };
+    let claim = crate::support::claim("other").by_force();
     reveille::store::Store::acquire(&store, P0, &claim).await.unwrap();
     server.run(&["DEL", &key("l")]);
     assert_refused(load(&store, &grant).await, StoreErrorClass::Fenced, &["other"]);

@@ -7,11 +7,11 @@ use crate::support::{acquire, append, assert_refused};
 use testkit::redis::{ALWAYS, RedisServer, config, key};
 
 fn needs(durability: Durability) -> Needs {
-    Needs { partitions: 4, durability }
+    Needs::new(4, durability)
 }
 
 async fn max(store: &RedisStore, asked: Durability) -> Durability {
-    let Opened { durability_max, has_lease } = store.open(&needs(asked)).await.unwrap();
+    let Opened { durability_max, has_lease, .. } = store.open(&needs(asked)).await.unwrap();
     assert!(has_lease);
     durability_max
 }
@@ -82,7 +82,7 @@ async fn the_number_of_partitions_is_for_ever() {
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..1).await.unwrap();
     let before = server.dump();
-    let other = Needs { partitions: 8, durability: Durability::Logged };
+    let other = Needs::new(8, Durability::Logged);
     assert_refused(
         store.open(&other).await,
         StoreErrorClass::Fatal,

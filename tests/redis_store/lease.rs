@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reveille::store::{Claim, Grant, Lease, Owner, Store, StoreErrorClass};
+use reveille::store::{Lease, Owner, Store, StoreErrorClass};
 
 use crate::support::{P0, acquire, append, assert_refused, claim, sleep_ms};
 use testkit::redis::{RedisServer, key};
@@ -16,13 +16,13 @@ fn redis_ms(server: &RedisServer) -> u64 {
 async fn a_lease_is_given_under_an_epoch_of_redis_clock() {
     let server = RedisServer::start(&[]);
     let before = redis_ms(&server);
-    let Lease { grant, log_end } = acquire(&server.store(), "me").await;
+    let Lease { grant, log_end, .. } = acquire(&server.store(), "me").await;
     assert!((before..=redis_ms(&server)).contains(&grant.epoch), "{grant:?}");
     assert_eq!((log_end, grant.owner.as_str(), grant.partition), (0, "me", P0));
     let fields = |field: &str| server.ask::<String>(&["HGET", &key("m"), field]);
     assert_eq!(
         (fields("format"), fields("partitions"), fields("tail")),
-        ("reveille/1".into(), "4".into(), "0".into())
+        ("reveille/2".into(), "4".into(), "0".into())
     );
     assert_eq!(fields("epoch"), grant.epoch.to_string());
     let until: u64 = fields("lease_until").parse().unwrap();
@@ -34,7 +34,8 @@ async fn a_lease_is_given_under_an_epoch_of_redis_clock() {
 async fn a_second_owner_waits_for_the_end_of_the_first() {
     let server = RedisServer::start(&[]);
     let (first, second) = (server.store(), server.store());
-    let short = Claim { term: Duration::from_millis(250), ..claim("first") };
+    let mut short = claim("first");
+    short.term = Duration::from_millis(250);
     let held = first.acquire(P0, &short).await.unwrap().grant;
     let refused = second.acquire(P0, &claim("second")).await;
     let again_after = refused.as_ref().unwrap_err().again_after.unwrap();
@@ -54,7 +55,7 @@ async fn force_fences_an_owner_whose_lease_lasts() {
     let server = RedisServer::start(&[]);
     let store = server.store();
     let first = acquire(&store, "first").await.grant;
-    let second = store.acquire(P0, &Claim { by_force: true, ..claim("second") }).await.unwrap().grant;
+    let second = store.acquire(P0, &claim("second").by_force()).await.unwrap().grant;
     assert_refused(append(&store, &first, 0..1).await, StoreErrorClass::Fenced, &["second"]);
     append(&store, &second, 0..1).await.unwrap();
 }
@@ -84,10 +85,10 @@ async fn an_epoch_comes_after_all_that_are_known() {
     let store = server.store();
     // Of a Redis whose clock was ahead, for example.
     let after = 9_007_199_254_740_000;
-    let lease = store.acquire(P0, &Claim { epoch_after: after, ..claim("me") }).await.unwrap();
+    let lease = store.acquire(P0, &claim("me").epoch_after(after)).await.unwrap();
     assert_eq!(lease.grant.epoch, after + 1);
     assert_eq!(acquire(&store, "me").await.grant.epoch, after + 2);
-    let past = store.acquire(P0, &Claim { epoch_after: 1 << 53, ..claim("me") }).await;
+    let past = store.acquire(P0, &claim("me").epoch_after(1 << 53)).await;
     assert_refused(past, StoreErrorClass::Fatal, &["2^53"]);
 }
 
@@ -95,7 +96,8 @@ async fn an_epoch_comes_after_all_that_are_known() {
 async fn a_proof_prolongs_a_lease_also_one_that_ran_out() {
     let server = RedisServer::start(&[]);
     let store = server.store();
-    let short = Claim { term: Duration::from_millis(150), ..claim("me") };
+    let mut short = claim("me");
+    short.term = Duration::from_millis(150);
     let grant = store.acquire(P0, &short).await.unwrap().grant;
     append(&store, &grant, 0..2).await.unwrap();
     sleep_ms(200).await;
@@ -114,7 +116,7 @@ async fn each_grant_has_its_own_answer() {
         let lease = store.acquire(reveille::PartitionId(partition), &claim("me")).await.unwrap();
         grants.push(lease.grant);
     }
-    store.acquire(grants[1].partition, &Claim { by_force: true, ..claim("other") }).await.unwrap();
+    store.acquire(grants[1].partition, &claim("other").by_force()).await.unwrap();
     server.run(&["DEL", "{rv:test:2}:m"]);
     server.run(&["SET", "{rv:test:3}:m", "something else"]);
     // The scripts are gone, too.
@@ -165,7 +167,7 @@ async fn a_redis_that_went_back_in_time_is_told_from_another_owner() {
     let renewed = store.renew(std::slice::from_ref(&new)).await.unwrap().remove(0);
     assert_refused(renewed, StoreErrorClass::Behind, &["up to 3", "up to 5"]);
     // Whoever takes the lease anew comes after all that it knows.
-    let lease = store.acquire(P0, &Claim { epoch_after: new.epoch, ..claim("me") }).await.unwrap();
+    let lease = store.acquire(P0, &claim("me").epoch_after(new.epoch)).await.unwrap();
     assert!(lease.grant.epoch > new.epoch && lease.log_end == 3);
 }
 
@@ -174,7 +176,8 @@ async fn a_grant_with_the_epoch_of_another_owner_is_fenced() {
     let server = RedisServer::start(&[]);
     let store = server.store();
     let grant = acquire(&store, "me").await.grant;
-    let stranger = Grant { owner: Owner::new("stranger"), ..grant };
+    let mut stranger = grant;
+    stranger.owner = Owner::new("stranger");
     assert_refused(append(&store, &stranger, 0..1).await, StoreErrorClass::Fenced, &["me"]);
 }
 
@@ -189,7 +192,7 @@ async fn what_is_not_ours_or_newer_is_refused_and_not_touched() {
         (&["HSET", &m, "format", "other/1"], &[&m, "namespace"]),
         (&["HSET", &m, "format", "reveille/2", "partitions", "4"], &[&m, "reveille/2", "update"]),
         (
-            &["HSET", &m, "format", "reveille/1", "partitions", "8"],
+            &["HSET", &m, "format", "reveille/2", "partitions", "8"],
             &["8 partitions", "build the engine with 8"],
         ),
         (&["RPUSH", &l, "value"], &[&l, "namespace"]),

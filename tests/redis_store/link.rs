@@ -12,7 +12,7 @@ use crate::support::{
 use testkit::proxy::{Fault, Proxy};
 use testkit::redis::{RedisServer, impatient, key};
 
-const NEEDS: Needs = Needs { partitions: 4, durability: Durability::Logged };
+const NEEDS: Needs = Needs::new(4, Durability::Logged);
 
 async fn through_a_proxy(server: &RedisServer) -> (Proxy, RedisStore, Grant) {
     let proxy = Proxy::start(server.port());
@@ -167,7 +167,7 @@ async fn what_is_not_redis_is_told_so() {
 async fn a_snapshot_outlives_a_line_that_is_cut() {
     let server = RedisServer::start(&[]);
     let (proxy, store, grant) = through_a_proxy(&server).await;
-    let begin = SnapshotBegin { covered: 10, next_sequence: 15_000, replaces_log: false };
+    let begin = SnapshotBegin::new(10, 15_000);
     let mut writer = crate::support::writer(&store, &grant, begin).await;
     for (n, fault) in [Fault::None, Fault::CutReplies, Fault::CutRequests, Fault::BlackHole, Fault::Refuse]
         .into_iter()

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use reveille::store::{Claim, Durability, Grant, Needs, RedisStore, Store, StoreErrorClass};
+use reveille::store::{Durability, Grant, Needs, RedisStore, Store, StoreErrorClass};
 
 use crate::support::{
     P0, acquire, append, assert_image, assert_records, assert_refused, batch, begin, claim, jobs, load,
@@ -12,7 +12,7 @@ use crate::support::{
 use testkit::redis::{RedisServer, config, key};
 use testkit::{eventually, within};
 
-const NEEDS: Needs = Needs { partitions: 4, durability: Durability::Logged };
+const NEEDS: Needs = Needs::new(4, Durability::Logged);
 
 async fn filled(server: &RedisServer) -> (RedisStore, Grant) {
     let store = server.store();
@@ -327,7 +327,7 @@ async fn by_force_does_not_mean_past_what_redis_refuses() {
     let (store, _) = filled(&server).await;
     server.run(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
     let before = server.dump();
-    let forced = store.acquire(P0, &Claim { by_force: true, ..claim("other") }).await;
+    let forced = store.acquire(P0, &claim("other").by_force()).await;
     assert_refused(forced, StoreErrorClass::Refused, &[]);
     assert_eq!(server.dump(), before);
 }

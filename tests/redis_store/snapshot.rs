@@ -86,7 +86,7 @@ async fn an_empty_snapshot_keeps_the_number_of_the_next_job() {
     let store = server.store();
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..5).await.unwrap();
-    let begin = SnapshotBegin { next_sequence: 99, ..begin(5) };
+    let begin = SnapshotBegin::new(5, 99);
     let mut writer = writer(&store, &grant, begin).await;
     writer.write(Image::default()).await.unwrap();
     assert_eq!(writer.publish(5).await.unwrap().chunks, 0);
@@ -167,7 +167,7 @@ async fn what_a_crash_leaves_is_removed_by_the_next_owner() {
     server.run(&["HSET", &key("m"), "old", &old.to_string(), "old_end", "200"]);
 
     let second = server.store();
-    let claim = reveille::store::Claim { by_force: true, ..claim("second") };
+    let claim = claim("second").by_force();
     let new = second.acquire(P0, &claim).await.unwrap().grant;
     assert_image(&load(&second, &new).await.unwrap().image, &jobs(0..9_000));
     let info = snapshot(&second, &new, 9_000, jobs(0..500)).await;
@@ -184,7 +184,7 @@ async fn one_snapshot_at_a_time() {
     append(&store, &grant, 0..5).await.unwrap();
     let mut first = writer(&store, &grant, begin(5)).await;
     first.write(jobs(0..2_000)).await.unwrap();
-    let mut second = writer(&store, &grant, SnapshotBegin { next_sequence: 3, ..begin(5) }).await;
+    let mut second = writer(&store, &grant, SnapshotBegin::new(5, 3)).await;
     second.write(jobs(0..3)).await.unwrap();
     // The first finds out, and changes nothing any more.
     let late = async {
@@ -225,7 +225,7 @@ async fn a_fenced_writer_publishes_nothing() {
     append(&store, &grant, 0..5).await.unwrap();
     let mut open = writer(&store, &grant, begin(5)).await;
     open.write(jobs(0..3_000)).await.unwrap();
-    let other = reveille::store::Claim { by_force: true, ..claim("other") };
+    let other = claim("other").by_force();
     store.acquire(P0, &other).await.unwrap();
     assert_refused(open.publish(5).await, StoreErrorClass::Fenced, &["other"]);
     drop(open);
@@ -296,14 +296,14 @@ async fn a_snapshot_replaces_a_log_that_lacks_records() {
     let loaded = load(&store, &repaired).await.unwrap();
     assert_eq!((loaded.covered, loaded.log_end(), loaded.image), (70, 71, jobs(0..70)));
     // One that would lose records of this log is refused.
-    let mut behind = writer(&store, &repaired, SnapshotBegin { replaces_log: true, ..begin(70) }).await;
+    let mut behind = writer(&store, &repaired, begin(70).replacing_log()).await;
     assert_refused(behind.publish(70).await, StoreErrorClass::Fatal, &["71"]);
 }
 
 async fn repair(store: &RedisStore, grant: &Grant, covered: u64) -> Grant {
-    let claim = reveille::store::Claim { epoch_after: grant.epoch, ..claim("me") };
+    let claim = claim("me").epoch_after(grant.epoch);
     let grant = store.acquire(P0, &claim).await.unwrap().grant;
-    let mut writer = writer(store, &grant, SnapshotBegin { replaces_log: true, ..begin(covered) }).await;
+    let mut writer = writer(store, &grant, begin(covered).replacing_log()).await;
     writer.write(jobs(0..covered)).await.unwrap();
     writer.publish(covered).await.unwrap();
     drop(writer);

@@ -19,7 +19,7 @@ pub const TERM: Duration = Duration::from_secs(30);
 pub const P0: PartitionId = PartitionId(0);
 
 pub fn claim(owner: &str) -> Claim {
-    Claim { owner: Owner::new(owner), partitions: 4, term: TERM, epoch_after: 0, by_force: false }
+    Claim::new(Owner::new(owner), 4, TERM)
 }
 
 pub async fn acquire(store: &RedisStore, owner: &str) -> Lease {
@@ -106,11 +106,9 @@ pub fn jobs(sequences: std::ops::Range<u64>) -> Image {
 
 /// Records from one to another, of which the record n takes job n.
 pub fn batch(grant: &Grant, records: std::ops::Range<u64>) -> Batch {
-    Batch {
-        grant: grant.clone(),
-        first_record: records.start,
-        records: records.map(|sequence| scheduled(grant.partition, sequence)).collect(),
-    }
+    let first_record = records.start;
+    let records = records.map(|sequence| scheduled(grant.partition, sequence)).collect();
+    Batch::new(grant.clone(), first_record, records)
 }
 
 pub async fn append(
@@ -126,7 +124,7 @@ pub async fn load(store: &RedisStore, grant: &Grant) -> Result<Loaded, StoreErro
 }
 
 pub fn begin(covered: u64) -> SnapshotBegin {
-    SnapshotBegin { covered, next_sequence: covered, replaces_log: false }
+    SnapshotBegin::new(covered, covered)
 }
 
 pub async fn writer<'a>(
@@ -139,7 +137,7 @@ pub async fn writer<'a>(
 
 /// Takes a snapshot of these jobs that covers every record before `covered`.
 pub async fn snapshot(store: &RedisStore, grant: &Grant, covered: u64, image: Image) -> SnapshotInfo {
-    let begin = SnapshotBegin { next_sequence: image.next_sequence, ..begin(covered) };
+    let begin = SnapshotBegin::new(covered, image.next_sequence);
     let mut writer = writer(store, grant, begin).await;
     writer.write(image).await.unwrap();
     writer.publish(covered).await.unwrap()

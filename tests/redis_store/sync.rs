@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use reveille::PartitionId;
-use reveille::store::{Claim, Durability, Grant, Needs, RedisStore, Store, StoreErrorClass};
+use reveille::store::{Durability, Grant, Needs, RedisStore, Store, StoreErrorClass};
 
 use crate::fake;
 use crate::support::{
@@ -25,7 +25,7 @@ async fn synced(
 async fn a_server_that_answers_after_the_sync_needs_nothing_more() {
     let server = RedisServer::start(&ALWAYS);
     let store = server.store();
-    store.open(&Needs { partitions: 4, durability: Durability::Fsync }).await.unwrap();
+    store.open(&Needs::new(4, Durability::Fsync)).await.unwrap();
     let grant = acquire(&store, "me").await.grant;
     // What was there before is not known to be on the disk.
     store.sync(&grant, Durability::Fsync).await.unwrap();
@@ -96,7 +96,7 @@ async fn waitaof_is_asked_and_its_count_is_checked() {
     let server = RedisServer::start(&EVERYSEC);
     let fake = waitaof(&server, Duration::ZERO);
     let store = RedisStore::new(config(&fake.url));
-    let opened = store.open(&Needs { partitions: 4, durability: Durability::Fsync }).await.unwrap();
+    let opened = store.open(&Needs::new(4, Durability::Fsync)).await.unwrap();
     assert_eq!(opened.durability_max, Durability::Fsync);
     let grant = acquire(&store, "me").await.grant;
     append(&store, &grant, 0..10).await.unwrap();
@@ -150,7 +150,7 @@ async fn what_is_asked_for_is_fenced_and_has_to_be_there() {
         &["up to 9", "up to 10"],
     );
     server.run(&["HSET", &key("m"), "tail", "10"]);
-    store.acquire(P0, &Claim { by_force: true, ..claim("other") }).await.unwrap();
+    store.acquire(P0, &claim("other").by_force()).await.unwrap();
     assert_refused(store.sync(&grant, Durability::Replicated).await, StoreErrorClass::Fenced, &["other"]);
     server.run(&["FLUSHALL"]);
     assert_refused(store.sync(&grant, Durability::Replicated).await, StoreErrorClass::Behind, &["gone"]);

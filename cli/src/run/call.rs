@@ -156,7 +156,7 @@ fn rescheduled(outcome: RescheduleOutcome) -> Answer {
             Answer { was: Some(Rfc3339(was)), ..outcome_only("rescheduled") }
         }
         RescheduleOutcome::Running => outcome_only("running"),
-        RescheduleOutcome::AlreadyFired { at } => already_fired(at),
+        RescheduleOutcome::AlreadyFired { at, .. } => already_fired(at),
         // No op names a version yet.
         RescheduleOutcome::Changed { version } => {
             Answer { version: Some(version.0), ..outcome_only("changed") }
@@ -169,7 +169,7 @@ fn cancelled(outcome: CancelOutcome) -> Answer {
     match outcome {
         CancelOutcome::Cancelled => outcome_only("cancelled"),
         CancelOutcome::Running => outcome_only("running"),
-        CancelOutcome::AlreadyFired { at } => already_fired(at),
+        CancelOutcome::AlreadyFired { at, .. } => already_fired(at),
         // No op names a version yet.
         CancelOutcome::Changed { version } => Answer { version: Some(version.0), ..outcome_only("changed") },
         CancelOutcome::NotFound => outcome_only("not_found"),
@@ -180,8 +180,8 @@ fn found(outcome: LookupOutcome) -> Answer {
     let (name, job) = match outcome {
         LookupOutcome::Scheduled(job) => ("scheduled", job),
         LookupOutcome::Running(job) => ("running", job),
-        LookupOutcome::AlreadyFired { at, end } => {
-            return Answer { failed: (end == End::Failed).then_some(true), ..already_fired(at) };
+        LookupOutcome::AlreadyFired { at, end, .. } => {
+            return Answer { failed: (end != End::Done).then_some(true), ..already_fired(at) };
         }
         LookupOutcome::NotFound => return outcome_only("not_found"),
         _ => return outcome_only("other"),

@@ -1,5 +1,6 @@
 //! Starting an engine on a store, and reporting what it waits for.
 
+use std::error::Error as _;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -66,7 +67,10 @@ fn explain(error: StartError, origin: Origin) -> String {
             format!("another process has the jobs: {error}; stop it first, or wait until its lease has ended")
         }
         StartError::Store(error) => cannot_use(&error, origin),
-        error => format!("cannot start the engine: {error}"),
+        error => {
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            format!("cannot start the engine: {error}{cause}")
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! The checks of a run: at rest, after a process has begun, and at the end.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -14,15 +13,6 @@ use crate::shadow::difference;
 
 /// A driver looks at its clocks this often, and a bit.
 const LOOK_US: u64 = 150_000;
-
-impl Slot {
-    /// An image without the parts that no record contains.
-    fn masked(&self, mut image: Image) -> Image {
-        let cut_short = |job: &&mut JobImage| self.cut_short.contains(&job.id);
-        image.jobs.iter_mut().filter(cut_short).for_each(|job| job.running_since = None);
-        image
-    }
-}
 
 impl App {
     /// Work that an engine must not leave undone when nothing of it can run.
@@ -61,10 +51,10 @@ impl App {
                 continue;
             }
             let replayed = match self.shadow.replay(partition, process.now()) {
-                Ok(replay) => its.masked(replay.image()),
+                Ok(replay) => replay.image(),
                 Err(error) => return self.world.broken("7 replay = live", format!("life {life}: {error}")),
             };
-            let live = its.masked(state.image);
+            let live = state.image;
             if replayed != live {
                 let differs = difference(&replayed, &live);
                 let detail = format!("life {life}, partition {partition}: {differs}");
@@ -134,15 +124,11 @@ impl App {
         begun_us: u64,
     ) {
         let now = process.now();
-        let (mut owner, mut cut_short) = (String::new(), BTreeSet::new());
+        let mut owner = String::new();
         for partition in 0..self.setting.partitions {
             let state = state(engine, PartitionId(partition));
             let (head, end) = self.shadow.head(partition);
             owner = head;
-            if let Ok(replay) = self.shadow.replay(partition, now) {
-                let running = replay.image().jobs.into_iter().filter(|job| job.running_since.is_some());
-                cut_short.extend(running.map(|job| job.id));
-            }
             if end != state.durable || losses != self.shadow.losses() {
                 continue;
             }
@@ -167,7 +153,6 @@ impl App {
         self.ledger.restored(life, &owner, now, is_told_exactly, &self.images(engine));
         let its = &mut self.slots.lock()[process.slot];
         its.owner = owner;
-        its.cut_short = cut_short;
         its.engine = Some((life, engine.clone()));
     }
 }

@@ -82,7 +82,8 @@ impl Handlers {
 /// How a handler with this behaviour ends.
 fn end_of(behave: &Behave) -> End {
     match behave {
-        Behave::Fail | Behave::Panic => End::Failed,
+        Behave::Fail => End::Failed,
+        Behave::Panic => End::Panicked,
         _ => End::Done,
     }
 }

@@ -4,7 +4,7 @@
 mod checks;
 mod handlers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use reveille::sim::{Simulation, on_start};
 use reveille::store::{RedisConfig, RedisStore, StoreErrorClass};
-use reveille::{Clock, Engine, Job, JobId, QueueConfig, StartError};
+use reveille::{Clock, Engine, Job, QueueConfig, StartError};
 use tokio::sync::{Notify, watch};
 
 use crate::calls::Caller;
@@ -30,8 +30,6 @@ struct Slot {
     engine: Option<(u64, Engine)>,
     /// Its engine's name in the store.
     owner: String,
-    /// Jobs that were running when the engine before it ended, and that no record calls pending again.
-    cut_short: BTreeSet<JobId>,
     /// When its wall clock was last set.
     stepped_us: u64,
     wall_off_us: Arc<AtomicI64>,
@@ -88,7 +86,6 @@ impl App {
             process: None,
             engine: None,
             owner: String::new(),
-            cut_short: BTreeSet::new(),
             stepped_us: 0,
             wall_off_us: Arc::default(),
             shutdown: Arc::default(),

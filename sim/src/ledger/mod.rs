@@ -347,5 +347,6 @@ pub(crate) fn due_at(due: reveille::Due, now: Now) -> DueAt {
         reveille::Due::In(delay) => {
             DueAt::Mono(Some(now.mono.as_micros().saturating_add(delay.as_micros() as u64)))
         }
+        due => unreachable!("no simulated caller asks for {due:?}"),
     }
 }

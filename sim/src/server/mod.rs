@@ -187,7 +187,7 @@ impl Server {
             self.somebody_says(state, &["UNLINK".to_owned(), String::from_utf8_lossy(&key).into_owned()]);
         }
         let words = format!(
-            "HSET {{rv:sim:{partition}}}:m format reveille/1 partitions {partitions} owner nobody epoch 0 tail 0 lease_until 0"
+            "HSET {{rv:sim:{partition}}}:m format reveille/2 partitions {partitions} owner nobody epoch 0 tail 0 lease_until 0"
         );
         self.somebody_says(state, &words.split(' ').map(str::to_owned).collect::<Vec<_>>());
         self.world.note(|| format!("redis: partition {partition} is given up"));

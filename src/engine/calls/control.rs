@@ -10,7 +10,7 @@ use crate::engine::state::Engine;
 
 impl Engine {
     #[doc(alias = "queue")]
-    /// Adds a queue with an async handler while the engine runs. See [`Builder::queue`].
+    /// Adds a queue with an async handler while the engine runs. See [`Builder::queue`](crate::Builder::queue).
     ///
     /// # Errors
     /// See [`QueueError`].

@@ -14,7 +14,7 @@ const RELEASE_PATIENCE: Duration = Duration::from_secs(1);
 impl Engine {
     /// Waits until no job is pending or running, or the engine stops, as it does when the runtime that handlers run on
     /// ends. Jobs of a paused queue are pending, and so are jobs of a queue without a handler
-    /// ([`QueueStats::has_handler`]): this waits for ever while there are any. Any executor may poll it.
+    /// ([`QueueStats::has_handler`](crate::QueueStats::has_handler)): this waits for ever while there are any. Any executor may poll it.
     pub async fn idle(&self) {
         let life = &self.shared.life;
         life.until(|| life.jobs() == 0 || life.is_stopping()).await;
@@ -86,7 +86,7 @@ impl Engine {
     }
 
     /// Resolves when another engine has taken over the jobs. From then on this engine fires and writes nothing, and refuses
-    /// calls with [`CallError::NotOwner`]. The error says who the owner is. A service whose engine is lost should end, or
+    /// calls with [`CallError::NotOwner`](crate::CallError::NotOwner). The error says who the owner is. A service whose engine is lost should end, or
     /// build another engine. While nobody takes over this never resolves. Any executor may poll it.
     pub async fn lost(&self) -> StoreError {
         match &self.shared.ownership {

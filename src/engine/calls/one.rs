@@ -224,6 +224,7 @@ impl Engine {
     /// # #[derive(serde::Serialize, serde::Deserialize)] struct OpenSale { product: u64 }
     /// # impl Task for OpenSale {
     /// #     const NAME: &'static str = "open_sale";
+    /// #     type Output = Result<(), BoxError>;
     /// #     async fn run(self, _: Job) -> Result<(), BoxError> { Ok(()) }
     /// # }
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {

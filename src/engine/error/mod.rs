@@ -1,6 +1,13 @@
 //! What can go wrong, by operation. Each says what to do about it.
+//!
+//! # Rules
+//! - A cause is told once. Either the message has it, and the error has no source; or the error names it as its source, and
+//!   the message leaves it out (or is the source's own, `transparent`). Whoever prints a whole chain then reads nothing twice.
+//!   What other crates say is a source. What a store says belongs into the message where that advises on it.
 
 mod change;
+#[cfg(test)]
+mod tests;
 
 pub use change::Change;
 
@@ -22,6 +29,7 @@ pub enum ScheduleError {
         "there is no queue named {:?}; build the engine with it, or add it with `Engine::add_queue`",
         shown(name)
     )]
+    #[non_exhaustive]
     UnknownQueue {
         /// The name.
         name: String,
@@ -30,12 +38,13 @@ pub enum ScheduleError {
     #[error(
         "the engine is full with {max} pending jobs; try again when some have fired, or raise `jobs_max`"
     )]
+    #[non_exhaustive]
     Full {
         /// How many jobs it may hold.
         max: usize,
     },
     /// The task could not be turned into a payload.
-    #[error("the task cannot be encoded as JSON: {0}")]
+    #[error("the task cannot be encoded as JSON; see its `Serialize`")]
     Encode(#[from] serde_json::Error),
     /// The call was not possible, or was not acknowledged.
     #[error(transparent)]
@@ -85,6 +94,7 @@ pub enum CallError {
     #[error(
         "{max} records wait for the store, which is the limit; nothing was changed; try again when the store has caught up"
     )]
+    #[non_exhaustive]
     LogFull {
         /// How many records may wait in a partition.
         max: usize,
@@ -99,6 +109,7 @@ pub enum CallError {
             "nothing was changed; ask the owner"
         }
     )]
+    #[non_exhaustive]
     NotOwner {
         /// Who the owner is, according to the store.
         error: StoreError,
@@ -118,6 +129,7 @@ pub enum CallError {
         "this store cannot give the durability {asked}, only {max} at most; {}",
         if change.may_be_in_force() { "the change is in force nevertheless" } else { "nothing was changed" }
     )]
+    #[non_exhaustive]
     NoSuchDurability {
         /// What was asked for.
         asked: Durability,
@@ -199,6 +211,7 @@ pub enum StartError {
     RuntimeEnded,
     /// A setting is out of its range.
     #[error("{setting} is {value}, and must be {must_be}")]
+    #[non_exhaustive]
     InvalidSetting {
         /// The setting.
         setting: &'static str,
@@ -214,6 +227,7 @@ pub enum StartError {
     #[error(
         "`{setting}` was set, and there is no store; name one with `Builder::store`, or leave the setting out"
     )]
+    #[non_exhaustive]
     NoStore {
         /// The setting.
         setting: &'static str,
@@ -226,6 +240,7 @@ pub enum StartError {
     NoQueue,
     /// A task needs a value of the application that the builder was not given.
     #[error("the task {task:?} needs a {context}; give it to the engine with `Builder::context`")]
+    #[non_exhaustive]
     NoContext {
         /// The task's name.
         task: &'static str,
@@ -236,12 +251,13 @@ pub enum StartError {
     #[error("another engine is the owner: {0}; stop it, or start this one as a standby")]
     Held(StoreError),
     /// The store failed.
-    #[error("the store failed: {0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// The store cannot give the durability that was asked for.
     #[error(
         "this store cannot give the durability {asked}, only {max} at most; ask for that, or set the store up for more"
     )]
+    #[non_exhaustive]
     NoSuchDurability {
         /// What was asked for.
         asked: Durability,
@@ -250,6 +266,7 @@ pub enum StartError {
     },
     /// What the store holds is inconsistent.
     #[error("what the store holds of partition {partition} does not fit together: {error}")]
+    #[non_exhaustive]
     Restore {
         /// The partition.
         partition: u16,
@@ -260,7 +277,7 @@ pub enum StartError {
     #[error("the store panicked while the engine was being restored")]
     Interrupted,
     /// A thread of the engine's own could not be started.
-    #[error("a thread of the engine cannot be started: {0}")]
+    #[error("a thread of the engine cannot be started; see what limits the threads of this process")]
     Thread(#[source] std::io::Error),
 }
 

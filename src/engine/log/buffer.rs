@@ -59,13 +59,13 @@ impl LogBuffer {
     }
 
     /// About how many bytes of them the committer has not taken yet.
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     pub(crate) fn pending_bytes(&self) -> usize {
         self.batches.iter().map(|batch| batch.bytes).sum()
     }
 
     /// Whether there are records that the committer has not taken yet.
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     pub(crate) fn has_pending(&self) -> bool {
         !self.batches.is_empty()
     }

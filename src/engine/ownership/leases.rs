@@ -372,7 +372,7 @@ fn trusted_us(term: Duration) -> u64 {
 
 /// A name that no other engine has.
 pub(crate) fn new_owner() -> Owner {
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     if let Some(simulation) = crate::seam::current() {
         return Owner::new(simulation.owner());
     }

@@ -92,7 +92,7 @@ impl Queue {
     }
 
     /// Whether a worker could take another job.
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     pub(crate) fn has_room(&self) -> bool {
         let most = self.concurrency.get().copied().unwrap_or(0);
         self.has_runner() && self.running() < most

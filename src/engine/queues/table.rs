@@ -83,7 +83,7 @@ impl Queues {
         if concurrency == 0 {
             return Err(QueueError::NoConcurrency { name });
         }
-        let Some(queue_name) = QueueName::new(&name) else { return Err(QueueError::InvalidName { name }) };
+        let Ok(queue_name) = QueueName::new(&name) else { return Err(QueueError::InvalidName { name }) };
         let queue = self.know(&queue_name)?;
         let skip_after_us = match misfire {
             Misfire::FireNow => None,

@@ -15,7 +15,7 @@ use std::task::Poll;
 
 use tracing::Span;
 
-use super::handler::{BoxError, Ends, InlineFn, Job, Seat};
+use super::handler::{BoxError, Ends, InlineFn, Job, JobResult, Seat};
 use super::spans;
 use crate::chain::Chain;
 use crate::engine::error::CallError;
@@ -75,6 +75,14 @@ impl Failure {
     }
 }
 
+/// What it comes to.
+fn result(returned: JobResult) -> Result<(), Failure> {
+    match returned {
+        JobResult::Done => Ok(()),
+        JobResult::Failed(error) => Err(Failure::of_error(error)),
+    }
+}
+
 /// Runs an async handler to its end. All that is its own runs in the attempt's span: what it does while it is not polled, on
 /// tasks of its own, has that as a parent only if it says so.
 pub(crate) async fn run_async<F, Fut>(attempt: &Attempt, handler: &F, job: Job) -> Result<(), Failure>
@@ -88,7 +96,7 @@ where
         let polled =
             guarded(attempt, || match future.as_mut().as_pin_mut().map(|future| future.poll(context)) {
                 Some(Poll::Pending) => Ok(Poll::Pending),
-                Some(Poll::Ready(outcome)) => outcome.into_end().map(Poll::Ready).map_err(Failure::of_error),
+                Some(Poll::Ready(returned)) => result(returned.into_end()).map(Poll::Ready),
                 None => Ok(Poll::Ready(())),
             });
         match polled {
@@ -106,7 +114,7 @@ where
 
 /// Runs an inline handler to its end.
 pub(crate) fn run_inline(attempt: &Attempt, handler: &InlineFn, job: &Job) -> Result<(), Failure> {
-    guarded(attempt, || handler(job).map_err(Failure::of_error))
+    guarded(attempt, || result(handler(job)))
 }
 
 /// In the span also for the sake of the panic hook: it alone knows where a panic came from, and runs here.
@@ -132,8 +140,9 @@ pub(crate) fn report(seat: &Seat, attempt: &Attempt, end: Result<(), Failure>) -
     };
     share.failed.fetch_add(1, Ordering::Relaxed);
     share.panicked.fetch_add(u64::from(is_panic), Ordering::Relaxed);
+    let end = if is_panic { End::Panicked } else { End::Failed };
     // Looked up only here, so that no job carries its names for this.
-    let Some((id, key)) = seat.shared.cells[at].lock().partition.names(handle) else { return End::Failed };
+    let Some((id, key)) = seat.shared.cells[at].lock().partition.names(handle) else { return end };
     // Whole by itself: a filter may have dropped the span.
     let (queue, attempt_no) = (seat.queue.name.as_str(), attempt.number);
     tracing::warn!(
@@ -146,5 +155,5 @@ pub(crate) fn report(seat: &Seat, attempt: &Attempt, end: Result<(), Failure>) -
         error = message,
         "a job failed"
     );
-    End::Failed
+    end
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::handler::{BoxError, Job, Task};
+use super::handler::{IntoJobResult, Job, JobResult, Task};
 use crate::engine::state::Wanted;
 
 impl Job {
@@ -28,22 +28,28 @@ pub trait ContextTask: Serialize + DeserializeOwned + Send + 'static {
     /// What it needs.
     type Context: Send + Sync + 'static;
 
+    /// What it ends with: `()`, `Result<(), E>`, or all else that a handler may return.
+    type Output: IntoJobResult;
+
     /// Runs it.
-    fn run(self, context: &Self::Context, job: Job) -> impl Future<Output = Result<(), BoxError>> + Send;
+    fn run(self, context: &Self::Context, job: Job) -> impl Future<Output = Self::Output> + Send;
 }
 
 impl<T: ContextTask> Task for T {
     const NAME: &'static str = T::NAME;
+    type Output = JobResult;
 
     fn wanted() -> Option<Wanted> {
         Some(Wanted::of::<T::Context>())
     }
 
-    async fn run(self, job: Job) -> Result<(), BoxError> {
+    async fn run(self, job: Job) -> JobResult {
         match job.context::<T::Context>() {
-            Some(context) => ContextTask::run(self, &context, job).await,
+            Some(context) => ContextTask::run(self, &context, job).await.into_job_result(),
             // A start sees to it that there is one.
-            None => Err(format!("{} has no context {}", T::NAME, type_name::<T::Context>()).into()),
+            None => {
+                JobResult::Failed(format!("{} has no context {}", T::NAME, type_name::<T::Context>()).into())
+            }
         }
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn start(
     inline: Vec<InlineQueue>,
 ) -> std::io::Result<Option<JoinHandle<()>>> {
     let shared = Arc::clone(shared);
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     if let Some(runtime @ crate::rt::Runtime::Simulated(..)) = crate::rt::Runtime::current() {
         runtime.spawn(async move {
             let _ending = Ending(Arc::clone(&shared));
@@ -138,7 +138,7 @@ impl Driver {
         self.let_go();
     }
 
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     async fn run_simulated(mut self) {
         while !self.shared.is_stopping() {
             let now = self.shared.clock.now();

@@ -137,29 +137,50 @@ impl fmt::Debug for Job {
     }
 }
 
-/// How a handler may end: with `()`, or with a `Result` of any error, or never, if it only panics.
-pub trait Outcome {
-    /// The end as a result.
-    ///
-    /// # Errors
-    /// When the handler failed.
-    fn into_result(self) -> Result<(), BoxError>;
+/// How a handler says that it ended.
+///
+/// Most handlers return nothing, or a `Result`, which are turned into this ([`IntoJobResult`]). One that has more to say than
+/// that returns it itself, or as `Result<JobResult, E>` if it uses `?`. More ways to end may be added.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JobResult {
+    /// It did what it had to.
+    Done,
+    /// It failed.
+    Failed(BoxError),
 }
 
-impl Outcome for () {
-    fn into_result(self) -> Result<(), BoxError> {
-        Ok(())
+/// What a handler may return: nothing, a [`JobResult`], or a `Result` of either with any error. (Or never, as one that only
+/// panics.)
+pub trait IntoJobResult {
+    /// How the handler ended.
+    fn into_job_result(self) -> JobResult;
+}
+
+impl IntoJobResult for JobResult {
+    fn into_job_result(self) -> JobResult {
+        self
     }
 }
 
-impl<E: Into<BoxError>> Outcome for Result<(), E> {
-    fn into_result(self) -> Result<(), BoxError> {
-        self.map_err(Into::into)
+impl IntoJobResult for () {
+    fn into_job_result(self) -> JobResult {
+        JobResult::Done
+    }
+}
+
+impl<T: IntoJobResult, E: Into<BoxError>> IntoJobResult for Result<T, E> {
+    fn into_job_result(self) -> JobResult {
+        match self {
+            Ok(end) => end.into_job_result(),
+            Err(error) => JobResult::Failed(error.into()),
+        }
     }
 }
 
 /// What `fn() -> T` returns: the only way to name the never type in stable Rust.
 #[doc(hidden)]
+#[expect(unnameable_types, reason = "sealed")]
 pub trait Returns {
     type Returned;
 }
@@ -168,26 +189,27 @@ impl<T> Returns for fn() -> T {
     type Returned = T;
 }
 
-/// An [`Outcome`], or the never type. A trait of its own, so that other crates can implement `Outcome`.
+/// An [`IntoJobResult`], or the never type. A trait of its own, so that other crates can implement `IntoJobResult`.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a handler cannot end with `{Self}`",
     label = "this handler does",
-    note = "a handler ends with `()`, or with a `Result<(), E>` whose error can be turned into a `BoxError`: end it with `;` or `Ok(())`"
+    note = "a handler ends with `()`, with a `JobResult`, or with a `Result` of one of these whose error can be turned into a `BoxError`: end it with `;` or `Ok(())`"
 )]
+#[expect(unnameable_types, reason = "sealed: who needs a bound names `IntoJobResult`")]
 pub trait Ends {
-    fn into_end(self) -> Result<(), BoxError>;
+    fn into_end(self) -> JobResult;
 }
 
-impl<T: Outcome> Ends for T {
-    fn into_end(self) -> Result<(), BoxError> {
-        self.into_result()
+impl<T: IntoJobResult> Ends for T {
+    fn into_end(self) -> JobResult {
+        self.into_job_result()
     }
 }
 
 /// The type of a handler's body that only panics.
 impl Ends for <fn() -> ! as Returns>::Returned {
-    fn into_end(self) -> Result<(), BoxError> {
+    fn into_end(self) -> JobResult {
         self
     }
 }
@@ -204,8 +226,9 @@ impl Ends for <fn() -> ! as Returns>::Returned {
 ///
 /// impl Task for OpenSale {
 ///     const NAME: &'static str = "open_sale";
+///     type Output = Result<(), BoxError>;
 ///
-///     async fn run(self, job: Job) -> Result<(), BoxError> {
+///     async fn run(self, job: Job) -> Self::Output {
 ///         println!("{} is on sale, {:?} after its time", self.product, job.lateness());
 ///         Ok(())
 ///     }
@@ -219,6 +242,9 @@ pub trait Task: Serialize + DeserializeOwned + Send + 'static {
     /// The name of the queue that runs it.
     const NAME: &'static str;
 
+    /// What it ends with: `()`, `Result<(), E>`, or all else that a handler may return.
+    type Output: IntoJobResult;
+
     /// What it needs to find among the contexts.
     #[doc(hidden)]
     fn wanted() -> Option<Wanted> {
@@ -226,16 +252,16 @@ pub trait Task: Serialize + DeserializeOwned + Send + 'static {
     }
 
     /// Runs it.
-    fn run(self, job: Job) -> impl Future<Output = Result<(), BoxError>> + Send;
+    fn run(self, job: Job) -> impl Future<Output = Self::Output> + Send;
 }
 
 /// A handler that runs on the driver's thread.
-pub(crate) type InlineFn = dyn Fn(&Job) -> Result<(), BoxError> + Send + Sync;
+pub(crate) type InlineFn = dyn Fn(&Job) -> JobResult + Send + Sync;
 
 /// The handler of a queue of tasks.
-pub(crate) async fn run_task<T: Task>(job: Job) -> Result<(), BoxError> {
+pub(crate) async fn run_task<T: Task>(job: Job) -> JobResult {
     match job.json::<T>() {
-        Ok(task) => task.run(job).await,
-        Err(error) => Err(format!("the payload is no {}: {error}", T::NAME).into()),
+        Ok(task) => task.run(job).await.into_job_result(),
+        Err(error) => JobResult::Failed(format!("the payload is no {}: {error}", T::NAME).into()),
     }
 }

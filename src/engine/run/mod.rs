@@ -14,5 +14,5 @@ pub(crate) mod worker;
 
 pub use context::ContextTask;
 pub(crate) use driver::InlineQueue;
-pub use handler::{BoxError, Job, Outcome, Task};
+pub use handler::{BoxError, IntoJobResult, Job, JobResult, Task};
 pub(crate) use handler::{Ends, InlineFn, run_task};

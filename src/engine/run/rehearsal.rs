@@ -80,7 +80,7 @@ impl Dummy {
         let now = Now { wall: Timestamp::from_micros(0), mono: MonoTime::from_micros(0) };
         Some(Dummy {
             partition: Partition::new(PartitionId(0), config, now),
-            queue: QueueName::new("rehearsal")?,
+            queue: QueueName::new("rehearsal").ok()?,
             key: Key::new("rehearsal").ok()?,
             now,
         })

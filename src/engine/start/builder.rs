@@ -15,7 +15,7 @@ use crate::engine::meters::Register;
 use crate::engine::ownership::OnLoss;
 use crate::engine::ownership::{Keeper, Ownership, keeper};
 use crate::engine::queues::{Queue, QueueConfig, Queues, Runner};
-use crate::engine::run::{BoxError, Ends, InlineFn, InlineQueue, Job, Task, driver, run_task, worker};
+use crate::engine::run::{Ends, InlineFn, InlineQueue, Job, Task, driver, run_task, worker};
 use crate::engine::state::{
     Contexts, Engine, EngineMeters, Handlers, KeyHasher, Life, Probe, Releases, Settings, Shared, Wanted,
 };
@@ -242,9 +242,10 @@ impl Builder {
         self
     }
 
-    /// Where the time comes from: the system by default.
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
+    /// Where the time comes from: the system by default. Takes a [`Clock`], or an `Arc` of the
+    /// [`ManualClock`](crate::clock::ManualClock) that a test moves.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 
@@ -367,7 +368,7 @@ fn keep_leases(shared: &Arc<Shared>, ownership: &Arc<Ownership>) {
 }
 
 fn inline<O: Ends>(handler: impl Fn(&Job) -> O + Send + Sync + 'static) -> Arc<InlineFn> {
-    Arc::new(move |job: &Job| -> Result<(), BoxError> { handler(job).into_end() })
+    Arc::new(move |job: &Job| handler(job).into_end())
 }
 
 /// Restores what the store holds, on a thread that is the engine's from then on.

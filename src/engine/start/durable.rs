@@ -1,5 +1,6 @@
 //! The builder's settings of the store: durability, ownership, snapshots, and overdue jobs after a restart.
 
+use std::any::Any;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +17,22 @@ impl Builder {
 
     /// Where records are kept. Without a store a restart forgets everything, and the settings below are refused
     /// ([`StartError::NoStore`](crate::StartError::NoStore)).
-    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
-        self.store = Some(store);
+    ///
+    /// A store is given away, or shared: an [`Arc`] of a store is a store too, whether its type is known or not.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use reveille::Engine;
+    /// use reveille::store::{MemoryStore, Store};
+    ///
+    /// let given_away = Engine::builder().store(MemoryStore::new());
+    /// let kept = Arc::new(MemoryStore::new());
+    /// let shared = Engine::builder().store(kept.clone());
+    /// let of_any_type: Arc<dyn Store> = kept;
+    /// let chosen_at_run_time = Engine::builder().store(of_any_type);
+    /// ```
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(shared(store));
         self
     }
 
@@ -124,5 +139,27 @@ impl Builder {
     pub fn on_restore(mut self, told: impl Fn(RestoreProgress) + Send + Sync + 'static) -> Self {
         self.told = Some(Arc::new(told));
         self
+    }
+}
+
+/// The store behind an `Arc`. One that is behind one already does not get a second: every call would pass through both.
+fn shared<S: Store>(store: S) -> Arc<dyn Store> {
+    let store = Arc::new(store);
+    let known: &dyn Any = &*store;
+    match known.downcast_ref::<Arc<dyn Store>>() {
+        Some(shared) => Arc::clone(shared),
+        None => store,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn a_shared_store_is_not_wrapped_again() {
+        let kept: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        assert!(Arc::ptr_eq(&kept, &shared(kept.clone())));
     }
 }

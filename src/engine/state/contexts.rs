@@ -13,6 +13,7 @@ pub(crate) struct Contexts(Vec<(TypeId, Arc<dyn Any + Send + Sync>)>);
 /// A type that a task needs among the values.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
+#[expect(unnameable_types, reason = "only a `ContextTask` says what it needs")]
 pub struct Wanted {
     id: TypeId,
     name: &'static str,

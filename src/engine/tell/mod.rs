@@ -1,13 +1,13 @@
 //! What an engine says about itself: figures, metrics, the report of its end.
 
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 mod observed;
 pub(crate) mod publish;
 mod report;
 mod settled;
 mod stats;
 
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 pub use observed::PartitionState;
 pub use report::ShutdownReport;
 pub use stats::{Lateness, QueueStats, Stats, StoreStats};

@@ -7,6 +7,7 @@ use super::JobOption;
 /// What a crash in the middle of a handler means for the job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", try_from = "String")]
+#[non_exhaustive]
 pub enum Delivery {
     /// It runs again: the handler must be idempotent. The job is acknowledged when the handler ends.
     #[default]

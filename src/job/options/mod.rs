@@ -37,6 +37,7 @@ trait JobOption: Serialize + DeserializeOwned {
     fn write(&self, out: &mut dyn FnMut(&[u8]));
 
     /// The value that was written as `bytes`; `None` if none is.
+    #[cfg_attr(not(feature = "codec"), allow(dead_code))]
     fn read(bytes: &[u8]) -> Option<Self>;
 }
 
@@ -118,7 +119,7 @@ macro_rules! options {
 
         impl JobOptions {
             /// Whether a job has to be told of it.
-            fn has(&self, kind: OptionKind) -> bool {
+            pub(crate) fn has(&self, kind: OptionKind) -> bool {
                 match kind {
                     $(OptionKind::$common => self.common.$common != $Common::default(),)*
                     $($(#[cfg($cfg)])? OptionKind::$rare => self.$rare().is_some(),)*
@@ -138,6 +139,7 @@ macro_rules! options {
             }
 
             /// Takes the value of an option as it was written; `None` if these bytes are none.
+            #[cfg_attr(not(feature = "codec"), allow(dead_code))]
             pub(crate) fn read(&mut self, kind: OptionKind, bytes: &[u8]) -> Option<()> {
                 match kind {
                     $(OptionKind::$common => self.common.$common = $Common::read(bytes)?,)*

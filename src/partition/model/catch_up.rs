@@ -44,6 +44,8 @@ impl World {
         self.expect_restored(&restored, &skip_after_us, per_second_max);
         self.partition = restored.partition;
         self.records.extend(self.partition.drain_records());
+        // All that the restart has decided is in its records.
+        assert_eq!(self.read_back(false).image(), self.partition.image());
         for (index, job) in self.partition.jobs.iter() {
             self.oracle.jobs[job.id().sequence() as usize].handle = self.partition.handle(index);
         }
@@ -66,7 +68,7 @@ impl World {
             match self.oracle.jobs[job].options.delivery() {
                 Delivery::AtLeastOnce => self.oracle.jobs[job].life = Life::Pending,
                 Delivery::AtMostOnce => {
-                    self.oracle.end(job, began, End::Failed, self.now.wall);
+                    self.oracle.end(job, began, End::Interrupted, self.now.wall);
                 }
             }
         }

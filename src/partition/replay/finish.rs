@@ -1,8 +1,8 @@
 //! The end of a replay: from a state to a partition that goes on.
 //!
-//! In this order, each step by records where it changes something for good:
+//! In this order, and each by records, so that who reads them later need not decide it again:
 //! 1. Of two pending jobs of one key the earlier goes: see [`Replay::cancel_superseded`].
-//! 2. Jobs that were with a handler were cut short. They become pending again, or have failed.
+//! 2. Jobs that were with a handler were cut short. They become pending again, or have ended.
 //! 3. Jobs that are overdue are skipped, held to a pace, or left to fire at once: see [`CatchUp`].
 
 use std::collections::HashMap;
@@ -48,6 +48,8 @@ pub struct Restored {
     pub overdue: usize,
     /// How many jobs were too overdue to fire.
     pub skipped: usize,
+    /// How many jobs were with a handler when the record ends.
+    pub interrupted: usize,
     /// How many jobs gave way to a later one of the same key. None, unless the log has lost records.
     pub superseded: usize,
 }
@@ -56,18 +58,18 @@ impl Replay<'_> {
     /// Ends the replay.
     ///
     /// Jobs that were with a handler when the record ends were cut short. Those delivered at least once become pending
-    /// again, due as before; those delivered at most once end here, as failed. `catch_up` says what becomes of jobs,
+    /// again, due as before; those delivered at most once end here, as [interrupted](End::Interrupted). `catch_up` says what becomes of jobs,
     /// those included, whose due has been reached. With `is_logged` the partition keeps records from here on, those of
     /// this step included.
     pub fn finish(mut self, is_logged: bool, catch_up: &CatchUp<'_>, now: Now) -> Restored {
         self.partition.config.is_logged = is_logged;
         let superseded = self.settle(now);
-        self.partition.end_cut_short(now);
+        let interrupted = self.partition.end_cut_short(now);
         self.partition.restart = Restart::new(self.partition.next_sequence, now);
         let (overdue, skipped) = self.partition.catch_up(catch_up, now);
         self.partition.forgotten.clear();
         let keys = self.partition.keys();
-        Restored { partition: self.partition, keys, overdue, skipped, superseded }
+        Restored { partition: self.partition, keys, overdue, skipped, interrupted, superseded }
     }
 
     /// Ends the replay for whoever only reads: the partition as the records leave it. It keeps no records. Jobs that were
@@ -114,25 +116,21 @@ impl Replay<'_> {
 }
 
 impl Partition {
-    /// Does what a restart does with jobs that were with a handler: their process has gone.
-    pub(crate) fn end_cut_short(&mut self, now: Now) {
-        let jobs = self.jobs.iter();
-        let mut cut_short: Vec<(JobId, Handle, Delivery)> = jobs
-            .filter(|(_, job)| matches!(job.state(), State::Running(_)))
-            .map(|(index, job)| (job.id(), self.handle(index), self.jobs.options(index.slot, job).delivery()))
-            .collect();
-        cut_short.sort_unstable_by_key(|&(id, ..)| id);
-        for (_, handle, delivery) in cut_short {
-            match delivery {
-                Delivery::AtLeastOnce => {
-                    self.unplace(handle.index);
-                    self.place(handle.index, now);
-                }
-                Delivery::AtMostOnce => {
-                    self.finish(handle, End::Failed, now);
-                }
-            }
+    /// Says what becomes of jobs whose handlers were cut short. Returns how many there were.
+    pub(crate) fn end_cut_short(&mut self, now: Now) -> usize {
+        let running = self.jobs.iter().filter(|(_, job)| matches!(job.state(), State::Running(_)));
+        let mut cut_short: Vec<(JobId, Index)> = running.map(|(index, job)| (job.id(), index)).collect();
+        cut_short.sort_unstable();
+        for &(id, index) in &cut_short {
+            let Some(job) = self.jobs.get(index) else { continue };
+            let (delivery, attempt) = (self.jobs.options(index.slot, job).delivery(), job.attempt());
+            let record = match delivery {
+                Delivery::AtLeastOnce => Record::Interrupted { id, at: now.wall, attempt },
+                Delivery::AtMostOnce => Record::Finished { id, at: self.end_at(now), end: End::Interrupted },
+            };
+            self.commit(record, index, now);
         }
+        cut_short.len()
     }
 
     /// Does what `policy` says with jobs whose due has been reached. Returns how many will fire, and how many never do.

@@ -10,7 +10,8 @@
 //! | … that replaces | old there: goes | old not there | the old id |
 //! | Rescheduled | there, older: moves | there, as new or newer; or gone | the version |
 //! | Cancelled, Skipped | there: goes | gone | the id |
-//! | Started | pending: starts | running since then, or a tombstone, or gone | since when it runs |
+//! | Started | begun less often: starts | begun as often or more, or a tombstone, or gone | the attempt |
+//! | Interrupted | running, in that attempt: pending again | pending, or begun more often, or a tombstone, or gone | the attempt |
 //! | Finished | running: ends | a tombstone, or gone | the id |
 //!
 //! - *Gone again* before the scan came by, a job leaves no trace in the image. Its records bring it back if its
@@ -29,8 +30,7 @@
 //!   live one has forgotten, and all that is not too old is there.
 //! - The log may end before the last of these records, if what it said was lost. The state is then none that ever was,
 //!   but [`Replay::finish`] makes it a sound one. Records that come to be after that go on after the log, and are read as
-//!   if they belonged to these: so a job that runs in the image and is moved, or started at another instant, is one that
-//!   was cut short and made pending again, and the record counts.
+//!   if they belonged to these. A job that runs in the image was cut short: that is the first of them which is about it.
 
 use super::{Replay, ReplayError};
 use crate::partition::job::State;
@@ -95,7 +95,9 @@ impl Replay<'_> {
         let Some(job) = self.partition.jobs.get(index) else { return true };
         match (record, job.state()) {
             (Record::Rescheduled { version, .. }, _) => !version.is_after(job.version()),
-            (Record::Started { at, .. }, State::Running(since)) => *at == since,
+            (Record::Started { attempt, .. }, _) => *attempt <= job.attempt(),
+            (Record::Interrupted { attempt, .. }, State::Running(_)) => *attempt < job.attempt(),
+            (Record::Interrupted { .. }, _) => true,
             _ => false,
         }
     }

@@ -294,7 +294,7 @@ fn a_burst_that_grows_old_at_once_is_forgotten_no_later_than_live() {
     assert_eq!(not_too_old(image, config), not_too_old(live, config));
 }
 
-/// After a log that lost its end: what the image shows running was made pending again, and that is not written down.
+/// After a log that lost its end: what the image shows running was made pending again, by a record that goes on after it.
 #[test]
 fn calls_on_a_job_that_the_image_shows_running_count() {
     let mut scene = Scene::new(10);
@@ -316,4 +316,30 @@ fn calls_on_a_job_that_the_image_shows_running_count() {
     scene.rig.settle();
     assert_eq!(scene.rig.start().unwrap().attempt, 2);
     assert_eq!(scene.replay().image(), scene.rig.partition.image());
+}
+
+/// The log goes on after its lost end, and with it what the restart has decided.
+#[test]
+fn an_interruption_counts_once_wherever_the_scan_came_by() {
+    for is_met in [false, true] {
+        let mut scene = Scene::new(10);
+        let job = scene.rig.at("a", 0);
+        scene.begin();
+        scene.rig.settle();
+        scene.rig.start().unwrap();
+        if is_met {
+            scene.meet(0, 16);
+        }
+        let (id, at) = (scene.rig.partition.job(job).unwrap().id(), scene.rig.now.wall);
+        let index = job.index;
+        scene.rig.partition.commit(Record::Interrupted { id, at, attempt: 1 }, index, scene.rig.now);
+        scene.rig.settle();
+        if !is_met {
+            scene.meet(0, 16);
+        }
+        // Met before it: it makes the job pending. Met after it: neither it nor the start before it is made again.
+        let image = scene.replay().image();
+        assert_eq!(image, scene.rig.partition.image());
+        assert_eq!((image.jobs[0].attempt, image.jobs[0].running_since), (1, None));
+    }
 }

@@ -291,13 +291,16 @@ fn promise_6_jobs_cut_short_wait_their_turn_too_unless_they_run_at_most_once() {
     }
     rig.at("late", 5);
     rig.settle();
-    let once = [rig.start().unwrap(), rig.start().unwrap()][1].id;
+    let [again, once] = [rig.start().unwrap(), rig.start().unwrap()].map(|started| started.id);
     rig.pass_ms(1_000);
     let per_second_max = NonZeroU32::new(1);
     let mut restored = restart_with(&mut rig, &CatchUp { per_second_max, ..CatchUp::default() });
     assert_eq!((restored.overdue, restored.skipped, restored.superseded), (2, 0, 0));
     let records: Vec<Record> = restored.partition.drain_records().collect();
-    assert_eq!(records, [Record::Finished { id: once, at: rig.now.wall, ok: false }]);
+    let at = rig.now.wall;
+    let interrupted = Record::Interrupted { id: again, at, attempt: 1 };
+    assert_eq!(records, [interrupted, Record::Finished { id: once, at, end: End::Interrupted }]);
+    assert_eq!(restored.interrupted, 2);
     rig.partition = restored.partition;
     rig.settle();
     assert_eq!(rig.start().unwrap().attempt, 2);

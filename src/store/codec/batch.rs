@@ -3,34 +3,31 @@
 use super::CodecError;
 use super::frame::{self, FrameKind};
 use super::job::Ids;
-use super::names::{QueueNames, QueueTable};
+use super::names::{Names, Tables, option_bytes};
 use super::wire::{self, Body};
 use crate::partition::{PartitionId, Record, ScheduledRecord, Timestamp, Version};
 
 /// Whose records a batch holds, and where in the log they are. How many there are follows from the records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct BatchHeader {
+pub struct BatchHeader {
     /// The partition, of the batch and of every job in it.
-    pub(crate) partition: PartitionId,
+    pub partition: PartitionId,
     /// The epoch under which they were written.
-    pub(crate) epoch: u64,
+    pub epoch: u64,
     /// The sequence of the first record.
-    pub(crate) first_record: u64,
+    pub first_record: u64,
 }
 
 /// Writes a batch into `out`, in place of what is there.
 ///
 /// # Errors
 /// [`CodecError::TooLarge`], and when a record is of another partition. What is in `out` is then of no use.
-pub(crate) fn encode_batch(
-    header: &BatchHeader,
-    records: &[Record],
-    out: &mut Vec<u8>,
-) -> Result<(), CodecError> {
-    let mut queues = QueueTable::default();
+pub fn encode_batch(header: &BatchHeader, records: &[Record], out: &mut Vec<u8>) -> Result<(), CodecError> {
+    let mut tables = Tables::default();
     for record in records {
         if let Record::Scheduled(job) = record {
-            queues.place(&job.spec.queue);
+            tables.queues.place(&job.spec.queue);
+            tables.options.place(&job.spec.options);
         }
     }
     let near = records.first().map_or(0, |record| record.id().sequence());
@@ -45,28 +42,30 @@ pub(crate) fn encode_batch(
     };
     frame::begin(out);
     wire::write(out, &head)?;
-    queues.write(out)?;
+    tables.write(out)?;
     for record in records {
-        wire::write(out, &write_record(record, ids, &mut queues)?)?;
+        wire::write(out, &write_record(record, ids, &mut tables)?)?;
     }
     frame::seal(FrameKind::LogBatch, out)
 }
 
-/// How many bytes a record adds to a batch, at most. The name of its queue is not in it: a batch has each name once.
-#[allow(dead_code)] // Until the engine cuts batches by it.
-pub(crate) fn record_bytes(record: &Record) -> usize {
+/// How many bytes a record adds to a batch, at most. The names of its queue and of its options are not in it: a batch has
+/// each name once.
+pub fn record_bytes(record: &Record) -> usize {
     const OF_ID: usize = wire::TAG_BYTES + wire::NUMBER_BYTES_MAX;
     match record {
         Record::Scheduled(job) => {
             let replaced = if job.replaces.is_some() { wire::NUMBER_BYTES_MAX } else { 0 };
             let texts = wire::bytes_of(job.spec.key.as_str().len()) + wire::bytes_of(job.spec.payload.len());
-            wire::JOB_BYTES_MAX + replaced + texts
+            wire::JOB_BYTES_MAX + replaced + texts + option_bytes(&job.spec.options).0
         }
         Record::Rescheduled { .. } => OF_ID + wire::VERSION_BYTES_MAX + wire::DUE_BYTES_MAX,
         Record::Cancelled { .. } => OF_ID,
-        Record::Started { .. } | Record::Finished { .. } | Record::Skipped { .. } => {
-            OF_ID + wire::NUMBER_BYTES_MAX
+        Record::Started { .. } | Record::Interrupted { .. } => {
+            OF_ID + wire::NUMBER_BYTES_MAX + wire::ATTEMPT_BYTES_MAX
         }
+        Record::Finished { .. } => OF_ID + wire::NUMBER_BYTES_MAX + wire::TAG_BYTES,
+        Record::Skipped { .. } => OF_ID + wire::NUMBER_BYTES_MAX,
     }
 }
 
@@ -74,20 +73,16 @@ pub(crate) fn record_bytes(record: &Record) -> usize {
 ///
 /// # Errors
 /// When `bytes` are anything but one whole batch that this program knows. `into` is then as it was.
-pub(crate) fn decode_batch(
+pub fn decode_batch(
     bytes: &[u8],
-    names: &mut QueueNames,
+    names: &mut Names,
     into: &mut Vec<Record>,
 ) -> Result<BatchHeader, CodecError> {
     let before = into.len();
     read_batch(bytes, names, into).inspect_err(|_| into.truncate(before))
 }
 
-fn read_batch(
-    bytes: &[u8],
-    names: &mut QueueNames,
-    into: &mut Vec<Record>,
-) -> Result<BatchHeader, CodecError> {
+fn read_batch(bytes: &[u8], names: &mut Names, into: &mut Vec<Record>) -> Result<BatchHeader, CodecError> {
     let mut body = Body::new(frame::open(FrameKind::LogBatch, bytes)?);
     let head: wire::BatchHead = body.read()?;
     if head.first_record.checked_add(head.records.into()).is_none() {
@@ -95,7 +90,7 @@ fn read_batch(
     }
     let partition = PartitionId(head.partition);
     let ids = Ids { partition, near: head.near };
-    names.read_table(&mut body)?;
+    names.read_tables(&mut body)?;
     into.reserve(body.room_for(head.records, wire::RECORD_BYTES_MIN)?);
     for _ in 0..head.records {
         let record: wire::Record<'_> = body.read()?;
@@ -108,13 +103,12 @@ fn read_batch(
 fn write_record<'a>(
     record: &'a Record,
     ids: Ids,
-    queues: &mut QueueTable,
+    tables: &'a mut Tables,
 ) -> Result<wire::Record<'a>, CodecError> {
     let id = ids.write(record.id())?;
     Ok(match record {
         Record::Scheduled(scheduled) => {
-            let queue = queues.place(&scheduled.spec.queue);
-            let job = wire::Job::of(id, &scheduled.spec, queue);
+            let job = wire::Job::of(id, &scheduled.spec, tables)?;
             match scheduled.replaces {
                 None => wire::Record::Scheduled { job },
                 Some(replaced) => wire::Record::Replacing { job, replaced: ids.write(replaced)? },
@@ -124,15 +118,22 @@ fn write_record<'a>(
             wire::Record::Rescheduled { id, version: version.0, due: (*due).into() }
         }
         Record::Cancelled { .. } => wire::Record::Cancelled { id },
-        Record::Started { at, .. } => wire::Record::Started { id, at: at.as_micros() },
-        Record::Finished { at, ok: true, .. } => wire::Record::Succeeded { id, at: at.as_micros() },
-        Record::Finished { at, ok: false, .. } => wire::Record::Failed { id, at: at.as_micros() },
+        Record::Started { at, attempt: 1, .. } => wire::Record::Started { id, at: at.as_micros() },
+        &Record::Started { at, attempt, .. } => {
+            wire::Record::StartedAgain { id, at: at.as_micros(), attempt }
+        }
+        &Record::Interrupted { at, attempt, .. } => {
+            wire::Record::Interrupted { id, at: at.as_micros(), attempt }
+        }
+        &Record::Finished { at, end, .. } => {
+            wire::Record::Finished { id, at: at.as_micros(), end: end.into() }
+        }
         Record::Skipped { at, .. } => wire::Record::Skipped { id, at: at.as_micros() },
     })
 }
 
 #[inline(always)]
-fn read_record(record: wire::Record<'_>, ids: Ids, names: &QueueNames) -> Result<Record, CodecError> {
+fn read_record(record: wire::Record<'_>, ids: Ids, names: &Names) -> Result<Record, CodecError> {
     let at = Timestamp::from_micros;
     Ok(match record {
         wire::Record::Scheduled { job } => {
@@ -147,11 +148,16 @@ fn read_record(record: wire::Record<'_>, ids: Ids, names: &QueueNames) -> Result
             Record::Rescheduled { id: ids.read(id)?, version: Version(version), due: due.into() }
         }
         wire::Record::Cancelled { id } => Record::Cancelled { id: ids.read(id)? },
-        wire::Record::Started { id, at: us } => Record::Started { id: ids.read(id)?, at: at(us) },
-        wire::Record::Succeeded { id, at: us } => {
-            Record::Finished { id: ids.read(id)?, at: at(us), ok: true }
+        wire::Record::Started { id, at: us } => Record::Started { id: ids.read(id)?, at: at(us), attempt: 1 },
+        wire::Record::StartedAgain { id, at: us, attempt } => {
+            Record::Started { id: ids.read(id)?, at: at(us), attempt }
         }
-        wire::Record::Failed { id, at: us } => Record::Finished { id: ids.read(id)?, at: at(us), ok: false },
+        wire::Record::Interrupted { id, at: us, attempt } => {
+            Record::Interrupted { id: ids.read(id)?, at: at(us), attempt }
+        }
+        wire::Record::Finished { id, at: us, end } => {
+            Record::Finished { id: ids.read(id)?, at: at(us), end: end.into() }
+        }
         wire::Record::Skipped { id, at: us } => Record::Skipped { id: ids.read(id)?, at: at(us) },
     })
 }

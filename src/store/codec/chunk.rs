@@ -3,39 +3,39 @@
 use super::CodecError;
 use super::frame::{self, FrameKind, HEADER_BYTES};
 use super::job::{Ids, read_key};
-use super::names::{QueueNames, QueueTable};
+use super::names::{Names, Tables, option_bytes};
 use super::wire::{self, Body};
-use crate::partition::{End, FiredImage, Image, JobImage, PartitionId, Timestamp, Version};
+use crate::partition::{FiredImage, Image, JobImage, PartitionId, Timestamp, Version};
 
 /// Which snapshot a chunk is of. The same in all of its chunks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct SnapshotHeader {
+pub struct SnapshotHeader {
     /// The partition, of the snapshot and of every job in it.
-    pub(crate) partition: PartitionId,
+    pub partition: PartitionId,
     /// The epoch under which it was written.
-    pub(crate) epoch: u64,
+    pub epoch: u64,
     /// Which of the partition's snapshots it is.
-    pub(crate) generation: u64,
+    pub generation: u64,
     /// The sequence of the first record that it may lack.
-    pub(crate) covered: u64,
+    pub covered: u64,
     /// The sequence of the partition's next job when the first job was read. Jobs of the snapshot may be later.
-    pub(crate) next_sequence: u64,
+    pub next_sequence: u64,
 }
 
 /// Which chunk it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct ChunkHeader {
+pub struct ChunkHeader {
     /// The snapshot.
-    pub(crate) snapshot: SnapshotHeader,
+    pub snapshot: SnapshotHeader,
     /// Its place among the chunks of the snapshot.
-    pub(crate) number: u32,
+    pub number: u32,
 }
 
 /// Fills chunks, one after the other. Whoever pushes looks at [`ChunkEncoder::len`] and finishes a chunk in time.
 #[derive(Debug)]
-pub(crate) struct ChunkEncoder {
+pub struct ChunkEncoder {
     snapshot: SnapshotHeader,
-    queues: QueueTable,
+    tables: Tables,
     jobs: Section,
     fired: Section,
 }
@@ -52,18 +52,18 @@ impl ChunkEncoder {
     const AROUND_BYTES: usize = HEADER_BYTES + 8 * wire::NUMBER_BYTES_MAX;
 
     /// Begins with an empty chunk.
-    pub(crate) fn new(snapshot: SnapshotHeader) -> Self {
+    pub fn new(snapshot: SnapshotHeader) -> Self {
         let (jobs, fired) = (Section::default(), Section::default());
-        ChunkEncoder { snapshot, queues: QueueTable::default(), jobs, fired }
+        ChunkEncoder { snapshot, tables: Tables::default(), jobs, fired }
     }
 
     /// How many bytes the chunk has by now, at most.
-    pub(crate) fn len(&self) -> usize {
-        Self::AROUND_BYTES + self.queues.bytes() + self.jobs.bytes.len() + self.fired.bytes.len()
+    pub fn len(&self) -> usize {
+        Self::AROUND_BYTES + self.tables.bytes() + self.jobs.bytes.len() + self.fired.bytes.len()
     }
 
     /// Whether nothing was pushed since the last chunk.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.jobs.count == 0 && self.fired.count == 0
     }
 
@@ -71,9 +71,9 @@ impl ChunkEncoder {
     ///
     /// # Errors
     /// When it is of another partition. The chunk is then as it was.
-    pub(crate) fn push_job(&mut self, job: &JobImage) -> Result<(), CodecError> {
+    pub fn push_job(&mut self, job: &JobImage) -> Result<(), CodecError> {
         let id = self.ids().write(job.id)?;
-        let image = write_job(job, id, self.queues.place(&job.spec.queue));
+        let image = write_job(job, id, &mut self.tables)?;
         self.jobs.push(&image)
     }
 
@@ -81,22 +81,19 @@ impl ChunkEncoder {
     ///
     /// # Errors
     /// When it is of another partition. The chunk is then as it was.
-    pub(crate) fn push_fired(&mut self, fired: &FiredImage) -> Result<(), CodecError> {
+    pub fn push_fired(&mut self, fired: &FiredImage) -> Result<(), CodecError> {
         let (fired_at, ended_at) = (fired.fired_at.as_micros(), fired.ended_at.as_micros());
         let (id, key) = (self.ids().write(fired.id)?, fired.key.as_str());
-        self.fired.push(&match fired.end {
-            End::Done => wire::FiredImage::Succeeded { id, key, fired_at, ended_at },
-            End::Failed => wire::FiredImage::Failed { id, key, fired_at, ended_at },
-        })
+        self.fired.push(&wire::FiredImage { end: fired.end.into(), id, key, fired_at, ended_at })
     }
 
     /// The chunk, as it is to be stored. The next one begins empty.
     ///
     /// # Errors
     /// [`CodecError::TooLarge`]. What was pushed is gone then too.
-    pub(crate) fn finish(&mut self, number: u32) -> Result<Vec<u8>, CodecError> {
+    pub fn finish(&mut self, number: u32) -> Result<Vec<u8>, CodecError> {
         let chunk = self.assemble(number);
-        self.queues.clear();
+        self.tables.clear();
         self.jobs.clear();
         self.fired.clear();
         chunk
@@ -116,7 +113,7 @@ impl ChunkEncoder {
         let mut out = Vec::with_capacity(self.len());
         frame::begin(&mut out);
         wire::write(&mut out, &head)?;
-        self.queues.write(&mut out)?;
+        self.tables.write(&mut out)?;
         out.extend_from_slice(&self.jobs.bytes);
         out.extend_from_slice(&self.fired.bytes);
         frame::seal(FrameKind::SnapshotChunk, &mut out)?;
@@ -143,16 +140,18 @@ impl Section {
     }
 }
 
-/// How many bytes a job adds to a chunk, at most: with the name of its queue, which the chunk may have already.
-pub(crate) fn job_bytes(job: &JobImage) -> usize {
+/// How many bytes a job adds to a chunk, at most: with the names of its queue and its options, which the chunk
+/// may have already.
+pub fn job_bytes(job: &JobImage) -> usize {
     let texts = wire::bytes_of(job.spec.key.as_str().len()) + wire::bytes_of(job.spec.payload.len());
     let name = wire::bytes_of(job.spec.queue.as_str().len());
     let changes = wire::VERSION_BYTES_MAX + wire::ATTEMPT_BYTES_MAX + wire::NUMBER_BYTES_MAX;
-    wire::JOB_BYTES_MAX + changes + texts + name
+    let (options, names) = option_bytes(&job.spec.options);
+    wire::JOB_BYTES_MAX + changes + texts + name + options + names
 }
 
 /// How many bytes a fired job adds to a chunk, at most.
-pub(crate) fn fired_bytes(fired: &FiredImage) -> usize {
+pub fn fired_bytes(fired: &FiredImage) -> usize {
     wire::TAG_BYTES + 3 * wire::NUMBER_BYTES_MAX + wire::bytes_of(fired.key.as_str().len())
 }
 
@@ -160,11 +159,7 @@ pub(crate) fn fired_bytes(fired: &FiredImage) -> usize {
 ///
 /// # Errors
 /// When `bytes` are anything but one whole chunk that this program knows. `into` is then as it was.
-pub(crate) fn decode_chunk(
-    bytes: &[u8],
-    names: &mut QueueNames,
-    into: &mut Image,
-) -> Result<ChunkHeader, CodecError> {
+pub fn decode_chunk(bytes: &[u8], names: &mut Names, into: &mut Image) -> Result<ChunkHeader, CodecError> {
     let (jobs, fired) = (into.jobs.len(), into.fired.len());
     let header = read_chunk(bytes, names, into).inspect_err(|_| {
         into.jobs.truncate(jobs);
@@ -174,7 +169,7 @@ pub(crate) fn decode_chunk(
     Ok(header)
 }
 
-fn read_chunk(bytes: &[u8], names: &mut QueueNames, into: &mut Image) -> Result<ChunkHeader, CodecError> {
+fn read_chunk(bytes: &[u8], names: &mut Names, into: &mut Image) -> Result<ChunkHeader, CodecError> {
     let mut body = Body::new(frame::open(FrameKind::SnapshotChunk, bytes)?);
     let head: wire::ChunkHead = body.read()?;
     if head.next_sequence >= Ids::SEQUENCES {
@@ -182,7 +177,7 @@ fn read_chunk(bytes: &[u8], names: &mut QueueNames, into: &mut Image) -> Result<
     }
     let partition = PartitionId(head.partition);
     let ids = Ids { partition, near: head.next_sequence };
-    names.read_table(&mut body)?;
+    names.read_tables(&mut body)?;
     into.jobs.reserve(body.room_for(head.jobs, wire::JOB_IMAGE_BYTES_MIN)?);
     for _ in 0..head.jobs {
         let image: wire::JobImage<'_> = body.read()?;
@@ -204,17 +199,21 @@ fn read_chunk(bytes: &[u8], names: &mut QueueNames, into: &mut Image) -> Result<
     Ok(ChunkHeader { snapshot, number: head.number })
 }
 
-fn write_job(job: &JobImage, id: i64, queue: u32) -> wire::JobImage<'_> {
+fn write_job<'a>(
+    job: &'a JobImage,
+    id: i64,
+    tables: &'a mut Tables,
+) -> Result<wire::JobImage<'a>, CodecError> {
     let (version, attempt, since) = (job.version.0, job.attempt, job.running_since);
-    let job = wire::Job::of(id, &job.spec, queue);
-    match since {
+    let job = wire::Job::of(id, &job.spec, tables)?;
+    Ok(match since {
         None => wire::JobImage::Pending { job, version, attempt },
         Some(since) => wire::JobImage::Running { job, version, attempt, since: since.as_micros() },
-    }
+    })
 }
 
 #[inline(always)]
-fn read_job(image: wire::JobImage<'_>, ids: Ids, names: &QueueNames) -> Result<JobImage, CodecError> {
+fn read_job(image: wire::JobImage<'_>, ids: Ids, names: &Names) -> Result<JobImage, CodecError> {
     let (job, version, attempt, since) = match image {
         wire::JobImage::Pending { job, version, attempt } => (job, version, attempt, None),
         wire::JobImage::Running { job, version, attempt, since } => (job, version, attempt, Some(since)),
@@ -225,19 +224,12 @@ fn read_job(image: wire::JobImage<'_>, ids: Ids, names: &QueueNames) -> Result<J
 }
 
 fn read_fired(image: wire::FiredImage<'_>, ids: Ids) -> Result<FiredImage, CodecError> {
-    let (id, key, fired_at, ended_at, end) = match image {
-        wire::FiredImage::Succeeded { id, key, fired_at, ended_at } => {
-            (id, key, fired_at, ended_at, End::Done)
-        }
-        wire::FiredImage::Failed { id, key, fired_at, ended_at } => {
-            (id, key, fired_at, ended_at, End::Failed)
-        }
-    };
+    let wire::FiredImage { end, id, key, fired_at, ended_at } = image;
     Ok(FiredImage {
         id: ids.read(id)?,
         key: read_key(key)?,
         fired_at: Timestamp::from_micros(fired_at),
         ended_at: Timestamp::from_micros(ended_at),
-        end,
+        end: end.into(),
     })
 }

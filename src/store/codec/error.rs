@@ -1,11 +1,15 @@
 //! What can be wrong with bytes that a store holds. Whoever asked adds where they were found.
 
+use std::fmt;
+
+use smol_str::SmolStr;
+
 use super::FrameKind;
 
 /// Why bytes are no frame that this program can read, or why what it has cannot be written as one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum CodecError {
+pub enum CodecError {
     /// The first bytes are not those of the frame that was expected.
     #[error(
         "it is not a {expected} of Reveille: something else writes here; give Reveille a namespace of its own"
@@ -13,6 +17,17 @@ pub(crate) enum CodecError {
     NotOurs {
         /// What it should have been.
         expected: FrameKind,
+    },
+    /// The whole frame is of an earlier format.
+    #[error(
+        "it was written by an earlier version (format {found}, this one reads {known}), before there was a first release: \
+         go on with the version that wrote it, or export the jobs with that and import them with this one"
+    )]
+    Older {
+        /// The frame's format.
+        found: u16,
+        /// The one that can be read.
+        known: u16,
     },
     /// The whole frame is of a later format.
     #[error(
@@ -31,6 +46,24 @@ pub(crate) enum CodecError {
         part: &'static str,
         /// The tag that is not known.
         tag: u32,
+    },
+    /// The format is known, but not an option that its jobs have.
+    #[error(
+        "it was written by a newer version (its jobs have the option `{name}`, which is not known to this one): update this \
+         program"
+    )]
+    NewerOption {
+        /// The option.
+        name: OptionName,
+    },
+    /// The value of an option is none.
+    #[error(
+        "a job has a value of the option `{name}` that cannot be: Reveille does not write such a thing; restore what the store \
+         held from a backup, and report it"
+    )]
+    InvalidOption {
+        /// The option.
+        name: &'static str,
     },
     /// The frame ends too early.
     #[error("it is cut short ({found} of {expected} bytes): restore what the store held from a backup")]
@@ -61,6 +94,30 @@ pub(crate) enum CodecError {
         /// How many are allowed.
         max: usize,
     },
+}
+
+/// The name of an option that is not known: cut short, since anything may stand there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OptionName(SmolStr);
+
+impl OptionName {
+    const CHARS_MAX: usize = 64;
+
+    pub(super) fn new(name: &str) -> Self {
+        OptionName(name.chars().take(Self::CHARS_MAX).flat_map(char::escape_debug).collect())
+    }
+}
+
+impl fmt::Display for OptionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for OptionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
 }
 
 impl CodecError {

@@ -9,7 +9,7 @@ use super::{CodecError, FORMAT, FRAME_BYTES_MAX};
 
 /// What a frame holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum FrameKind {
+pub enum FrameKind {
     /// Records, one after the other.
     LogBatch,
     /// A part of the jobs of a partition.
@@ -49,14 +49,14 @@ pub(super) fn begin(out: &mut Vec<u8>) {
 /// Writes the header of the frame whose body is in `out`.
 pub(super) fn seal(kind: FrameKind, out: &mut [u8]) -> Result<(), CodecError> {
     let bytes = out.len();
-    let too_large = CodecError::TooLarge { bytes, max: FRAME_BYTES_MAX };
+    let too_large = || CodecError::TooLarge { bytes, max: FRAME_BYTES_MAX };
     let Some((header, body)) = out.split_first_chunk_mut::<HEADER_BYTES>() else {
         return Err(CodecError::Truncated { found: bytes, expected: HEADER_BYTES });
     };
     if bytes > FRAME_BYTES_MAX {
-        return Err(too_large);
+        return Err(too_large());
     }
-    let body_bytes = u32::try_from(body.len()).map_err(|_| too_large)?;
+    let body_bytes = u32::try_from(body.len()).map_err(|_| too_large())?;
     header[..4].copy_from_slice(&kind.magic());
     header[4..6].copy_from_slice(&FORMAT.to_le_bytes());
     header[6..8].copy_from_slice(&0u16.to_le_bytes());
@@ -96,6 +96,7 @@ fn check_format(format: u16, flags: u16) -> Result<(), CodecError> {
         (FORMAT, 0) => Ok(()),
         (FORMAT, flags) => Err(CodecError::NewerPart { part: "flags", tag: flags.into() }),
         (0, _) => Err(CodecError::invalid("its format is 0")),
+        (found, _) if found < FORMAT => Err(CodecError::Older { found, known: FORMAT }),
         (found, _) => Err(CodecError::Newer { found, known: FORMAT }),
     }
 }

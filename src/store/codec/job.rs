@@ -1,11 +1,9 @@
-//! What records and images have in common: ids, dues, deliveries, and the job itself.
+//! What records and images have in common: ids, dues, ends, and the job itself.
 
-use super::names::QueueNames;
+use super::names::{Names, Tables};
 use super::{CodecError, wire};
-use crate::partition::{
-    Delivery, JobId, JobOptions, JobSpec, Key, PartitionId, Payload, Priority, RecordedDue, TimeBase,
-    Timestamp,
-};
+use crate::job::{End, JobId, JobSpec, Key, PartitionId, Payload, RecordedDue};
+use crate::time::{TimeBase, Timestamp};
 
 /// How a frame writes ids: as distances from a sequence that is near most of them. The partition is in its header.
 #[derive(Clone, Copy, Debug)]
@@ -36,28 +34,25 @@ impl Ids {
 }
 
 impl<'a> wire::Job<'a> {
-    pub(super) fn of(id: i64, spec: &'a JobSpec, queue: u32) -> Self {
-        wire::Job {
+    pub(super) fn of(id: i64, spec: &'a JobSpec, tables: &'a mut Tables) -> Result<Self, CodecError> {
+        Ok(wire::Job {
             id,
             key: spec.key.as_str(),
-            queue,
+            queue: tables.queues.place(&spec.queue),
             payload: spec.payload.as_bytes(),
             due: spec.due.into(),
-            priority: spec.options.priority().0,
-            delivery: spec.options.delivery().into(),
-        }
+            options: tables.options.block(&spec.options)?,
+        })
     }
 
     #[inline(always)]
-    pub(super) fn read(self, ids: Ids, names: &QueueNames) -> Result<(JobId, JobSpec), CodecError> {
-        let options =
-            JobOptions::default().with_priority(Priority(self.priority)).with_delivery(self.delivery.into());
+    pub(super) fn read(self, ids: Ids, names: &Names) -> Result<(JobId, JobSpec), CodecError> {
         let spec = JobSpec {
             key: read_key(self.key)?,
             queue: names.queue(self.queue)?,
             payload: Payload::from(self.payload),
             due: self.due.into(),
-            options,
+            options: names.options(self.options)?,
         };
         Ok((ids.read(self.id)?, spec))
     }
@@ -86,20 +81,24 @@ impl From<wire::Due> for RecordedDue {
     }
 }
 
-impl From<Delivery> for wire::Delivery {
-    fn from(delivery: Delivery) -> Self {
-        match delivery {
-            Delivery::AtLeastOnce => wire::Delivery::AtLeastOnce,
-            Delivery::AtMostOnce => wire::Delivery::AtMostOnce,
+impl From<End> for wire::End {
+    fn from(end: End) -> Self {
+        match end {
+            End::Done => wire::End::Done,
+            End::Failed => wire::End::Failed,
+            End::Panicked => wire::End::Panicked,
+            End::Interrupted => wire::End::Interrupted,
         }
     }
 }
 
-impl From<wire::Delivery> for Delivery {
-    fn from(delivery: wire::Delivery) -> Self {
-        match delivery {
-            wire::Delivery::AtLeastOnce => Delivery::AtLeastOnce,
-            wire::Delivery::AtMostOnce => Delivery::AtMostOnce,
+impl From<wire::End> for End {
+    fn from(end: wire::End) -> Self {
+        match end {
+            wire::End::Done => End::Done,
+            wire::End::Failed => End::Failed,
+            wire::End::Panicked => End::Panicked,
+            wire::End::Interrupted => End::Interrupted,
         }
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! For tests and fuzzing only, so that what one finds the other can replay.
 
-use super::chunk::ChunkHeader;
 use super::frame::{self, FrameKind, HEADER_BYTES};
+use super::names::option_bytes;
 use super::{
-    BatchHeader, ChunkEncoder, CodecError, QueueNames, decode_batch, decode_chunk, encode_batch, fired_bytes,
-    job_bytes, record_bytes, wire,
+    BatchHeader, ChunkEncoder, ChunkHeader, CodecError, Names, decode_batch, decode_chunk, encode_batch,
+    fired_bytes, job_bytes, record_bytes, wire,
 };
 use crate::partition::{Image, Record};
 
@@ -33,7 +33,7 @@ pub(super) fn framed(kind: FrameKind, body: &[u8]) -> Vec<u8> {
 
 fn check_batch(bytes: &[u8]) {
     let mut records = Vec::new();
-    let result = decode_batch(bytes, &mut QueueNames::new(), &mut records);
+    let result = decode_batch(bytes, &mut Names::new(), &mut records);
     assert!(records.capacity() * wire::RECORD_BYTES_MIN <= bytes.len().max(8), "room for more than there is");
     let Ok(header) = result else { return assert!(records.is_empty(), "half a batch was added") };
     let again = encoded_batch(&header, &records);
@@ -45,26 +45,28 @@ fn encoded_batch(header: &BatchHeader, records: &[Record]) -> Vec<u8> {
     encode_batch(header, records, &mut out).expect("what was read can be written");
     let names: usize = records.iter().map(name_bytes).sum();
     let estimate: usize = records.iter().map(record_bytes).sum();
-    assert!(out.len() <= HEADER_BYTES + 6 * wire::NUMBER_BYTES_MAX + names + estimate, "estimated too low");
+    assert!(out.len() <= HEADER_BYTES + 7 * wire::NUMBER_BYTES_MAX + names + estimate, "estimated too low");
     out
 }
 
 fn name_bytes(record: &Record) -> usize {
     match record {
-        Record::Scheduled(job) => wire::bytes_of(job.spec.queue.as_str().len()),
+        Record::Scheduled(job) => {
+            wire::bytes_of(job.spec.queue.as_str().len()) + option_bytes(&job.spec.options).1
+        }
         _ => 0,
     }
 }
 
 pub(super) fn read_batch(bytes: &[u8]) -> Result<(BatchHeader, Vec<Record>), CodecError> {
     let mut records = Vec::new();
-    let header = decode_batch(bytes, &mut QueueNames::new(), &mut records)?;
+    let header = decode_batch(bytes, &mut Names::new(), &mut records)?;
     Ok((header, records))
 }
 
 fn check_chunk(bytes: &[u8]) {
     let mut image = Image::default();
-    let result = decode_chunk(bytes, &mut QueueNames::new(), &mut image);
+    let result = decode_chunk(bytes, &mut Names::new(), &mut image);
     let room = image.jobs.capacity() * wire::JOB_IMAGE_BYTES_MIN;
     assert!(room <= bytes.len().max(4 * wire::JOB_IMAGE_BYTES_MIN), "room for more than there is");
     let room = image.fired.capacity() * wire::FIRED_IMAGE_BYTES_MIN;
@@ -94,6 +96,6 @@ pub(super) fn encoded_chunk(header: &ChunkHeader, image: &Image) -> Vec<u8> {
 
 pub(super) fn read_chunk(bytes: &[u8]) -> Result<(ChunkHeader, Image), CodecError> {
     let mut image = Image::default();
-    let header = decode_chunk(bytes, &mut QueueNames::new(), &mut image)?;
+    let header = decode_chunk(bytes, &mut Names::new(), &mut image)?;
     Ok((header, image))
 }

@@ -87,9 +87,10 @@ tagged! {
         3 => Rescheduled { id: i64, version: u32, due: Due },
         4 => Cancelled { id: i64 },
         5 => Started { id: i64, at: i64 },
-        6 => Succeeded { id: i64, at: i64 },
-        7 => Failed { id: i64, at: i64 },
-        8 => Skipped { id: i64, at: i64 },
+        6 => StartedAgain { id: i64, at: i64, attempt: u16 },
+        7 => Interrupted { id: i64, at: i64, attempt: u16 },
+        8 => Finished { id: i64, at: i64, end: End },
+        9 => Skipped { id: i64, at: i64 },
     }
 }
 
@@ -101,9 +102,11 @@ tagged! {
 }
 
 tagged! {
-    enum FiredImage<'a> {
-        1 => Succeeded { id: i64, key: &'a str, fired_at: i64, ended_at: i64 },
-        2 => Failed { id: i64, key: &'a str, fired_at: i64, ended_at: i64 },
+    enum End {
+        1 => Done,
+        2 => Failed,
+        3 => Panicked,
+        4 => Interrupted,
     }
 }
 
@@ -111,13 +114,6 @@ tagged! {
     enum Due {
         1 => Wall { at: i64 },
         2 => Mono { at: i64 },
-    }
-}
-
-tagged! {
-    enum Delivery {
-        1 => AtLeastOnce,
-        2 => AtMostOnce,
     }
 }
 
@@ -129,13 +125,29 @@ pub(super) struct Job<'a> {
     pub(super) queue: u32,
     pub(super) payload: &'a [u8],
     pub(super) due: Due,
-    pub(super) priority: u8,
-    pub(super) delivery: Delivery,
+    /// A block of [`JobOption`]s: those that a plain job has not.
+    pub(super) options: &'a [u8],
+}
+
+#[derive(Encode, BorrowDecode)]
+pub(super) struct JobOption<'a> {
+    /// Its place in the table of options.
+    pub(super) option: u32,
+    pub(super) value: &'a [u8],
+}
+
+#[derive(Encode, BorrowDecode)]
+pub(super) struct FiredImage<'a> {
+    pub(super) end: End,
+    pub(super) id: i64,
+    pub(super) key: &'a str,
+    pub(super) fired_at: i64,
+    pub(super) ended_at: i64,
 }
 
 /// The fewest bytes that a value can have: no body holds more of them than that leaves room for.
 pub(super) const RECORD_BYTES_MIN: usize = 2;
-pub(super) const JOB_IMAGE_BYTES_MIN: usize = 12;
+pub(super) const JOB_IMAGE_BYTES_MIN: usize = 11;
 pub(super) const FIRED_IMAGE_BYTES_MIN: usize = 6;
 pub(super) const NAME_BYTES_MIN: usize = 2;
 
@@ -146,8 +158,10 @@ pub(super) const VERSION_BYTES_MAX: usize = 5;
 pub(super) const ATTEMPT_BYTES_MAX: usize = 3;
 pub(super) const QUEUE_BYTES_MAX: usize = 3;
 pub(super) const DUE_BYTES_MAX: usize = TAG_BYTES + NUMBER_BYTES_MAX;
-/// Of a job: tag, id, queue, due, priority and delivery.
-pub(super) const JOB_BYTES_MAX: usize = TAG_BYTES + NUMBER_BYTES_MAX + QUEUE_BYTES_MAX + DUE_BYTES_MAX + 2;
+/// Of a job without its options: tag, id, queue and due.
+pub(super) const JOB_BYTES_MAX: usize = TAG_BYTES + NUMBER_BYTES_MAX + QUEUE_BYTES_MAX + DUE_BYTES_MAX;
+/// Which option it is: there are fewer than 250.
+pub(super) const OPTION_BYTES: usize = 1;
 
 /// How many bytes a text or a payload of so many bytes takes.
 pub(super) const fn bytes_of(bytes: usize) -> usize {
@@ -191,6 +205,10 @@ pub(super) struct Body<'a>(&'a [u8]);
 impl<'a> Body<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Body(bytes)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The next value.

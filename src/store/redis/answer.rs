@@ -31,7 +31,7 @@ use super::keys::Keys;
 use crate::store::{StoreError, StoreErrorClass};
 
 /// The format of what is written, in `:m`. `fence.lua` has it too.
-pub(super) const FORMAT: &str = "reveille/1";
+pub(super) const FORMAT: &str = "reveille/2";
 
 /// A script's answer.
 #[derive(Clone, PartialEq, Eq, Debug)]

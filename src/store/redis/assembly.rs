@@ -12,7 +12,7 @@ use redis::Value;
 use super::keys::Keys;
 use super::meta::{Meta, Published};
 use crate::partition::{Image, Record};
-use crate::store::codec::{CodecError, QueueNames, decode_batch, decode_chunk};
+use crate::store::codec::{CodecError, Names, decode_batch, decode_chunk};
 use crate::store::{LoadProgress, Loaded, StoreError};
 
 /// A part of a partition, as Redis gave it.
@@ -40,7 +40,7 @@ pub(super) struct Assembly {
     log_end: u64,
     /// Whether entries past the end are allowed, because an owner is writing them.
     is_live: bool,
-    names: QueueNames,
+    names: Names,
     image: Image,
     records: Vec<Record>,
     chunks: u64,
@@ -56,7 +56,7 @@ impl Assembly {
             published: meta.snapshot,
             log_end: meta.log_end,
             is_live,
-            names: QueueNames::new(),
+            names: Names::new(),
             image: Image::default(),
             records: Vec::new(),
             chunks: 0,

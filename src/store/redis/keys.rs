@@ -118,6 +118,6 @@ mod tests {
         namespace.has(4);
         let advice = namespace.keys(PartitionId(7)).ways_out();
         assert!(advice.contains(r"--pattern '{rv:it'\''s\*:7}:*' |"), "{advice}");
-        assert!(advice.contains(r"HSET '{rv:it'\''s*:7}:m' format reveille/1 partitions 4 "), "{advice}");
+        assert!(advice.contains(r"HSET '{rv:it'\''s*:7}:m' format reveille/2 partitions 4 "), "{advice}");
     }
 }

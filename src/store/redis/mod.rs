@@ -45,7 +45,7 @@ use std::time::Duration;
 pub use config::{NAMESPACE_CHARS_MAX, RedisConfig, RedisConfigError};
 pub use inspect::{PartitionReport, ReplicaReport, SnapshotReport};
 
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 pub(crate) use scripts::script_name;
 
 use parking_lot::Mutex;

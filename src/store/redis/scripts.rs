@@ -31,7 +31,7 @@ macro_rules! scripts {
         $(pub(super) static $name: Script =
             Script { code: concat!(include_str!("lua/fence.lua"), include_str!($file)), sha: OnceLock::new() };)*
 
-        #[cfg(any(test, feature = "sim"))]
+        #[cfg(any(test, feature = "_sim"))]
         const ALL: &[(&str, &Script)] = &[$((stringify!($name), &$name)),*];
     };
 }
@@ -180,7 +180,7 @@ pub(super) async fn run_on(
 }
 
 /// The name of the script with this text.
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 pub(crate) fn script_name(code: &str) -> Option<&'static str> {
     ALL.iter().find(|(_, script)| script.code == code).map(|(name, _)| *name)
 }

@@ -9,7 +9,7 @@ use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, Value};
 #[derive(Clone)]
 pub(super) enum Wire {
     Redis(MultiplexedConnection),
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     Simulated(std::sync::Arc<dyn crate::seam::Line>, Duration),
 }
 
@@ -19,7 +19,7 @@ impl Wire {
         options: &AsyncConnectionConfig,
         response_timeout: Duration,
     ) -> Result<Self, RedisError> {
-        #[cfg(feature = "sim")]
+        #[cfg(feature = "_sim")]
         if let Some(simulation) = crate::seam::current() {
             return Ok(Wire::Simulated(simulation.connect().await?, response_timeout));
         }
@@ -31,7 +31,7 @@ impl Wire {
     pub(super) async fn send(&self, command: &Cmd) -> Result<Value, RedisError> {
         match self {
             Wire::Redis(mux) => mux.clone().send_packed_command(command).await,
-            #[cfg(feature = "sim")]
+            #[cfg(feature = "_sim")]
             Wire::Simulated(line, patience) => {
                 let mut answers = simulated(line, command.get_packed_command(), 1, *patience).await?;
                 Ok(answers.pop().unwrap_or(Value::Nil))
@@ -43,7 +43,7 @@ impl Wire {
     pub(super) async fn send_all(&self, commands: &Pipeline) -> Result<Vec<Value>, RedisError> {
         match self {
             Wire::Redis(mux) => mux.clone().send_packed_commands(commands, 0, commands.len()).await,
-            #[cfg(feature = "sim")]
+            #[cfg(feature = "_sim")]
             Wire::Simulated(line, patience) => {
                 simulated(line, commands.get_packed_pipeline(), commands.len(), *patience).await
             }
@@ -51,7 +51,7 @@ impl Wire {
     }
 }
 
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 async fn simulated(
     line: &std::sync::Arc<dyn crate::seam::Line>,
     packed: Vec<u8>,

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use reveille::partition::Record;
-use reveille::store::codec_bench::{decode, encode};
+use reveille::store::codec::{BatchHeader, Names, decode_batch, encode_batch};
 
 use super::partition::{PARTITION, Subject};
 use super::{delay_ms, measure};
@@ -17,16 +17,17 @@ pub(super) fn run() {
     let mut random = Random::seeded(4);
     let records = scheduled(&mut random);
     let mut bytes = Vec::with_capacity(128 * 1024);
+    let header = BatchHeader { partition: PARTITION, epoch: 1_700_000_000_000, first_record: 1_000_000 };
     measure("codec: encode a schedule, in a batch", RECORDS * BATCHES, || {
         for _ in 0..BATCHES {
-            assert!(encode(PARTITION, &records, &mut bytes));
+            assert!(encode_batch(&header, &records, &mut bytes).is_ok());
         }
     });
     let mut again = Vec::with_capacity(RECORDS);
     measure("codec: decode a schedule, in a batch", RECORDS * BATCHES, || {
         for _ in 0..BATCHES {
             again.clear();
-            assert!(decode(&bytes, &mut again));
+            assert!(decode_batch(&bytes, &mut Names::new(), &mut again).is_ok());
         }
     });
     assert!(black_box(&again).len() == records.len());

@@ -60,12 +60,14 @@ fn check_draft(draft: &Draft, fields: &Fields) {
     let delivery = match draft.options.delivery() {
         Delivery::AtLeastOnce => "at_least_once",
         Delivery::AtMostOnce => "at_most_once",
+        delivery => panic!("{delivery:?} was read, and has no word"),
     };
     assert_eq!(delivery, text_or("delivery", "at_least_once"));
     let on_conflict = draft.on_conflict.map(|on_conflict| match on_conflict {
         OnConflict::Reject => "reject",
         OnConflict::Replace => "replace",
         OnConflict::Keep => "keep",
+        on_conflict => panic!("{on_conflict:?} was read, and has no word"),
     });
     assert_eq!(on_conflict, fields.text("on_conflict").as_deref());
     match fields.text("payload_base64") {
@@ -97,7 +99,7 @@ fn read_due(field: &str, fields: &Fields) -> Result<Due, TimeError> {
 
 /// What is exported of the job is the same job when it is imported.
 fn check_written(key: &Key, draft: &Draft) {
-    let (Some(queue), Due::At(due)) = (QueueName::new(&draft.queue), draft.due) else { return };
+    let (Ok(queue), Due::At(due)) = (QueueName::new(&draft.queue), draft.due) else { return };
     let job =
         job::Written { key, queue: queue.as_str(), due, options: &draft.options, payload: &draft.payload };
     let mut line = Vec::new();

@@ -6,32 +6,40 @@ use super::bytes::{hex, unhex};
 use super::*;
 
 pub(super) const BATCH: &str = "
-    52564c42 0100 0000 94000000 0f2a64ca                   # magic, format, flags, length 148, CRC-32
-    03 07 fbe803 fbcc10 08                                 # partition, epoch, first, near, records
+    52564c42 0200 0000 e7000000 d700aa34                   # magic, format, flags, length 231, CRC-32
+    03 07 fbe803 fbcc10 0c                                 # partition, epoch, first, near, records
     02 09 6f70656e5f73616c65 04 6d61696c                   # queues: open_sale, mail
+    02 08 7072696f72697479 08 64656c6976657279             # options: priority, delivery
     01 00 0a 70726f647563743a3432 00 09 353030207365617473 # scheduled: 4300, product:42, 500 seats
-       01 fd00d05150ddc10c00 64 01                         #   wall, priority 100, at least once
+       01 fd00d05150ddc10c00 00                            #   wall, no options
     02 02 02 c3a9 01 00                                    # replacing: 4301, é, mail, no payload
-       02 01 ff 02 fb5702                                  #   mono, -1, 255, at most once, 4000
+       02 01 06 00 01 ff 01 01 02                          #   mono, -1, priority 255, at most once
+       fb5702                                              #   4000
     03 00 02 01 fd00de7857ddc10c00                         # rescheduled: 4300, version 2, wall, a minute later
     04 00                                                  # cancelled: 4300
-    05 fbcf20 fd00d05150ddc10c00                           # started: 100
-    06 fbcf20 fd00d05150ddc10c00                           # finished, succeeded: 100
-    07 fbcd20 fd00d05150ddc10c00                           # finished, failed: 101
-    08 fd66deffffffff0100 fd00d05150ddc10c00               # skipped: the last that can be counted
+    05 fbcf20 fd00d05150ddc10c00                           # started for the first time: 100
+    06 fbcd20 fd00d05150ddc10c00 fb2c01                    # started again: 101, attempt 300
+    07 fbcb20 fd00d05150ddc10c00 01                        # interrupted: 102, attempt 1
+    08 fbcf20 fd00d05150ddc10c00 01                        # finished: 100, done
+    08 fbcd20 fd00d05150ddc10c00 02                        # finished: 101, failed
+    08 fbcb20 fd00d05150ddc10c00 03                        # finished: 102, panicked
+    08 fbc920 fd00d05150ddc10c00 04                        # finished: 103, interrupted
+    09 fd66deffffffff0100 fd00d05150ddc10c00               # skipped: the last that can be counted
 ";
 
 pub(super) const CHUNK: &str = "
-    52565343 0100 0000 a0000000 8832c671                   # magic, format, flags, length 160, CRC-32
+    52565343 0200 0000 b7000000 7a5cce49                   # magic, format, flags, length 183, CRC-32
     03 07 05 02 fbe803 fb8813 02 02                        # as in the tables, 2 jobs, 2 fired
     02 09 6f70656e5f73616c65 04 6d61696c                   # queues: open_sale, mail
+    02 08 7072696f72697479 08 64656c6976657279             # options: priority, delivery
     01 01 0a 70726f647563743a3432 00 09 353030207365617473 # pending: 4999, product:42, 500 seats
-       01 fd00d05150ddc10c00 64 01 01 00                   #   wall, 100, at least once, version 1, 0
+       01 fd00d05150ddc10c00 00 01 00                      #   wall, no options, version 1, 0
     02 02 02 c3a9 01 00                                    # running: 5001, é, mail, no payload
-       02 01 00 02 fc70110100 fb2c01 fd00d05150ddc10c00    #   mono, -1, 0, at most once, 70000, 300
-    01 fbed26 0a 70726f647563743a3431                      # fired, succeeded: job 17, product:41
+       02 01 06 00 01 00 01 01 02                          #   mono, -1, priority 0, at most once
+       fc70110100 fb2c01 fd00d05150ddc10c00                #   70000, 300, since
+    01 fbed26 0a 70726f647563743a3431                      # fired, done: job 17, product:41
        fd00d05150ddc10c00 fdb8db5150ddc10c00               #   began, ended
-    02 fbeb26 0a 70726f647563743a3431                      # fired, failed: job 18, product:41
+    04 fbeb26 0a 70726f647563743a3431                      # fired, interrupted: job 18, product:41
        fd00d05150ddc10c00 fdb8db5150ddc10c00               #   began, ended
 ";
 
@@ -55,9 +63,13 @@ fn records() -> Vec<Record> {
         Record::Scheduled(second),
         Record::Rescheduled { id: id(4_300), version: Version(2), due: wall(60_000_000) },
         Record::Cancelled { id: id(4_300) },
-        Record::Started { id: id(100), at: TEN },
-        Record::Finished { id: id(100), at: TEN, ok: true },
-        Record::Finished { id: id(101), at: TEN, ok: false },
+        Record::Started { id: id(100), at: TEN, attempt: 1 },
+        Record::Started { id: id(101), at: TEN, attempt: 300 },
+        Record::Interrupted { id: id(102), at: TEN, attempt: 1 },
+        Record::Finished { id: id(100), at: TEN, end: End::Done },
+        Record::Finished { id: id(101), at: TEN, end: End::Failed },
+        Record::Finished { id: id(102), at: TEN, end: End::Panicked },
+        Record::Finished { id: id(103), at: TEN, end: End::Interrupted },
         Record::Skipped { id: id((1 << 48) - 1), at: TEN },
     ]
 }
@@ -84,6 +96,6 @@ fn image() -> Image {
         ended_at: Timestamp::from_micros(TEN.as_micros() + 1_500),
         end,
     };
-    let fired = vec![fired(17, End::Done), fired(18, End::Failed)];
+    let fired = vec![fired(17, End::Done), fired(18, End::Interrupted)];
     Image { jobs: vec![pending(4_999), running], fired, next_sequence: 5_000 }
 }

@@ -8,9 +8,9 @@ mod refuse;
 mod round_trip;
 mod size;
 
-use super::chunk::ChunkHeader;
 use super::model::{read_batch, read_chunk};
 use super::*;
+use crate::job::Trial;
 use crate::partition::{
     Delivery, End, FiredImage, Image, JobId, JobImage, JobOptions, JobSpec, Key, PartitionId, Payload,
     Priority, QueueName, Record, RecordedDue, ScheduledRecord, TimeBase, Timestamp, Version,

@@ -4,11 +4,11 @@ use super::bytes::unhex;
 use super::model::framed;
 use super::*;
 
-/// The body of a batch up to its first record: partition 3, epoch 7, from record 0, ids from 0, no queue.
-const BATCH: &str = "03 07 00 00 01 00";
+/// The body of a batch up to its first record: partition 3, epoch 7, from record 0, ids from 0, no queue, no option.
+const BATCH: &str = "03 07 00 00 01 00 00";
 
-/// The body of a chunk up to its first job: one job, none fired, and one queue, "q".
-const CHUNK: &str = "03 07 01 00 00 00 01 00  01 01 71";
+/// The body of a chunk up to its first job: one job, none fired, one queue, "q", and no option.
+const CHUNK: &str = "03 07 01 00 00 00 01 00  01 01 71  00";
 
 fn batch_error(body: &str) -> CodecError {
     read_batch(&framed(FrameKind::LogBatch, &unhex(body))).unwrap_err()
@@ -31,15 +31,15 @@ fn with(mut frame: Vec<u8>, at: usize, value: u16) -> Vec<u8> {
 
 #[test]
 fn a_newer_format_is_told_from_damage() {
-    let newer = with(encoded(&[Record::Cancelled { id: id(1) }]), 4, 2);
+    let newer = with(encoded(&[Record::Cancelled { id: id(1) }]), 4, 3);
     let error = read_batch(&newer).unwrap_err();
-    assert_eq!(error, CodecError::Newer { found: 2, known: FORMAT });
+    assert_eq!(error, CodecError::Newer { found: 3, known: FORMAT });
     assert_eq!(
         error.to_string(),
-        "it was written by a newer version (format 2, this one reads up to 1): update this program"
+        "it was written by a newer version (format 3, this one reads up to 2): update this program"
     );
     let mut damaged = encoded(&[]);
-    damaged[4] = 2;
+    damaged[4] = 3;
     assert_eq!(read_batch(&damaged), Err(CodecError::Corrupt));
 }
 
@@ -62,11 +62,11 @@ fn there_is_no_format_0() {
 
 #[test]
 fn a_record_with_a_tag_of_later_is_refused() {
-    let error = batch_error(&format!("{BATCH} 09 00"));
-    assert_eq!(error, CodecError::NewerPart { part: "Record", tag: 9 });
+    let error = batch_error(&format!("{BATCH} 0a 00"));
+    assert_eq!(error, CodecError::NewerPart { part: "Record", tag: 10 });
     assert_eq!(
         error.to_string(),
-        "it was written by a newer version (Record 9 is not known to this one): update this program"
+        "it was written by a newer version (Record 10 is not known to this one): update this program"
     );
     assert_eq!(batch_error(&format!("{BATCH} 00 00")), CodecError::NewerPart { part: "Record", tag: 0 });
 }
@@ -76,7 +76,30 @@ fn so_is_a_tag_inside_a_record_or_a_job() {
     let newer = |part, tag| CodecError::NewerPart { part, tag };
     assert_eq!(batch_error(&format!("{BATCH} 03 00 02 03 00")), newer("Due", 3));
     assert_eq!(chunk_error(&format!("{CHUNK} 03 {}", "00".repeat(12))), newer("JobImage", 3));
-    assert_eq!(chunk_error(&format!("{CHUNK} 01 00 0161 00 00 0100 64 03 01 00")), newer("Delivery", 3));
-    let no_job = "03 07 01 00 00 00 00 01  00";
-    assert_eq!(chunk_error(&format!("{no_job} 03 00 0161 00 00")), newer("FiredImage", 3));
+    assert_eq!(batch_error(&format!("{BATCH} 08 00 00 05")), newer("End", 5));
+    let no_job = "03 07 01 00 00 00 00 01  00 00";
+    assert_eq!(chunk_error(&format!("{no_job} 05 00 0161 00 00")), newer("End", 5));
+}
+
+#[test]
+fn an_option_of_later_is_refused_by_its_name() {
+    // Named in the table, whatever the jobs are.
+    let color = "01 05 636f6c6f72";
+    let batch = batch_error(&format!("03 07 00 00 01 00 {color} 04 00"));
+    let chunk = chunk_error(&format!("03 07 01 00 00 00 01 00  00 {color} 01 00"));
+    assert_eq!(batch, chunk);
+    assert_eq!(
+        batch.to_string(),
+        "it was written by a newer version (its jobs have the option `color`, which is not known to this one): update this \
+         program"
+    );
+    let odd = format!("03 07 00 00 01 00 01 fb2c01 {}", "0a".repeat(300));
+    assert!(batch_error(&odd).to_string().len() < 300);
+}
+
+#[test]
+fn an_earlier_format_is_refused_and_said_to_be_one() {
+    let error = read_batch(&with(encoded(&[]), 4, 1)).unwrap_err();
+    assert_eq!(error, CodecError::Older { found: 1, known: FORMAT });
+    assert!(error.to_string().contains("format 1") && error.to_string().contains("export"), "{error}");
 }

@@ -85,16 +85,25 @@ fn what_others_wrote_is_told_from_damage() {
 fn absurd_counts_allocate_nothing() {
     let max = "fc ffffffff";
     let mut records = Vec::new();
-    for body in [format!("03 07 00 00 {max} 00"), format!("03 07 00 00 00 {max}")] {
+    for body in [
+        format!("03 07 00 00 {max} 00 00"),
+        format!("03 07 00 00 00 {max}"),
+        format!("03 07 00 00 00 00 {max}"),
+    ] {
         let batch = framed(FrameKind::LogBatch, &unhex(&body));
-        let error = decode_batch(&batch, &mut QueueNames::new(), &mut records);
+        let error = decode_batch(&batch, &mut Names::new(), &mut records);
         assert_eq!(error, Err(CodecError::invalid("it counts more than it has bytes for")));
     }
     assert_eq!(records.capacity(), 0);
     let mut image = Image::default();
-    for counts in [format!("{max} 00 00"), format!("00 {max} 00"), format!("00 00 {max}")] {
+    for counts in [
+        format!("{max} 00 00 00"),
+        format!("00 {max} 00 00"),
+        format!("00 00 {max}"),
+        format!("00 00 00 {max}"),
+    ] {
         let chunk = framed(FrameKind::SnapshotChunk, &unhex(&format!("03 07 01 00 00 00 {counts}")));
-        let error = decode_chunk(&chunk, &mut QueueNames::new(), &mut image);
+        let error = decode_chunk(&chunk, &mut Names::new(), &mut image);
         assert_eq!(error, Err(CodecError::invalid("it counts more than it has bytes for")));
     }
     assert_eq!((image.jobs.capacity(), image.fired.capacity()), (0, 0));
@@ -102,7 +111,7 @@ fn absurd_counts_allocate_nothing() {
 
 #[test]
 fn absurd_lengths_are_refused() {
-    let job = |payload: &str| format!("03 07 00 00 01  01 01 71  01 00 0161 00 {payload}");
+    let job = |payload: &str| format!("03 07 00 00 01  01 01 71  00  01 00 0161 00 {payload}");
     let batch = FrameKind::LogBatch;
     assert_eq!(invalid(batch, &job("fc ffffff00 00")), "its body ends within a value");
     assert_eq!(invalid(batch, &job("fd ffffffffffffffff")), "a length is beyond all bounds");
@@ -113,7 +122,7 @@ fn absurd_lengths_are_refused() {
 #[test]
 fn values_that_cannot_be_are_refused() {
     let job = |id: &str, key: &str, queue: &str| {
-        format!("03 07 00 00 01  01 01 71  01 {id} {key} {queue} 00 0100 64 01")
+        format!("03 07 00 00 01  01 01 71  00  01 {id} {key} {queue} 00 0100 00")
     };
     let batch = FrameKind::LogBatch;
     assert_eq!(error_of(batch, &framed(batch, &unhex(&job("00", "0161", "00")))), None);
@@ -125,6 +134,30 @@ fn values_that_cannot_be_are_refused() {
     let beyond = "a job has a number that no partition gets to";
     assert_eq!(invalid(batch, &job("01", "0161", "00")), beyond);
     assert_eq!(invalid(batch, &job("fd 0000000000000200", "0161", "00")), beyond);
+}
+
+#[test]
+fn options_that_cannot_be_are_refused() {
+    let job = |block: &str| {
+        // The options: "priority" and "delivery".
+        let names = "02 08 7072696f72697479 08 64656c6976657279";
+        format!("03 07 00 00 01  01 01 71  {names}  01 00 0161 00 00 0100 {block}")
+    };
+    let batch = FrameKind::LogBatch;
+    for right in ["00", "03 00 01 07", "06 00 01 07 01 01 02", "06 01 01 02 00 01 07"] {
+        assert_eq!(error_of(batch, &framed(batch, &unhex(&job(right)))), None, "{right}");
+    }
+    assert_eq!(invalid(batch, &job("03 02 01 07")), "a job has an option that is not in the table");
+    assert_eq!(invalid(batch, &job("06 00 01 07 00 01 07")), "a job has an option twice");
+    assert_eq!(invalid(batch, &job("02 00 01")), "its body ends within a value");
+    assert_eq!(invalid(batch, &job("04 00 01 07 00")), "its body ends within a value");
+    for (wrong, name) in
+        [("02 00 00", "priority"), ("04 00 02 07 07", "priority"), ("03 01 01 03", "delivery")]
+    {
+        let error = error_of(batch, &framed(batch, &unhex(&job(wrong)))).unwrap();
+        assert_eq!(error, CodecError::InvalidOption { name });
+        assert!(error.to_string().contains(name) && error.to_string().contains("backup"), "{error}");
+    }
 }
 
 #[test]
@@ -145,15 +178,15 @@ fn heads_that_cannot_be_are_refused() {
 #[test]
 fn an_error_leaves_what_was_read_before() {
     let mut records = vec![Record::Cancelled { id: id(1) }];
-    let (mut names, before) = (QueueNames::new(), records.clone());
-    let two = framed(FrameKind::LogBatch, &unhex("03 07 00 00 02 00  04 00  09 00"));
+    let (mut names, before) = (Names::new(), records.clone());
+    let two = framed(FrameKind::LogBatch, &unhex("03 07 00 00 02 00 00  04 00  0a 00"));
     assert!(decode_batch(&two, &mut names, &mut records).is_err());
     assert_eq!(records, before);
     let mut image = Image { jobs: vec![pending(1)], fired: Vec::new(), next_sequence: 2 };
     let before = image.clone();
-    let body = "03 07 01 00 00 64 01 02  01 0171  01 00 0161 00 00 0100 64 01 01 00  01 00 0161 00 00  03 00 0161 00 00";
+    let body = "03 07 01 00 00 64 01 02  01 0171 00  01 00 0161 00 00 0100 00 01 00  01 00 0161 00 00  05 00 0161 00 00";
     let chunk = framed(FrameKind::SnapshotChunk, &unhex(body));
-    let newer = CodecError::NewerPart { part: "FiredImage", tag: 3 };
+    let newer = CodecError::NewerPart { part: "End", tag: 5 };
     assert_eq!(decode_chunk(&chunk, &mut names, &mut image), Err(newer));
     assert_eq!(image, before);
 }

@@ -37,7 +37,7 @@ proptest! {
 
 #[test]
 fn queues_share_one_text_over_a_whole_load() {
-    let mut names = QueueNames::new();
+    let mut names = Names::new();
     let mut records = Vec::new();
     let mut image = Image::default();
     // A short name lies where it is used.
@@ -61,7 +61,7 @@ fn queues_share_one_text_over_a_whole_load() {
 
 #[test]
 fn a_frame_names_its_own_queues() {
-    let mut names = QueueNames::new();
+    let mut names = Names::new();
     let mut records = Vec::new();
     for name in ["mail", "open_sale", "mail"] {
         let spec = JobSpec { queue: queue(name), ..scheduled(1).spec };
@@ -91,7 +91,7 @@ fn an_encoder_goes_on_with_an_empty_chunk() {
 
 #[test]
 fn chunks_of_a_load_add_up() {
-    let (mut names, mut image) = (QueueNames::new(), Image::default());
+    let (mut names, mut image) = (Names::new(), Image::default());
     for (sequence, next_sequence) in [(1, 9), (2, 5)] {
         let snapshot = SnapshotHeader { next_sequence, ..chunk_header().snapshot };
         let jobs = Image { jobs: vec![pending(sequence)], ..Image::default() };
@@ -126,6 +126,7 @@ fn moved(mut record: Record, to: PartitionId) -> Record {
         Record::Rescheduled { id, .. }
         | Record::Cancelled { id }
         | Record::Started { id, .. }
+        | Record::Interrupted { id, .. }
         | Record::Finished { id, .. }
         | Record::Skipped { id, .. } => there(id),
     }
@@ -138,8 +139,9 @@ fn record() -> impl Strategy<Value = Record> {
         4 => job().prop_map(Record::Scheduled),
         1 => (id(), version(), due()).prop_map(|(id, version, due)| Record::Rescheduled { id, version, due }),
         1 => id().prop_map(|id| Record::Cancelled { id }),
-        1 => (id(), instant()).prop_map(|(id, at)| Record::Started { id, at }),
-        1 => (id(), instant(), any::<bool>()).prop_map(|(id, at, ok)| Record::Finished { id, at, ok }),
+        1 => (id(), instant(), attempt()).prop_map(|(id, at, attempt)| Record::Started { id, at, attempt }),
+        1 => (id(), instant(), attempt()).prop_map(|(id, at, attempt)| Record::Interrupted { id, at, attempt }),
+        1 => (id(), instant(), end()).prop_map(|(id, at, end)| Record::Finished { id, at, end }),
         1 => (id(), instant()).prop_map(|(id, at)| Record::Skipped { id, at }),
     ]
 }
@@ -147,13 +149,24 @@ fn record() -> impl Strategy<Value = Record> {
 fn job() -> impl Strategy<Value = ScheduledRecord> {
     let name = prop_oneof!["[a-d]", "\\PC{1,30}"];
     let texts = (key(), name, prop::collection::vec(any::<u8>(), 0..600));
-    let rest = (due(), any::<u8>(), any::<bool>(), prop::option::of(sequence()));
-    (sequence(), texts, rest).prop_map(|(sequence, (key, name, payload), (due, priority, once, replaces))| {
-        let delivery = if once { Delivery::AtMostOnce } else { Delivery::AtLeastOnce };
-        let options = JobOptions::default().with_priority(Priority(priority)).with_delivery(delivery);
+    let rest = (due(), options(), prop::option::of(sequence()));
+    (sequence(), texts, rest).prop_map(|(sequence, (key, name, payload), (due, options, replaces))| {
         let spec = JobSpec { options, ..JobSpec::new(key, queue(&name), payload.into(), due) };
         ScheduledRecord { id: id(sequence), spec, replaces: replaces.map(id) }
     })
+}
+
+fn options() -> impl Strategy<Value = JobOptions> {
+    let some = (any::<u8>(), any::<bool>(), prop::option::of("\\PC{0,300}"));
+    let some = some.prop_map(|(priority, once, trial)| {
+        let delivery = if once { Delivery::AtMostOnce } else { Delivery::AtLeastOnce };
+        let options = JobOptions::default().with_priority(Priority(priority)).with_delivery(delivery);
+        match trial {
+            Some(text) => options.with_trial(Trial(text)),
+            None => options,
+        }
+    });
+    prop_oneof![Just(JobOptions::default()), some]
 }
 
 fn job_image() -> impl Strategy<Value = JobImage> {
@@ -165,10 +178,17 @@ fn job_image() -> impl Strategy<Value = JobImage> {
 }
 
 fn fired_image() -> impl Strategy<Value = FiredImage> {
-    let end = prop_oneof![Just(End::Done), Just(End::Failed)];
-    (sequence(), key(), instant(), instant(), end).prop_map(|(sequence, key, fired_at, ended_at, end)| {
+    (sequence(), key(), instant(), instant(), end()).prop_map(|(sequence, key, fired_at, ended_at, end)| {
         FiredImage { id: id(sequence), key, fired_at, ended_at, end }
     })
+}
+
+fn end() -> impl Strategy<Value = End> {
+    prop_oneof![Just(End::Done), Just(End::Failed), Just(End::Panicked), Just(End::Interrupted)]
+}
+
+fn attempt() -> impl Strategy<Value = u16> {
+    prop_oneof![0..3u16, any::<u16>()]
 }
 
 /// All lengths of numbers come up, and the ends.

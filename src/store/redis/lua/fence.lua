@@ -5,7 +5,7 @@
 --
 -- A script is never half applied. Where there is more than one write, the first is one that Redis refuses when it refuses
 -- any (out of memory, read-only, disk or replicas missing): these are judged before the first write and not after.
-local FORMAT = 'reveille/1'
+local FORMAT = 'reveille/2'
 
 local function text(number)
   return string.format('%.0f', number)
