@@ -33,6 +33,7 @@ const FLOORS: &[&[&str]] = &[
 
 /// Folders that are no rooms: each belongs to the room that it lies in.
 const WITHIN: &[&str] = &[
+    "job::options",
     "partition::model",
     "partition::replay",
     "store::codec",
@@ -157,6 +158,7 @@ mod checks {
             //! See [`crate::house`].
             /* use crate::house; /* nested */ use crate::house; */
             const S: &str = "use crate::house;"; const R: &str = r#" " use crate::house; "#;
+            fn captures<'a>(a: &'a u8) -> impl Sized + use<'a> { if *a > 0 { (); } }
             fn lifetimes<'a>(quote: char) -> bool { quote == '"' || quote == '\'' }
             #[cfg(test)]
             mod tests { use crate::house::Door; fn f() { if true { super::super::house::f() } } }

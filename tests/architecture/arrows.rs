@@ -169,6 +169,8 @@ impl Reader<'_> {
                 ("}", _) if depth == 0 => return,
                 ("}", _) => (depth, self.at) = (depth - 1, self.at + 1),
                 ("mod", "{") => self.read_inner(module),
+                // `use<'a, T>` says what an opaque type captures.
+                ("use", _) if self.word(1) == "<" => self.at += 1,
                 ("use", _) => {
                     self.at += 1;
                     self.read_tree(module, &[]);
@@ -205,7 +207,7 @@ impl Reader<'_> {
             match self.word(0).to_owned().as_str() {
                 "{" => {
                     self.at += 1;
-                    while !matches!(self.word(0), "}" | "") {
+                    while !matches!(self.word(0), "}" | ";" | "") {
                         self.read_tree(module, &path);
                         if self.word(0) == "," {
                             self.at += 1;
