@@ -237,7 +237,7 @@ async fn whatever_holds_a_key_names_its_job() {
 /// Also of the engine after it.
 #[tokio::test]
 async fn a_failed_job_is_told_from_one_that_was_done() {
-    use reveille::End::{Done, Failed};
+    use reveille::End::{Done, Failed, Panicked};
     let store = Arc::new(MemoryStore::new());
     let handler = |job: Job| async move {
         match job.key().as_str() {
@@ -252,7 +252,7 @@ async fn a_failed_job_is_told_from_one_that_was_done() {
         engine.schedule_raw("q", "").key(key).at(at_ms(1)).await.unwrap().scheduled().unwrap();
     }
     engine.advance(ms(1)).await;
-    let ends = [("done", Done), ("fails", Failed), ("panics", Failed)];
+    let ends = [("done", Done), ("fails", Failed), ("panics", Panicked)];
     let check = |engine: &Engine| {
         for (key, end) in ends {
             let LookupOutcome::AlreadyFired { at, end: told, .. } = engine.lookup(key) else {

@@ -164,7 +164,7 @@ async fn a_meta_that_does_not_fit_is_refused() {
         ("covered", "1990", &["another snapshot"]),
         ("complete", "", &["`complete`"]),
         ("gen", "12", &["s:12:0"]),
-        ("format", "reveille/2", &["reveille/2", "update"]),
+        ("format", "reveille/3", &["reveille/3", "update"]),
         ("format", "else", &["namespace"]),
         ("partitions", "70000", &["`partitions`"]),
     ] {

@@ -190,7 +190,8 @@ async fn what_is_not_ours_or_newer_is_refused_and_not_touched() {
         (&["SET", &m, "value"], &[&m, "namespace"]),
         (&["HSET", &m, "field", "value"], &[&m, "namespace"]),
         (&["HSET", &m, "format", "other/1"], &[&m, "namespace"]),
-        (&["HSET", &m, "format", "reveille/2", "partitions", "4"], &[&m, "reveille/2", "update"]),
+        (&["HSET", &m, "format", "reveille/3", "partitions", "4"], &[&m, "reveille/3", "update"]),
+        (&["HSET", &m, "format", "reveille/1", "partitions", "4"], &[&m, "reveille/1", "export"]),
         (
             &["HSET", &m, "format", "reveille/2", "partitions", "8"],
             &["8 partitions", "build the engine with 8"],

@@ -100,6 +100,7 @@ fn read_batch(bytes: &[u8], names: &mut Names, into: &mut Vec<Record>) -> Result
     Ok(BatchHeader { partition, epoch: head.epoch, first_record: head.first_record })
 }
 
+#[inline(always)]
 fn write_record<'a>(
     record: &'a Record,
     ids: Ids,

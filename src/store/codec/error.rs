@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use smol_str::SmolStr;
-
 use super::FrameKind;
 
 /// Why bytes are no frame that this program can read, or why what it has cannot be written as one.
@@ -98,13 +96,13 @@ pub enum CodecError {
 
 /// The name of an option that is not known: cut short, since anything may stand there.
 #[derive(Clone, PartialEq, Eq)]
-pub struct OptionName(SmolStr);
+pub struct OptionName(Box<str>);
 
 impl OptionName {
     const CHARS_MAX: usize = 64;
 
     pub(super) fn new(name: &str) -> Self {
-        OptionName(name.chars().take(Self::CHARS_MAX).flat_map(char::escape_debug).collect())
+        OptionName(name.chars().take(Self::CHARS_MAX).flat_map(char::escape_debug).collect::<String>().into())
     }
 }
 

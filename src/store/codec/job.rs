@@ -34,6 +34,7 @@ impl Ids {
 }
 
 impl<'a> wire::Job<'a> {
+    #[inline(always)]
     pub(super) fn of(id: i64, spec: &'a JobSpec, tables: &'a mut Tables) -> Result<Self, CodecError> {
         Ok(wire::Job {
             id,
@@ -41,7 +42,7 @@ impl<'a> wire::Job<'a> {
             queue: tables.queues.place(&spec.queue),
             payload: spec.payload.as_bytes(),
             due: spec.due.into(),
-            options: tables.options.block(&spec.options)?,
+            options: wire::Block(tables.options.block(&spec.options)?),
         })
     }
 
@@ -52,7 +53,7 @@ impl<'a> wire::Job<'a> {
             queue: names.queue(self.queue)?,
             payload: Payload::from(self.payload),
             due: self.due.into(),
-            options: names.options(self.options)?,
+            options: names.options(self.options.0)?,
         };
         Ok((ids.read(self.id)?, spec))
     }

@@ -52,11 +52,12 @@ impl Names {
     }
 
     /// The options of a block.
-    #[inline]
+    #[inline(always)]
     pub(super) fn options(&self, block: &[u8]) -> Result<JobOptions, CodecError> {
         if block.is_empty() { Ok(JobOptions::default()) } else { self.read_options(block) }
     }
 
+    #[cold]
     fn read_options(&self, block: &[u8]) -> Result<JobOptions, CodecError> {
         let (mut body, mut options) = (Body::new(block), JobOptions::default());
         while !body.is_empty() {
@@ -164,7 +165,7 @@ pub(super) struct OptionTable {
 
 impl OptionTable {
     /// Adds what a job's options need.
-    #[inline]
+    #[inline(always)]
     pub(super) fn place(&mut self, options: &JobOptions) {
         if !options.are_plain() {
             for kind in options.kinds() {
@@ -174,11 +175,12 @@ impl OptionTable {
     }
 
     /// The block of a job's options. They are added to the table if they are not there.
-    #[inline]
+    #[inline(always)]
     pub(super) fn block(&mut self, options: &JobOptions) -> Result<&[u8], CodecError> {
         if options.are_plain() { Ok(&[]) } else { self.write_block(options) }
     }
 
+    #[cold]
     fn write_block(&mut self, options: &JobOptions) -> Result<&[u8], CodecError> {
         self.block.clear();
         for kind in options.kinds() {

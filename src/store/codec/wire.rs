@@ -8,6 +8,7 @@
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::de::BorrowDecoder;
+use bincode::de::read::Reader;
 use bincode::enc::Encoder;
 use bincode::enc::write::Writer;
 use bincode::error::{AllowedEnumVariants, DecodeError, EncodeError};
@@ -125,8 +126,30 @@ pub(super) struct Job<'a> {
     pub(super) queue: u32,
     pub(super) payload: &'a [u8],
     pub(super) due: Due,
-    /// A block of [`JobOption`]s: those that a plain job has not.
-    pub(super) options: &'a [u8],
+    pub(super) options: Block<'a>,
+}
+
+/// [`JobOption`]s, one after the other: those that a plain job has not. Written as any bytes are, but most are empty, and
+/// those are a zero and no more.
+pub(super) struct Block<'a>(pub(super) &'a [u8]);
+
+impl Encode for Block<'_> {
+    #[inline(always)]
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        if self.0.is_empty() { 0u8.encode(encoder) } else { self.0.encode(encoder) }
+    }
+}
+
+impl<'a, 'de: 'a, C> BorrowDecode<'de, C> for Block<'a> {
+    #[inline(always)]
+    fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        // A length of one byte, as that of most bytes is, is that byte.
+        if let Some([0]) = decoder.borrow_reader().peek_read(1) {
+            decoder.borrow_reader().consume(1);
+            return Ok(Block(&[]));
+        }
+        BorrowDecode::borrow_decode(decoder).map(Block)
+    }
 }
 
 #[derive(Encode, BorrowDecode)]

@@ -33,6 +33,9 @@ use crate::store::{StoreError, StoreErrorClass};
 /// The format of what is written, in `:m`. `fence.lua` has it too.
 pub(super) const FORMAT: &str = "reveille/2";
 
+/// Its number.
+const FORMAT_NUMBER: u64 = 2;
+
 /// A script's answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Answer(Vec<String>);
@@ -180,6 +183,10 @@ pub(super) fn foreign(key: &str) -> StoreError {
 /// The format in `:m` is not the one that is written here.
 pub(super) fn other_format(key: &str, found: &str) -> StoreError {
     match found.strip_prefix("reveille/").map(str::parse::<u64>) {
+        Some(Ok(number)) if number < FORMAT_NUMBER => StoreError::fatal(format!(
+            "`{key}` was written by an earlier version of Reveille (format {found}; this one knows {FORMAT}): go on with the \
+             version that wrote it, or export the jobs with that and import them with this one; nothing was changed"
+        )),
         Some(Ok(_)) => StoreError::fatal(format!(
             "`{key}` was written by another version of Reveille (format {found}; this one knows {FORMAT}): \
              update this program; nothing was changed"
@@ -215,7 +222,7 @@ mod tests {
             (vec!["DAMAGED", "{rv:ns:3}:m", "tail"], Behind),
             (vec!["FOREIGN", "{rv:ns:3}:m"], Blocked),
             (vec!["ORPHAN", "{rv:ns:3}:l"], Behind),
-            (vec!["FORMAT", "{rv:ns:3}:m", "reveille/2"], Blocked),
+            (vec!["FORMAT", "{rv:ns:3}:m", "reveille/3"], Blocked),
             (vec!["PARTITIONS", "4"], Fatal),
             (vec!["OVERLAP", "7"], Fatal),
             (vec!["CLOSED", "7"], Retry),
