@@ -180,7 +180,7 @@ async fn the_figures_of_a_namespace() {
     });
     assert_eq!(value(figures), expected);
     let contents = namespace.read(namespace.partitions().next().unwrap()).await.unwrap().unwrap();
-    assert_eq!(value(contents.log()), json!({"snapshot_jobs": 2, "records": 0, "next_record": 2}));
+    assert_eq!(value(contents.log()), json!({"snapshot_jobs": 2, "records": 0, "log_end": 2}));
     let owner = LivingOwner::new(Owner::new("host:7"), 9, Some(ms(1_500)));
     assert_eq!(value(owner), json!({"owner": "host:7", "epoch": 9, "lease_left_ms": 1_500}));
     let gone = LivingOwner::new(Owner::new("host:7"), 9, None);

@@ -114,7 +114,7 @@ async fn a_filter_is_by_queue_and_state_and_key() {
             .all(|page| page.fired.is_empty())
     );
     let held = jobs(&engine, &JobFilter::default().states([JobState::Running]), 1).remove(0);
-    assert_eq!((held.state(), held.running_since), (JobState::Running, Some(at_ms(1))));
+    assert_eq!((held.state, held.running_since()), (JobState::Running, Some(at_ms(1))));
 }
 
 /// Promise 9: a filter that matches nothing does not make one call go through all jobs.
@@ -246,7 +246,7 @@ impl Model {
     fn check(&self, page: &JobPage) {
         for job in &page.jobs {
             assert_eq!(self.pending.get(job.key.as_str()), Some(&(job.id, job.due)), "{job:?}");
-            assert_eq!(job.state(), JobState::Pending);
+            assert_eq!(job.state, JobState::Pending);
         }
         for fired in &page.fired {
             assert_eq!(self.fired.get(&fired.id), Some(&fired.fired_at), "{fired:?}");
@@ -345,7 +345,7 @@ async fn a_handler_can_list_too() {
     let told = Arc::clone(&seen);
     let handler = move |job: Job| {
         let page = job.engine().list(&JobFilter::default(), ListCursor::default(), 10).unwrap();
-        told.lock().extend(page.jobs.into_iter().map(|job| (job.key.to_string(), job.state())));
+        told.lock().extend(page.jobs.into_iter().map(|job| (job.key.to_string(), job.state)));
         async {}
     };
     let engine = TestEngine::start(Engine::builder().queue("mails", handler), TEN_O_CLOCK).await.unwrap();

@@ -41,7 +41,7 @@ type Lasting = (String, JobId, String, Vec<u8>, i64, String, u32, u16, Option<i6
 
 fn lasting(jobs: impl IntoIterator<Item = JobView>) -> Vec<Lasting> {
     let lasting = |job: JobView| {
-        let since = job.running_since.map(|since| since.as_micros());
+        let since = job.running_since().map(|since| since.as_micros());
         let (key, queue, payload) =
             (job.key.to_string(), job.queue.to_string(), job.payload.as_bytes().to_vec());
         let options = serde_json::to_string(&job.options).unwrap();
@@ -135,7 +135,7 @@ async fn jobs_are_counted_by_queue_and_by_when_they_are_due() {
     let mut expected: BTreeMap<String, [u64; 2]> = BTreeMap::new();
     let mut load = Load::new(at_ms(50_500), buckets);
     for job in listed(&engine) {
-        let is_running = job.state() == JobState::Running;
+        let is_running = job.state == JobState::Running;
         expected.entry(job.queue.to_string()).or_default()[usize::from(is_running)] += 1;
         if !is_running {
             load.add(job.due);

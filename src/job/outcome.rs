@@ -176,20 +176,17 @@ pub struct JobView {
     pub version: Version,
     /// How often its handler has begun.
     pub attempt: u16,
-    /// Whether it is due and waits only for its queue to take it.
-    pub is_ready: bool,
-    /// Since when it is with its handler, if it is.
-    pub running_since: Option<Timestamp>,
+    /// Where it stands.
+    pub state: JobState,
+    /// Since when it is with its handler; the epoch if it is not. Not an `Option`: eight bytes more, and moving a view costs a
+    /// look-up more than finding the job.
+    pub(crate) since: Timestamp,
 }
 
 impl JobView {
-    /// Where it stands.
-    pub fn state(&self) -> JobState {
-        match self.running_since {
-            Some(_) => JobState::Running,
-            None if self.is_ready => JobState::Ready,
-            None => JobState::Pending,
-        }
+    /// Since when it is with its handler, if it is.
+    pub fn running_since(&self) -> Option<Timestamp> {
+        (self.state == JobState::Running).then_some(self.since)
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     Partition, QueueId, Record, RecordedDue, Refusal, RescheduleOutcome, ScheduleOutcome, ScheduledRecord,
     TimeBase, Timestamp, Version,
 };
+use crate::job::JobState;
 use crate::time::micros_ceil;
 use crate::wheel::Wheel;
 
@@ -125,10 +126,10 @@ impl Partition {
         if let State::Fired(at, end) = job.state() {
             return LookupOutcome::AlreadyFired { at, end };
         }
-        // Made in one place: a view is large, and moving it costs more than finding the job.
+        // Made in one place: a view is large.
         match self.view(handle, job, now) {
             None => LookupOutcome::NotFound,
-            Some(view) if view.running_since.is_some() => LookupOutcome::Running(view),
+            Some(view) if view.state == JobState::Running => LookupOutcome::Running(view),
             Some(view) => LookupOutcome::Scheduled(view),
         }
     }
@@ -213,6 +214,11 @@ impl Partition {
 
     #[inline]
     pub(super) fn view(&self, handle: Handle, job: &Job, now: Now) -> Option<JobView> {
+        let (state, since) = match job.state() {
+            State::Running(since) => (JobState::Running, since),
+            State::Ready(_) | State::Collected => (JobState::Ready, Timestamp::from_micros(0)),
+            _ => (JobState::Pending, Timestamp::from_micros(0)),
+        };
         Some(JobView {
             handle,
             id: job.id(),
@@ -223,11 +229,8 @@ impl Partition {
             options: self.jobs.options(handle.index.slot, job),
             version: job.version(),
             attempt: job.attempt(),
-            is_ready: matches!(job.state(), State::Ready(_) | State::Collected),
-            running_since: match job.state() {
-                State::Running(since) => Some(since),
-                _ => None,
-            },
+            state,
+            since,
         })
     }
 }

@@ -175,7 +175,7 @@ fn read(loaded: Loaded, now: Now) -> Contents {
 /// All but what a process knows by itself.
 fn comparable(jobs: impl IntoIterator<Item = JobView>) -> Vec<String> {
     let text = |job: JobView| {
-        let since = job.running_since;
+        let since = job.running_since();
         let mut json = serde_json::to_value(&job).unwrap();
         // Whether a queue has got to a job that is due is no part of the state that replay promises.
         json["state"] = since.is_some().into();

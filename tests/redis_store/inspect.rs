@@ -59,7 +59,7 @@ fn check_json(report: &PartitionReport) {
         "owner": "me",
         "epoch": report.owner.epoch,
         "lease_left_ms": report.owner.lease_left.unwrap().as_millis() as u64,
-        "tail": 3_010,
+        "log_end": 3_010,
         "log_entries": 2,
         "log_records": 110,
         "snapshot": {

@@ -277,6 +277,7 @@ impl JobOptions {
         (self.common, self.rare)
     }
 
+    #[inline]
     pub(crate) fn from_parts(common: Common, rare: Option<Box<Rare>>) -> Self {
         JobOptions { common, rare }
     }

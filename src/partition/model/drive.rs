@@ -3,6 +3,7 @@
 use super::input::Bytes;
 use super::oracle::{Life, TICK_US};
 use super::world::{QUEUES, World, name};
+use crate::job::JobState;
 use crate::partition::{End, LookupOutcome, QueueId, TimeBase};
 
 impl World {
@@ -33,7 +34,7 @@ impl World {
         let wake = self.partition.next_wake();
         for (_, job) in self.oracle.pending().filter(|(_, job)| !self.is_held_overdue(job)) {
             match self.partition.lookup(job.handle, self.now) {
-                LookupOutcome::Scheduled(view) if view.is_ready => continue,
+                LookupOutcome::Scheduled(view) if view.state == JobState::Ready => continue,
                 LookupOutcome::Scheduled(_) => {}
                 odd => panic!("{job:?}: {odd:?}"),
             }

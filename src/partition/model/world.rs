@@ -6,6 +6,7 @@ use super::oracle::{
     Expected, FIRED_FOR_US, FIRED_MAX, HORIZON_US, Life, MDue, MJob, Oracle, PAYLOAD_BYTES_MAX, TICK_US,
 };
 use super::snapshot::{Scanning, Snapshot};
+use crate::job::JobState;
 use crate::partition::{
     CancelOutcome, Config, Delivery, Draft, Due, End, Handle, Image, JobId, JobOptions, JobSpec, Key,
     LookupOutcome, MonoTime, Now, OnConflict, Partition, PartitionId, Payload, Priority, QueueId, QueueName,
@@ -225,7 +226,7 @@ impl World {
                 assert_eq!((at, end), (began, ended));
             }
             (LookupOutcome::Running(view), Err(Late::Running)) => {
-                assert_eq!((view.handle, view.is_ready), (handle, false));
+                assert_eq!((view.handle, view.state), (handle, JobState::Pending));
             }
             (LookupOutcome::Scheduled(view), Ok(job)) => {
                 let job = &self.oracle.jobs[job];

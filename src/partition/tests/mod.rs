@@ -19,6 +19,7 @@ use super::{
     Config, Draft, Due, End, Handle, JobOptions, JobSpec, Key, LookupOutcome, MonoTime, Now, OnConflict,
     Partition, PartitionId, Payload, Priority, QueueId, QueueName, Started, Timestamp,
 };
+use crate::job::JobState;
 
 const ALL: usize = usize::MAX;
 const MS: u64 = 1_000;
@@ -156,7 +157,7 @@ impl Rig {
     }
 
     fn is_ready(&self, handle: Handle) -> bool {
-        matches!(self.partition.lookup(handle, self.now), LookupOutcome::Scheduled(view) if view.is_ready)
+        matches!(self.partition.lookup(handle, self.now), LookupOutcome::Scheduled(view) if view.state == JobState::Ready)
     }
 
     /// Sleeps to the next wake, again and again, and returns each key with the milliseconds since the beginning.

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::{ALL, HOUR, MAIL, MS, Rig, SECOND, config, draft, draft_with, in_queue};
+use crate::job::JobState;
 use crate::partition::{
     CancelOutcome, CatchUp, Config, Delivery, Draft, Due, End, Handle, JobOptions, LookupOutcome, MonoTime,
     OnConflict, PartitionId, Priority, QueueId, Record, Replay, RescheduleOutcome, Restored, Timestamp, Wake,
@@ -163,7 +164,7 @@ fn promise_3_a_job_that_waits_its_turn_can_be_cancelled_moved_and_replaced() {
     assert_eq!(rig.fire(), ["0000"]);
     for &job in &jobs[1..] {
         let LookupOutcome::Scheduled(view) = rig.partition.lookup(job, rig.now) else { panic!("pending") };
-        assert!(!view.is_ready);
+        assert_ne!(view.state, JobState::Ready);
         assert!(rig.partition.is_pending(job));
     }
     let in_two = Due::In(std::time::Duration::from_micros(2_500_000));

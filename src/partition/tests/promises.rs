@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{MAIL, MS, Rig, SECOND, config};
+use crate::job::JobState;
 use crate::partition::{Config, Due, End, LookupOutcome, RescheduleOutcome, Version};
 
 #[test]
@@ -90,7 +91,7 @@ fn promise_6_a_handler_gets_what_it_needs_to_be_idempotent() {
     assert_eq!((job.version, job.attempt, Due::At(job.due)), (Version(2), 1, due));
     assert_eq!((job.fired_at, job.lateness_us), (rig.now.wall, 5 * MS + 7));
     let LookupOutcome::Running(view) = rig.partition.lookup(handle, rig.now) else { panic!("not running") };
-    assert_eq!((view.attempt, view.is_ready), (1, false));
+    assert_eq!((view.attempt, view.state), (1, JobState::Pending));
     assert!(rig.partition.finish(handle, End::Failed, rig.now));
     assert_eq!(rig.partition.counts().failed, 1);
 }
