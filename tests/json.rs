@@ -137,7 +137,7 @@ fn the_figures_of_an_engine() {
         "store": {
             "state": "refusing", "last_error": null, "doubts": [], "owner": "", "lease_left_ms": 8_200,
             "commit_delay": {"count": 0, "p50_us": 0, "p99_us": 0, "p999_us": 0, "max_us": 0},
-            "snapshots": 0, "log_records": 0, "partitions_behind": 0, "incidents": 0, "last_incident": null,
+            "snapshots": 0, "log_records": 0, "partitions_behind": 0, "partitions_lost": 0, "incidents": 0, "last_incident": null,
         },
         "skipped": 0, "clock_steps": 0, "driver_wakes": 0,
         "runtime_pause_ms": 1_500, "runtime_pause_max_ms": 0, "has_runtime_ended": false,
@@ -180,7 +180,7 @@ async fn the_figures_of_a_namespace() {
     });
     assert_eq!(value(figures), expected);
     let contents = namespace.read(namespace.partitions().next().unwrap()).await.unwrap().unwrap();
-    assert_eq!(value(contents.log()), json!({"snapshot_jobs": 2, "records": 0, "next_record": 2}));
+    assert_eq!(value(contents.log()), json!({"snapshot_jobs": 2, "records": 0, "log_end": 2}));
     let owner = LivingOwner::new(Owner::new("host:7"), 9, Some(ms(1_500)));
     assert_eq!(value(owner), json!({"owner": "host:7", "epoch": 9, "lease_left_ms": 1_500}));
     let gone = LivingOwner::new(Owner::new("host:7"), 9, None);
