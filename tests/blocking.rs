@@ -35,7 +35,10 @@ fn a_handler_that_blocks_holds_up_no_commit() {
         let (runtime, begun) = (bare_runtime(threads), Arc::new(AtomicUsize::new(0)));
         let engine = builder(&server, ms(4_000), &begun).runtime(runtime.handle().clone());
         let engine = block_on(engine.start()).unwrap();
-        // A `current_thread` runtime runs only while somebody blocks on it.
+        let blocked = engine.schedule_raw("blocks", "").key("blocks").after(Duration::ZERO);
+        block_on(blocked).unwrap().scheduled().unwrap();
+        // A `current_thread` runtime runs only while somebody blocks on it; and without a job the
+        // engine would be idle at once.
         let driving = thread::spawn({
             let engine = engine.clone();
             move || {
@@ -43,8 +46,6 @@ fn a_handler_that_blocks_holds_up_no_commit() {
                 runtime
             }
         });
-        let blocked = engine.schedule_raw("blocks", "").key("blocks").after(Duration::ZERO);
-        block_on(blocked).unwrap().scheduled().unwrap();
         wait_until("it blocks", || begun.load(SeqCst) == 1);
         let ((), took) = timed(|| {
             for n in 0..64 {

@@ -121,15 +121,15 @@ impl Partition {
 
     /// The job as it stands.
     pub fn lookup(&self, handle: Handle, now: Now) -> LookupOutcome {
-        match self.job(handle) {
+        let Some(job) = self.job(handle) else { return LookupOutcome::NotFound };
+        if let State::Fired(at, end) = job.state() {
+            return LookupOutcome::AlreadyFired { at, end };
+        }
+        // Made in one place: a view is large, and moving it costs more than finding the job.
+        match self.view(handle, job, now) {
             None => LookupOutcome::NotFound,
-            Some(job) => match job.state() {
-                State::Fired(at, end) => LookupOutcome::AlreadyFired { at, end },
-                State::Running(_) => {
-                    self.view(handle, job, now).map_or(LookupOutcome::NotFound, LookupOutcome::Running)
-                }
-                _ => self.view(handle, job, now).map_or(LookupOutcome::NotFound, LookupOutcome::Scheduled),
-            },
+            Some(view) if view.running_since.is_some() => LookupOutcome::Running(view),
+            Some(view) => LookupOutcome::Scheduled(view),
         }
     }
 
@@ -211,6 +211,7 @@ impl Partition {
         Ok(RecordedDue { base, wall })
     }
 
+    #[inline]
     pub(super) fn view(&self, handle: Handle, job: &Job, now: Now) -> Option<JobView> {
         Some(JobView {
             handle,

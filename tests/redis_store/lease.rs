@@ -186,7 +186,7 @@ async fn what_is_not_ours_or_newer_is_refused_and_not_touched() {
     let server = RedisServer::start(&[]);
     let store = server.store();
     let (m, l) = (key("m"), key("l"));
-    let cases: [(&[&str], &[&str]); 7] = [
+    let cases: [(&[&str], &[&str]); 8] = [
         (&["SET", &m, "value"], &[&m, "namespace"]),
         (&["HSET", &m, "field", "value"], &[&m, "namespace"]),
         (&["HSET", &m, "format", "other/1"], &[&m, "namespace"]),

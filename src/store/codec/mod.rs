@@ -17,54 +17,11 @@
 //!
 //! # Invariants
 //! - What was encoded decodes to the same.
-//! - The header is laid out as below in every format, so that damage can be told from a newer writer.
+//! - The header is laid out the same in every format, so that damage can be told from a newer writer.
 //! - A frame with a single byte changed, or cut short anywhere, is refused.
 //!
 //! # Layout
-//! Numbers in the header are little endian. In the body `n` is a number as `bincode` writes it: 0 to 250 is one byte;
-//! 251, 252 or 253 is followed by two, four or eight, little endian. `z` is a signed number, as an `n` by zigzag. `text`
-//! and `bytes` are an `n` for the length and then so many bytes. Instants are `z`, in microseconds since the Unix epoch.
-//!
-//! | frame, at | bytes | holds |
-//! | --- | --- | --- |
-//! | 0 | 4 | `RVLB` for a batch of the log, `RVSC` for a chunk of a snapshot |
-//! | 4 | 2 | format: 2 |
-//! | 6 | 2 | flags: 0 |
-//! | 8 | 4 | length of the body |
-//! | 12 | 4 | CRC-32 (IEEE) of bytes 0 to 11 and the body |
-//! | 16 | | body |
-//!
-//! The body, one after the other:
-//! - of a batch: partition `n`, epoch `n`, first record `n`, near `n`, how many records `n`; queues; options; records.
-//! - of a chunk: partition `n`, epoch `n`, generation `n`, number of the chunk `n`, covered `n`, next sequence `n`, how
-//!   many jobs `n`, how many fired `n`; queues; options; jobs; fired.
-//!
-//! | part | tag, one byte | holds |
-//! | --- | --- | --- |
-//! | queues | | how many `n` · the name of each `text`. A job has the place of its queue in this table |
-//! | options | | how many `n` · the name of each `text`: of those that its jobs have |
-//! | id | | `z`: the job's sequence less `near` of a batch, or `next sequence` of a chunk |
-//! | job | | id · key `text` · queue `n` · payload `bytes` · due · option block `bytes` |
-//! | option block | | one option after the other, till its end: place in the table of options `n` · value `bytes`. Empty for a plain job |
-//! | value of `priority` | | one byte |
-//! | value of `delivery` | 2 at most once | |
-//! | due | 1 wall, 2 mono | instant |
-//! | end | 1 done, 2 failed, 3 panicked, 4 interrupted | |
-//! | record | 1 scheduled | job |
-//! | | 2 scheduled in place of another | job · id of the other |
-//! | | 3 rescheduled | id · version `n` · due |
-//! | | 4 cancelled | id |
-//! | | 5 started for the first time | id · instant |
-//! | | 6 started again | id · instant · attempt `n` |
-//! | | 7 interrupted | id · instant · attempt `n` |
-//! | | 8 finished | id · instant · end |
-//! | | 9 skipped | id · instant |
-//! | job of a chunk | 1 pending | job · version `n` · attempt `n` |
-//! | | 2 running | job · version `n` · attempt `n` · instant it began |
-//! | fired of a chunk | | end · id · key `text` · instant it began · instant it ended |
-//!
-//! `near` is the sequence of the first record's job; a reader takes any. Ids are distances because most jobs that a
-//! batch is about are young: a cancel of one is 2 to 4 bytes, however many jobs the partition has ever taken.
+//! `docs/format.md` describes every byte: it is the only copy.
 
 mod batch;
 mod chunk;
