@@ -137,7 +137,7 @@ fn the_figures_of_an_engine() {
         "store": {
             "state": "refusing", "last_error": null, "doubts": [], "owner": "", "lease_left_ms": 8_200,
             "commit_delay": {"count": 0, "p50_us": 0, "p99_us": 0, "p999_us": 0, "max_us": 0},
-            "snapshots": 0, "log_records": 0, "partitions_behind": 0, "incidents": 0, "last_incident": null,
+            "snapshots": 0, "log_records": 0, "partitions_behind": 0, "partitions_lost": 0, "incidents": 0, "last_incident": null,
         },
         "skipped": 0, "clock_steps": 0, "driver_wakes": 0,
         "runtime_pause_ms": 1_500, "runtime_pause_max_ms": 0, "has_runtime_ended": false,
