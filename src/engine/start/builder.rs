@@ -140,8 +140,8 @@ impl Builder {
         builder
     }
 
-    /// Gives handlers a value of the application, such as a pool of connections: what a [`ContextTask`](crate::ContextTask) runs with, and what
-    /// [`Job::context`] finds. One of each type; a second replaces the first.
+    /// Gives handlers a value of the application, such as a pool of connections: a [`ContextTask`](crate::ContextTask) runs with
+    /// it, and [`Job::context`] returns it. One value of each type; a second replaces the first.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -155,10 +155,10 @@ impl Builder {
     /// impl ContextTask for OpenSale {
     ///     const NAME: &'static str = "open_sale";
     ///     type Context = Shop;
+    ///     type Output = ();
     ///
-    ///     async fn run(self, shop: &Shop, job: Job) -> Result<(), BoxError> {
+    ///     async fn run(self, shop: &Shop, job: Job) {
     ///         println!("{} sells {}, {:?} late", shop.name, self.product, job.lateness());
-    ///         Ok(())
     ///     }
     /// }
     ///
