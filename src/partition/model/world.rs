@@ -226,7 +226,7 @@ impl World {
                 assert_eq!((at, end), (began, ended));
             }
             (LookupOutcome::Running(view), Err(Late::Running)) => {
-                assert_eq!((view.handle, view.state), (handle, JobState::Pending));
+                assert_eq!((view.handle, view.state), (handle, JobState::Running));
             }
             (LookupOutcome::Scheduled(view), Ok(job)) => {
                 let job = &self.oracle.jobs[job];

@@ -91,7 +91,7 @@ fn promise_6_a_handler_gets_what_it_needs_to_be_idempotent() {
     assert_eq!((job.version, job.attempt, Due::At(job.due)), (Version(2), 1, due));
     assert_eq!((job.fired_at, job.lateness_us), (rig.now.wall, 5 * MS + 7));
     let LookupOutcome::Running(view) = rig.partition.lookup(handle, rig.now) else { panic!("not running") };
-    assert_eq!((view.attempt, view.state), (1, JobState::Pending));
+    assert_eq!((view.attempt, view.state), (1, JobState::Running));
     assert!(rig.partition.finish(handle, End::Failed, rig.now));
     assert_eq!(rig.partition.counts().failed, 1);
 }
