@@ -225,6 +225,25 @@ async fn a_shutdown_reports_what_is_durable_and_what_is_lost() {
     assert!(engine.shutdown(MINUTE).await.is_clean(), "there was nothing to lose");
 }
 
+/// Handlers that the end of their process cut short are counted at the next start.
+#[tokio::test]
+async fn handlers_that_were_cut_short_are_told_of_at_the_start() {
+    LazyLock::force(&LOGS);
+    let store = Arc::new(MemoryStore::new());
+    let hangs = |_: Job| std::future::pending::<()>();
+    let hanging = Engine::builder().queue("cut-short", hangs).store(store.clone());
+    let engine = TestEngine::start(hanging, TEN_O_CLOCK).await.unwrap().go_on_after(ms(200));
+    for _ in 0..23 {
+        engine.schedule_raw("cut-short", "").after(ms(10)).await.unwrap().scheduled().unwrap();
+    }
+    assert_eq!(engine.advance(ms(20)).await.len(), 23);
+    drop(engine);
+
+    let again = Engine::builder().queue("cut-short", nothing).store(store);
+    let _engine = TestEngine::start(again, TEN_O_CLOCK).await.unwrap();
+    assert_eq!(one("were cut short", |line| line.field("interrupted") == "23").level, Level::WARN);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drop_with_jobs_pending_says_what_becomes_of_them() {
     LazyLock::force(&LOGS);

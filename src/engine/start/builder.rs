@@ -11,7 +11,7 @@ use crate::clock::{Clock, Profile};
 use crate::engine::durability::{committer, deadline, snapshots};
 use crate::engine::error::StartError;
 use crate::engine::meters::Register;
-#[cfg(test)]
+#[cfg(all(test, not(any(reveille_loom, reveille_shuttle))))]
 use crate::engine::ownership::OnLoss;
 use crate::engine::ownership::{Keeper, Ownership, keeper};
 use crate::engine::queues::{Queue, QueueConfig, Queues, Runner};
@@ -261,7 +261,7 @@ impl Builder {
     }
 
     /// What it gives up with a partition that another takes.
-    #[cfg(test)]
+    #[cfg(all(test, not(any(reveille_loom, reveille_shuttle))))]
     pub(crate) fn on_loss(mut self, on_loss: OnLoss) -> Self {
         self.settings.on_loss = on_loss;
         self

@@ -53,6 +53,7 @@ pub(crate) struct Built {
     pub(crate) jobs: usize,
     overdue: usize,
     skipped: usize,
+    interrupted: usize,
 }
 
 /// Asks again while the answer is that it may pass. All of it ends with the patience, however long a single answer takes.
@@ -293,10 +294,18 @@ async fn load(
     }
     built.sort_unstable_by_key(|&(at, _): &(usize, Built)| at);
     let built: Vec<Built> = built.into_iter().map(|(_, built)| built).collect();
-    let (overdue, skipped) = built.iter().fold((0, 0), |sum, one| (sum.0 + one.overdue, sum.1 + one.skipped));
+    let sum = |of: fn(&Built) -> usize| built.iter().map(of).sum::<usize>();
+    let (overdue, skipped, interrupted) =
+        (sum(|one| one.overdue), sum(|one| one.skipped), sum(|one| one.interrupted));
     if overdue + skipped > 0 {
         // Nobody may have been there, or an owner who was slow, or from whom they were taken.
         tracing::info!(overdue, skipped, "jobs were overdue at the start");
+    }
+    if interrupted > 0 {
+        tracing::warn!(
+            interrupted,
+            "handlers were cut short when the engine before ended: their jobs run again, except those delivered at most once"
+        );
     }
     Ok(built)
 }
@@ -359,7 +368,13 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
     let jobs = restored.partition.live();
     let last = LastSnapshot { covered, at: now.mono, is_cut_off: log_end < complete };
     let cell = Cell::new(restored.partition, keys, log_end, last);
-    Ok(Built { cell, jobs, overdue: restored.overdue, skipped: restored.skipped })
+    Ok(Built {
+        cell,
+        jobs,
+        overdue: restored.overdue,
+        skipped: restored.skipped,
+        interrupted: restored.interrupted,
+    })
 }
 
 /// Adds up what the partitions tell, and passes it on.
