@@ -11,7 +11,7 @@ use super::{
     CancelOutcome, End, FiredView, JobOptions, JobState, JobView, LookupOutcome, RescheduleOutcome,
     ScheduleOutcome, Version,
 };
-use crate::time::{Timestamp, rfc3339};
+use crate::time::Timestamp;
 
 #[derive(Serialize)]
 struct JobFields<'a> {
@@ -19,20 +19,14 @@ struct JobFields<'a> {
     key: &'a str,
     queue: &'a str,
     state: JobState,
-    #[serde(serialize_with = "rfc3339::serialize")]
     due: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
-    running_since: Option<Instant>,
+    running_since: Option<Timestamp>,
     options: &'a JobOptions,
     version: Version,
     attempt: u16,
     payload_bytes: usize,
 }
-
-/// One that may be missing.
-#[derive(Serialize)]
-#[serde(transparent)]
-struct Instant(#[serde(serialize_with = "rfc3339::serialize")] Timestamp);
 
 impl Serialize for JobView {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -42,7 +36,7 @@ impl Serialize for JobView {
             queue: self.queue.as_str(),
             state: self.state,
             due: self.due,
-            running_since: self.running_since().map(Instant),
+            running_since: self.running_since(),
             options: &self.options,
             version: self.version,
             attempt: self.attempt,
@@ -57,9 +51,7 @@ struct FiredFields<'a> {
     id: String,
     key: &'a str,
     state: JobState,
-    #[serde(serialize_with = "rfc3339::serialize")]
     fired_at: Timestamp,
-    #[serde(serialize_with = "rfc3339::serialize")]
     ended_at: Timestamp,
     end: End,
 }
@@ -83,9 +75,9 @@ impl Serialize for FiredView {
 struct Answer<'a> {
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    was: Option<Instant>,
+    was: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    fired_at: Option<Instant>,
+    fired_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     end: Option<End>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,7 +92,7 @@ impl Answer<'_> {
     }
 
     fn already_fired(at: Timestamp) -> Self {
-        Answer { fired_at: Some(Instant(at)), ..Answer::only("already_fired") }
+        Answer { fired_at: Some(at), ..Answer::only("already_fired") }
     }
 
     fn changed(version: Version) -> Self {
@@ -126,9 +118,7 @@ impl Serialize for ScheduleOutcome {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let answer = match *self {
             ScheduleOutcome::Scheduled { .. } => Answer::only("scheduled"),
-            ScheduleOutcome::Replaced { was, .. } => {
-                Answer { was: Some(Instant(was)), ..Answer::only("replaced") }
-            }
+            ScheduleOutcome::Replaced { was, .. } => Answer { was: Some(was), ..Answer::only("replaced") },
             ScheduleOutcome::Kept { .. } => Answer::only("kept"),
             ScheduleOutcome::AlreadyScheduled { .. } => Answer::only("already_scheduled"),
         };
@@ -140,7 +130,7 @@ impl Serialize for RescheduleOutcome {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let answer = match *self {
             RescheduleOutcome::Rescheduled { was, version } => {
-                Answer { was: Some(Instant(was)), version: Some(version), ..Answer::only("rescheduled") }
+                Answer { was: Some(was), version: Some(version), ..Answer::only("rescheduled") }
             }
             RescheduleOutcome::Running => Answer::only("running"),
             RescheduleOutcome::AlreadyFired { at } => Answer::already_fired(at),

@@ -9,7 +9,6 @@ use super::Contents;
 use crate::job::JobState;
 use crate::json;
 use crate::partition::{QueueId, Timestamp};
-use crate::time::rfc3339;
 
 /// How many buckets a [`Load`] may have.
 const BUCKETS_MAX: usize = 10_000;
@@ -121,7 +120,6 @@ impl Default for LoadBuckets {
 #[non_exhaustive]
 pub struct Load {
     /// Where the first bucket begins.
-    #[serde(serialize_with = "rfc3339::serialize")]
     pub from: Timestamp,
     /// How long each bucket is.
     #[serde(rename = "bucket_us", serialize_with = "json::micros")]

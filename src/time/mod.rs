@@ -6,7 +6,7 @@
 
 #[cfg(feature = "jiff")]
 mod jiff;
-pub(crate) mod rfc3339;
+mod rfc3339;
 mod system;
 
 pub use rfc3339::InvalidTimestamp;

@@ -164,15 +164,10 @@ impl Text<'_> {
     }
 }
 
-/// For `#[serde(serialize_with = ..)]`.
-pub(crate) fn serialize<S: Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(instant)
-}
-
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serialize(self, serializer)
+            serializer.collect_str(self)
         } else {
             serializer.serialize_i64(self.as_micros())
         }
