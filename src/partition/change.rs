@@ -3,9 +3,9 @@
 use super::job::State;
 use super::table::{Job, JobTable};
 use super::{
-    CancelOutcome, Due, Handle, JobId, JobSpec, JobView, Key, LookupOutcome, MonoTime, Now, OnConflict,
-    Partition, QueueId, Record, RecordedDue, Refusal, RescheduleOutcome, ScheduleOutcome, ScheduledRecord,
-    TimeBase, Timestamp, Version,
+    CancelOutcome, Due, Handle, JobId, JobSpec, JobView, Key, LookupOutcome, MonoTime, Now, NowSource,
+    OnConflict, Partition, QueueId, Record, RecordedDue, Refusal, RescheduleOutcome, ScheduleOutcome,
+    ScheduledRecord, TimeBase, Timestamp, Version,
 };
 use crate::job::JobState;
 use crate::time::micros_ceil;
@@ -41,8 +41,9 @@ impl Partition {
         &mut self,
         current: Option<Handle>,
         draft: Draft,
-        now: Now,
+        mut now: impl NowSource,
     ) -> Result<ScheduleOutcome, Refusal> {
+        let now = now.now();
         let Draft { spec, queue, on_conflict } = draft;
         if spec.payload.len() > self.config.payload_bytes_max {
             let (bytes, max) = (spec.payload.len(), self.config.payload_bytes_max);
@@ -88,8 +89,9 @@ impl Partition {
         handle: Handle,
         due: Due,
         expected: Option<Version>,
-        now: Now,
+        mut now: impl NowSource,
     ) -> Result<RescheduleOutcome, Refusal> {
+        let now = now.now();
         let due = self.record_due(due, now)?;
         Ok(match self.standing(handle, expected) {
             Standing::Running => RescheduleOutcome::Running,
@@ -106,7 +108,13 @@ impl Partition {
     }
 
     /// Takes a pending job back, if it still is of the version that `expected` names.
-    pub fn cancel(&mut self, handle: Handle, expected: Option<Version>, now: Now) -> CancelOutcome {
+    pub fn cancel(
+        &mut self,
+        handle: Handle,
+        expected: Option<Version>,
+        mut now: impl NowSource,
+    ) -> CancelOutcome {
+        let now = now.now();
         match self.standing(handle, expected) {
             Standing::Running => CancelOutcome::Running,
             Standing::Fired(at) => CancelOutcome::AlreadyFired { at },

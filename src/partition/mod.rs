@@ -59,7 +59,7 @@ use overdue::{Overdue, Restart};
 use ready::{Came, ReadyQueue};
 use table::{Job, JobTable};
 
-pub use crate::time::{Due, InvalidTimestamp, MonoTime, Now, TimeBase, Timestamp};
+pub use crate::time::{Due, InvalidTimestamp, MonoTime, Now, NowSource, TimeBase, Timestamp};
 pub use change::Draft;
 pub use due::{Gathering, Wake};
 pub(crate) use list::{ViewSlice, Wanted};

@@ -175,6 +175,27 @@ impl Now {
     }
 }
 
+/// Where a call gets the time from, should it need it. Reading the clocks takes as long as a good part of a call, and keeps the
+/// processor from overlapping calls.
+pub trait NowSource {
+    /// What both clocks show. The same for all of a call, however often it asks.
+    fn now(&mut self) -> Now;
+}
+
+impl NowSource for Now {
+    #[inline]
+    fn now(&mut self) -> Now {
+        *self
+    }
+}
+
+impl<S: NowSource> NowSource for &mut S {
+    #[inline]
+    fn now(&mut self) -> Now {
+        (**self).now()
+    }
+}
+
 /// When a job must fire.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
