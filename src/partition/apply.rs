@@ -179,9 +179,9 @@ impl Partition {
                 self.held.remove(&held);
             }
             State::Overdue => self.leave_overdue(),
-            State::Ready(links) => {
+            State::Ready(place) => {
                 if let Some(Some(ready)) = self.queues.get_mut(usize::from(queue.0)) {
-                    ready.unlink(&mut self.jobs, index.slot, links);
+                    ready.remove(&mut self.jobs, index.slot, place);
                 }
                 self.touch(queue);
             }

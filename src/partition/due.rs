@@ -9,8 +9,10 @@
 //! budget, so that they hold up nobody. See `overdue`.
 
 use super::batch::Entry;
-use super::{Came, Job, MonoTime, Now, Partition, Priority, QueueId, Rank, State, TimeBase, Timestamp};
-use crate::slab::Index;
+use super::{Came, MonoTime, Now, Partition, Priority, QueueId, Rank, State, TimeBase, Timestamp};
+
+/// How far ahead of its release a job is fetched.
+const JOB_AHEAD: usize = 12;
 
 /// When a partition next has something to do, on each clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -231,18 +233,11 @@ impl Partition {
         batch.wall_tick = ticks.wall.saturating_sub(age);
         batch.mono_tick = ticks.mono.saturating_sub(age);
         let mut gather = |slot: u32| {
-            let Some(index) = jobs.index_of(slot) else { return };
             let Some(job) = jobs.at_mut(slot) else { return };
             job.set_state(State::Collected);
             let due = job.due().as_told(since);
             batch.has_wall |= job.due().base == TimeBase::Wall;
-            batch.gather(Entry {
-                priority: job.priority(),
-                due,
-                id: job.id(),
-                index,
-                version: job.version(),
-            });
+            batch.gather(Entry::new(slot, job, due));
         };
         let progress = wall.advance(ticks.wall.saturating_sub(age), *left, |timer| gather(timer.value));
         *left -= progress.fired + progress.moved;
@@ -278,20 +273,21 @@ impl Partition {
             }
             let Some(entry) = self.batch.take_first(up_to) else { return false };
             *left -= 1;
-            // A job that was moved since may have been collected anew, for another place in the order.
-            let is_same = |job: &&Job| job.state() == State::Collected && job.version() == entry.version;
-            let collected = self.jobs.get(entry.index).filter(is_same);
+            if let Some(slot) = self.batch.ahead(JOB_AHEAD) {
+                self.jobs.prefetch(slot);
+            }
+            let collected = self.jobs.at(entry.slot).filter(|job| entry.is_of(job));
             let Some((queue, base)) = collected.map(|job| (job.queue(), job.due().base)) else { continue };
             let tick = if base == TimeBase::Wall { wall_tick } else { mono_tick };
-            self.make_ready(entry.index, queue, Came::InTime, tick);
+            self.make_ready(entry.slot, queue, Came::InTime, tick);
         }
         true
     }
 
-    /// Appends a job, which is nowhere and came due in `tick`, to the ready list of its queue.
-    pub(super) fn make_ready(&mut self, index: Index, queue: QueueId, came: Came, tick: u64) {
+    /// Appends the job in `slot`, which is nowhere and came due in `tick`, to the ready list of its queue.
+    pub(super) fn make_ready(&mut self, slot: u32, queue: QueueId, came: Came, tick: u64) {
         if let Some(Some(ready)) = self.queues.get_mut(usize::from(queue.0)) {
-            ready.push(&mut self.jobs, index.slot, came, tick);
+            ready.push(&mut self.jobs, slot, came, tick);
         }
         self.touch(queue);
     }

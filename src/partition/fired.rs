@@ -14,12 +14,15 @@ use std::collections::VecDeque;
 
 use super::job::State;
 use super::table::Job;
-use super::{End, FiredImage, Now, Partition, Timestamp};
+use super::{End, FiredImage, Key, Now, Partition, Timestamp};
 use crate::slab::Index;
 
 /// How many fired jobs are forgotten for one that comes. A burst of them grows old all at once, and no call may take
 /// as long as forgetting it whole would.
 const FORGET_MAX: usize = 16;
+
+/// How far ahead of its end a tombstone is fetched.
+const TOMBSTONES_AHEAD: usize = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct FiredMemory {
@@ -68,6 +71,11 @@ impl FiredMemory {
         self.ahead.back().or(self.order.back()).map(|&(_, ended)| ended)
     }
 
+    /// The one that is forgotten `later` ones after the oldest.
+    fn ahead(&self, later: usize) -> Option<Index> {
+        self.order.get(later).map(|&(index, _)| index)
+    }
+
     /// Takes the oldest, if there are more than `max` or it ended before `oldest`.
     fn pop_excess(&mut self, max: usize, oldest: Timestamp) -> Option<Index> {
         let &(index, ended) = self.order.front()?;
@@ -109,6 +117,12 @@ impl Partition {
         self.forget(FORGET_MAX, oldest);
     }
 
+    /// The key of a tombstone that will be forgotten soon: what is needed to forget it in an index can be fetched meanwhile.
+    pub(crate) fn soon_forgotten(&self) -> Option<&Key> {
+        let ahead = self.fired.ahead(TOMBSTONES_AHEAD / 2)?;
+        self.jobs.get(ahead).map(Job::key)
+    }
+
     /// Ends a replay: comes to all that an image has, and forgets as many as are too many, at once.
     pub(super) fn settle_fired(&mut self) {
         self.fired.reach(Timestamp::MAX);
@@ -118,6 +132,9 @@ impl Partition {
     fn forget(&mut self, at_most: usize, oldest: Timestamp) {
         for _ in 0..at_most {
             let Some(index) = self.fired.pop_excess(self.config.fired_max, oldest) else { break };
+            if let Some(ahead) = self.fired.ahead(TOMBSTONES_AHEAD) {
+                self.jobs.prefetch(ahead.slot);
+            }
             let handle = self.handle(index);
             if let Some(key) = self.jobs.remove(index) {
                 self.forgotten.push((key, handle));

@@ -1,6 +1,7 @@
 //! Where a job stands, and when it is due by both clocks.
 
-use super::rank::{Rank, ShortTick};
+use super::rank::Rank;
+use super::ready::Place;
 use super::{End, MonoTime, Now, Priority, TimeBase, Timestamp};
 use crate::wheel;
 
@@ -90,8 +91,8 @@ pub(super) enum State {
     Overdue,
     /// Off the wheel, in the batch of the tick that is being collected.
     Collected,
-    /// Due: in the ready list of its queue, between these neighbours.
-    Ready(Links),
+    /// Due: in this place of a ready list of its queue.
+    Ready(Place),
     /// With its handler since this instant.
     Running(Timestamp),
     /// Its handler, begun at this instant, has ended, at the instant that [`JobDue::ended`] has put in place of the due
@@ -106,32 +107,6 @@ impl State {
     }
 }
 
-/// Neighbours in a ready list, by slot; and the tick in which the job came due, by the clock that it follows.
-///
-/// Packed, so that the tick costs nothing: it fills what alignment would leave empty.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(Rust, packed)]
-pub(super) struct Links {
-    pub(super) previous: Option<Slot>,
-    pub(super) next: Option<Slot>,
-    pub(super) tick: ShortTick,
-}
-
-/// A slot of the job table, kept off zero so that an optional one costs nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Slot(std::num::NonZeroU32);
-
-impl Slot {
-    /// The table never hands out the last slot number, so that one more always fits.
-    pub(super) fn new(slot: u32) -> Self {
-        Slot(std::num::NonZeroU32::MIN.saturating_add(slot))
-    }
-
-    pub(super) fn number(self) -> u32 {
-        self.0.get() - 1
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,12 +114,5 @@ mod tests {
     #[test]
     fn a_state_stays_small() {
         assert!(size_of::<State>() <= 16, "State has {} bytes", size_of::<State>());
-    }
-
-    #[test]
-    fn a_slot_keeps_its_number() {
-        for slot in [0, 1, u32::MAX - 1] {
-            assert_eq!(Slot::new(slot).number(), slot);
-        }
     }
 }

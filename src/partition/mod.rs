@@ -56,7 +56,7 @@ use batch::TickBatch;
 use fired::FiredMemory;
 use job::State;
 use overdue::{Overdue, Restart};
-use ready::{Came, ReadyQueue};
+use ready::{Came, Ready, ReadyQueue};
 use table::{Job, JobTable};
 
 pub use crate::time::{Due, InvalidTimestamp, MonoTime, Now, NowSource, TimeBase, Timestamp};
@@ -244,10 +244,8 @@ impl Partition {
 
     #[inline]
     fn first_of(&self, ready: &ReadyQueue) -> Option<Rank> {
-        let job = self.jobs.at(ready.first()?)?;
-        let State::Ready(links) = job.state() else { return None };
-        let (tick, near) = (links.tick, self.wheel_of(job.due().base).now());
-        Some(job.rank(tick.tick(near), self.config.tick_us))
+        let Ready { slot, tick } = ready.first()?;
+        Some(self.jobs.at(slot)?.rank(tick, self.config.tick_us))
     }
 
     /// What has been done so far.

@@ -230,7 +230,7 @@ impl Partition {
         }
         self.unplace(index);
         if is_due {
-            self.make_ready(index, queue, Came::Overdue, tick);
+            self.make_ready(index.slot, queue, Came::Overdue, tick);
         } else {
             self.place(index, now);
         }
