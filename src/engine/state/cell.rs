@@ -101,7 +101,7 @@ impl Cell {
     ) -> Self {
         let mut log = LogBuffer::new(log_end);
         // What the restore itself has changed. A record is in the buffer whenever the lock is free.
-        log.extend(partition.drain_records(), last_snapshot.at);
+        log.extend(partition.drain_records(), || last_snapshot.at);
         Cell {
             owned: Mutex::new(Owned {
                 partition,
