@@ -71,7 +71,6 @@ impl Owned {
             Aim::Slot(slot) => Some(slot),
         }));
         slots.iter().for_each(|&slot| self.partition.warm_job(slot));
-        slots.iter().for_each(|&slot| self.partition.warm_timer(slot));
         slots.iter().for_each(|&slot| self.partition.warm_neighbours(slot));
     }
 }

@@ -161,7 +161,7 @@ impl Shared {
         }
         // In a burst each end forgets a job that has left all caches long ago.
         if let Some(key) = partition.soon_forgotten() {
-            keys.warm(self.hasher.hash(key.as_str()));
+            keys.warm(self.hasher.hash(key));
         }
     }
 
