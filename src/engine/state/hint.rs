@@ -24,15 +24,20 @@ impl WakeHint {
         }
     }
 
-    pub(crate) fn publish(&self, wake: Wake) {
+    /// Returns whether it has changed. Under the partition's lock.
+    #[inline]
+    pub(crate) fn publish(&self, wake: Wake) -> bool {
         let wall = wake.wall.map_or(i64::MAX, Timestamp::as_micros);
         let mono = wake.mono.map_or(u64::MAX, MonoTime::as_micros);
         // Stores of this order are dear, and most calls change nothing.
-        if self.wall.load(SeqCst) != wall {
+        let (has_wall_changed, has_mono_changed) =
+            (self.wall.load(SeqCst) != wall, self.mono.load(SeqCst) != mono);
+        if has_wall_changed {
             self.wall.store(wall, SeqCst);
         }
-        if self.mono.load(SeqCst) != mono {
+        if has_mono_changed {
             self.mono.store(mono, SeqCst);
         }
+        has_wall_changed || has_mono_changed
     }
 }

@@ -97,7 +97,7 @@ fn two_callers_wake_one_driver() {
 #[test]
 fn a_stop_is_not_slept_through() {
     check(|| {
-        let (waker, life) = (Arc::new(Waker::default()), Arc::new(Life::new(0)));
+        let (waker, life) = (Arc::new(Waker::default()), Arc::new(Life::new()));
         let driver = {
             let (waker, life) = (Arc::clone(&waker), Arc::clone(&life));
             thread::spawn(move || {
