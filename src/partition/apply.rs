@@ -95,7 +95,9 @@ impl Partition {
         let JobSpec { key, queue: name, payload, due, options } = spec;
         self.know_queue(queue, name);
         let (due, state) = (resolve(due, now), State::Collected);
+        let priority = options.priority();
         let index = self.jobs.insert(NewJob { id, key, payload, due, state, queue, options })?;
+        self.priorities.add(priority);
         self.place(index, now);
         Some(index)
     }
@@ -103,6 +105,9 @@ impl Partition {
     /// Takes a job out of the table, wherever it stands.
     fn remove(&mut self, index: Index) {
         self.unplace(index);
+        if let Some(job) = self.jobs.get(index) {
+            self.priorities.remove(job.priority());
+        }
         self.jobs.remove(index);
     }
 
