@@ -8,7 +8,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::job::State;
-use super::table::Job;
+use super::table::{Job, JobMut};
 use super::{JobId, Priority, Timestamp, Version};
 
 /// Entries of a buffer that is kept from one tick to the next.
@@ -29,7 +29,7 @@ const SEQUENCE_BITS: u32 = 56;
 
 impl Entry {
     #[inline]
-    pub(super) fn new(slot: u32, job: &Job, due: Timestamp) -> Self {
+    pub(super) fn new(slot: u32, job: &JobMut<'_>, due: Timestamp) -> Self {
         Entry::of(job.priority(), due, job.id(), slot, job.version())
     }
 
@@ -52,7 +52,7 @@ impl Entry {
     /// Whether `job`, which lies in its slot, is the one that was collected, and has not changed since. A job that was moved
     /// may have been collected anew, for another place in the order.
     #[inline]
-    pub(super) fn is_of(&self, job: &Job) -> bool {
+    pub(super) fn is_of(&self, job: &Job<'_>) -> bool {
         job.state() == State::Collected
             && job.version() == self.version
             && job.id().sequence() == self.sequence()

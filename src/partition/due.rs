@@ -9,7 +9,7 @@
 //! budget, so that they hold up nobody. See `overdue`.
 
 use super::batch::Entry;
-use super::{Came, MonoTime, Now, Partition, Priority, QueueId, Rank, State, TimeBase, Timestamp};
+use super::{Came, JobTable, MonoTime, Now, Partition, Priority, QueueId, Rank, State, TimeBase, Timestamp};
 
 /// How far ahead of its release a job is fetched.
 const JOB_AHEAD: usize = 12;
@@ -187,17 +187,16 @@ impl Partition {
 
     /// Nothing is due: brings the wheels up to now, across an empty stretch, so that near jobs land on low levels.
     fn catch_up_wheels(&mut self, ticks: Ticks) {
-        let wall = self.wall.advance(ticks.wall, 0, |_| {});
-        let mono = self.mono.advance(ticks.mono, 0, |_| {});
+        let wall = self.wall.advance(&mut self.jobs, ticks.wall, 0, |_, _| {});
+        let mono = self.mono.advance(&mut self.jobs, ticks.mono, 0, |_, _| {});
         debug_assert!(wall.done && mono.done, "nothing was due");
     }
 
     /// Has the processor fetch the job that will be due first, by each of the clocks. Changes nothing.
     pub(crate) fn warm_next(&self) {
-        for slot in [self.wall.next_value(), self.mono.next_value()].into_iter().flatten() {
-            self.jobs.prefetch(*slot);
-            if let Some(job) = self.jobs.at(*slot) {
-                job.warm_counts();
+        for slot in [self.wall.first(), self.mono.first()].into_iter().flatten() {
+            if let Some(job) = self.jobs.at(slot) {
+                job.prefetch_beside();
             }
         }
     }
@@ -253,19 +252,19 @@ impl Partition {
         let Partition { jobs, wall, mono, batch, held, .. } = self;
         batch.wall_tick = ticks.wall.saturating_sub(age);
         batch.mono_tick = ticks.mono.saturating_sub(age);
-        let mut gather = |slot: u32| {
-            let Some(job) = jobs.at_mut(slot) else { return };
+        let mut gather = |jobs: &mut JobTable, slot: u32| {
+            let Some(mut job) = jobs.at_mut(slot) else { return };
             job.set_state(State::Collected);
             let due = job.due().as_told(since);
-            batch.has_wall |= job.due().base == TimeBase::Wall;
-            batch.gather(Entry::new(slot, job, due));
+            batch.has_wall |= job.due().base() == TimeBase::Wall;
+            batch.gather(Entry::new(slot, &job, due));
         };
-        let progress = wall.advance(ticks.wall.saturating_sub(age), *left, |timer| gather(timer.value));
+        let progress = wall.advance(jobs, ticks.wall.saturating_sub(age), *left, &mut gather);
         *left -= progress.fired + progress.moved;
         if !progress.done {
             return false;
         }
-        let progress = mono.advance(ticks.mono.saturating_sub(age), *left, |timer| gather(timer.value));
+        let progress = mono.advance(jobs, ticks.mono.saturating_sub(age), *left, &mut gather);
         *left -= progress.fired + progress.moved;
         if !progress.done {
             return false;
@@ -279,7 +278,7 @@ impl Partition {
                 return false;
             }
             *left -= 1;
-            gather(first.remove());
+            gather(jobs, first.remove());
         }
         true
     }
@@ -298,7 +297,7 @@ impl Partition {
                 self.jobs.prefetch(slot);
             }
             let collected = self.jobs.at(entry.slot).filter(|job| entry.is_of(job));
-            let Some((queue, base)) = collected.map(|job| (job.queue(), job.due().base)) else { continue };
+            let Some((queue, base)) = collected.map(|job| (job.queue(), job.due().base())) else { continue };
             let tick = if base == TimeBase::Wall { wall_tick } else { mono_tick };
             self.make_ready(entry.slot, queue, Came::InTime, tick);
         }

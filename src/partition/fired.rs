@@ -119,9 +119,9 @@ impl Partition {
     }
 
     /// The key of a tombstone that will be forgotten soon: what is needed to forget it in an index can be fetched meanwhile.
-    pub(crate) fn soon_forgotten(&self) -> Option<&Key> {
+    pub(crate) fn soon_forgotten(&self) -> Option<&str> {
         let ahead = self.fired.ahead(TOMBSTONES_AHEAD / 2)?;
-        self.jobs.get(ahead).map(Job::key)
+        self.jobs.get(ahead).map(|job| job.key())
     }
 
     /// Ends a replay: comes to all that an image has, and forgets as many as are too many, at once.
@@ -137,17 +137,19 @@ impl Partition {
                 self.jobs.prefetch(ahead.slot);
             }
             let handle = self.handle(index);
-            if let Some(key) = self.jobs.remove(index) {
-                self.forgotten.push((key, handle));
+            if let Some(job) = self.jobs.get(index) {
+                self.forgotten.push((Key::known(job.key()), handle));
+                self.jobs.remove(index);
             }
         }
     }
 }
 
-impl Job {
+impl Job<'_> {
     /// What an image says of a tombstone; `None` if it is none.
     pub(super) fn fired_image(&self) -> Option<FiredImage> {
         let State::Fired(fired_at, end) = self.state() else { return None };
-        Some(FiredImage { id: self.id(), key: self.key().clone(), fired_at, ended_at: self.due().wall, end })
+        let ended_at = self.recorded_due().wall;
+        Some(FiredImage { id: self.id(), key: Key::known(self.key()), fired_at, ended_at, end })
     }
 }

@@ -3,8 +3,8 @@
 //! # Rules
 //! - Sans-I/O. No clock, no thread, no randomness, no store: time comes in as [`Now`], effects go out as values
 //!   ([`Record`]s, forgotten keys, queues whose backlog changed). The same inputs give the same outputs.
-//! - Every change is formed as a [`Record`] and made by `Partition::take` or `Partition::apply`. Replay takes the same records
-//!   through the same code.
+//! - Every change is made by a function of `apply`, beside a [`Record`] that says all of it. Replay takes the records through
+//!   the same functions.
 //! - One caller at a time (`&mut self`). Whoever holds the partition reads the clock while holding it where the answer
 //!   decides whether a job may fire, so that the monotonic time that a partition sees never goes back.
 //! - Work in one call is bounded: by the levels of a wheel, or by the budget that the caller gives.
@@ -82,7 +82,10 @@ pub use crate::job::{
 };
 
 use crate::slab::Index;
-use crate::wheel::Wheel;
+use crate::wheel::Timers;
+
+/// The most queues that a partition can tell apart.
+pub(crate) use table::QUEUES_MAX;
 
 /// The limits and settings of a partition.
 #[derive(Clone, Debug)]
@@ -110,10 +113,10 @@ pub struct Partition {
     config: Config,
     jobs: JobTable,
     priorities: Priorities,
-    /// Jobs due at an instant of the wall clock, by ticks since the epoch. The value is the job's slot.
-    wall: Wheel<u32>,
+    /// Jobs due at an instant of the wall clock, by ticks since the epoch. The table is the home of both wheels' timers.
+    wall: Timers,
     /// Jobs due after a delay, by ticks of the monotonic clock.
-    mono: Wheel<u32>,
+    mono: Timers,
     /// Jobs whose tick the wall wheel has passed although the wall clock, set back, has not.
     held: BTreeMap<(Timestamp, JobId), u32>,
     /// Jobs that were due before a restart and wait for the pace of the catch-up. `None` once there are none.
@@ -158,11 +161,15 @@ impl Partition {
     /// An empty partition whose wheels stand at `now`.
     pub fn new(id: PartitionId, config: Config, now: Now) -> Self {
         debug_assert!(config.tick_us > 0, "a tick has a length");
-        let wall = Wheel::new(now.wall.ticks_floor(config.tick_us));
-        let mono = Wheel::new(now.mono.as_micros() / config.tick_us);
+        // SAFETY: a job's links are set by the timers alone while it is `State::Waiting`, on the wheel of its base; it leaves that
+        // wheel before it leaves the table, is in another state, or has another due (see `apply`). No code of others runs between.
+        #[allow(unsafe_code, reason = "see `Timers::new`")]
+        let timers = |now| unsafe { Timers::new(now) };
+        let wall = timers(now.wall.ticks_floor(config.tick_us));
+        let mono = timers(now.mono.as_micros() / config.tick_us);
         Partition {
             id,
-            jobs: JobTable::new(),
+            jobs: JobTable::new(id, config.tick_us),
             priorities: Priorities::default(),
             wall,
             mono,
@@ -291,12 +298,14 @@ impl Partition {
         Some(queue)
     }
 
+    #[inline]
     fn handle(&self, index: Index) -> Handle {
         Handle { index, partition: self.id, engine: self.config.engine }
     }
 
     /// The live or remembered job that `handle` names.
-    fn job(&self, handle: Handle) -> Option<&Job> {
+    #[inline]
+    fn job(&self, handle: Handle) -> Option<Job<'_>> {
         if handle.partition != self.id || handle.engine != self.config.engine {
             return None;
         }
@@ -311,12 +320,13 @@ impl Partition {
         self.queues.get_mut(usize::from(queue.0))?.as_mut()
     }
 
-    fn know_queue(&mut self, queue: QueueId, name: QueueName) {
+    #[inline]
+    fn know_queue(&mut self, queue: QueueId, name: &QueueName) {
         let at = usize::from(queue.0);
         if at >= self.queues.len() {
             self.queues.resize_with(at + 1, || None);
         }
-        self.queues[at].get_or_insert_with(|| ReadyQueue::new(name));
+        self.queues[at].get_or_insert_with(|| ReadyQueue::new(name.clone()));
     }
 
     fn touch(&mut self, queue: QueueId) {
@@ -331,18 +341,17 @@ impl Partition {
     #[cfg(any(test, fuzzing))]
     pub fn validate(&self) {
         self.jobs.validate();
-        self.wall.validate();
-        self.mono.validate();
+        self.wall.validate(&self.jobs);
+        self.mono.validate(&self.jobs);
         let (mut waiting, mut held, mut overdue, mut ready, mut running, mut fired) = (0, 0, 0, 0, 0, 0);
         for (index, job) in self.jobs.iter() {
             match job.state() {
-                State::Waiting(timer) => {
-                    let wheel = if job.due().base == TimeBase::Wall { &self.wall } else { &self.mono };
-                    assert_eq!(wheel.get(timer), Some(&index.slot));
-                    waiting += 1;
-                }
+                State::Waiting => waiting += 1,
                 State::Held => {
-                    assert_eq!(self.held.get(&(job.due().wall, job.id())), Some(&index.slot));
+                    assert_eq!(
+                        self.held.get(&(job.due().as_told(Now::default()), job.id())),
+                        Some(&index.slot)
+                    );
                     held += 1;
                 }
                 State::Overdue => overdue += 1,

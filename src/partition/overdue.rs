@@ -146,7 +146,7 @@ impl Partition {
             let piece: Vec<Index> = piece.iter().map(|entry| entry.index).collect();
             for &index in &piece {
                 self.unplace(index);
-                if let Some(job) = self.jobs.get_mut(index) {
+                if let Some(mut job) = self.jobs.get_mut(index) {
                     job.set_state(State::Overdue);
                 }
             }

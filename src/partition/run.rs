@@ -83,22 +83,23 @@ impl Partition {
             let (id, due) = (job.id(), job.due());
             let was_overdue = self.restart.was_overdue(id, due);
             let attempt = job.attempt().saturating_add(1);
-            self.commit(Record::Started { id, at: now.wall, attempt }, index, now);
+            self.hand_out(index, now.wall, attempt);
+            self.note(|| Record::Started { id, at: now.wall, attempt });
             self.warm_ahead(queue);
             let job = self.jobs.get(index)?;
             let lateness_us = due.lateness_us(now);
             return Some(Started {
                 handle: self.handle(index),
                 id,
-                key: job.key().clone(),
-                payload: job.payload().clone(),
+                key: Key::known(job.key()),
+                payload: job.payload().into(),
                 due: due.as_told(now),
                 fired_at: now.wall,
                 began: now.mono,
                 lateness_us,
                 version: job.version(),
                 attempt: job.attempt(),
-                options: self.jobs.options(index.slot, job),
+                options: job.options(),
                 was_overdue,
             });
         }
@@ -114,21 +115,22 @@ impl Partition {
             self.jobs.prefetch(slot);
         }
         if let Some(job) = ready.ahead(PARTS_AHEAD).and_then(|slot| self.jobs.at(slot)) {
-            job.warm_counts();
+            job.prefetch_beside();
         }
     }
 
     /// Number and key of the job that `handle` names.
     pub fn names(&self, handle: Handle) -> Option<(JobId, Key)> {
-        self.job(handle).map(|job| (job.id(), job.key().clone()))
+        self.job(handle).map(|job| (job.id(), Key::known(job.key())))
     }
 
     /// Ends the job that [`start`](Self::start) handed out. `false` when it is not running: the call changed nothing.
     pub fn finish(&mut self, handle: Handle, end: End, now: Now) -> bool {
         let running = self.job(handle).filter(|job| matches!(job.state(), State::Running(_)));
         let Some(id) = running.map(|job| job.id()) else { return false };
-        let record = Record::Finished { id, at: self.end_at(now), end };
-        self.commit(record, handle.index, now);
+        let at = self.end_at(now);
+        self.end(handle.index, at, end);
+        self.note(|| Record::Finished { id, at, end });
         true
     }
 }

@@ -22,6 +22,7 @@
 //! - a page without memory is on the list of closed pages, unless it is retired.
 
 mod block;
+mod bytes;
 mod layout;
 mod page;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod validate;
 use block::Block;
 #[cfg(feature = "_bench")]
 pub(crate) use block::mapped_bytes;
+pub(crate) use bytes::ByteStore;
 use layout::Layout;
 use page::{Entry, Page};
 
@@ -151,6 +153,7 @@ impl<T> Slab<T> {
     }
 
     /// Every value, by slot.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn iter(&self) -> Scan<'_, T> {
         self.scan(0, usize::MAX)
     }

@@ -14,9 +14,10 @@ use super::commit::{Commit, Wait};
 use super::outcomes::Outcomes;
 use super::schedule::Planned;
 use super::target::{Destination, Target};
+use crate::clock::LazyNow;
 use crate::engine::error::{CallError, CancelError, ScheduleError};
 use crate::engine::state::{Aim, Engine, KeyHash, Owned, Shared};
-use crate::partition::{CancelOutcome, Draft, Now, ScheduleOutcome};
+use crate::partition::{CancelOutcome, Draft, ScheduleOutcome};
 use crate::store::Durability;
 
 /// How many jobs are handled in one stay in a partition, some tens of microseconds.
@@ -46,7 +47,7 @@ impl Shared {
         refused: Vec<(usize, Result<T, E>)>,
         is_handler: bool,
         aim: impl Fn(&C) -> Aim,
-        make: impl Fn(&mut Owned, C, Now) -> Result<T, E>,
+        make: impl Fn(&mut Owned, C, &mut LazyNow<'_>) -> Result<T, E>,
     ) -> Made<T, E> {
         let mut made = Made { outcomes: refused, ends: Vec::new() };
         // Stable: within a partition they keep their order.
@@ -59,12 +60,12 @@ impl Shared {
                 made.outcomes.extend(stay.drain(..).map(|call| (call.at, Err(error.clone().into()))));
                 continue;
             }
-            let now = self.clock.now();
-            let end = self.enter(partition, Some(now), |owned, now| {
+            let end = self.enter_lazily(partition, |owned, clock| {
                 owned.warm(stay.iter().map(|bound| aim(&bound.call)), &mut slots);
                 for Bound { at, call, .. } in stay.drain(..) {
                     let has_room = self.check_log_room(owned);
-                    made.outcomes.push((at, has_room.map_err(E::from).and_then(|()| make(owned, call, now))));
+                    made.outcomes
+                        .push((at, has_room.map_err(E::from).and_then(|()| make(owned, call, clock))));
                 }
                 owned.log_end()
             });
@@ -157,7 +158,7 @@ impl Engine {
             refused,
             self.is_handler(),
             |(_, hash)| Aim::Key(*hash),
-            |owned, (draft, hash), now| shared.take_job(owned, draft, hash, now),
+            |owned, (draft, hash), clock| shared.take_job(owned, draft, hash, clock),
         );
         shared.commit_many(made, level)
     }
@@ -194,8 +195,8 @@ impl Engine {
                 Err(error) => refused.push((at, Err(error.into()))),
             }
         }
-        let cancel = |owned: &mut Owned, place: Destination<'_>, now| {
-            let outcome = shared.take_back(owned, &place, None, now);
+        let cancel = |owned: &mut Owned, place: Destination<'_>, clock: &mut LazyNow<'_>| {
+            let outcome = shared.take_back(owned, &place, None, clock);
             if outcome == CancelOutcome::Cancelled {
                 shared.release_jobs(1);
             }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::commit::{Commit, Wait};
 use super::schedule::Schedule;
 use super::target::{Destination, Target};
+use crate::clock::LazyNow;
 use crate::engine::error::{CallError, CancelError, Change, RescheduleError, ScheduleError};
 use crate::engine::run::Task;
 use crate::engine::state::{Aim, Engine, KeyHash, Owned, Shared};
 use crate::partition::{
-    CancelOutcome, Draft, Due, InvalidKey, LookupOutcome, Now, Payload, RescheduleOutcome, ScheduleOutcome,
+    CancelOutcome, Draft, Due, InvalidKey, LookupOutcome, Payload, RescheduleOutcome, ScheduleOutcome,
     Version,
 };
 use crate::store::Durability;
@@ -62,9 +63,8 @@ impl Shared {
             return Commit::now(Err(error.into()));
         }
         let hash = self.hasher.hash(draft.spec.key.as_str());
-        let read_at = self.clock.now();
-        let result = self.enter(partition, Some(read_at), |owned, now| {
-            let outcome = self.take_job(owned, draft, hash, now)?;
+        let result = self.enter_lazily(partition, |owned, clock| {
+            let outcome = self.take_job(owned, draft, hash, clock)?;
             Ok((outcome, owned.log_end()))
         });
         match result {
@@ -84,10 +84,9 @@ impl Shared {
             Ok(place) => place,
             Err(error) => return Commit::now(Err(error)),
         };
-        let now = self.clock.now();
-        let result = self.enter(place.partition, Some(now), |owned, now| {
+        let result = self.enter_lazily(place.partition, |owned, clock| {
             let outcome = match place.find(owned) {
-                Some(handle) => owned.partition.reschedule(handle, due, expected, now)?,
+                Some(handle) => owned.partition.reschedule(handle, due, expected, clock)?,
                 None => RescheduleOutcome::NotFound,
             };
             Ok((outcome, owned.log_end()))
@@ -108,9 +107,8 @@ impl Shared {
             Ok(place) => place,
             Err(error) => return Commit::now(Err(error)),
         };
-        let now = self.clock.now();
-        let (outcome, log_end) = self.enter(place.partition, Some(now), |owned, now| {
-            let outcome = self.take_back(owned, &place, expected, now);
+        let (outcome, log_end) = self.enter_lazily(place.partition, |owned, clock| {
+            let outcome = self.take_back(owned, &place, expected, clock);
             (outcome, owned.log_end())
         });
         if outcome == CancelOutcome::Cancelled {
@@ -136,7 +134,7 @@ impl Shared {
         owned: &mut Owned,
         draft: Draft,
         hash: KeyHash,
-        now: Now,
+        clock: &mut LazyNow<'_>,
     ) -> Result<ScheduleOutcome, ScheduleError> {
         let Owned { partition, keys, .. } = owned;
         let place = keys.place(hash, |slot| partition.is_of_key(slot, draft.spec.key.as_str()));
@@ -146,7 +144,7 @@ impl Shared {
         if is_new && !self.reserve_job() {
             return Err(ScheduleError::Full { max: self.settings.jobs_max });
         }
-        let scheduled = partition.schedule(current, draft, now);
+        let scheduled = partition.schedule(current, draft, clock);
         if is_new && scheduled.is_err() {
             self.release_jobs(1);
         }
@@ -163,15 +161,15 @@ impl Shared {
         owned: &mut Owned,
         place: &Destination<'_>,
         expected: Option<Version>,
-        now: Now,
+        clock: &mut LazyNow<'_>,
     ) -> CancelOutcome {
         let Some(handle) = place.find(owned) else { return CancelOutcome::NotFound };
         let hash = match place.aim() {
             Aim::Key(hash) => Some(hash),
             // The key goes with the job.
-            Aim::Slot(_) => owned.partition.key(handle).map(|key| self.hasher.hash(key.as_str())),
+            Aim::Slot(_) => owned.partition.key(handle).map(|key| self.hasher.hash(key)),
         };
-        let outcome = owned.partition.cancel(handle, expected, now);
+        let outcome = owned.partition.cancel(handle, expected, clock);
         if outcome == CancelOutcome::Cancelled
             && let Some(hash) = hash
         {

@@ -71,7 +71,6 @@ impl Owned {
             Aim::Slot(slot) => Some(slot),
         }));
         slots.iter().for_each(|&slot| self.partition.warm_job(slot));
-        slots.iter().for_each(|&slot| self.partition.warm_timer(slot));
         slots.iter().for_each(|&slot| self.partition.warm_neighbours(slot));
     }
 }
@@ -101,7 +100,7 @@ impl Cell {
     ) -> Self {
         let mut log = LogBuffer::new(log_end);
         // What the restore itself has changed. A record is in the buffer whenever the lock is free.
-        log.extend(partition.drain_records(), last_snapshot.at);
+        log.extend(partition.drain_records(), || last_snapshot.at);
         Cell {
             owned: Mutex::new(Owned {
                 partition,

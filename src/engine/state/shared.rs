@@ -6,6 +6,15 @@
 //!   log.
 //! - Never two partitions at a time.
 //! - No lock is held across an await, and no store is called under one.
+//!
+//! # When the clocks are read
+//! Where the time decides whether a job may fire ([`Shared::enter`] without a reading), the clocks are read under the
+//! partition's lock, so nobody has shown the partition a later time. A call reads them when something in it first asks
+//! ([`Shared::enter_lazily`]): for a delay, for a due that may have passed, for the first record of a batch, to tell
+//! the driver when to wake. Most calls ask nothing. That is sound:
+//! - A reading under the lock is later than every reading under it before, so what the partition sees does not go back.
+//! - What a call does without a reading does not depend on the time. A job that it puts on a wheel fires when the driver
+//!   advances that wheel and a worker starts the job, each by a reading of its own. Never early rests on these two.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +28,12 @@ use super::probe::Probe;
 use super::releases::Releases;
 use super::runtime::Handlers;
 use super::settings::Settings;
-use crate::clock::{Clock, Waker};
+use crate::clock::{Clock, LazyNow, Waker};
 use crate::engine::error::CallError;
 use crate::engine::meters::seconds;
 use crate::engine::ownership::Ownership;
 use crate::engine::queues::{Queue, Queues};
-use crate::partition::{MonoTime, Now, Partition, PartitionId, QueueId};
+use crate::partition::{MonoTime, Now, NowSource, Partition, PartitionId, QueueId};
 use crate::store::Durability;
 use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
@@ -95,15 +104,41 @@ impl Shared {
         busier: &mut Busier,
         change: impl FnOnce(&mut Owned, Now) -> R,
     ) -> R {
+        let mut clock = LazyNow::with(&self.clock, read_at);
+        self.enter_with(at, &mut clock, busier, |owned, clock| change(owned, clock.now()))
+    }
+
+    /// As [`enter`](Self::enter), for a call whose answer may not depend on the time: it is read when `change` asks.
+    #[inline(always)]
+    pub(crate) fn enter_lazily<R>(
+        self: &Arc<Self>,
+        at: usize,
+        change: impl FnOnce(&mut Owned, &mut LazyNow<'_>) -> R,
+    ) -> R {
+        let (mut busier, mut clock) = (Busier::default(), LazyNow::new(&self.clock));
+        let result = self.enter_with(at, &mut clock, &mut busier, change);
+        if !busier.is_none() {
+            busier.call(self);
+        }
+        result
+    }
+
+    #[inline(always)]
+    fn enter_with<R>(
+        self: &Arc<Self>,
+        at: usize,
+        clock: &mut LazyNow<'_>,
+        busier: &mut Busier,
+        change: impl FnOnce(&mut Owned, &mut LazyNow<'_>) -> R,
+    ) -> R {
         let cell = &self.cells[at];
         let mut owned = cell.lock();
-        let now = read_at.unwrap_or_else(|| self.clock.now());
         let before = cell.wake();
-        let result = change(&mut owned, now);
+        let result = change(&mut owned, clock);
         if owned.partition.has_forgotten() {
             self.forget_keys(&mut owned);
         }
-        let is_to_be_sent = self.ownership.is_some() && self.keep_records(cell, &mut owned, now);
+        let is_to_be_sent = self.ownership.is_some() && self.keep_records(cell, &mut owned, clock);
         let wake = owned.partition.next_wake();
         cell.publish(wake);
         self.publish_ready(at, &mut owned, busier);
@@ -112,7 +147,7 @@ impl Shared {
             cell.flush.notify_one();
         }
         if wake != before
-            && let Some(deadline) = wake.as_mono(now)
+            && let Some(deadline) = wake.as_mono(clock.now())
         {
             self.waker.wake_before(deadline);
         }
@@ -126,13 +161,13 @@ impl Shared {
         }
         // In a burst each end forgets a job that has left all caches long ago.
         if let Some(key) = partition.soon_forgotten() {
-            keys.warm(self.hasher.hash(key.as_str()));
+            keys.warm(self.hasher.hash(key));
         }
     }
 
     /// Moves what was logged to the buffer. Returns whether the committer has to be told: it looks by itself whenever the
     /// store has answered, and a word for every record would have it run as often.
-    fn keep_records(&self, cell: &Cell, owned: &mut Owned, now: Now) -> bool {
+    fn keep_records(&self, cell: &Cell, owned: &mut Owned, clock: &mut LazyNow<'_>) -> bool {
         let Owned { partition, log, .. } = owned;
         if cell.progress.is_ended() {
             // There may be nobody left to take them, and whoever waits for them is told so.
@@ -144,7 +179,7 @@ impl Shared {
             return false;
         }
         let had = log.end();
-        let is_to_be_sent = log.extend(partition.drain_records(), now.mono);
+        let is_to_be_sent = log.extend(partition.drain_records(), || clock.now().mono);
         if log.end() > had && self.is_full(owned) {
             cell.is_shut.store(true, SeqCst);
         }

@@ -50,7 +50,7 @@ impl World {
             self.oracle.jobs[job.id().sequence() as usize].handle = self.partition.handle(index);
         }
         for (key, handle) in restored.keys {
-            assert_eq!(self.partition.key(handle), Some(&key));
+            assert_eq!(self.partition.key(handle), Some(key.as_str()));
         }
     }
 

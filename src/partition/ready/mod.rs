@@ -67,7 +67,7 @@ impl ReadyQueue {
     /// Appends the job in `slot`, which came due in `tick`, to a list, and marks it ready.
     #[inline]
     pub(super) fn push(&mut self, jobs: &mut JobTable, slot: u32, came: Came, tick: u64) {
-        let Some(job) = jobs.at_mut(slot) else { return };
+        let Some(mut job) = jobs.at_mut(slot) else { return };
         let list = &mut self.lists[came as usize];
         job.set_state(State::Ready(list.push(Ready { slot, tick })));
         list.tidy(jobs);

@@ -221,7 +221,7 @@ impl Places {
             if at != aim {
                 piece.void(at % PIECE, is_last);
                 self.set(to, ready);
-                if let Some(job) = jobs.at_mut(ready.slot) {
+                if let Some(mut job) = jobs.at_mut(ready.slot) {
                     job.set_state(State::Ready(to));
                 }
             }
