@@ -120,6 +120,7 @@ impl Partition {
         let (due, wall) = (resolve(*recorded, &mut now), recorded.wall);
         let state = State::Collected;
         let index = self.jobs.insert(&NewJob { id, key, payload, due, wall, state, queue, options })?;
+        self.priorities.add(options.priority());
         self.place(index, now);
         Some(index)
     }
@@ -128,6 +129,9 @@ impl Partition {
     #[inline]
     fn remove(&mut self, index: Index) {
         self.unplace(index);
+        if let Some(job) = self.jobs.get(index) {
+            self.priorities.remove(job.priority());
+        }
         self.jobs.remove(index);
     }
 

@@ -82,7 +82,12 @@ pub enum Gathering {
     /// Nothing is due.
     Nothing,
     /// The budget ran out.
-    Partly,
+    Partly {
+        /// The tick, by each of the clocks, with a priority below which it has none.
+        at_least: [Rank; 2],
+        /// How many jobs of it have been gathered so far.
+        jobs: usize,
+    },
     /// A tick is whole.
     Whole {
         /// The tick, with the lowest priority in it.
@@ -142,7 +147,7 @@ impl Partition {
                 return Gathering::Whole { first, jobs: self.batch.len() };
             }
             match self.gather_oldest(ticks, now, &mut left) {
-                Step::CutShort => return Gathering::Partly,
+                Step::CutShort => return self.partly(ticks, now),
                 Step::Nothing if self.batch.is_empty() => break,
                 Step::Nothing | Step::Whole => {}
             }
@@ -166,6 +171,22 @@ impl Partition {
             false => (TimeBase::Mono, self.batch.mono_tick),
         };
         Some(Rank::new(base, tick, priority, 0))
+    }
+
+    /// The tick that is being gathered, or will be.
+    fn partly(&self, ticks: Ticks, now: Now) -> Gathering {
+        let (wall, mono) = match self.oldest_age(ticks, now) {
+            Some(age) if self.batch.is_empty() => {
+                (ticks.wall.saturating_sub(age), ticks.mono.saturating_sub(age))
+            }
+            _ => (self.batch.wall_tick, self.batch.mono_tick),
+        };
+        let priority = self.priorities.lowest(self.live());
+        let of = |base, tick| Rank::new(base, tick, priority, 0);
+        let (of_wall, of_mono) = (of(TimeBase::Wall, wall), of(TimeBase::Mono, mono));
+        // By the wall if it has a job that follows it, as when it is whole; that may still come.
+        let or_mono = if self.batch.has_wall { of_wall } else { of_mono };
+        Gathering::Partly { at_least: [of_wall, or_mono], jobs: self.batch.len() }
     }
 
     fn ticks(&self, now: Now) -> Ticks {

@@ -104,6 +104,7 @@ impl Partition {
             State::Running(since) => since,
             _ => at,
         };
+        self.priorities.remove(job.priority());
         self.unplace(index);
         self.jobs.entomb(index, fired_at, at, end);
         self.fired.reach(at);

@@ -37,6 +37,7 @@ mod job;
 mod list;
 mod overdue;
 mod pace;
+mod priorities;
 mod rank;
 mod ready;
 mod record;
@@ -56,6 +57,7 @@ use batch::TickBatch;
 use fired::FiredMemory;
 use job::State;
 use overdue::{Overdue, Restart};
+use priorities::Priorities;
 use ready::{Came, Ready, ReadyQueue};
 use table::{Job, JobTable};
 
@@ -110,6 +112,7 @@ pub struct Partition {
     id: PartitionId,
     config: Config,
     jobs: JobTable,
+    priorities: Priorities,
     /// Jobs due at an instant of the wall clock, by ticks since the epoch. The table is the home of both wheels' timers.
     wall: Timers,
     /// Jobs due after a delay, by ticks of the monotonic clock.
@@ -167,6 +170,7 @@ impl Partition {
         Partition {
             id,
             jobs: JobTable::new(id, config.tick_us),
+            priorities: Priorities::default(),
             wall,
             mono,
             held: BTreeMap::new(),
@@ -358,6 +362,8 @@ impl Partition {
             }
         }
         assert_eq!(overdue, self.overdue.as_ref().map_or(0, |overdue| overdue.validate(&self.jobs)));
+        let live = self.jobs.iter().filter(|(_, job)| !matches!(job.state(), State::Fired(..)));
+        self.priorities.validate(live.map(|(_, job)| job.priority()));
         let queues = self.queues.iter().flatten();
         assert_eq!(waiting, self.wall.len() + self.mono.len());
         assert_eq!(held, self.held.len());
