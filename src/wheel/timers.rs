@@ -54,6 +54,7 @@ impl Timers {
     }
 
     /// Timers pending.
+    #[cfg(any(test, fuzzing))]
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
