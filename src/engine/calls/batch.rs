@@ -159,7 +159,6 @@ impl<K: Kind> Batch<K> {
         if slots.iter().all(Option::is_none) {
             return;
         }
-        look(&mut slots, &|owned, _, slot| slot.iter().for_each(|&slot| owned.partition.warm_timer(slot)));
         look(&mut slots, &|owned, _, slot| {
             slot.iter().for_each(|&slot| owned.partition.warm_neighbours(slot))
         });

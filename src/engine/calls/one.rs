@@ -182,7 +182,7 @@ impl Shared {
         let hash = match place.aim() {
             Aim::Key(hash) => Some(hash),
             // The key goes with the job.
-            Aim::Slot(_) => owned.partition.key(handle).map(|key| self.hasher.hash(key.as_str())),
+            Aim::Slot(_) => owned.partition.key(handle).map(|key| self.hasher.hash(key)),
         };
         let outcome = owned.partition.cancel(handle, expected, clock);
         if outcome == CancelOutcome::Cancelled

@@ -220,7 +220,8 @@ impl Builder {
         self
     }
 
-    /// How far ahead a job may be due: at least a tick, ten years by default.
+    /// How far ahead a job may be due: at least a tick, ten years by default. Where the wall clock was set back, half of it counts
+    /// from where it was before.
     pub fn horizon(mut self, horizon: Duration) -> Self {
         self.settings.horizon = horizon;
         self

@@ -181,6 +181,10 @@ impl Shared {
         for (key, handle) in partition.drain_forgotten() {
             keys.remove(self.hasher.hash(key.as_str()), handle.slot());
         }
+        // In a burst each end forgets a job that has left all caches long ago.
+        if let Some(key) = partition.soon_forgotten() {
+            keys.warm(self.hasher.hash(key));
+        }
     }
 
     /// Moves what was logged to the buffer. Returns whether the committer has to be told: it looks by itself whenever the

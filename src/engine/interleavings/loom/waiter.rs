@@ -12,10 +12,10 @@ use crate::partition::{MonoTime, Now, Timestamp, Wake};
 
 /// Due at an instant of the monotonic clock; on a clock that stands still nothing comes due by itself.
 fn at(us: u64) -> Wake {
-    Wake { wall: None, mono: Some(MonoTime::from_micros(us)) }
+    Wake::new(None, Some(MonoTime::from_micros(us)))
 }
 
-const NEVER: Wake = Wake { wall: None, mono: None };
+const NEVER: Wake = Wake::from_words(i64::MAX, u64::MAX);
 
 /// Later than a manual clock shows.
 const FAR: u64 = u64::MAX / 2;
