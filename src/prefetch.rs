@@ -16,12 +16,6 @@ pub(crate) fn prefetch<T>(at: *const T) {
     let _ = at;
 }
 
-/// Has it fetch what a clone of shared bytes will write: the counts of references, which lie before them.
-pub(crate) fn prefetch_counts(bytes: *const u8) {
-    const COUNTS_BYTES: usize = 2 * size_of::<usize>();
-    prefetch(bytes.wrapping_sub(COUNTS_BYTES));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@
 //! - On Linux the monotonic clock (`CLOCK_BOOTTIME`) counts the time that the machine was suspended: fifteen minutes are
 //!   fifteen minutes, also for a laptop that was closed. Elsewhere it is `Instant`, which may not count it.
 
+mod lazy;
 mod manual;
 mod margin;
 mod system;
@@ -16,6 +17,7 @@ mod waiter;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use lazy::LazyNow;
 pub use manual::ManualClock;
 pub(crate) use waiter::{Waiter, Waker};
 

@@ -5,8 +5,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use crate::prefetch::prefetch_counts;
-
 /// The caller's own name for a job, unique in a namespace: 1 to 512 bytes of UTF-8.
 ///
 /// One of up to 23 bytes lies where the job is and takes no memory beside it; clones of a longer one share the text.
@@ -41,9 +39,11 @@ impl Key {
         self.0.as_str()
     }
 
-    /// Has the processor fetch what a clone will write.
-    pub(crate) fn warm(&self) {
-        prefetch_counts(self.0.as_ptr());
+    /// The key of a job that was taken with it.
+    #[inline]
+    pub(crate) fn known(text: &str) -> Self {
+        debug_assert!(Self::check(text).is_ok());
+        Key(SmolStr::new(text))
     }
 }
 

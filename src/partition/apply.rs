@@ -3,31 +3,26 @@
 
 use super::job::{JobDue, State};
 use super::table::NewJob;
-use super::{End, JobId, JobSpec, Now, Partition, QueueId, Record, RecordedDue, ScheduledRecord, TimeBase};
+use super::{
+    End, JobId, JobSpec, NowSource, Partition, QueueId, Record, RecordedDue, TimeBase, Timestamp, Version,
+};
 use crate::slab::Index;
-use crate::wheel::Wheel;
+use crate::wheel::Timers;
 
 impl Partition {
-    /// Keeps the record of a new job for the log, and [takes](Self::take) it.
-    pub(super) fn commit_new(
-        &mut self,
-        record: ScheduledRecord,
-        queue: QueueId,
-        replaces: Option<Index>,
-        now: Now,
-    ) -> Option<Index> {
+    /// Keeps a record of what was just done, for the log.
+    // Inlined, with the record made in place: moving one takes as long as some of the changes.
+    #[inline(always)]
+    pub(super) fn note(&mut self, record: impl FnOnce() -> Record) {
         if self.config.is_logged {
-            self.records.push(Record::Scheduled(record.clone()));
+            self.records.push(record());
         }
-        self.take(record, queue, replaces, now)
     }
 
     /// [Applies](Self::apply) `record`, and keeps it for the log.
-    pub(super) fn commit(&mut self, record: Record, index: Index, now: Now) {
+    pub(super) fn commit(&mut self, record: Record, index: Index, now: impl NowSource) {
         self.apply(&record, index, now);
-        if self.config.is_logged {
-            self.records.push(record);
-        }
+        self.note(|| record);
     }
 
     /// The one place where jobs come from, for calls and for replay: the job of a record, in place of the one at `replaces`.
@@ -35,153 +30,189 @@ impl Partition {
     #[inline]
     pub(super) fn take(
         &mut self,
-        record: ScheduledRecord,
+        id: JobId,
+        spec: &JobSpec,
         queue: QueueId,
         replaces: Option<Index>,
-        now: Now,
+        now: impl NowSource,
     ) -> Option<Index> {
         if let Some(replaced) = replaces {
-            self.remove(replaced);
-            self.counts.cancelled += 1;
+            self.take_back(replaced);
         }
         self.counts.scheduled += 1;
-        self.add(record.id, record.spec, queue, now)
+        self.add(id, spec, queue, now)
     }
 
-    /// The one place where jobs change, for calls and for replay: a record about the job at `index`.
-    pub(super) fn apply(&mut self, record: &Record, index: Index, now: Now) {
+    /// A record about the job at `index`, by replay. Each kind is one of the changes below, and calls make the same.
+    pub(super) fn apply(&mut self, record: &Record, index: Index, now: impl NowSource) {
         match *record {
             Record::Scheduled(_) => debug_assert!(false, "a job that is there is not taken again"),
-            Record::Rescheduled { version, due, .. } => {
-                let Some(job) = self.jobs.get_mut(index) else { return };
-                job.set_version(version);
-                self.move_to(index, resolve(due, now), now);
-                self.counts.rescheduled += 1;
-            }
-            Record::Cancelled { .. } => {
-                self.remove(index);
-                self.counts.cancelled += 1;
-            }
+            Record::Rescheduled { version, due, .. } => self.change_due(index, version, due, now),
+            Record::Cancelled { .. } => self.take_back(index),
             Record::Skipped { .. } => {
                 self.remove(index);
                 self.counts.skipped += 1;
             }
-            Record::Started { at, attempt, .. } => {
-                self.unplace(index);
-                let Some(job) = self.jobs.get_mut(index) else { return };
-                job.set_state(State::Running(at));
-                job.set_attempt(attempt);
-                self.running += 1;
-                self.counts.started += 1;
-            }
+            Record::Started { at, attempt, .. } => self.hand_out(index, at, attempt),
             Record::Interrupted { .. } => {
                 self.unplace(index);
                 self.place(index, now);
             }
-            Record::Finished { at, end, .. } => {
-                self.entomb(index, at, end);
-                if end == End::Done {
-                    self.counts.succeeded += 1;
-                } else {
-                    self.counts.failed += 1;
-                }
-            }
+            Record::Finished { at, end, .. } => self.end(index, at, end),
+        }
+    }
+
+    /// The change of [`Record::Rescheduled`].
+    #[inline]
+    pub(super) fn change_due(
+        &mut self,
+        index: Index,
+        version: Version,
+        due: RecordedDue,
+        now: impl NowSource,
+    ) {
+        let Some(mut job) = self.jobs.get_mut(index) else { return };
+        job.set_version(version);
+        self.move_to(index, due, now);
+        self.counts.rescheduled += 1;
+    }
+
+    /// The change of [`Record::Cancelled`].
+    #[inline]
+    pub(super) fn take_back(&mut self, index: Index) {
+        self.remove(index);
+        self.counts.cancelled += 1;
+    }
+
+    /// The change of [`Record::Started`].
+    #[inline]
+    pub(super) fn hand_out(&mut self, index: Index, at: Timestamp, attempt: u16) {
+        self.unplace(index);
+        let Some(mut job) = self.jobs.get_mut(index) else { return };
+        job.set_state(State::Running(at));
+        job.set_attempt(attempt);
+        self.running += 1;
+        self.counts.started += 1;
+    }
+
+    /// The change of [`Record::Finished`].
+    #[inline]
+    pub(super) fn end(&mut self, index: Index, at: Timestamp, end: End) {
+        self.entomb(index, at, end);
+        if end == End::Done {
+            self.counts.succeeded += 1;
+        } else {
+            self.counts.failed += 1;
         }
     }
 
     #[inline]
-    pub(super) fn add(&mut self, id: JobId, spec: JobSpec, queue: QueueId, now: Now) -> Option<Index> {
+    pub(super) fn add(
+        &mut self,
+        id: JobId,
+        spec: &JobSpec,
+        queue: QueueId,
+        mut now: impl NowSource,
+    ) -> Option<Index> {
         self.next_sequence = self.next_sequence.max(id.sequence() + 1);
-        let JobSpec { key, queue: name, payload, due, options } = spec;
+        let JobSpec { key, queue: name, payload, due: recorded, options } = spec;
         self.know_queue(queue, name);
-        let (due, state) = (resolve(due, now), State::Collected);
-        let index = self.jobs.insert(NewJob { id, key, payload, due, state, queue, options })?;
+        let (due, wall) = (resolve(*recorded, &mut now), recorded.wall);
+        let state = State::Collected;
+        let index = self.jobs.insert(&NewJob { id, key, payload, due, wall, state, queue, options })?;
+        self.priorities.add(options.priority());
         self.place(index, now);
         Some(index)
     }
 
     /// Takes a job out of the table, wherever it stands.
+    #[inline]
     fn remove(&mut self, index: Index) {
         self.unplace(index);
+        if let Some(job) = self.jobs.get(index) {
+            self.priorities.remove(job.priority());
+        }
         self.jobs.remove(index);
     }
 
     /// Puts a job, which is nowhere, where its due time belongs.
-    pub(super) fn place(&mut self, index: Index, now: Now) {
-        let Some(job) = self.jobs.get(index) else { return };
-        let (due, id) = (job.due(), job.id());
-        let state = match self.tick_on_wheel(due, now) {
-            Some(tick) => State::Waiting(self.wheel(due.base).insert(tick, index.slot)),
-            None => {
-                self.held.insert((due.wall, id), index.slot);
-                State::Held
+    #[inline]
+    pub(super) fn place(&mut self, index: Index, now: impl NowSource) {
+        let Some(mut job) = self.jobs.get_mut(index) else { return };
+        let due = job.due();
+        match tick_on_wheel(due, &self.wall, self.config.tick_us, now) {
+            Some(tick) => {
+                job.set_state(State::Waiting);
+                let (wheel, jobs) = self.wheel(due.base());
+                wheel.insert(jobs, index.slot, tick);
             }
-        };
-        if let Some(job) = self.jobs.get_mut(index) {
-            job.set_state(state);
+            None => self.hold(index, due),
         }
     }
 
+    /// Keeps a job for which the wheel is too early: see [`held`](Partition::held).
+    #[cold]
+    fn hold(&mut self, index: Index, due: JobDue) {
+        let JobDue::Wall(wall) = due else { return debug_assert!(false, "only the wall clock is set back") };
+        let Some(mut job) = self.jobs.get_mut(index) else { return };
+        job.set_state(State::Held);
+        let id = job.id();
+        self.held.insert((wall, id), index.slot);
+    }
+
     /// Gives a pending job another due time, and the place that belongs to it.
-    fn move_to(&mut self, index: Index, due: JobDue, now: Now) {
-        let Some(job) = self.jobs.get(index) else { return };
+    #[inline]
+    fn move_to(&mut self, index: Index, recorded: RecordedDue, mut now: impl NowSource) {
+        let (due, wall) = (resolve(recorded, &mut now), recorded.wall);
+        let Some(mut job) = self.jobs.get_mut(index) else { return };
+        let old = job.due();
         // The common case, and the cheapest: from one slot of its wheel to another.
-        if let State::Waiting(timer) = job.state()
-            && job.due().base == due.base
-            && let Some(tick) = self.tick_on_wheel(due, now)
+        if job.state() == State::Waiting
+            && old.base() == due.base()
+            && let Some(tick) = tick_on_wheel(due, &self.wall, self.config.tick_us, &mut now)
         {
-            let is_moved = self.wheel(due.base).reschedule(timer, tick);
-            debug_assert!(is_moved, "a waiting job is on its wheel");
-            if let Some(job) = self.jobs.get_mut(index) {
-                job.set_due(due);
-            }
+            job.set_due(due, wall);
+            let old = old.tick(self.config.tick_us);
+            let (wheel, jobs) = self.wheel(due.base());
+            wheel.relink(jobs, index.slot, old, tick);
             return;
         }
         self.unplace(index);
-        if let Some(job) = self.jobs.get_mut(index) {
-            job.set_due(due);
+        if let Some(mut job) = self.jobs.get_mut(index) {
+            job.set_due(due, wall);
         }
         self.place(index, now);
     }
 
-    /// The tick for which a due time goes on the wheel of its base. `None` if it has to be held: the wheel would fire it
-    /// at once, having been there before the wall clock was set back.
-    fn tick_on_wheel(&self, due: JobDue, now: Now) -> Option<u64> {
-        let tick_us = self.config.tick_us;
-        match due.base {
-            TimeBase::Mono => Some(due.mono.as_micros().div_ceil(tick_us)),
-            TimeBase::Wall => {
-                let tick = due.wall.ticks_ceil(tick_us);
-                let is_due = tick <= now.wall.ticks_floor(tick_us) && due.is_reached(now);
-                (tick > self.wall.now() || is_due).then_some(tick)
-            }
-        }
-    }
-
-    fn wheel(&mut self, base: TimeBase) -> &mut Wheel<u32> {
+    #[inline]
+    fn wheel(&mut self, base: TimeBase) -> (&mut Timers, &mut super::JobTable) {
         match base {
-            TimeBase::Wall => &mut self.wall,
-            TimeBase::Mono => &mut self.mono,
+            TimeBase::Wall => (&mut self.wall, &mut self.jobs),
+            TimeBase::Mono => (&mut self.mono, &mut self.jobs),
         }
     }
 
     /// Takes a job out of the place that its state names, in O(1) ([`State::Held`]: O(log n)).
+    #[inline]
     pub(super) fn unplace(&mut self, index: Index) {
         let Some(job) = self.jobs.get(index) else { return };
-        let (state, base, queue) = (job.state(), job.due().base, job.queue());
-        let held = (job.due().wall, job.id());
+        let (state, due) = (job.state(), job.due());
         match state {
-            State::Waiting(timer) => {
-                let cancelled = self.wheel(base).cancel(timer);
-                debug_assert_eq!(cancelled, Some(index.slot), "a waiting job is on its wheel");
+            State::Waiting => {
+                let tick = due.tick(self.config.tick_us);
+                let (wheel, jobs) = self.wheel(due.base());
+                wheel.remove(jobs, index.slot, tick);
             }
             State::Held => {
+                let JobDue::Wall(wall) = due else { return };
+                let held = (wall, job.id());
                 self.held.remove(&held);
             }
             State::Overdue => self.leave_overdue(),
-            State::Ready(links) => {
+            State::Ready(place) => {
+                let queue = job.queue();
                 if let Some(Some(ready)) = self.queues.get_mut(usize::from(queue.0)) {
-                    ready.unlink(&mut self.jobs, index.slot, links);
+                    ready.remove(&mut self.jobs, index.slot, place);
                 }
                 self.touch(queue);
             }
@@ -192,7 +223,28 @@ impl Partition {
     }
 }
 
-/// Reads a recorded due time against both clocks.
-fn resolve(due: RecordedDue, now: Now) -> JobDue {
-    JobDue { wall: due.wall, mono: now.mono_at(due.wall), base: due.base }
+/// Reads a recorded due time against the clock that the job follows.
+#[inline]
+fn resolve(recorded: RecordedDue, mut now: impl NowSource) -> JobDue {
+    match recorded.base {
+        TimeBase::Wall => JobDue::Wall(recorded.wall),
+        TimeBase::Mono => JobDue::Mono(now.now().mono_at(recorded.wall)),
+    }
+}
+
+/// The tick for which a due time goes on the wheel of its base. `None` if it has to be held: the wheel would fire it
+/// at once, having been there before the wall clock was set back.
+#[inline]
+fn tick_on_wheel(due: JobDue, wall: &Timers, tick_us: u64, mut now: impl NowSource) -> Option<u64> {
+    let tick = due.tick(tick_us);
+    match due {
+        JobDue::Mono(_) => Some(tick),
+        // Ahead of the wheel it waits there, whatever the clock shows.
+        JobDue::Wall(_) if tick > wall.now() => Some(tick),
+        JobDue::Wall(_) => {
+            let now = now.now();
+            let is_due = tick <= now.wall.ticks_floor(tick_us) && due.is_reached(now);
+            is_due.then_some(tick)
+        }
+    }
 }

@@ -1,27 +1,80 @@
 //! The jobs of one tick, gathered in slices and given back in (priority, due, sequence) order, in slices again.
 //!
-//! A tick may hold a million jobs, and no lock is held for as long as sorting them would take. Each slice is sorted on
-//! its own; slices that follow one another in order, which is the common case, grow together into one run, and other
+//! A tick may hold a million jobs, and no lock is held for as long as sorting them would take. As long as jobs come in order,
+//! which is the common case, they grow into one run, and nothing is sorted. What comes out of order is sorted by slices, and
 //! runs are merged as they are given back.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 
+use super::job::State;
+use super::table::{Job, JobMut};
 use super::{JobId, Priority, Timestamp, Version};
-use crate::slab::Index;
 
 /// Entries of a buffer that is kept from one tick to the next.
 const KEPT: usize = 1024;
 
-/// A job of the tick, by what orders it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// A job of the tick, by what orders it. A tick may have a million of them, so it is small.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Entry {
-    pub(super) priority: Priority,
-    pub(super) due: Timestamp,
-    pub(super) id: JobId,
-    pub(super) index: Index,
+    due: Timestamp,
+    /// The priority, above the sequence.
+    priority_and_sequence: u64,
+    pub(super) slot: u32,
     /// When the job was collected. The entry is void if it has changed since.
-    pub(super) version: Version,
+    version: Version,
+}
+
+const SEQUENCE_BITS: u32 = 56;
+
+impl Entry {
+    #[inline]
+    pub(super) fn new(slot: u32, job: &JobMut<'_>, due: Timestamp) -> Self {
+        Entry::of(job.priority(), due, job.id(), slot, job.version())
+    }
+
+    #[inline]
+    fn of(priority: Priority, due: Timestamp, id: JobId, slot: u32, version: Version) -> Self {
+        let priority_and_sequence = u64::from(priority.0) << SEQUENCE_BITS | id.sequence();
+        Entry { due, priority_and_sequence, slot, version }
+    }
+
+    #[inline]
+    fn priority(&self) -> Priority {
+        Priority((self.priority_and_sequence >> SEQUENCE_BITS) as u8)
+    }
+
+    #[inline]
+    fn sequence(&self) -> u64 {
+        self.priority_and_sequence & ((1 << SEQUENCE_BITS) - 1)
+    }
+
+    /// Whether `job`, which lies in its slot, is the one that was collected, and has not changed since. A job that was moved
+    /// may have been collected anew, for another place in the order.
+    #[inline]
+    pub(super) fn is_of(&self, job: &Job<'_>) -> bool {
+        job.state() == State::Collected
+            && job.version() == self.version
+            && job.id().sequence() == self.sequence()
+    }
+}
+
+impl Ord for Entry {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        let order = |entry: &Entry| {
+            let Entry { due, slot, version, .. } = *entry;
+            (entry.priority(), due, entry.sequence(), slot, version)
+        };
+        order(self).cmp(&order(other))
+    }
+}
+
+impl PartialOrd for Entry {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -30,7 +83,7 @@ pub(super) struct TickBatch {
     pub(super) wall_tick: u64,
     pub(super) mono_tick: u64,
     pub(super) has_wall: bool,
-    /// What the present slice has gathered, in the wheel's order.
+    /// What the present slice has gathered since something came out of order, in the wheel's order.
     slice: Vec<Entry>,
     runs: Vec<VecDeque<Entry>>,
     /// A run's memory, kept for the next tick: most ticks have a job or two, and allocating would cost more than they do.
@@ -44,24 +97,29 @@ impl TickBatch {
         self.slice.is_empty() && self.runs.is_empty()
     }
 
+    #[inline]
     pub(super) fn gather(&mut self, entry: Entry) {
-        self.slice.push(entry);
+        match self.runs.last_mut() {
+            None => {
+                let mut run = std::mem::take(&mut self.spare);
+                run.push_back(entry);
+                self.runs.push(run);
+            }
+            Some(run) if self.slice.is_empty() && run.back().is_some_and(|last| *last <= entry) => {
+                run.push_back(entry);
+            }
+            Some(_) => self.slice.push(entry),
+        }
     }
 
-    /// Ends a slice: sorts what it gathered. The cost is that of the slice, not of the batch.
+    /// Ends a slice: sorts what it gathered out of order. The cost is that of the slice, not of the batch.
     pub(super) fn end_slice(&mut self) {
         debug_assert!(self.heads.is_empty(), "a batch is gathered whole before it is taken");
-        if !self.slice.is_sorted() {
-            self.slice.sort_unstable();
-        }
+        self.slice.sort_unstable();
         let Some(&first) = self.slice.first() else { return };
         match self.runs.last_mut() {
             Some(run) if run.back().is_some_and(|last| *last <= first) => run.extend(self.slice.drain(..)),
-            _ if self.slice.len() <= KEPT => {
-                let mut run = std::mem::take(&mut self.spare);
-                run.extend(self.slice.drain(..));
-                self.runs.push(run);
-            }
+            _ if self.slice.len() <= KEPT => self.runs.push(self.slice.drain(..).collect()),
             _ => self.runs.push(std::mem::take(&mut self.slice).into()),
         }
     }
@@ -75,7 +133,16 @@ impl TickBatch {
     pub(super) fn first_priority(&self) -> Option<Priority> {
         let fronts = self.runs.iter().filter_map(VecDeque::front);
         let heads = self.heads.peek().map(|Reverse((entry, _))| entry);
-        fronts.chain(heads).map(|entry| entry.priority).min()
+        fronts.chain(heads).map(Entry::priority).min()
+    }
+
+    /// The slot of the entry that will be taken `entries` after the first; `None` where that would have to be found out.
+    #[inline]
+    pub(super) fn ahead(&self, entries: usize) -> Option<u32> {
+        match self.runs.as_slice() {
+            [run] => run.get(entries).map(|entry| entry.slot),
+            _ => None,
+        }
     }
 
     /// Takes the first entry in order, if its priority is not above `up_to`. With the last one, the batch's memory is given
@@ -83,7 +150,7 @@ impl TickBatch {
     pub(super) fn take_first(&mut self, up_to: Priority) -> Option<Entry> {
         if self.runs.len() <= 1 {
             let run = self.runs.first_mut()?;
-            if run.front().is_some_and(|entry| entry.priority > up_to) {
+            if run.front().is_some_and(|entry| entry.priority() > up_to) {
                 return None;
             }
             let entry = run.pop_front();
@@ -96,7 +163,7 @@ impl TickBatch {
             let firsts = self.runs.iter_mut().enumerate();
             self.heads = firsts.filter_map(|(n, run)| Some(Reverse((run.pop_front()?, n)))).collect();
         }
-        if self.heads.peek().is_some_and(|Reverse((entry, _))| entry.priority > up_to) {
+        if self.heads.peek().is_some_and(|Reverse((entry, _))| entry.priority() > up_to) {
             return None;
         }
         let Reverse((entry, n)) = self.heads.pop()?;
@@ -134,17 +201,34 @@ mod tests {
     use crate::partition::PartitionId;
 
     fn entry(priority: u8, sequence: u64) -> Entry {
-        Entry {
-            priority: Priority(priority),
-            due: Timestamp::from_micros(7),
-            id: JobId::new(PartitionId(0), sequence),
-            index: Index { slot: 0, generation: 1 },
-            version: Version::FIRST,
-        }
+        let id = JobId::new(PartitionId(3), sequence);
+        Entry::of(Priority(priority), Timestamp::from_micros(7), id, 0, Version::FIRST)
     }
 
     fn drain(batch: &mut TickBatch) -> Vec<Entry> {
         std::iter::from_fn(|| batch.take_first(Priority::LAST)).collect()
+    }
+
+    #[test]
+    fn an_entry_is_small_and_goes_by_priority_due_and_sequence() {
+        assert_eq!(size_of::<Entry>(), 24);
+        let of = |priority, due_us, sequence| {
+            let id = JobId::new(PartitionId(9), sequence);
+            Entry::of(Priority(priority), Timestamp::from_micros(due_us), id, 4, Version(2))
+        };
+        let in_order = [
+            of(0, 9, JobId::SEQUENCE_MAX),
+            of(1, i64::MIN, 7),
+            of(1, -1, 6),
+            of(1, 3, 0),
+            of(1, 3, 1),
+            of(1, 4, 0),
+            of(255, -9, 0),
+        ];
+        assert!(in_order.is_sorted_by(|a, b| a < b));
+        let last = in_order[6];
+        assert_eq!((last.priority(), last.sequence()), (Priority(255), 0));
+        assert_eq!(in_order[0].sequence(), JobId::SEQUENCE_MAX);
     }
 
     #[test]

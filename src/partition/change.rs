@@ -9,7 +9,7 @@ use super::{
 };
 use crate::job::JobState;
 use crate::time::micros_ceil;
-use crate::wheel::Wheel;
+use crate::wheel::Timers;
 
 /// A job that a caller wants to be taken.
 #[derive(Clone, Debug)]
@@ -28,7 +28,18 @@ enum Standing {
     Running,
     Fired(Timestamp),
     Changed(Version),
-    Unknown,
+}
+
+impl Standing {
+    #[inline]
+    fn of(job: Job<'_>, expected: Option<Version>) -> Standing {
+        match job.state() {
+            State::Running(_) => Standing::Running,
+            State::Fired(at, _) => Standing::Fired(at),
+            _ if expected.is_some_and(|version| version != job.version()) => Standing::Changed(job.version()),
+            _ => Standing::Pending,
+        }
+    }
 }
 
 impl Partition {
@@ -43,13 +54,12 @@ impl Partition {
         draft: Draft,
         mut now: impl NowSource,
     ) -> Result<ScheduleOutcome, Refusal> {
-        let now = now.now();
         let Draft { spec, queue, on_conflict } = draft;
         if spec.payload.len() > self.config.payload_bytes_max {
             let (bytes, max) = (spec.payload.len(), self.config.payload_bytes_max);
             return Err(Refusal::PayloadTooLarge { bytes, max });
         }
-        let due = self.record_due(spec.due, now)?;
+        let due = self.record_due(spec.due, &mut now)?;
         let pending = current.filter(|&handle| self.is_pending(handle));
         let replaced = match (pending, on_conflict) {
             (Some(handle), OnConflict::Reject) => return Ok(ScheduleOutcome::AlreadyScheduled { handle }),
@@ -62,18 +72,16 @@ impl Partition {
         }
         let replaced_job = replaced.and_then(|handle| self.job(handle));
         debug_assert!(
-            replaced_job.is_none_or(|job| *job.key() == spec.key),
+            replaced_job.is_none_or(|job| job.key() == spec.key.as_str()),
             "an index maps a key to its own job"
         );
         let (replaces, was) =
-            (replaced_job.map(|job| job.id()), replaced_job.map(|job| job.due().as_told(now)));
-        let id = JobId::new(self.id, self.next_sequence);
-        let record = ScheduledRecord { id, spec: spec.with_due(due), replaces };
+            (replaced_job.map(|job| job.id()), replaced_job.map(|job| job.due().as_told(&mut now)));
+        let (id, spec) = (JobId::new(self.id, self.next_sequence), spec.with_due(due));
         let replaced = replaced.map(|handle| handle.index);
-        let handle = match self.commit_new(record, queue, replaced, now) {
-            Some(index) => self.handle(index),
-            None => return Err(Refusal::NoSlot),
-        };
+        let index = self.take(id, &spec, queue, replaced, now).ok_or(Refusal::NoSlot)?;
+        let handle = self.handle(index);
+        self.note(|| Record::Scheduled(ScheduledRecord { id, spec, replaces }));
         Ok(match was {
             Some(was) => ScheduleOutcome::Replaced { handle, was },
             None => ScheduleOutcome::Scheduled { handle },
@@ -91,38 +99,32 @@ impl Partition {
         expected: Option<Version>,
         mut now: impl NowSource,
     ) -> Result<RescheduleOutcome, Refusal> {
-        let now = now.now();
-        let due = self.record_due(due, now)?;
-        Ok(match self.standing(handle, expected) {
+        let due = self.record_due(due, &mut now)?;
+        let Some(job) = self.job(handle) else { return Ok(RescheduleOutcome::NotFound) };
+        Ok(match Standing::of(job, expected) {
             Standing::Running => RescheduleOutcome::Running,
             Standing::Fired(at) => RescheduleOutcome::AlreadyFired { at },
             Standing::Changed(version) => RescheduleOutcome::Changed { version },
-            Standing::Unknown => RescheduleOutcome::NotFound,
             Standing::Pending => {
-                let Some(job) = self.job(handle) else { return Ok(RescheduleOutcome::NotFound) };
-                let (id, version, was) = (job.id(), job.version().next(), job.due().as_told(now));
-                self.commit(Record::Rescheduled { id, version, due }, handle.index, now);
+                let (id, version, was) = (job.id(), job.version().next(), job.due().as_told(&mut now));
+                self.change_due(handle.index, version, due, now);
+                self.note(|| Record::Rescheduled { id, version, due });
                 RescheduleOutcome::Rescheduled { was, version }
             }
         })
     }
 
     /// Takes a pending job back, if it still is of the version that `expected` names.
-    pub fn cancel(
-        &mut self,
-        handle: Handle,
-        expected: Option<Version>,
-        mut now: impl NowSource,
-    ) -> CancelOutcome {
-        let now = now.now();
-        match self.standing(handle, expected) {
+    pub fn cancel(&mut self, handle: Handle, expected: Option<Version>, _: impl NowSource) -> CancelOutcome {
+        let Some(job) = self.job(handle) else { return CancelOutcome::NotFound };
+        match Standing::of(job, expected) {
             Standing::Running => CancelOutcome::Running,
             Standing::Fired(at) => CancelOutcome::AlreadyFired { at },
             Standing::Changed(version) => CancelOutcome::Changed { version },
-            Standing::Unknown => CancelOutcome::NotFound,
             Standing::Pending => {
-                let Some(id) = self.job(handle).map(|job| job.id()) else { return CancelOutcome::NotFound };
-                self.commit(Record::Cancelled { id }, handle.index, now);
+                let id = job.id();
+                self.take_back(handle.index);
+                self.note(|| Record::Cancelled { id });
                 CancelOutcome::Cancelled
             }
         }
@@ -144,17 +146,17 @@ impl Partition {
 
     /// Whether `handle` names a job that is pending.
     pub fn is_pending(&self, handle: Handle) -> bool {
-        matches!(self.standing(handle, None), Standing::Pending)
+        self.job(handle).is_some_and(|job| job.state().is_pending())
     }
 
     /// The key of the job that `handle` names.
-    pub fn key(&self, handle: Handle) -> Option<&Key> {
-        self.job(handle).map(Job::key)
+    pub fn key(&self, handle: Handle) -> Option<&str> {
+        self.job(handle).map(|job| job.key())
     }
 
     /// Whether there is a job in `slot`, and its key is `key`. For an index from keys to slots.
     pub(crate) fn is_of_key(&self, slot: u32, key: &str) -> bool {
-        self.jobs.at(slot).is_some_and(|job| job.key().as_str() == key)
+        self.jobs.is_of_key(slot, key)
     }
 
     /// The handle of the job in `slot`.
@@ -162,66 +164,58 @@ impl Partition {
         self.jobs.index_of(slot).map(|index| self.handle(index))
     }
 
-    /// Has the processor fetch the job in `slot`. Changes nothing, as the next two.
+    /// Has the processor fetch the job in `slot`. Changes nothing, as the next.
     pub(crate) fn warm_job(&self, slot: u32) {
         self.jobs.prefetch(slot);
     }
 
-    /// Has it fetch what the job in `slot`, which is there by now, points to: its timer and its payload.
-    pub(crate) fn warm_timer(&self, slot: u32) {
-        let Some(job) = self.jobs.at(slot) else { return };
-        job.payload().warm();
-        if let State::Waiting(timer) = job.state() {
-            self.wheel_of(job.due().base).warm(timer);
-        }
-    }
-
-    /// Has it fetch the timers next to that of the job in `slot`.
+    /// Has it fetch the jobs beside which the job in `slot`, which is there by now, waits.
     pub(crate) fn warm_neighbours(&self, slot: u32) {
-        let Some(job) = self.jobs.at(slot) else { return };
-        if let State::Waiting(timer) = job.state() {
-            self.wheel_of(job.due().base).warm_neighbours(timer);
+        if self.jobs.at(slot).is_some_and(|job| job.state() == State::Waiting) {
+            Timers::warm_neighbours(&self.jobs, slot);
         }
     }
 
-    pub(super) fn wheel_of(&self, base: TimeBase) -> &Wheel<u32> {
-        match base {
-            TimeBase::Wall => &self.wall,
-            TimeBase::Mono => &self.mono,
-        }
-    }
-
-    fn standing(&self, handle: Handle, expected: Option<Version>) -> Standing {
-        let Some(job) = self.job(handle) else { return Standing::Unknown };
-        match job.state() {
-            State::Running(_) => Standing::Running,
-            State::Fired(at, _) => Standing::Fired(at),
-            _ if expected.is_some_and(|version| version != job.version()) => Standing::Changed(job.version()),
-            _ => Standing::Pending,
-        }
-    }
-
-    fn record_due(&self, due: Due, now: Now) -> Result<RecordedDue, Refusal> {
-        let (base, wall, ahead_us) = match due {
-            Due::At(wall) => (TimeBase::Wall, wall, wall.micros_since(now.wall)),
-            Due::In(delay) => {
-                let delay_us = micros_ceil(delay);
-                (TimeBase::Mono, now.wall.saturating_add_micros(delay_us), delay_us)
+    /// Judges a due time, and says it by the wall clock.
+    #[inline]
+    fn record_due(&self, due: Due, mut now: impl NowSource) -> Result<RecordedDue, Refusal> {
+        match due {
+            // The wheel is behind the clock, or where the clock was before it was set back. What it has near is near enough.
+            Due::At(wall) => {
+                let by_wheel_us = wall.micros_since(self.wheel_wall());
+                let is_near = by_wheel_us <= self.config.horizon_us / 2;
+                let ahead_us = if is_near { by_wheel_us } else { wall.micros_since(now.now().wall) };
+                self.check_horizon(ahead_us, wall, false)?;
+                Ok(RecordedDue { base: TimeBase::Wall, wall })
             }
-        };
-        // What lies in the last tick of a clock would be cut short, or would wait for a tick that never comes.
-        let tick_us = self.config.tick_us;
-        let is_past_wall = wall > Timestamp::MAX.saturating_sub_micros(tick_us);
-        let is_past_mono = base == TimeBase::Mono
-            && MonoTime::MAX.micros_since(now.mono) <= ahead_us.saturating_add(tick_us);
-        if ahead_us > self.config.horizon_us || is_past_wall || is_past_mono {
+            Due::In(delay) => {
+                let (now, delay_us) = (now.now(), micros_ceil(delay));
+                let wall = now.wall.saturating_add_micros(delay_us);
+                // What lies in the last tick of a clock would be cut short, or would wait for a tick that never comes.
+                let left_us = MonoTime::MAX.micros_since(now.mono);
+                let is_past = left_us <= delay_us.saturating_add(self.config.tick_us);
+                self.check_horizon(delay_us, wall, is_past)?;
+                Ok(RecordedDue { base: TimeBase::Mono, wall })
+            }
+        }
+    }
+
+    fn check_horizon(&self, ahead_us: u64, wall: Timestamp, is_past: bool) -> Result<(), Refusal> {
+        let is_past_wall = wall > Timestamp::MAX.saturating_sub_micros(self.config.tick_us);
+        if ahead_us > self.config.horizon_us || is_past_wall || is_past {
             return Err(Refusal::PastHorizon { horizon_s: self.config.horizon_us / 1_000_000 });
         }
-        Ok(RecordedDue { base, wall })
+        Ok(())
+    }
+
+    /// The instant at which the wheel of the wall clock stands.
+    #[inline]
+    pub(super) fn wheel_wall(&self) -> Timestamp {
+        Timestamp::from_ticks(self.wall.now(), self.config.tick_us)
     }
 
     #[inline]
-    pub(super) fn view(&self, handle: Handle, job: &Job, now: Now) -> Option<JobView> {
+    pub(super) fn view(&self, handle: Handle, job: Job<'_>, now: Now) -> Option<JobView> {
         let (state, since) = match job.state() {
             State::Running(since) => (JobState::Running, since),
             State::Ready(_) | State::Collected => (JobState::Ready, Timestamp::from_micros(0)),
@@ -230,11 +224,11 @@ impl Partition {
         Some(JobView {
             handle,
             id: job.id(),
-            key: job.key().clone(),
+            key: Key::known(job.key()),
             queue: self.ready_queue(job.queue())?.name.clone(),
-            payload: job.payload().clone(),
+            payload: job.payload().into(),
             due: job.due().as_told(now),
-            options: self.jobs.options(handle.index.slot, job),
+            options: job.options(),
             version: job.version(),
             attempt: job.attempt(),
             state,

@@ -9,23 +9,62 @@
 //! budget, so that they hold up nobody. See `overdue`.
 
 use super::batch::Entry;
-use super::{Came, Job, MonoTime, Now, Partition, Priority, QueueId, Rank, State, TimeBase, Timestamp};
-use crate::slab::Index;
+use super::{Came, JobTable, MonoTime, Now, Partition, Priority, QueueId, Rank, State, TimeBase, Timestamp};
 
-/// When a partition next has something to do, on each clock.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// How far ahead of its release a job is fetched.
+const JOB_AHEAD: usize = 12;
+
+/// When a partition next has something to do, on each clock. The default: never.
+///
+/// Two words, since every call tells it: `i64::MAX` and `u64::MAX` for never.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Wake {
-    /// When the wall clock shows this. Never later than the earliest job; earlier when a wheel has to turn first.
-    pub wall: Option<Timestamp>,
-    /// When the monotonic clock shows this.
-    pub mono: Option<MonoTime>,
+    wall: i64,
+    mono: u64,
+}
+
+impl Default for Wake {
+    fn default() -> Self {
+        Wake { wall: i64::MAX, mono: u64::MAX }
+    }
 }
 
 impl Wake {
+    /// On each clock, or never. When the wall clock shows `wall` is never later than the earliest job; earlier when a wheel has to
+    /// turn first.
+    pub fn new(wall: Option<Timestamp>, mono: Option<MonoTime>) -> Self {
+        Wake {
+            wall: wall.map_or(i64::MAX, Timestamp::as_micros),
+            mono: mono.map_or(u64::MAX, MonoTime::as_micros),
+        }
+    }
+
+    /// When the wall clock shows this.
+    pub fn wall(&self) -> Option<Timestamp> {
+        (self.wall != i64::MAX).then_some(Timestamp::from_micros(self.wall))
+    }
+
+    /// When the monotonic clock shows this.
+    pub fn mono(&self) -> Option<MonoTime> {
+        (self.mono != u64::MAX).then_some(MonoTime::from_micros(self.mono))
+    }
+
+    /// As two words, to be published.
+    #[inline]
+    pub(crate) fn to_words(self) -> (i64, u64) {
+        (self.wall, self.mono)
+    }
+
+    /// From the words of one that was published.
+    #[inline]
+    pub(crate) const fn from_words(wall: i64, mono: u64) -> Self {
+        Wake { wall, mono }
+    }
+
     /// The moment, by the monotonic clock, if nobody sets the wall clock until then.
     pub fn as_mono(&self, now: Now) -> Option<MonoTime> {
-        let wall = self.wall.map(|wall| now.mono_at(wall));
-        match (wall, self.mono) {
+        let wall = self.wall().map(|wall| now.mono_at(wall));
+        match (wall, self.mono()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
@@ -33,7 +72,7 @@ impl Wake {
 
     /// Whether the moment has come.
     pub fn is_due(&self, now: Now) -> bool {
-        self.wall.is_some_and(|wall| wall <= now.wall) || self.mono.is_some_and(|mono| mono <= now.mono)
+        self.wall().is_some_and(|wall| wall <= now.wall) || self.mono().is_some_and(|mono| mono <= now.mono)
     }
 }
 
@@ -43,7 +82,12 @@ pub enum Gathering {
     /// Nothing is due.
     Nothing,
     /// The budget ran out.
-    Partly,
+    Partly {
+        /// The tick, by each of the clocks, with a priority below which it has none.
+        at_least: [Rank; 2],
+        /// How many jobs of it have been gathered so far.
+        jobs: usize,
+    },
     /// A tick is whole.
     Whole {
         /// The tick, with the lowest priority in it.
@@ -103,7 +147,7 @@ impl Partition {
                 return Gathering::Whole { first, jobs: self.batch.len() };
             }
             match self.gather_oldest(ticks, now, &mut left) {
-                Step::CutShort => return Gathering::Partly,
+                Step::CutShort => return self.partly(ticks, now),
                 Step::Nothing if self.batch.is_empty() => break,
                 Step::Nothing | Step::Whole => {}
             }
@@ -127,6 +171,22 @@ impl Partition {
             false => (TimeBase::Mono, self.batch.mono_tick),
         };
         Some(Rank::new(base, tick, priority, 0))
+    }
+
+    /// The tick that is being gathered, or will be.
+    fn partly(&self, ticks: Ticks, now: Now) -> Gathering {
+        let (wall, mono) = match self.oldest_age(ticks, now) {
+            Some(age) if self.batch.is_empty() => {
+                (ticks.wall.saturating_sub(age), ticks.mono.saturating_sub(age))
+            }
+            _ => (self.batch.wall_tick, self.batch.mono_tick),
+        };
+        let priority = self.priorities.lowest(self.live());
+        let of = |base, tick| Rank::new(base, tick, priority, 0);
+        let (of_wall, of_mono) = (of(TimeBase::Wall, wall), of(TimeBase::Mono, mono));
+        // By the wall if it has a job that follows it, as when it is whole; that may still come.
+        let or_mono = if self.batch.has_wall { of_wall } else { of_mono };
+        Gathering::Partly { at_least: [of_wall, or_mono], jobs: self.batch.len() }
     }
 
     fn ticks(&self, now: Now) -> Ticks {
@@ -164,44 +224,48 @@ impl Partition {
 
     /// Nothing is due: brings the wheels up to now, across an empty stretch, so that near jobs land on low levels.
     fn catch_up_wheels(&mut self, ticks: Ticks) {
-        let wall = self.wall.advance(ticks.wall, 0, |_| {});
-        let mono = self.mono.advance(ticks.mono, 0, |_| {});
+        let wall = self.wall.advance(&mut self.jobs, ticks.wall, 0, |_, _| {});
+        let mono = self.mono.advance(&mut self.jobs, ticks.mono, 0, |_, _| {});
         debug_assert!(wall.done && mono.done, "nothing was due");
     }
 
     /// Has the processor fetch the job that will be due first, by each of the clocks. Changes nothing.
     pub(crate) fn warm_next(&self) {
-        for slot in [self.wall.next_value(), self.mono.next_value()].into_iter().flatten() {
-            self.jobs.prefetch(*slot);
-            if let Some(job) = self.jobs.at(*slot) {
-                job.warm_counts();
+        for slot in [self.wall.first(), self.mono.first()].into_iter().flatten() {
+            if let Some(job) = self.jobs.at(slot) {
+                job.prefetch_beside();
             }
         }
     }
 
-    /// When [`advance`](Self::advance) next has something to do. O(levels).
+    /// When [`advance`](Self::advance) next has something to do. O(1).
+    #[inline]
     pub fn next_wake(&self) -> Wake {
         if !self.batch.is_empty() {
-            return Wake { wall: None, mono: Some(MonoTime::from_micros(0)) };
+            return Wake { mono: 0, ..Wake::default() };
         }
-        let tick_us = self.config.tick_us;
-        let wheel = self.wall.next_deadline().map(|tick| {
+        let (tick_us, mut wake) = (self.config.tick_us, Wake::default());
+        if let Some(tick) = self.wall.next_deadline() {
             // What lies in the wheel's present tick is due whatever the wall clock says now.
             let is_past = tick <= self.wall.now();
-            if is_past { Timestamp::from_micros(i64::MIN) } else { Timestamp::from_ticks(tick, tick_us) }
-        });
-        let held = self.held.first_key_value().map(|(&(due, _), _)| due.tick_start(tick_us));
-        let mono = self.mono.next_deadline().map(|tick| MonoTime::from_micros(tick.saturating_mul(tick_us)));
-        let overdue = self.overdue.as_ref().and_then(|overdue| overdue.next_release());
-        Wake {
-            wall: match (wheel, held) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            },
-            mono: match (mono, overdue) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            },
+            wake.wall = if is_past { i64::MIN } else { Timestamp::from_ticks(tick, tick_us).as_micros() };
+        }
+        if let Some(tick) = self.mono.next_deadline() {
+            wake.mono = tick.saturating_mul(tick_us);
+        }
+        if !self.held.is_empty() || self.overdue.is_some() {
+            self.wake_for_rare(&mut wake);
+        }
+        wake
+    }
+
+    #[cold]
+    fn wake_for_rare(&self, wake: &mut Wake) {
+        if let Some((&(due, _), _)) = self.held.first_key_value() {
+            wake.wall = wake.wall.min(due.tick_start(self.config.tick_us).as_micros());
+        }
+        if let Some(next) = self.overdue.as_ref().and_then(|overdue| overdue.next_release()) {
+            wake.mono = wake.mono.min(next.as_micros());
         }
     }
 
@@ -230,26 +294,19 @@ impl Partition {
         let Partition { jobs, wall, mono, batch, held, .. } = self;
         batch.wall_tick = ticks.wall.saturating_sub(age);
         batch.mono_tick = ticks.mono.saturating_sub(age);
-        let mut gather = |slot: u32| {
-            let Some(index) = jobs.index_of(slot) else { return };
-            let Some(job) = jobs.at_mut(slot) else { return };
+        let mut gather = |jobs: &mut JobTable, slot: u32| {
+            let Some(mut job) = jobs.at_mut(slot) else { return };
             job.set_state(State::Collected);
             let due = job.due().as_told(since);
-            batch.has_wall |= job.due().base == TimeBase::Wall;
-            batch.gather(Entry {
-                priority: job.priority(),
-                due,
-                id: job.id(),
-                index,
-                version: job.version(),
-            });
+            batch.has_wall |= job.due().base() == TimeBase::Wall;
+            batch.gather(Entry::new(slot, &job, due));
         };
-        let progress = wall.advance(ticks.wall.saturating_sub(age), *left, |timer| gather(timer.value));
+        let progress = wall.advance(jobs, ticks.wall.saturating_sub(age), *left, &mut gather);
         *left -= progress.fired + progress.moved;
         if !progress.done {
             return false;
         }
-        let progress = mono.advance(ticks.mono.saturating_sub(age), *left, |timer| gather(timer.value));
+        let progress = mono.advance(jobs, ticks.mono.saturating_sub(age), *left, &mut gather);
         *left -= progress.fired + progress.moved;
         if !progress.done {
             return false;
@@ -263,7 +320,7 @@ impl Partition {
                 return false;
             }
             *left -= 1;
-            gather(first.remove());
+            gather(jobs, first.remove());
         }
         true
     }
@@ -278,20 +335,21 @@ impl Partition {
             }
             let Some(entry) = self.batch.take_first(up_to) else { return false };
             *left -= 1;
-            // A job that was moved since may have been collected anew, for another place in the order.
-            let is_same = |job: &&Job| job.state() == State::Collected && job.version() == entry.version;
-            let collected = self.jobs.get(entry.index).filter(is_same);
-            let Some((queue, base)) = collected.map(|job| (job.queue(), job.due().base)) else { continue };
+            if let Some(slot) = self.batch.ahead(JOB_AHEAD) {
+                self.jobs.prefetch(slot);
+            }
+            let collected = self.jobs.at(entry.slot).filter(|job| entry.is_of(job));
+            let Some((queue, base)) = collected.map(|job| (job.queue(), job.due().base())) else { continue };
             let tick = if base == TimeBase::Wall { wall_tick } else { mono_tick };
-            self.make_ready(entry.index, queue, Came::InTime, tick);
+            self.make_ready(entry.slot, queue, Came::InTime, tick);
         }
         true
     }
 
-    /// Appends a job, which is nowhere and came due in `tick`, to the ready list of its queue.
-    pub(super) fn make_ready(&mut self, index: Index, queue: QueueId, came: Came, tick: u64) {
+    /// Appends the job in `slot`, which is nowhere and came due in `tick`, to the ready list of its queue.
+    pub(super) fn make_ready(&mut self, slot: u32, queue: QueueId, came: Came, tick: u64) {
         if let Some(Some(ready)) = self.queues.get_mut(usize::from(queue.0)) {
-            ready.push(&mut self.jobs, index.slot, came, tick);
+            ready.push(&mut self.jobs, slot, came, tick);
         }
         self.touch(queue);
     }

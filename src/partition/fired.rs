@@ -14,12 +14,15 @@ use std::collections::VecDeque;
 
 use super::job::State;
 use super::table::Job;
-use super::{End, FiredImage, Now, Partition, Timestamp};
+use super::{End, FiredImage, Key, Now, Partition, Timestamp};
 use crate::slab::Index;
 
 /// How many fired jobs are forgotten for one that comes. A burst of them grows old all at once, and no call may take
 /// as long as forgetting it whole would.
 const FORGET_MAX: usize = 16;
+
+/// How far ahead of its end a tombstone is fetched.
+const TOMBSTONES_AHEAD: usize = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct FiredMemory {
@@ -68,6 +71,11 @@ impl FiredMemory {
         self.ahead.back().or(self.order.back()).map(|&(_, ended)| ended)
     }
 
+    /// The one that is forgotten `later` ones after the oldest.
+    fn ahead(&self, later: usize) -> Option<Index> {
+        self.order.get(later).map(|&(index, _)| index)
+    }
+
     /// Takes the oldest, if there are more than `max` or it ended before `oldest`.
     fn pop_excess(&mut self, max: usize, oldest: Timestamp) -> Option<Index> {
         let &(index, ended) = self.order.front()?;
@@ -96,6 +104,7 @@ impl Partition {
             State::Running(since) => since,
             _ => at,
         };
+        self.priorities.remove(job.priority());
         self.unplace(index);
         self.jobs.entomb(index, fired_at, at, end);
         self.fired.reach(at);
@@ -109,6 +118,12 @@ impl Partition {
         self.forget(FORGET_MAX, oldest);
     }
 
+    /// The key of a tombstone that will be forgotten soon: what is needed to forget it in an index can be fetched meanwhile.
+    pub(crate) fn soon_forgotten(&self) -> Option<&str> {
+        let ahead = self.fired.ahead(TOMBSTONES_AHEAD / 2)?;
+        self.jobs.get(ahead).map(|job| job.key())
+    }
+
     /// Ends a replay: comes to all that an image has, and forgets as many as are too many, at once.
     pub(super) fn settle_fired(&mut self) {
         self.fired.reach(Timestamp::MAX);
@@ -118,18 +133,23 @@ impl Partition {
     fn forget(&mut self, at_most: usize, oldest: Timestamp) {
         for _ in 0..at_most {
             let Some(index) = self.fired.pop_excess(self.config.fired_max, oldest) else { break };
+            if let Some(ahead) = self.fired.ahead(TOMBSTONES_AHEAD) {
+                self.jobs.prefetch(ahead.slot);
+            }
             let handle = self.handle(index);
-            if let Some(key) = self.jobs.remove(index) {
-                self.forgotten.push((key, handle));
+            if let Some(job) = self.jobs.get(index) {
+                self.forgotten.push((Key::known(job.key()), handle));
+                self.jobs.remove(index);
             }
         }
     }
 }
 
-impl Job {
+impl Job<'_> {
     /// What an image says of a tombstone; `None` if it is none.
     pub(super) fn fired_image(&self) -> Option<FiredImage> {
         let State::Fired(fired_at, end) = self.state() else { return None };
-        Some(FiredImage { id: self.id(), key: self.key().clone(), fired_at, ended_at: self.due().wall, end })
+        let ended_at = self.recorded_due().wall;
+        Some(FiredImage { id: self.id(), key: Key::known(self.key()), fired_at, ended_at, end })
     }
 }

@@ -29,11 +29,11 @@ impl<'a> Wanted<'a> {
         Some(Wanted { queue, filter })
     }
 
-    fn matches(&self, job: &Job) -> bool {
+    fn matches(&self, job: Job<'_>) -> bool {
         let state = job.state().as_read();
         // What was restored of a fired job has no queue, so none has.
         let is_of_queue = self.queue.is_none_or(|queue| state != JobState::Fired && queue == job.queue());
-        is_of_queue && self.filter.has_state(state) && job.key().as_str().starts_with(&self.filter.key_prefix)
+        is_of_queue && self.filter.has_state(state) && job.key().starts_with(&self.filter.key_prefix)
     }
 }
 
@@ -109,7 +109,7 @@ impl Partition {
 impl State {
     pub(super) fn as_read(self) -> JobState {
         match self {
-            State::Waiting(_) | State::Held | State::Overdue => JobState::Pending,
+            State::Waiting | State::Held | State::Overdue => JobState::Pending,
             State::Collected | State::Ready(_) => JobState::Ready,
             State::Running(_) => JobState::Running,
             State::Fired(..) => JobState::Fired,
@@ -117,7 +117,7 @@ impl State {
     }
 }
 
-impl Job {
+impl Job<'_> {
     fn fired_view(&self) -> Option<FiredView> {
         let FiredImage { id, key, fired_at, ended_at, end } = self.fired_image()?;
         Some(FiredView { id, key, fired_at, ended_at, end })

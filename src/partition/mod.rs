@@ -3,8 +3,8 @@
 //! # Rules
 //! - Sans-I/O. No clock, no thread, no randomness, no store: time comes in as [`Now`], effects go out as values
 //!   ([`Record`]s, forgotten keys, queues whose backlog changed). The same inputs give the same outputs.
-//! - Every change is formed as a [`Record`] and made by `Partition::take` or `Partition::apply`. Replay takes the same records
-//!   through the same code.
+//! - Every change is made by a function of `apply`, beside a [`Record`] that says all of it. Replay takes the records through
+//!   the same functions.
 //! - One caller at a time (`&mut self`). Whoever holds the partition reads the clock while holding it where the answer
 //!   decides whether a job may fire, so that the monotonic time that a partition sees never goes back.
 //! - Work in one call is bounded: by the levels of a wheel, or by the budget that the caller gives.
@@ -37,6 +37,7 @@ mod job;
 mod list;
 mod overdue;
 mod pace;
+mod priorities;
 mod rank;
 mod ready;
 mod record;
@@ -56,7 +57,8 @@ use batch::TickBatch;
 use fired::FiredMemory;
 use job::State;
 use overdue::{Overdue, Restart};
-use ready::{Came, ReadyQueue};
+use priorities::Priorities;
+use ready::{Came, Ready, ReadyQueue};
 use table::{Job, JobTable};
 
 pub use crate::time::{Due, InvalidTimestamp, MonoTime, Now, NowSource, TimeBase, Timestamp};
@@ -80,7 +82,10 @@ pub use crate::job::{
 };
 
 use crate::slab::Index;
-use crate::wheel::Wheel;
+use crate::wheel::Timers;
+
+/// The most queues that a partition can tell apart.
+pub(crate) use table::QUEUES_MAX;
 
 /// The limits and settings of a partition.
 #[derive(Clone, Debug)]
@@ -107,10 +112,11 @@ pub struct Partition {
     id: PartitionId,
     config: Config,
     jobs: JobTable,
-    /// Jobs due at an instant of the wall clock, by ticks since the epoch. The value is the job's slot.
-    wall: Wheel<u32>,
+    priorities: Priorities,
+    /// Jobs due at an instant of the wall clock, by ticks since the epoch. The table is the home of both wheels' timers.
+    wall: Timers,
     /// Jobs due after a delay, by ticks of the monotonic clock.
-    mono: Wheel<u32>,
+    mono: Timers,
     /// Jobs whose tick the wall wheel has passed although the wall clock, set back, has not.
     held: BTreeMap<(Timestamp, JobId), u32>,
     /// Jobs that were due before a restart and wait for the pace of the catch-up. `None` once there are none.
@@ -155,11 +161,16 @@ impl Partition {
     /// An empty partition whose wheels stand at `now`.
     pub fn new(id: PartitionId, config: Config, now: Now) -> Self {
         debug_assert!(config.tick_us > 0, "a tick has a length");
-        let wall = Wheel::new(now.wall.ticks_floor(config.tick_us));
-        let mono = Wheel::new(now.mono.as_micros() / config.tick_us);
+        // SAFETY: a job's links are set by the timers alone while it is `State::Waiting`, on the wheel of its base; it leaves that
+        // wheel before it leaves the table, is in another state, or has another due (see `apply`). No code of others runs between.
+        #[allow(unsafe_code, reason = "see `Timers::new`")]
+        let timers = |now| unsafe { Timers::new(now) };
+        let wall = timers(now.wall.ticks_floor(config.tick_us));
+        let mono = timers(now.mono.as_micros() / config.tick_us);
         Partition {
             id,
-            jobs: JobTable::new(),
+            jobs: JobTable::new(id, config.tick_us),
+            priorities: Priorities::default(),
             wall,
             mono,
             held: BTreeMap::new(),
@@ -244,10 +255,8 @@ impl Partition {
 
     #[inline]
     fn first_of(&self, ready: &ReadyQueue) -> Option<Rank> {
-        let job = self.jobs.at(ready.first()?)?;
-        let State::Ready(links) = job.state() else { return None };
-        let (tick, near) = (links.tick, self.wheel_of(job.due().base).now());
-        Some(job.rank(tick.tick(near), self.config.tick_us))
+        let Ready { slot, tick } = ready.first()?;
+        Some(self.jobs.at(slot)?.rank(tick, self.config.tick_us))
     }
 
     /// What has been done so far.
@@ -289,12 +298,14 @@ impl Partition {
         Some(queue)
     }
 
+    #[inline]
     fn handle(&self, index: Index) -> Handle {
         Handle { index, partition: self.id, engine: self.config.engine }
     }
 
     /// The live or remembered job that `handle` names.
-    fn job(&self, handle: Handle) -> Option<&Job> {
+    #[inline]
+    fn job(&self, handle: Handle) -> Option<Job<'_>> {
         if handle.partition != self.id || handle.engine != self.config.engine {
             return None;
         }
@@ -309,12 +320,13 @@ impl Partition {
         self.queues.get_mut(usize::from(queue.0))?.as_mut()
     }
 
-    fn know_queue(&mut self, queue: QueueId, name: QueueName) {
+    #[inline]
+    fn know_queue(&mut self, queue: QueueId, name: &QueueName) {
         let at = usize::from(queue.0);
         if at >= self.queues.len() {
             self.queues.resize_with(at + 1, || None);
         }
-        self.queues[at].get_or_insert_with(|| ReadyQueue::new(name));
+        self.queues[at].get_or_insert_with(|| ReadyQueue::new(name.clone()));
     }
 
     fn touch(&mut self, queue: QueueId) {
@@ -329,18 +341,17 @@ impl Partition {
     #[cfg(any(test, fuzzing))]
     pub fn validate(&self) {
         self.jobs.validate();
-        self.wall.validate();
-        self.mono.validate();
+        self.wall.validate(&self.jobs);
+        self.mono.validate(&self.jobs);
         let (mut waiting, mut held, mut overdue, mut ready, mut running, mut fired) = (0, 0, 0, 0, 0, 0);
         for (index, job) in self.jobs.iter() {
             match job.state() {
-                State::Waiting(timer) => {
-                    let wheel = if job.due().base == TimeBase::Wall { &self.wall } else { &self.mono };
-                    assert_eq!(wheel.get(timer), Some(&index.slot));
-                    waiting += 1;
-                }
+                State::Waiting => waiting += 1,
                 State::Held => {
-                    assert_eq!(self.held.get(&(job.due().wall, job.id())), Some(&index.slot));
+                    assert_eq!(
+                        self.held.get(&(job.due().as_told(Now::default()), job.id())),
+                        Some(&index.slot)
+                    );
                     held += 1;
                 }
                 State::Overdue => overdue += 1,
@@ -351,6 +362,8 @@ impl Partition {
             }
         }
         assert_eq!(overdue, self.overdue.as_ref().map_or(0, |overdue| overdue.validate(&self.jobs)));
+        let live = self.jobs.iter().filter(|(_, job)| !matches!(job.state(), State::Fired(..)));
+        self.priorities.validate(live.map(|(_, job)| job.priority()));
         let queues = self.queues.iter().flatten();
         assert_eq!(waiting, self.wall.len() + self.mono.len());
         assert_eq!(held, self.held.len());

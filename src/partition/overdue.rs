@@ -146,7 +146,7 @@ impl Partition {
             let piece: Vec<Index> = piece.iter().map(|entry| entry.index).collect();
             for &index in &piece {
                 self.unplace(index);
-                if let Some(job) = self.jobs.get_mut(index) {
+                if let Some(mut job) = self.jobs.get_mut(index) {
                     job.set_state(State::Overdue);
                 }
             }
@@ -230,7 +230,7 @@ impl Partition {
         }
         self.unplace(index);
         if is_due {
-            self.make_ready(index, queue, Came::Overdue, tick);
+            self.make_ready(index.slot, queue, Came::Overdue, tick);
         } else {
             self.place(index, now);
         }

@@ -51,25 +51,6 @@ impl Rank {
     }
 }
 
-/// A tick as a ready job keeps it: the low 56 bits, in the seven bytes that there is room for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct ShortTick([u8; 7]);
-
-impl ShortTick {
-    pub(super) fn new(tick: u64) -> Self {
-        let [low @ .., _] = tick.to_le_bytes();
-        ShortTick(low)
-    }
-
-    /// The tick, told by one that is at most 2<sup>55</sup> before or after it.
-    pub(super) fn tick(self, near: u64) -> u64 {
-        let [a, b, c, d, e, f, g] = self.0;
-        let low = u64::from_le_bytes([a, b, c, d, e, f, g, 0]);
-        let behind = (near.wrapping_sub(low) << 8).cast_signed() >> 8;
-        near.wrapping_add_signed(-behind)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,16 +81,5 @@ mod tests {
         assert_eq!(wall(100).key(-30), mono(70).key(-30));
         assert!(wall(100).key(-31) < mono(70).key(-31));
         assert_eq!(wall(u64::MAX).key(i64::MAX).0, i64::MAX);
-    }
-
-    #[test]
-    fn a_short_tick_is_told_by_one_near_it() {
-        for tick in [0, 1, (1 << 56) - 1, 1 << 56, (1 << 56) + 7, 3_600_000_000_000_000_000, u64::MAX - 9] {
-            for apart in [0, 1, 9, 1 << 40] {
-                for near in [tick.saturating_add(apart), tick.saturating_sub(apart)] {
-                    assert_eq!(ShortTick::new(tick).tick(near), tick, "{tick} by {near}");
-                }
-            }
-        }
     }
 }

@@ -1,7 +1,6 @@
 //! From ready to fired: a queue takes a job, and says how its handler ended.
 
-use super::job::{Links, State};
-use super::ready::ReadyQueue;
+use super::job::State;
 use super::{
     Delivery, End, Handle, JobId, JobOptions, Key, MonoTime, Now, Partition, Payload, QueueId, Record,
     Timestamp, Version,
@@ -9,6 +8,10 @@ use super::{
 
 /// How many jobs one call may find to be early, and put back, before it gives up for now.
 const EARLY_MAX: usize = 64;
+
+/// How far ahead of a start a job is fetched, and how far its key and payload, once the job itself is there.
+const JOB_AHEAD: usize = 12;
+const PARTS_AHEAD: usize = 6;
 
 /// A job that has been handed to its handler.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -69,7 +72,7 @@ impl Partition {
     /// was set back, jobs that were due no longer are, and a call puts back only so many of them.
     pub fn start(&mut self, queue: QueueId, now: Now) -> Option<Started> {
         for _ in 0..EARLY_MAX {
-            let slot = self.ready_queue(queue)?.first()?;
+            let slot = self.ready_queue(queue)?.first()?.slot;
             let index = self.jobs.index_of(slot)?;
             let job = self.jobs.get(index)?;
             if !job.due().is_reached(now) {
@@ -80,51 +83,54 @@ impl Partition {
             let (id, due) = (job.id(), job.due());
             let was_overdue = self.restart.was_overdue(id, due);
             let attempt = job.attempt().saturating_add(1);
-            self.commit(Record::Started { id, at: now.wall, attempt }, index, now);
-            self.warm_first(queue);
+            self.hand_out(index, now.wall, attempt);
+            self.note(|| Record::Started { id, at: now.wall, attempt });
+            self.warm_ahead(queue);
             let job = self.jobs.get(index)?;
             let lateness_us = due.lateness_us(now);
             return Some(Started {
                 handle: self.handle(index),
                 id,
-                key: job.key().clone(),
-                payload: job.payload().clone(),
+                key: Key::known(job.key()),
+                payload: job.payload().into(),
                 due: due.as_told(now),
                 fired_at: now.wall,
                 began: now.mono,
                 lateness_us,
                 version: job.version(),
                 attempt: job.attempt(),
-                options: self.jobs.options(index.slot, job),
+                options: job.options(),
                 was_overdue,
             });
         }
         None
     }
 
-    /// Has the processor fetch what the start of the next job will need, while this one runs: in a burst the jobs are in
-    /// nobody's cache, and waiting for their memory was a third of a worker's time. Changes nothing.
-    fn warm_first(&self, queue: QueueId) {
-        let first = self.ready_queue(queue).and_then(ReadyQueue::first).and_then(|slot| self.jobs.at(slot));
-        let Some(job) = first else { return };
-        job.warm_counts();
-        // The one after it is fetched as a whole, so that its own key and payload can be next time.
-        if let State::Ready(Links { next: Some(next), .. }) = job.state() {
-            self.jobs.prefetch(next.number());
+    /// Has the processor fetch what the starts after this one will need: in a burst the jobs are in nobody's cache, and waiting
+    /// for their memory was a third of a worker's time. Changes nothing.
+    #[inline]
+    fn warm_ahead(&self, queue: QueueId) {
+        let Some(ready) = self.ready_queue(queue) else { return };
+        if let Some(slot) = ready.ahead(JOB_AHEAD) {
+            self.jobs.prefetch(slot);
+        }
+        if let Some(job) = ready.ahead(PARTS_AHEAD).and_then(|slot| self.jobs.at(slot)) {
+            job.prefetch_beside();
         }
     }
 
     /// Number and key of the job that `handle` names.
     pub fn names(&self, handle: Handle) -> Option<(JobId, Key)> {
-        self.job(handle).map(|job| (job.id(), job.key().clone()))
+        self.job(handle).map(|job| (job.id(), Key::known(job.key())))
     }
 
     /// Ends the job that [`start`](Self::start) handed out. `false` when it is not running: the call changed nothing.
     pub fn finish(&mut self, handle: Handle, end: End, now: Now) -> bool {
         let running = self.job(handle).filter(|job| matches!(job.state(), State::Running(_)));
         let Some(id) = running.map(|job| job.id()) else { return false };
-        let record = Record::Finished { id, at: self.end_at(now), end };
-        self.commit(record, handle.index, now);
+        let at = self.end_at(now);
+        self.end(handle.index, at, end);
+        self.note(|| Record::Finished { id, at, end });
         true
     }
 }

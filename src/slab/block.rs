@@ -67,7 +67,6 @@ impl<E> Block<E> {
     /// Fetches the memory of an entry ahead of its use: all cache lines that it touches.
     #[inline]
     pub(super) fn prefetch(&self, at: usize) {
-        const LINE: usize = 64;
         if let Some(entry) = self.get(at) {
             let first = ptr::from_ref(entry).cast::<u8>();
             for ahead in (0..size_of::<E>()).step_by(LINE) {
@@ -116,8 +115,13 @@ impl<E> Drop for Block<E> {
     }
 }
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 fn layout<E>(capacity: u32) -> Layout {
-    match Layout::array::<E>(capacity as usize) {
+    // Entries that fill whole lines do not straddle them.
+    let align = if size_of::<E>().is_multiple_of(LINE) { LINE } else { align_of::<E>() };
+    match Layout::array::<E>(capacity as usize).and_then(|layout| layout.align_to(align)) {
         Ok(layout) => layout,
         Err(_) => panic!("a block is larger than the address space"),
     }
@@ -249,6 +253,15 @@ mod tests {
             assert_eq!(Rc::strong_count(&value), 1);
         }
         drop(Block::<Rc<()>>::EMPTY);
+    }
+
+    #[test]
+    fn entries_of_a_line_do_not_straddle_lines() {
+        for capacity in [1, 7, 1024] {
+            let mut block = Block::with_capacity(capacity);
+            block.push([0_u32; 16]);
+            assert!(block.as_ptr().addr().is_multiple_of(LINE));
+        }
     }
 
     #[test]

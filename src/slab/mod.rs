@@ -22,6 +22,7 @@
 //! - a page without memory is on the list of closed pages, unless it is retired.
 
 mod block;
+mod bytes;
 mod layout;
 mod page;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod validate;
 use block::Block;
 #[cfg(feature = "_bench")]
 pub(crate) use block::mapped_bytes;
+pub(crate) use bytes::ByteStore;
 use layout::Layout;
 use page::{Entry, Page};
 
@@ -151,6 +153,7 @@ impl<T> Slab<T> {
     }
 
     /// Every value, by slot.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn iter(&self) -> Scan<'_, T> {
         self.scan(0, usize::MAX)
     }
@@ -163,7 +166,8 @@ impl<T> Slab<T> {
     }
 
     /// Inserts a value; O(1). Gives it back if the table is full: see [`CAPACITY_MAX`](Self::CAPACITY_MAX).
-    #[inline]
+    // If it is not inlined, the value goes through memory.
+    #[inline(always)]
     pub(crate) fn insert(&mut self, value: T) -> Result<Index, T> {
         let Some(at) = self.page_with_room() else { return Err(value) };
         let page = &mut self.pages[at as usize];

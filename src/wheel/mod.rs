@@ -27,8 +27,10 @@
 //!   queues up behind what still waits. At most one slot is half cascaded, and time stands at its first tick;
 //! - otherwise no slot above level 0 contains `now`, and no slot at all lies before it.
 
+pub(crate) mod home;
 mod level;
 mod slots;
+mod timers;
 
 #[doc(hidden)]
 #[cfg(any(test, fuzzing))]
@@ -36,11 +38,12 @@ pub mod model;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{fmt, mem};
 
-use crate::slab::Index;
-use level::{Place, Time};
-use slots::{Slots, Taken};
+use crate::slab::{Index, Slab};
+use home::Node;
+pub(crate) use home::{Home, Linked};
+pub(crate) use timers::Timers;
 
 /// Timers by deadline. See the [module's documentation](self) for the rules.
 ///
@@ -68,8 +71,9 @@ use slots::{Slots, Taken};
 /// assert_eq!(wheel.get(tea), None);
 /// ```
 pub struct Wheel<T> {
-    time: Time,
-    slots: Slots<T>,
+    timers: Timers,
+    /// Their home.
+    nodes: Slab<Node<T>>,
 }
 
 /// Names a timer of a [`Wheel`] until it fires or is cancelled, and nothing afterwards.
@@ -103,26 +107,29 @@ pub struct Progress {
 
 impl<T> Wheel<T> {
     /// Timers that can be pending at once: a little under 2<sup>32</sup>.
-    pub const TIMERS_MAX: usize = Slots::<T>::CAPACITY_MAX;
+    pub const TIMERS_MAX: usize = Slab::<Node<T>>::CAPACITY_MAX;
 
     /// An empty wheel whose time is `now`.
     #[must_use]
+    #[allow(unsafe_code, reason = "see `Timers::new`")]
     pub fn new(now: u64) -> Wheel<T> {
-        Wheel { time: Time { now, cascading: 0 }, slots: Slots::new() }
+        // SAFETY: the timers never leave this wheel and get no other home than its nodes. A node leaves its slot in `cancel` and
+        // `clear`, which tell the timers before they return or run code of others, and as `advance` hands it out.
+        Wheel { timers: unsafe { Timers::new(now) }, nodes: Slab::new() }
     }
 
     /// The time, in ticks: as far as [`advance`](Self::advance) has come.
     #[inline]
     #[must_use]
     pub fn now(&self) -> u64 {
-        self.time.now
+        self.timers.now()
     }
 
     /// Timers pending.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.nodes.len()
     }
 
     /// Whether no timer is pending.
@@ -135,21 +142,21 @@ impl<T> Wheel<T> {
     /// Bytes allocated, whether or not a timer is in them. O(timers / 1024).
     #[must_use]
     pub fn allocated_bytes(&self) -> usize {
-        self.slots.allocated_bytes()
+        self.nodes.allocated_bytes() + self.timers.allocated_bytes()
     }
 
     /// The value of a pending timer; `None` if the handle is stale. O(1).
     #[inline]
     #[must_use]
     pub fn get(&self, handle: TimerHandle) -> Option<&T> {
-        self.slots.get(handle.0)
+        Some(&self.nodes.get(handle.0)?.value)
     }
 
     /// The deadline of a pending timer, in ticks and as it was given; `None` if the handle is stale. O(1).
     #[inline]
     #[must_use]
     pub fn deadline(&self, handle: TimerHandle) -> Option<u64> {
-        self.slots.deadline(handle.0)
+        Some(self.nodes.get(handle.0)?.deadline)
     }
 
     /// The tick until which there is nothing to do; `None` if no timer is pending. O(levels).
@@ -162,10 +169,7 @@ impl<T> Wheel<T> {
     #[inline]
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        if self.time.cascading != 0 {
-            return Some(self.time.now);
-        }
-        Some(self.slots.first()?.start(self.time.now))
+        self.timers.next_deadline()
     }
 
     /// Inserts a timer that fires when time reaches `deadline`. If that has passed, the timer fires in the next
@@ -176,17 +180,17 @@ impl<T> Wheel<T> {
     /// long before.
     #[inline]
     pub fn insert(&mut self, deadline: u64, value: T) -> TimerHandle {
-        match self.slots.insert(self.time.place(deadline), deadline, value) {
-            Ok(index) => TimerHandle(index),
-            Err(_) => full(),
-        }
+        let tail = self.timers.tail(deadline);
+        let Ok(index) = self.nodes.insert(Node::new(deadline, tail.slot, value)) else { full() };
+        self.timers.append(&mut self.nodes, index.slot, deadline, tail);
+        TimerHandle(index)
     }
 
     /// Removes a timer before it fires. `None` if it has fired or was cancelled already. O(1).
     #[inline]
     pub fn cancel(&mut self, handle: TimerHandle) -> Option<T> {
-        let value = self.slots.remove(handle.0, self.time)?;
-        self.settle();
+        let Node { deadline, links, value, .. } = self.nodes.remove(handle.0)?;
+        self.timers.unlink(&mut self.nodes, handle.0.slot, deadline, links);
         Some(value)
     }
 
@@ -194,9 +198,11 @@ impl<T> Wheel<T> {
     /// if it has fired or was cancelled. O(1).
     #[inline]
     pub fn reschedule(&mut self, handle: TimerHandle, deadline: u64) -> bool {
-        let moved = self.slots.relink(handle.0, deadline, self.time);
-        self.settle();
-        moved
+        self.timers.relink_with(&mut self.nodes, handle.0.slot, deadline, |nodes| {
+            let node = nodes.get_mut(handle.0)?;
+            let old = mem::replace(&mut node.deadline, deadline);
+            Some((node, old))
+        })
     }
 
     /// Moves time on to `now` and hands every timer that falls due to `fire`, in order.
@@ -212,82 +218,43 @@ impl<T> Wheel<T> {
     ///
     /// If `fire` panics, the timer that it was given is gone and everything else is in order.
     pub fn advance(&mut self, now: u64, budget: usize, mut fire: impl FnMut(Fired<T>)) -> Progress {
-        let target = now.max(self.time.now);
-        let mut progress = Progress { fired: 0, moved: 0, done: false };
-        loop {
-            if self.time.cascading != 0 {
-                progress.moved += self.slots.cascade(budget - progress.fired - progress.moved, self.time);
-                self.settle();
-                if self.time.cascading != 0 {
-                    return progress;
-                }
-            }
-            // Nothing is half cascaded: so what is due is on level 0, and what is not yet is in a later slot.
-            let fired = self.slots.pop(budget - progress.fired - progress.moved, self.time, |taken| {
-                let Taken { index, deadline, value } = taken;
-                fire(Fired { deadline, value, handle: TimerHandle(index) });
-            });
-            progress.fired += fired;
-            let Some((place, start)) = self.next_slot().filter(|&(_, start)| start <= target) else {
-                self.time.now = target;
-                progress.done = true;
-                return progress;
-            };
-            if progress.fired + progress.moved == budget {
-                return progress;
-            }
-            self.time = Time { now: start, cascading: place.level() };
-        }
+        let take = |nodes: &mut Slab<Node<T>>, slot| {
+            let (index, Node { deadline, links, value, .. }) = nodes.take(slot)?;
+            Some((Fired { deadline, value, handle: TimerHandle(index) }, links.next))
+        };
+        self.timers.advance_with(&mut self.nodes, now, budget, take, |_, fired| fire(fired))
     }
 
     /// The value of the first timer, if it is on the lowest level; otherwise that of an early one. O(levels).
     pub(crate) fn next_value(&self) -> Option<&T> {
-        self.slots.head(self.slots.first()?)
+        Some(&self.nodes.at(self.timers.first()?)?.value)
     }
 
     /// Has the processor fetch a timer that will be moved or cancelled soon.
     pub(crate) fn warm(&self, handle: TimerHandle) {
-        self.slots.warm(handle.0);
+        self.nodes.prefetch(handle.0.slot);
     }
 
     /// Has the processor fetch what that will touch beside the timer, once the timer itself was fetched.
     pub(crate) fn warm_neighbours(&self, handle: TimerHandle) {
-        self.slots.warm_neighbours(handle.0);
+        Timers::warm_neighbours(&self.nodes, handle.0.slot);
     }
 
     /// Drops all timers and gives their memory back; their handles are stale. Time stays. O(timers).
     ///
     /// If a value panics in its drop, the wheel is empty nevertheless, and the other values are dropped.
     pub fn clear(&mut self) {
-        self.time.cascading = 0;
-        self.slots.clear();
-    }
-
-    /// The earliest slot that is occupied, and its first tick. Nothing may be half cascaded.
-    #[inline]
-    fn next_slot(&self) -> Option<(Place, u64)> {
-        debug_assert_eq!(self.time.cascading, 0);
-        let place = self.slots.first()?;
-        Some((place, place.start(self.time.now)))
-    }
-
-    /// Ends a cascade that has nothing left to move: all has been moved, or the rest has been cancelled.
-    #[inline]
-    fn settle(&mut self) {
-        if self.time.half_cascaded().is_some_and(|half| !self.slots.is_occupied(half)) {
-            self.time.cascading = 0;
-        }
+        self.timers.clear();
+        // The values go last: one of them may panic.
+        self.nodes.clear();
     }
 
     /// Panics if an invariant is broken. O(timers).
     #[cfg(any(test, fuzzing))]
     pub fn validate(&self) {
-        let half = self.time.half_cascaded();
-        assert!(half.is_none_or(|half| self.slots.is_occupied(half)), "a cascade with nothing left to move");
-        self.slots.validate(|at, deadline| {
-            let usual = self.time.usual_place(deadline);
-            at == usual || (half == Some(at) && usual.level() < at.level())
-        });
+        self.nodes.validate();
+        self.timers.validate(&self.nodes);
+        assert_eq!(self.timers.len(), self.nodes.len(), "every node is linked");
     }
 }
 

@@ -72,8 +72,12 @@ impl LogBuffer {
     }
 
     /// Adds records. Returns whether there is something for the committer to do that there was not before: with nothing
-    /// under way anything is, and else a full batch.
-    pub(crate) fn extend(&mut self, records: impl Iterator<Item = Record>, now: MonoTime) -> bool {
+    /// under way anything is, and else a full batch. Asks what time it is `now` only when a batch begins.
+    pub(crate) fn extend(
+        &mut self,
+        records: impl Iterator<Item = Record>,
+        mut now: impl FnMut() -> MonoTime,
+    ) -> bool {
         let batches_before = self.batches.len();
         for record in records {
             let bytes = record.weight();
@@ -82,7 +86,7 @@ impl LogBuffer {
                     self.records_expected = full.records.len();
                 }
                 let (first_record, records) = (self.end, Vec::with_capacity(self.records_expected));
-                self.batches.push_back(Pending { first_record, records, bytes: 0, since: now });
+                self.batches.push_back(Pending { first_record, records, bytes: 0, since: now() });
             }
             if let Some(batch) = self.batches.back_mut() {
                 batch.records.push(record);
@@ -150,7 +154,7 @@ mod tests {
     }
 
     fn log(buffer: &mut LogBuffer, records: impl Iterator<Item = Record>) -> bool {
-        buffer.extend(records, MonoTime::default())
+        buffer.extend(records, MonoTime::default)
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::engine::meters::Register;
 use crate::partition::{Partition, QueueId, QueueName};
 
 /// How many queues an engine may have.
-pub const QUEUES_MAX: usize = 1024;
+pub const QUEUES_MAX: usize = crate::partition::QUEUES_MAX;
 
 /// All queues of an engine. Looked up by number and by name without a lock: every schedule does, and the word of a lock would
 /// go from core to core with every call.

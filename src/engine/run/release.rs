@@ -6,6 +6,9 @@
 //! - A tick is gathered in all partitions that have it before it is released in any, and the ticks go in order.
 //! - A tick that fits the budget is released as one: see [`Releases`](super::order::Releases). A larger one goes by priority, each
 //!   released in all partitions before the next is in any, in slices: what is released may start.
+//! - A tick that is known to be large is gathered in one partition after the other. What is whole is released meanwhile, as far
+//!   as no partition can have a job of a lower priority in that tick: so the first job of a million waits for one partition's
+//!   share. That is known as long as none has a live job of a lower priority at all; otherwise it waits for all of them.
 //! - Jobs that were overdue at the start come last, with what is left of the budget. They are merged: none is released before one
 //!   of another partition that comes first. One pace is for all.
 
@@ -30,9 +33,37 @@ pub(crate) struct Release {
     shared: Arc<Shared>,
     /// The partitions that have something due, and how far each is with its first tick.
     due: Vec<(usize, Gathering)>,
+    /// How far they were, by partition, when a large tick was left to be gone on with: it is not looked for anew.
+    left_at: Vec<Option<Gathering>>,
     /// Workers to be called once a tick is released.
     busier: Busier,
     overdue: Option<CatchUp>,
+}
+
+/// The tick that comes first.
+struct Tick {
+    tick: i64,
+    /// Below which priority it has no job.
+    first: Priority,
+    /// Jobs of it that have been gathered.
+    jobs: usize,
+    /// The first of the due partitions that is not done gathering it.
+    partly: Option<usize>,
+    /// Whether it is released as one.
+    is_small: bool,
+}
+
+/// Of a partition that is not done, the tick may still turn out to be the one of either clock.
+fn tick_of(gathering: &Gathering, apart: i64) -> Option<i64> {
+    match gathering {
+        Gathering::Nothing => None,
+        Gathering::Whole { first, .. } => Some(first.key(apart).0),
+        Gathering::Partly { at_least: [a, b], .. } => Some(a.key(apart).0.min(b.key(apart).0)),
+    }
+}
+
+fn gather(shared: &Arc<Shared>, at: usize, now: Now) -> Gathering {
+    shared.enter(at, Some(now), |owned, now| owned.partition.gather(now, PARTITION_BUDGET))
 }
 
 /// The jobs that were overdue at the start.
@@ -47,7 +78,9 @@ impl Release {
         let per_second = shared.settings.catch_up_per_second.unwrap_or(NonZeroU32::MAX);
         let pace = Pace::new(per_second, shared.settings.tick_us(), now.mono);
         let heads = vec![OverdueHead::Unseen; shared.cells.len()];
-        Release { shared, due: Vec::new(), busier: Busier::default(), overdue: Some(CatchUp { pace, heads }) }
+        let left_at = vec![None; shared.cells.len()];
+        let (due, busier) = (Vec::new(), Busier::default());
+        Release { shared, due, left_at, busier, overdue: Some(CatchUp { pace, heads }) }
     }
 
     /// Moves a slice of what is due to its queues. Returns whether nothing due is left.
@@ -55,8 +88,9 @@ impl Release {
         self.shared.releases.note_clocks(now, self.shared.settings.tick_us());
         let cells = self.shared.cells.iter().enumerate();
         self.due.clear();
-        self.due
-            .extend(cells.filter(|(_, cell)| cell.wake().is_due(now)).map(|(at, _)| (at, Gathering::Partly)));
+        self.due.extend(
+            cells.filter(|(_, cell)| cell.wake().is_due(now)).map(|(at, _)| (at, Gathering::Nothing)),
+        );
         let is_done = match *self.due.as_slice() {
             [] => true,
             [(at, _)] => self.advance(at, now),
@@ -66,7 +100,8 @@ impl Release {
     }
 
     /// One partition has something due, and needs to look at no other.
-    fn advance(&self, at: usize, now: Now) -> bool {
+    fn advance(&mut self, at: usize, now: Now) -> bool {
+        self.left_at.fill(None);
         let advance =
             |owned: &mut crate::engine::state::Owned, now| owned.partition.advance(now, PARTITION_BUDGET);
         let mut busier = Busier::default();
@@ -81,27 +116,27 @@ impl Release {
     /// Several do.
     fn advance_in_step(&mut self, now: Now) -> bool {
         for (at, gathering) in &mut self.due {
-            *gathering =
-                self.shared.enter(*at, Some(now), |owned, now| owned.partition.gather(now, PARTITION_BUDGET));
+            *gathering = match self.left_at[*at].take() {
+                Some(left) => left,
+                None => gather(&self.shared, *at, now),
+            };
         }
+        // Of those that have nothing due any more.
+        self.left_at.fill(None);
         for _ in 0..TICKS_MAX {
-            if self.due.iter().any(|(_, gathering)| *gathering == Gathering::Partly) {
+            let Some(Tick { tick, first, jobs, partly, is_small }) = self.first_tick() else { return true };
+            if let Some(partly) = partly {
+                if jobs > AT_ONCE_MAX {
+                    self.release_noted(tick, first, now);
+                }
+                let (at, gathering) = &mut self.due[partly];
+                *gathering = gather(&self.shared, *at, now);
+                self.leave();
                 return false;
             }
-            let apart = self.shared.releases.apart();
-            let wholes = self.due.iter().filter_map(|(_, gathering)| match *gathering {
-                Gathering::Whole { first, jobs } => Some((first.key(apart).0, first.priority(), jobs)),
-                Gathering::Nothing | Gathering::Partly => None,
-            });
-            let Some(tick) = wholes.clone().map(|(tick, ..)| tick).min() else { return true };
-            let of_tick = wholes.filter(|whole| whole.0 == tick);
-            let is_small = of_tick.clone().all(|(.., jobs)| jobs <= PARTITION_BUDGET)
-                && of_tick.clone().map(|(.., jobs)| jobs).sum::<usize>() <= AT_ONCE_MAX;
             if !is_small {
-                let first = of_tick.map(|(_, priority, _)| priority).min().unwrap_or(Priority::LAST);
-                self.release(tick, first, now);
-                self.shared.releases.note();
-                self.call_workers();
+                self.release_noted(tick, first, now);
+                self.leave();
                 return false;
             }
             let shared = Arc::clone(&self.shared);
@@ -111,6 +146,45 @@ impl Release {
             self.call_workers();
         }
         false
+    }
+
+    /// The tick that comes first, as far as it is gathered.
+    fn first_tick(&self) -> Option<Tick> {
+        let apart = self.shared.releases.apart();
+        let tick = self.due.iter().filter_map(|(_, gathering)| tick_of(gathering, apart)).min()?;
+        let mut of_tick = Tick { tick, first: Priority::LAST, jobs: 0, partly: None, is_small: true };
+        for (number, (_, gathering)) in self.due.iter().enumerate() {
+            if tick_of(gathering, apart) != Some(tick) {
+                continue;
+            }
+            let (first, jobs) = match *gathering {
+                Gathering::Whole { first, jobs } => (first, jobs),
+                Gathering::Partly { at_least: [first, _], jobs } => {
+                    of_tick.partly = of_tick.partly.or(Some(number));
+                    (first, jobs)
+                }
+                Gathering::Nothing => continue,
+            };
+            of_tick.first = of_tick.first.min(first.priority());
+            of_tick.jobs += jobs;
+            of_tick.is_small &= jobs <= PARTITION_BUDGET;
+        }
+        of_tick.is_small &= of_tick.jobs <= AT_ONCE_MAX;
+        Some(of_tick)
+    }
+
+    /// Keeps for the next turn how far each partition is.
+    fn leave(&mut self) {
+        for &(at, gathering) in &self.due {
+            self.left_at[at] = (gathering != Gathering::Nothing).then_some(gathering);
+        }
+    }
+
+    /// Releases a slice of a tick that is not released as one.
+    fn release_noted(&mut self, tick: i64, up_to: Priority, now: Now) {
+        self.release(tick, up_to, now);
+        self.shared.releases.note();
+        self.call_workers();
     }
 
     /// Releases what there is of a tick up to a priority, as far as the budget goes, and gathers the next.

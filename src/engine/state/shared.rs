@@ -6,12 +6,22 @@
 //!   log.
 //! - Never two partitions at a time.
 //! - No lock is held across an await, and no store is called under one.
+//!
+//! # When the clocks are read
+//! Where the time decides whether a job may fire ([`Shared::enter`] without a reading), the clocks are read under the
+//! partition's lock, so nobody has shown the partition a later time. A call reads them when something in it first asks
+//! ([`Shared::enter_lazily`]): for a delay, for a due that may have passed, for the first record of a batch, to tell
+//! the driver when to wake. Most calls ask nothing. That is sound:
+//! - A reading under the lock is later than every reading under it before, so what the partition sees does not go back.
+//! - What a call does without a reading does not depend on the time. A job that it puts on a wheel fires when the driver
+//!   advances that wheel and a worker starts the job, each by a reading of its own. Never early rests on these two.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::cell::{Cell, HISTOGRAM_MAX_US, Owned};
 use super::contexts::Contexts;
+use super::jobs::{self, Room};
 use super::keys::KeyHasher;
 use super::life::Life;
 use super::meters::EngineMeters;
@@ -19,12 +29,12 @@ use super::probe::Probe;
 use super::releases::Releases;
 use super::runtime::Handlers;
 use super::settings::Settings;
-use crate::clock::{Clock, Waker};
+use crate::clock::{Clock, LazyNow, Waker};
 use crate::engine::error::CallError;
 use crate::engine::meters::seconds;
 use crate::engine::ownership::Ownership;
 use crate::engine::queues::{Queue, Queues};
-use crate::partition::{MonoTime, Now, Partition, PartitionId, QueueId};
+use crate::partition::{MonoTime, Now, NowSource, Partition, PartitionId, QueueId};
 use crate::store::Durability;
 use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
@@ -47,6 +57,8 @@ pub(crate) struct Shared {
     /// Wakes the driver.
     pub(crate) waker: Arc<Waker>,
     pub(crate) life: Life,
+    /// For more jobs.
+    pub(crate) room: Room,
     pub(crate) clock_steps: AtomicU64,
     pub(crate) driver_wakes: AtomicU64,
     /// Told of every job that starts; for tests.
@@ -67,6 +79,10 @@ pub(crate) struct Taken {
 }
 
 impl Shared {
+    pub(crate) fn cell(&self, partition: PartitionId) -> &Cell {
+        &self.cells[usize::from(partition.0)]
+    }
+
     /// Enters partition `at`, publishes what `change` brought about, and calls workers for what is ready.
     ///
     /// With a `read_at` the caller has read the clock already, which keeps that out of the lock. Where the time decides
@@ -95,28 +111,69 @@ impl Shared {
         busier: &mut Busier,
         change: impl FnOnce(&mut Owned, Now) -> R,
     ) -> R {
+        let mut clock = LazyNow::with(&self.clock, read_at);
+        self.enter_with(at, &mut clock, busier, |owned, clock| change(owned, clock.now()))
+    }
+
+    /// As [`enter`](Self::enter), for a call whose answer may not depend on the time: it is read when `change` asks.
+    #[inline(always)]
+    pub(crate) fn enter_lazily<R>(
+        self: &Arc<Self>,
+        at: usize,
+        change: impl FnOnce(&mut Owned, &mut LazyNow<'_>) -> R,
+    ) -> R {
+        let (mut busier, mut clock) = (Busier::default(), LazyNow::new(&self.clock));
+        let result = self.enter_with(at, &mut clock, &mut busier, change);
+        if !busier.is_none() {
+            busier.call(self);
+        }
+        result
+    }
+
+    #[inline(always)]
+    fn enter_with<R>(
+        self: &Arc<Self>,
+        at: usize,
+        clock: &mut LazyNow<'_>,
+        busier: &mut Busier,
+        change: impl FnOnce(&mut Owned, &mut LazyNow<'_>) -> R,
+    ) -> R {
         let cell = &self.cells[at];
         let mut owned = cell.lock();
-        let now = read_at.unwrap_or_else(|| self.clock.now());
-        let before = cell.wake();
-        let result = change(&mut owned, now);
+        let result = change(&mut owned, clock);
         if owned.partition.has_forgotten() {
             self.forget_keys(&mut owned);
         }
-        let is_to_be_sent = self.ownership.is_some() && self.keep_records(cell, &mut owned, now);
+        let is_to_be_sent = self.ownership.is_some() && self.keep_records(cell, &mut owned, clock);
         let wake = owned.partition.next_wake();
-        cell.publish(wake);
+        let has_wake_changed = cell.publish(wake);
         self.publish_ready(at, &mut owned, busier);
+        let is_emptied = self.publish_jobs(cell, &mut owned);
         drop(owned);
+        self.look_for_idle(is_emptied);
         if is_to_be_sent {
             cell.flush.notify_one();
         }
-        if wake != before
-            && let Some(deadline) = wake.as_mono(now)
-        {
+        if has_wake_changed && let Some(deadline) = wake.as_mono(clock.now()) {
             self.waker.wake_before(deadline);
         }
         result
+    }
+
+    /// Publishes how many jobs a partition has, and settles its room. Returns whether it has run empty.
+    #[inline]
+    pub(super) fn publish_jobs(&self, cell: &Cell, owned: &mut Owned) -> bool {
+        let jobs = owned.jobs();
+        self.room.settle(&mut owned.room, jobs);
+        cell.jobs.publish(jobs)
+    }
+
+    /// Tells those who wait for no job to be left, if there is none now that a partition is empty.
+    #[inline]
+    pub(super) fn look_for_idle(&self, is_emptied: bool) {
+        if is_emptied {
+            self.life.one_is_empty(|| self.jobs());
+        }
     }
 
     fn forget_keys(&self, owned: &mut Owned) {
@@ -124,39 +181,28 @@ impl Shared {
         for (key, handle) in partition.drain_forgotten() {
             keys.remove(self.hasher.hash(key.as_str()), handle.slot());
         }
+        // In a burst each end forgets a job that has left all caches long ago.
+        if let Some(key) = partition.soon_forgotten() {
+            keys.warm(self.hasher.hash(key));
+        }
     }
 
     /// Moves what was logged to the buffer. Returns whether the committer has to be told: it looks by itself whenever the
     /// store has answered, and a word for every record would have it run as often.
-    fn keep_records(&self, cell: &Cell, owned: &mut Owned, now: Now) -> bool {
+    fn keep_records(&self, cell: &Cell, owned: &mut Owned, clock: &mut LazyNow<'_>) -> bool {
         let Owned { partition, log, .. } = owned;
         if cell.progress.is_ended() {
             // There may be nobody left to take them, and whoever waits for them is told so.
             log.lose(partition.drain_records().count());
             log.discard();
-            if owned.is_lost {
-                self.uncount_pending(owned);
-            }
             return false;
         }
         let had = log.end();
-        let is_to_be_sent = log.extend(partition.drain_records(), now.mono);
+        let is_to_be_sent = log.extend(partition.drain_records(), || clock.now().mono);
         if log.end() > had && self.is_full(owned) {
             cell.is_shut.store(true, SeqCst);
         }
         is_to_be_sent
-    }
-
-    /// Sees to it that what is pending in a partition that is lost counts here no more: it is another engine's. Calls that were
-    /// under way may have changed it since the last time.
-    pub(super) fn uncount_pending(&self, owned: &mut Owned) {
-        let (pending, uncounted) = (owned.partition.live() - owned.partition.running(), owned.uncounted);
-        if pending > uncounted {
-            self.life.release_jobs(pending - uncounted);
-        } else {
-            self.life.add_jobs(uncounted - pending);
-        }
-        owned.uncounted = pending;
     }
 
     fn is_full(&self, owned: &Owned) -> bool {
@@ -256,13 +302,26 @@ impl Shared {
         self.ownership.as_ref().is_none_or(|ownership| ownership.may_fire(at, now.mono))
     }
 
-    /// Makes room for one more job; `false` when the engine is full.
-    pub(crate) fn reserve_job(&self) -> bool {
-        self.life.reserve_job(self.settings.jobs_max)
+    /// Jobs that are pending or running. Exact while nothing changes, and 0 only if there was a moment without a job.
+    /// O(partitions).
+    pub(crate) fn jobs(&self) -> usize {
+        jobs::jobs(self.cells.iter().map(|cell| &cell.jobs))
     }
 
-    pub(crate) fn release_jobs(&self, jobs: usize) {
-        self.life.release_jobs(jobs);
+    /// Fetches back room that partitions keep idle, unless that was done since room became tight. Returns the turn in which
+    /// a refusal is exact from now on, if it has not ended yet.
+    #[cold]
+    pub(crate) fn gather_room(&self) -> Option<u64> {
+        self.room.exact_turn().or_else(|| {
+            let turn = self.room.tighten();
+            for cell in &self.cells {
+                let owned = &mut *cell.lock();
+                let jobs = owned.jobs();
+                self.room.fetch_back(&mut owned.room, jobs);
+            }
+            self.room.is_gathered(turn);
+            self.room.exact_turn()
+        })
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -287,7 +346,7 @@ impl Shared {
         }
         let kept = if self.ownership.is_some() { "the store keeps the jobs" } else { "the jobs are lost" };
         tracing::error!(
-            jobs = self.life.jobs(),
+            jobs = self.jobs(),
             "the tokio runtime that handlers run on has ended: the engine stops, and {kept}; \
              build it on a runtime that lives as long (`Builder::runtime`)"
         );

@@ -272,9 +272,16 @@ impl JobOptions {
         self.kinds().map(|kind| AROUND + self.value_bytes(kind)).sum()
     }
 
-    /// As they lie in memory: what is in the job, and what is beside it.
-    pub(crate) fn into_parts(self) -> (Common, Option<Box<Rare>>) {
-        (self.common, self.rare)
+    /// Those that lie in every job.
+    #[inline]
+    pub(crate) fn common(&self) -> Common {
+        self.common
+    }
+
+    /// Those that few jobs have, if it has any.
+    #[inline]
+    pub(crate) fn rare(&self) -> Option<&Rare> {
+        self.rare.as_deref()
     }
 
     #[inline]

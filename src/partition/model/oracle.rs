@@ -66,12 +66,15 @@ pub(super) struct Oracle {
 }
 
 impl Oracle {
-    pub(super) fn read_due(due: Due, now: Now) -> Result<MDue, Refusal> {
+    /// Where the wall clock was set back, the wheel stands where it was before, and half a horizon from there is let pass too.
+    pub(super) fn read_due(due: Due, now: Now, wheel: Timestamp) -> Result<MDue, Refusal> {
         let wall = i128::from(now.wall.as_micros());
         let (due, ahead) = match due {
             Due::At(at) => {
                 let us = i128::from(at.as_micros());
-                (MDue { base: TimeBase::Wall, us, recorded: at }, us - wall)
+                let by_wheel = us - i128::from(wheel.as_micros());
+                let ahead = if by_wheel <= i128::from(HORIZON_US / 2) { 0 } else { us - wall };
+                (MDue { base: TimeBase::Wall, us, recorded: at }, ahead)
             }
             Due::In(delay) => {
                 let us = delay.as_nanos().div_ceil(1_000) as i128;

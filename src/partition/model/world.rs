@@ -135,7 +135,7 @@ impl World {
         if bytes > PAYLOAD_BYTES_MAX {
             return assert_eq!(outcome, Err(Refusal::PayloadTooLarge { bytes, max: PAYLOAD_BYTES_MAX }));
         }
-        let due = match Oracle::read_due(due, self.now) {
+        let due = match Oracle::read_due(due, self.now, self.partition.wheel_wall()) {
             Ok(due) => due,
             Err(refusal) => return assert_eq!(outcome, Err(refusal)),
         };
@@ -180,7 +180,7 @@ impl World {
         let (handle, job, expected) = self.pick(bytes);
         let outcome = self.partition.reschedule(handle, due, expected, self.now);
         self.note();
-        let due = match Oracle::read_due(due, self.now) {
+        let due = match Oracle::read_due(due, self.now, self.partition.wheel_wall()) {
             Ok(due) => due,
             Err(refusal) => return assert_eq!(outcome, Err(refusal)),
         };

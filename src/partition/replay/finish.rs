@@ -99,12 +99,12 @@ impl Replay<'_> {
             return 0;
         }
         let pending = || self.partition.jobs.iter().filter(|(_, job)| job.state().is_pending());
-        let mut latest: HashMap<&Key, JobId, FixedState> = HashMap::default();
+        let mut latest: HashMap<&str, JobId, FixedState> = HashMap::default();
         for (_, job) in pending().filter(|(_, job)| job.id().sequence() >= self.next_taken) {
             let latest = latest.entry(job.key()).or_insert(job.id());
             *latest = job.id().max(*latest);
         }
-        let is_superseded = |id: JobId, key: &Key| latest.get(key).is_some_and(|&latest| id < latest);
+        let is_superseded = |id: JobId, key: &str| latest.get(key).is_some_and(|&latest| id < latest);
         let superseded = pending().filter(|(_, job)| is_superseded(job.id(), job.key()));
         let mut superseded: Vec<(JobId, Index)> = superseded.map(|(index, job)| (job.id(), index)).collect();
         superseded.sort_unstable();
@@ -123,7 +123,7 @@ impl Partition {
         cut_short.sort_unstable();
         for &(id, index) in &cut_short {
             let Some(job) = self.jobs.get(index) else { continue };
-            let (delivery, attempt) = (self.jobs.options(index.slot, job).delivery(), job.attempt());
+            let (delivery, attempt) = (job.options().delivery(), job.attempt());
             let record = match delivery {
                 Delivery::AtLeastOnce => Record::Interrupted { id, at: now.wall, attempt },
                 Delivery::AtMostOnce => Record::Finished { id, at: self.end_at(now), end: End::Interrupted },

@@ -10,10 +10,9 @@
 //! All slices together are a *fuzzy* image: it shows some of what happened since the first one and some not. With the
 //! records since then it tells all: see [`Replay::apply_fuzzy`](super::Replay::apply_fuzzy).
 
-use crate::partition::job::{JobDue, State};
+use crate::partition::job::State;
 use crate::partition::table::Job;
-use crate::partition::{End, Handle, JobId, JobSpec, Key, Partition, RecordedDue, Timestamp, Version};
-use crate::slab::Index;
+use crate::partition::{End, Handle, JobId, JobSpec, Key, Partition, Timestamp, Version};
 
 /// A partition's state: jobs by id and fired jobs in the order in which they will be forgotten where it is whole, both
 /// in any order where it is the sum of slices.
@@ -78,10 +77,10 @@ impl Partition {
         let mut image = Image { jobs, fired: Vec::new(), next_sequence: self.next_sequence };
         // Nothing would never come to an end.
         let mut scan = self.jobs.scan(from, slots_max.max(1));
-        for (index, job) in scan.by_ref() {
+        for (_, job) in scan.by_ref() {
             match job.fired_image() {
                 Some(fired) => image.fired.push(fired),
-                None => image.jobs.extend(self.job_image(index, job)),
+                None => image.jobs.extend(self.job_image(job)),
             }
         }
         Slice { image, next: scan.cursor() }
@@ -90,22 +89,21 @@ impl Partition {
     /// The state, complete. O(n log n): for tests, and for stores that keep images.
     pub fn image(&self) -> Image {
         let live = self.jobs.iter().filter(|(_, job)| !matches!(job.state(), State::Fired(..)));
-        let mut jobs: Vec<JobImage> = live.filter_map(|(index, job)| self.job_image(index, job)).collect();
+        let mut jobs: Vec<JobImage> = live.filter_map(|(_, job)| self.job_image(job)).collect();
         jobs.sort_unstable_by_key(|job| job.id);
         let fired = self.fired.iter().filter_map(|(index, _)| self.jobs.get(index)?.fired_image());
         Image { jobs, fired: fired.collect(), next_sequence: self.next_sequence }
     }
 
-    fn job_image(&self, index: Index, job: &Job) -> Option<JobImage> {
-        let JobDue { base, wall, .. } = job.due();
+    fn job_image(&self, job: Job<'_>) -> Option<JobImage> {
         Some(JobImage {
             id: job.id(),
             spec: JobSpec {
-                key: job.key().clone(),
+                key: Key::known(job.key()),
                 queue: self.ready_queue(job.queue())?.name.clone(),
-                payload: job.payload().clone(),
-                due: RecordedDue { base, wall },
-                options: self.jobs.options(index.slot, job),
+                payload: job.payload().into(),
+                due: job.recorded_due(),
+                options: job.options(),
             },
             version: job.version(),
             attempt: job.attempt(),
@@ -120,7 +118,7 @@ impl Partition {
     pub(super) fn keys(&self) -> Vec<(Key, Handle)> {
         let mut all: Vec<(bool, JobId, Key, Handle)> = Vec::with_capacity(self.jobs.len());
         for (index, job) in self.jobs.iter() {
-            all.push((job.state().is_pending(), job.id(), job.key().clone(), self.handle(index)));
+            all.push((job.state().is_pending(), job.id(), Key::known(job.key()), self.handle(index)));
         }
         // An index that takes them in this order ends with the right one.
         all.sort_unstable_by_key(|&(is_pending, id, ..)| (is_pending, id));

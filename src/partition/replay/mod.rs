@@ -108,13 +108,13 @@ impl<'a> Replay<'a> {
         let (id, version, attempt, running) = (job.id, job.version, job.attempt, job.running_since);
         self.check_new(id)?;
         let queue = self.queues.number(&job.spec.queue).ok_or(ReplayError::TooManyQueues)?;
-        let index = self.partition.add(id, job.spec, queue, now).ok_or(ReplayError::NoSlot)?;
+        let index = self.partition.add(id, &job.spec, queue, now).ok_or(ReplayError::NoSlot)?;
         self.by_id.insert(id, index);
         if running.is_some() {
             self.partition.unplace(index);
             self.partition.running += 1;
         }
-        let job = self.partition.jobs.get_mut(index).ok_or(ReplayError::UnknownJob(id))?;
+        let mut job = self.partition.jobs.get_mut(index).ok_or(ReplayError::UnknownJob(id))?;
         job.set_version(version);
         job.set_attempt(attempt);
         if let Some(since) = running {
@@ -132,7 +132,7 @@ impl<'a> Replay<'a> {
                 self.fired_ahead.insert(id);
                 self.partition.next_sequence = self.partition.next_sequence.max(id.sequence() + 1);
             }
-            let index = self.partition.jobs.insert_fired(fired);
+            let index = self.partition.jobs.insert_fired(&fired);
             ended.push((index.ok_or(ReplayError::NoSlot)?, ended_at));
         }
         self.partition.fired.load(ended);
@@ -176,7 +176,7 @@ impl<'a> Replay<'a> {
     ) -> Result<(), ReplayError> {
         let id = scheduled.id;
         let queue = self.queues.number(&scheduled.spec.queue).ok_or(ReplayError::TooManyQueues)?;
-        let index = self.partition.take(scheduled, queue, replaces, now);
+        let index = self.partition.take(id, &scheduled.spec, queue, replaces, now);
         self.by_id.insert(id, index.ok_or(ReplayError::NoSlot)?);
         Ok(())
     }

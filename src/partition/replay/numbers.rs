@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::FixedState;
-use crate::partition::{QueueId, QueueName};
+use crate::partition::{QUEUES_MAX, QueueId, QueueName};
 
 /// Gives a queue its number; `None` if there is none left.
 type Resolve<'a> = dyn FnMut(&QueueName) -> Option<QueueId> + Send + 'a;
@@ -40,7 +40,7 @@ impl<'a> Numbers<'a> {
         {
             return Some(*id);
         }
-        let id = (self.resolve)(name)?;
+        let id = (self.resolve)(name).filter(|id| usize::from(id.0) < QUEUES_MAX)?;
         self.last = Some((name.clone(), id));
         Some(id)
     }

@@ -10,6 +10,7 @@ mod options;
 mod order;
 mod overdue;
 mod promises;
+mod ready;
 mod replay;
 mod scan;
 

@@ -1,7 +1,7 @@
 //! Order within a tick and across ticks, with budgets that end anywhere.
 
-use super::{MAIL, Rig, draft, draft_with, in_queue};
-use crate::partition::{Due, JobOptions, Priority, QueueId};
+use super::{ALL, MAIL, Rig, draft, draft_with, in_queue};
+use crate::partition::{Due, Gathering, JobOptions, Priority, QueueId, Rank};
 
 #[test]
 fn promise_7_jobs_of_a_tick_go_by_priority_then_due_then_sequence() {
@@ -42,6 +42,54 @@ fn promise_7_no_job_of_a_tick_is_released_before_the_tick_is_whole() {
         rig.partition.advance(rig.now, 1);
     }
     assert_eq!(rig.start().unwrap().key.as_str(), "urgent");
+}
+
+/// What is said of a tick before it is whole holds when it is: those who know it release other partitions' jobs by it.
+#[test]
+fn promise_7_what_a_gathered_tick_turns_out_to_be_is_not_before_what_it_could_be() {
+    for seed in 0..20u64 {
+        let mut rig = Rig::new();
+        // The ticks of the two clocks do not begin together.
+        rig.step_wall(seed as i64 * 137);
+        for n in 0..60u64 {
+            let mixed = (n * 11 + seed * 7) % 23;
+            let priority = if mixed < 3 { mixed as u8 } else { Priority::NORMAL.0 };
+            let options = JobOptions::default().with_priority(Priority(priority));
+            let us = 3_000 + n * 131 % 4_000;
+            let due = match seed % 3 {
+                0 => Due::At(rig.now.wall.saturating_add_micros(us)),
+                1 => Due::In(std::time::Duration::from_micros(us)),
+                _ if n % 2 == 0 => Due::At(rig.now.wall.saturating_add_micros(us)),
+                _ => Due::In(std::time::Duration::from_micros(us)),
+            };
+            let job = rig.take(draft_with(&n.to_string(), due, options));
+            if n % 5 == 0 {
+                rig.partition.cancel(job, None, rig.now).cancelled().unwrap();
+            }
+        }
+        rig.pass_ms(10);
+        let apart = (rig.now.mono.as_micros() / 1_000) as i64 - rig.now.wall.as_micros() / 1_000;
+        let key = |rank: Rank| (rank.key(apart).0, rank.priority());
+        let (mut least, mut ticks) = (None, 0);
+        loop {
+            match rig.partition.gather(rig.now, 1 + seed as usize % 4) {
+                Gathering::Nothing => break,
+                Gathering::Partly { at_least, .. } => {
+                    let now = at_least.map(key).into_iter().min();
+                    assert!(least <= now, "{least:?}, then {now:?}");
+                    least = now;
+                }
+                Gathering::Whole { first, .. } => {
+                    assert!(least <= Some(key(first)), "{least:?}, but {first:?}");
+                    (least, ticks) = (None, ticks + 1);
+                    rig.partition.release_tick(Priority::LAST, ALL);
+                    rig.run_ready();
+                }
+            }
+        }
+        assert!(ticks >= 4, "{ticks}");
+        rig.partition.validate();
+    }
 }
 
 #[test]

@@ -12,13 +12,12 @@
 //! timers. If a list began then, the scouts skip its beginning, which is short.
 //!
 //! Marks and scouts are hints: no result depends on them. A node knows that it is a mark until it is moved; the slot is not
-//! told, and a scout that finds another node goes to the next mark. A slot has some ten thousand marks at most; then it drops
+//! told, and a scout that finds another node, on another list or on none, goes to the next mark. A slot has some ten thousand marks at most; then it drops
 //! every other one, and makes half as many from then on. All go when the slot runs empty.
 
 use std::collections::VecDeque;
 
-use super::{Mark, NIL, Node};
-use crate::slab::Slab;
+use super::{Home, Linked, NIL};
 use crate::wheel::level::Time;
 
 /// Nodes from one mark to the next, at first.
@@ -54,19 +53,19 @@ impl Marks {
 
     /// Adds the last node of the list, unless timers are few. Returns after how many more the next is to be added.
     #[cold]
-    pub(super) fn add<T>(&mut self, slot: u32, nodes: &mut Slab<Node<T>>) -> u32 {
-        if nodes.len() <= FEW {
+    pub(super) fn add<H: Home>(&mut self, slot: u32, home: &mut H, timers: usize) -> u32 {
+        if timers <= FEW {
             return self.stride;
         }
-        if let Some(node) = nodes.at_mut(slot) {
-            node.mark = Mark::Yes;
+        if let Some(node) = home.at_mut(slot) {
+            node.set_marked(true);
         }
         if self.nodes.len() == MARKS_MAX {
             let mut is_kept = false;
             self.nodes.retain(|&slot| {
                 is_kept = !is_kept;
-                if let Some(node) = nodes.at_mut(slot).filter(|_| !is_kept) {
-                    node.mark = Mark::No;
+                if let Some(node) = home.at_mut(slot).filter(|_| !is_kept) {
+                    node.set_marked(false);
                 }
                 is_kept
             });
@@ -132,69 +131,72 @@ impl Scouts {
     }
 
     /// Has each of them fetch a node, in the list whose walk begins now, or from here on.
-    pub(super) fn set_out<T>(&mut self, nodes: &Slab<Node<T>>, time: Time, marks: &mut Marks) {
+    pub(super) fn set_out<H: Home>(&mut self, home: &H, time: Time, marks: &mut Marks) {
         if self.time != time {
             let is_far = marks.nodes.len() as u64 * u64::from(marks.stride) > FAR;
             *self = Scouts { time, is_far, ..Scouts::HOME };
         }
         for _ in 0..SCOUTS {
-            self.step(nodes, marks);
+            self.step(home, marks);
         }
     }
 
     /// Has them keep ahead of the walk, which goes a node further.
     #[inline]
-    pub(super) fn follow<T>(&mut self, nodes: &Slab<Node<T>>, marks: &mut Marks) {
+    pub(super) fn follow<H: Home>(&mut self, home: &H, marks: &mut Marks) {
         self.lead -= 1;
-        self.step(nodes, marks);
+        self.step(home, marks);
         // They must be through with their parts when the walk gets to the first, or it overtakes them.
         if self.lead < SCOUTS as i64 * i64::from(marks.stride) && !marks.is_empty() {
             for _ in 0..HURRY {
-                self.step(nodes, marks);
+                self.step(home, marks);
             }
         }
     }
 
     /// Has one of them go a node further.
     #[inline]
-    fn step<T>(&mut self, nodes: &Slab<Node<T>>, marks: &mut Marks) {
+    fn step<H: Home>(&mut self, home: &H, marks: &mut Marks) {
         let scout = &mut self.scouts[self.turn % SCOUTS];
         self.turn += 1;
         // A mark may have left the list since, or have gone to another part of it. The next one is another scout's.
-        let expected = if scout.has_begun { Mark::No } else { Mark::Yes };
-        let node = nodes
-            .at(scout.at)
-            .filter(|node| scout.left > 0 && node.mark == expected && self.time.is_cascading(node.deadline));
+        let is_expected = |node: &H::Node| {
+            scout.left > 0
+                && node.is_marked() != scout.has_begun
+                && self.time.is_cascading(H::deadline(node, home.scale()))
+        };
+        let node = home.at(scout.at).filter(|&node| is_expected(node));
         *scout = match node {
             Some(node) => {
                 self.lead += 1;
-                Scout { at: node.next, left: scout.left - 1, has_begun: true }
+                Scout { at: node.next(), left: scout.left - 1, has_begun: true }
             }
             None => {
                 let at = marks.nodes.pop_front().unwrap_or(NIL);
                 Scout { at, left: marks.stride.saturating_mul(PART), has_begun: false }
             }
         };
-        nodes.prefetch(scout.at);
+        home.prefetch(scout.at);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slab::Slab;
+    use crate::wheel::home::Node;
 
     #[test]
     fn marks_are_few_however_long_the_list() {
         let mut nodes = Slab::new();
         for deadline in 0..=FEW as u64 {
-            let node = Node { deadline, prev: NIL, next: NIL, value: (), mark: Mark::No };
-            assert!(nodes.insert(node).is_ok());
+            assert!(nodes.insert(Node::new(deadline, NIL, ())).is_ok());
         }
         let mut marks = Marks::NONE;
         let (mut next, mut made) = (0, Vec::new());
         for slot in 0..100_000 {
             if slot == next {
-                next = slot + marks.add(slot, &mut nodes);
+                next = slot + marks.add(slot, &mut nodes, FEW + 1);
                 made.push(slot);
             }
             assert!(marks.nodes.len() <= MARKS_MAX);

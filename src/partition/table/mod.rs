@@ -1,0 +1,443 @@
+//! The job table: every job that a partition knows of, each in a slot of its own.
+//!
+//! How a job lies in memory is known here and nowhere else: what goes in is a [`NewJob`], and what comes out are values and
+//! [`Job`]s, which read. The rest of the partition sets a job's due, state, version and attempt, and keeps none of its bytes.
+//!
+//! A job is one cache line (`line`); what most jobs do not have, and their payloads, lie out of line (`beside`). The wheels' lists run
+//! through the lines: to a wheel, the table is the [`Home`] of its timers.
+//!
+//! # Invariants
+//! - See `line` and `beside`.
+//! - A job without rare options costs nothing for them: no byte, no look-up.
+
+mod beside;
+mod key;
+mod line;
+
+use super::job::{JobDue, State};
+use super::rank::Rank;
+use super::{
+    End, FiredImage, JobId, Key, PartitionId, Payload, Priority, QueueId, RecordedDue, TimeBase, Timestamp,
+    Version,
+};
+use crate::job::JobOptions;
+use crate::slab::{Index, Scan, Slab};
+use crate::wheel::Home;
+use beside::Beside;
+use key::LineKey;
+use line::Line;
+
+pub(crate) use line::QUEUES_MAX;
+
+/// See the [module's documentation](self).
+#[derive(Debug)]
+pub(super) struct JobTable {
+    lines: Slab<Line>,
+    beside: Beside,
+    partition: PartitionId,
+    /// Of the wheels whose timers these are.
+    tick_us: u64,
+}
+
+/// A job, to read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Job<'a> {
+    table: &'a JobTable,
+    slot: u32,
+    line: &'a Line,
+}
+
+/// A job, to change.
+#[derive(Debug)]
+pub(super) struct JobMut<'a> {
+    partition: PartitionId,
+    beside: &'a mut Beside,
+    slot: u32,
+    line: &'a mut Line,
+}
+
+/// A job for the table.
+pub(super) struct NewJob<'a> {
+    pub(super) id: JobId,
+    pub(super) key: &'a Key,
+    pub(super) payload: &'a Payload,
+    pub(super) due: JobDue,
+    /// As it was written down.
+    pub(super) wall: Timestamp,
+    pub(super) state: State,
+    pub(super) queue: QueueId,
+    pub(super) options: &'a JobOptions,
+}
+
+impl JobTable {
+    pub(super) const CAPACITY_MAX: usize = Slab::<Line>::CAPACITY_MAX;
+
+    pub(super) fn new(partition: PartitionId, tick_us: u64) -> Self {
+        JobTable { lines: Slab::new(), beside: Beside::new(), partition, tick_us }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Adds a job of the first version, not begun. `None` when every slot is in use.
+    #[inline]
+    pub(super) fn insert(&mut self, new: &NewJob<'_>) -> Option<Index> {
+        let NewJob { id, key, payload, due, wall, state, queue, options } = *new;
+        let key = key.as_str().as_bytes();
+        let mut line = Line::new(id.sequence(), LineKey::of(key), due, state, queue, options.common());
+        if !self.beside.put(&mut line, wall, key, payload.as_bytes()) {
+            return None;
+        }
+        match options.rare() {
+            None => self.add(line),
+            Some(rare) => {
+                line.set_has_rare(true);
+                let index = self.add(line)?;
+                self.beside.remember_rare(index.slot, Box::new(rare.clone()));
+                Some(index)
+            }
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, line: Line) -> Option<Index> {
+        match self.lines.insert(line) {
+            Ok(index) => Some(index),
+            Err(mut line) => {
+                self.beside.remove(&mut line);
+                None
+            }
+        }
+    }
+
+    /// Adds a job that has ended.
+    pub(super) fn insert_fired(&mut self, fired: &FiredImage) -> Option<Index> {
+        let FiredImage { id, ref key, fired_at, ended_at, end } = *fired;
+        let index = self.insert(&NewJob {
+            id,
+            key,
+            payload: &Payload::default(),
+            due: JobDue::Wall(ended_at),
+            wall: ended_at,
+            state: State::Fired(fired_at, end),
+            queue: QueueId(0),
+            options: &JobOptions::default(),
+        })?;
+        self.get_mut(index)?.set_attempt(1);
+        Some(index)
+    }
+
+    #[inline]
+    pub(super) fn get(&self, index: Index) -> Option<Job<'_>> {
+        Some(Job { table: self, slot: index.slot, line: self.lines.get(index)? })
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, index: Index) -> Option<JobMut<'_>> {
+        let line = self.lines.get_mut(index)?;
+        Some(JobMut { partition: self.partition, beside: &mut self.beside, slot: index.slot, line })
+    }
+
+    /// The job in `slot`.
+    #[inline]
+    pub(super) fn at(&self, slot: u32) -> Option<Job<'_>> {
+        Some(Job { table: self, slot, line: self.lines.at(slot)? })
+    }
+
+    #[inline]
+    pub(super) fn at_mut(&mut self, slot: u32) -> Option<JobMut<'_>> {
+        let line = self.lines.at_mut(slot)?;
+        Some(JobMut { partition: self.partition, beside: &mut self.beside, slot, line })
+    }
+
+    #[inline]
+    pub(super) fn index_of(&self, slot: u32) -> Option<Index> {
+        self.lines.index_of(slot)
+    }
+
+    /// Whether there is a job in `slot`, and its key is `key`.
+    #[inline]
+    pub(super) fn is_of_key(&self, slot: u32, key: &str) -> bool {
+        let text = key.as_bytes();
+        let key = LineKey::of(text);
+        self.lines
+            .at(slot)
+            .is_some_and(|line| line.key == key && (!key.is_long() || self.beside.long_key(line) == text))
+    }
+
+    /// Takes a job out. Returns whether it was there.
+    #[inline]
+    pub(super) fn remove(&mut self, index: Index) -> bool {
+        let Some(mut line) = self.lines.remove(index) else { return false };
+        self.beside.remove(&mut line);
+        self.beside.forget(index.slot, &mut line);
+        true
+    }
+
+    /// Makes a job that began at `fired_at` a tombstone: what remembers that it has ended, and takes little.
+    #[inline]
+    pub(super) fn entomb(&mut self, index: Index, fired_at: Timestamp, ended_at: Timestamp, end: End) {
+        let Some(line) = self.lines.get_mut(index) else { return };
+        line.set_state(State::Fired(fired_at, end));
+        if line.key.is_long() {
+            let key = self.beside.long_key(line).to_vec();
+            self.beside.remove(line);
+            line.set_due(JobDue::Wall(ended_at));
+            // As many bytes have just been freed.
+            let has_room = self.beside.put(line, ended_at, &key, &[]);
+            debug_assert!(has_room);
+        } else {
+            self.beside.remove(line);
+            line.set_due(JobDue::Wall(ended_at));
+        }
+        self.beside.forget(index.slot, line);
+    }
+
+    /// Every job, by slot.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Index, Job<'_>)> {
+        self.scan(0, usize::MAX)
+    }
+
+    /// Reads slot after slot: see [`Slab::scan`].
+    pub(super) fn scan(&self, from: u32, slots_max: usize) -> JobScan<'_> {
+        JobScan { table: self, lines: self.lines.scan(from, slots_max) }
+    }
+
+    /// Has the processor fetch the job in `slot`.
+    #[inline]
+    pub(super) fn prefetch(&self, slot: u32) {
+        self.lines.prefetch(slot);
+    }
+
+    /// Bytes held for jobs, whether or not one is in them; those of rare options are not counted.
+    #[cfg(test)]
+    pub(super) fn allocated_bytes(&self) -> usize {
+        self.lines.allocated_bytes() + self.beside.bytes.allocated_bytes()
+    }
+
+    /// How many jobs have rare options.
+    #[cfg(test)]
+    pub(super) fn with_rare(&self) -> usize {
+        self.beside.rare.len()
+    }
+
+    /// Checks the invariants, and panics where one is broken.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn validate(&self) {
+        self.beside.validate(self.lines.iter().map(|(index, line)| (index.slot, line)));
+    }
+}
+
+impl Home for JobTable {
+    type Node = Line;
+
+    /// Microseconds of a tick.
+    type Scale = u64;
+
+    #[inline]
+    fn at(&self, slot: u32) -> Option<&Line> {
+        self.lines.at(slot)
+    }
+
+    #[inline]
+    fn at_mut(&mut self, slot: u32) -> Option<&mut Line> {
+        self.lines.at_mut(slot)
+    }
+
+    #[allow(unsafe_code, reason = "as said where it is declared")]
+    #[inline]
+    unsafe fn known_mut(&mut self, slot: u32) -> Option<&mut Line> {
+        // SAFETY: as promised by the caller. `NIL` is a slot of no slab.
+        unsafe { self.lines.known_mut(slot) }
+    }
+
+    #[inline]
+    fn prefetch(&self, slot: u32) {
+        self.lines.prefetch(slot);
+    }
+
+    #[inline]
+    fn scale(&self) -> u64 {
+        self.tick_us
+    }
+
+    #[inline]
+    fn deadline(line: &Line, tick_us: u64) -> u64 {
+        line.due().tick(tick_us)
+    }
+}
+
+/// See [`JobTable::scan`].
+pub(super) struct JobScan<'a> {
+    table: &'a JobTable,
+    lines: Scan<'a, Line>,
+}
+
+impl JobScan<'_> {
+    /// The slot to go on from; `None` when all have been seen.
+    pub(super) fn cursor(&self) -> Option<u32> {
+        self.lines.cursor()
+    }
+}
+
+impl<'a> Iterator for JobScan<'a> {
+    type Item = (Index, Job<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (index, line) = self.lines.next()?;
+        Some((index, Job { table: self.table, slot: index.slot, line }))
+    }
+}
+
+impl<'a> Job<'a> {
+    #[inline]
+    pub(super) fn id(&self) -> JobId {
+        JobId::new(self.table.partition, self.line.sequence())
+    }
+
+    #[inline]
+    pub(super) fn key(&self) -> &'a str {
+        let Some(text) = self.line.key.short() else { return self.long_key() };
+        debug_assert!(std::str::from_utf8(text).is_ok(), "a key is text");
+        // SAFETY: these are the bytes of a `Key`: a line is given its key when it is made, and it is never changed.
+        #[allow(unsafe_code, reason = "to check it takes a tenth of a look-up")]
+        unsafe {
+            std::str::from_utf8_unchecked(text)
+        }
+    }
+
+    #[cold]
+    fn long_key(&self) -> &'a str {
+        let text = std::str::from_utf8(self.table.beside.long_key(self.line));
+        debug_assert!(text.is_ok(), "a key is text");
+        text.unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn payload(&self) -> &'a [u8] {
+        self.table.beside.payload(self.line)
+    }
+
+    #[inline]
+    pub(super) fn due(&self) -> JobDue {
+        self.line.due()
+    }
+
+    /// As it was written down. Reads what lies beside the line, of a job that follows the monotonic clock.
+    pub(super) fn recorded_due(&self) -> RecordedDue {
+        match self.line.due() {
+            JobDue::Wall(wall) => RecordedDue { base: TimeBase::Wall, wall },
+            JobDue::Mono(_) => RecordedDue { base: TimeBase::Mono, wall: self.table.beside.wall(self.line) },
+        }
+    }
+
+    #[inline]
+    pub(super) fn state(&self) -> State {
+        self.line.state()
+    }
+
+    #[inline]
+    pub(super) fn version(&self) -> Version {
+        self.line.version()
+    }
+
+    #[inline]
+    pub(super) fn attempt(&self) -> u16 {
+        self.line.attempt().unwrap_or_else(|| self.table.beside.attempt(self.slot))
+    }
+
+    #[inline]
+    pub(super) fn queue(&self) -> QueueId {
+        self.line.queue()
+    }
+
+    #[inline]
+    pub(super) fn priority(&self) -> Priority {
+        self.line.priority()
+    }
+
+    /// All of its options.
+    #[inline]
+    pub(super) fn options(&self) -> JobOptions {
+        let rare = if self.line.has_rare() { self.table.beside.rare.get(&self.slot).cloned() } else { None };
+        JobOptions::from_parts(self.line.common(), rare)
+    }
+
+    /// Where it stands as one of `tick`.
+    #[inline]
+    pub(super) fn rank(&self, tick: u64, tick_us: u64) -> Rank {
+        self.due().rank(self.priority(), tick, tick_us)
+    }
+
+    /// Has the processor fetch what lies beside the line.
+    #[inline]
+    pub(super) fn prefetch_beside(&self) {
+        self.table.beside.prefetch(self.line);
+    }
+}
+
+impl JobMut<'_> {
+    #[inline]
+    pub(super) fn id(&self) -> JobId {
+        JobId::new(self.partition, self.line.sequence())
+    }
+
+    #[inline]
+    pub(super) fn due(&self) -> JobDue {
+        self.line.due()
+    }
+
+    #[inline]
+    pub(super) fn state(&self) -> State {
+        self.line.state()
+    }
+
+    #[inline]
+    pub(super) fn version(&self) -> Version {
+        self.line.version()
+    }
+
+    #[inline]
+    pub(super) fn priority(&self) -> Priority {
+        self.line.priority()
+    }
+
+    /// Gives it another due time; `wall` is what was written down.
+    #[inline]
+    pub(super) fn set_due(&mut self, due: JobDue, wall: Timestamp) {
+        if due.base() != self.line.base() {
+            return self.set_base(due, wall);
+        }
+        self.line.set_due(due);
+        if due.base() == TimeBase::Mono {
+            self.beside.set_wall(self.line, wall);
+        }
+    }
+
+    /// Only a job that follows the monotonic clock has an instant in its block.
+    #[cold]
+    fn set_base(&mut self, due: JobDue, wall: Timestamp) {
+        let (key, payload) = (self.beside.key(self.line).to_vec(), self.beside.payload(self.line).to_vec());
+        self.beside.remove(self.line);
+        self.line.set_due(due);
+        let has_room = self.beside.put(self.line, wall, &key, &payload);
+        debug_assert!(has_room, "about as many bytes have just been freed");
+    }
+
+    #[inline]
+    pub(super) fn set_state(&mut self, state: State) {
+        self.line.set_state(state);
+    }
+
+    #[inline]
+    pub(super) fn set_version(&mut self, version: Version) {
+        self.line.set_version(version);
+    }
+
+    #[inline]
+    pub(super) fn set_attempt(&mut self, attempt: u16) {
+        self.beside.set_attempt(self.slot, self.line, attempt);
+    }
+}
