@@ -142,7 +142,7 @@ impl Shared {
         let wake = owned.partition.next_wake();
         cell.publish(wake);
         self.publish_ready(at, &mut owned, busier);
-        drop(owned);
+        cell.unlock(owned);
         if is_to_be_sent {
             cell.flush.notify_one();
         }
