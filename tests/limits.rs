@@ -10,7 +10,7 @@ use reveille::{
     RescheduleError, ScheduleError, ScheduleOutcome, StartError, Timestamp,
 };
 use testkit::scripted::{Does, Scripted};
-use testkit::{TEN_O_CLOCK, at_ms, ms, nothing};
+use testkit::{HOUR, TEN_O_CLOCK, at_ms, ms, nothing};
 
 #[tokio::test]
 async fn promise_9_keys_have_1_to_512_bytes() {
@@ -101,6 +101,62 @@ async fn promise_9_a_full_engine_refuses_new_jobs_and_nothing_else() {
     schedule("again").at(at_ms(6)).await.unwrap().scheduled().unwrap();
     assert_eq!(engine.advance(ms(100)).await.len(), 8);
     assert_eq!(engine.jobs(), 0);
+}
+
+/// The last place is had, the next is not, and a place that is given back in one partition is had in any other. The bounds are
+/// those at which partitions take room one by one, and by the block.
+#[tokio::test]
+async fn promise_9_the_bound_on_jobs_is_exact() {
+    for max in [1, 2, 3, 7, 64, 65, 100, 1_000, 2_000] {
+        let builder = Engine::builder().queue("q", nothing).jobs_max(max);
+        let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap();
+        let schedule = |n: usize| engine.schedule_raw("q", "").key(n.to_string()).after(HOUR).into_outcome();
+        let is_full = |n| matches!(schedule(n), Err(ScheduleError::Full { max: told, .. }) if told == max);
+        for round in 0..2 {
+            assert!((0..max).all(|n| schedule(n).is_ok()), "{max}, round {round}");
+            assert!(is_full(max) && is_full(max + 1), "{max}, round {round}");
+            for n in 0..max {
+                engine.cancel(n.to_string()).await.unwrap().cancelled().unwrap();
+                assert!(schedule(max + n).is_ok(), "{max}, round {round}: the place of {n}");
+                assert!(is_full(2 * max), "{max}, round {round}: the place of {n}");
+            }
+            assert_eq!(engine.jobs(), max);
+            // A job that is refused for another reason takes no place.
+            engine.cancel(max.to_string()).await.unwrap().cancelled().unwrap();
+            let far = engine.schedule_raw("q", "").key("far").after(Duration::MAX).into_outcome();
+            assert!(matches!(far, Err(ScheduleError::Refused(Refusal::PastHorizon { .. }))));
+            assert!(schedule(max).is_ok() && is_full(2 * max));
+            for n in 0..max {
+                engine.cancel((max + n).to_string()).await.unwrap().cancelled().unwrap();
+            }
+            assert_eq!(engine.jobs(), 0);
+        }
+    }
+}
+
+/// Several threads fill an engine, and then each gives a place back before it takes one: it always gets one.
+#[tokio::test]
+async fn promise_9_the_bound_on_jobs_is_exact_for_several_threads() {
+    const THREADS: usize = 4;
+    for max in [10, 1_500] {
+        let engine = Engine::builder().queue("q", nothing).jobs_max(max).start().await.unwrap();
+        let schedule = |key: &str| engine.schedule_raw("q", "").key(key).after(HOUR).into_outcome();
+        let work = |thread: usize| {
+            let keys: Vec<_> = (0..max).map(|n| format!("{thread}:{n}")).collect();
+            let taken: Vec<_> = keys.iter().filter(|key| schedule(key).is_ok()).collect();
+            for key in taken.iter().cycle().take(if taken.is_empty() { 0 } else { 2_000 }) {
+                engine.cancel(key.as_str()).into_outcome().unwrap().cancelled().unwrap();
+                let taken = schedule(key).unwrap_or_else(|error| panic!("{max}: {error}"));
+                taken.scheduled().unwrap();
+            }
+            taken.len()
+        };
+        let taken: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || work(thread))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!((taken, engine.jobs()), (max, max));
+    }
 }
 
 #[tokio::test]

@@ -14,20 +14,57 @@ use super::{Came, JobTable, MonoTime, Now, Partition, Priority, QueueId, Rank, S
 /// How far ahead of its release a job is fetched.
 const JOB_AHEAD: usize = 12;
 
-/// When a partition next has something to do, on each clock.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// When a partition next has something to do, on each clock. The default: never.
+///
+/// Two words, since every call tells it: `i64::MAX` and `u64::MAX` for never.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Wake {
-    /// When the wall clock shows this. Never later than the earliest job; earlier when a wheel has to turn first.
-    pub wall: Option<Timestamp>,
-    /// When the monotonic clock shows this.
-    pub mono: Option<MonoTime>,
+    wall: i64,
+    mono: u64,
+}
+
+impl Default for Wake {
+    fn default() -> Self {
+        Wake { wall: i64::MAX, mono: u64::MAX }
+    }
 }
 
 impl Wake {
+    /// On each clock, or never. When the wall clock shows `wall` is never later than the earliest job; earlier when a wheel has to
+    /// turn first.
+    pub fn new(wall: Option<Timestamp>, mono: Option<MonoTime>) -> Self {
+        Wake {
+            wall: wall.map_or(i64::MAX, Timestamp::as_micros),
+            mono: mono.map_or(u64::MAX, MonoTime::as_micros),
+        }
+    }
+
+    /// When the wall clock shows this.
+    pub fn wall(&self) -> Option<Timestamp> {
+        (self.wall != i64::MAX).then_some(Timestamp::from_micros(self.wall))
+    }
+
+    /// When the monotonic clock shows this.
+    pub fn mono(&self) -> Option<MonoTime> {
+        (self.mono != u64::MAX).then_some(MonoTime::from_micros(self.mono))
+    }
+
+    /// As two words, to be published.
+    #[inline]
+    pub(crate) fn to_words(self) -> (i64, u64) {
+        (self.wall, self.mono)
+    }
+
+    /// From the words of one that was published.
+    #[inline]
+    pub(crate) const fn from_words(wall: i64, mono: u64) -> Self {
+        Wake { wall, mono }
+    }
+
     /// The moment, by the monotonic clock, if nobody sets the wall clock until then.
     pub fn as_mono(&self, now: Now) -> Option<MonoTime> {
-        let wall = self.wall.map(|wall| now.mono_at(wall));
-        match (wall, self.mono) {
+        let wall = self.wall().map(|wall| now.mono_at(wall));
+        match (wall, self.mono()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
@@ -35,7 +72,7 @@ impl Wake {
 
     /// Whether the moment has come.
     pub fn is_due(&self, now: Now) -> bool {
-        self.wall.is_some_and(|wall| wall <= now.wall) || self.mono.is_some_and(|mono| mono <= now.mono)
+        self.wall().is_some_and(|wall| wall <= now.wall) || self.mono().is_some_and(|mono| mono <= now.mono)
     }
 }
 
@@ -201,29 +238,34 @@ impl Partition {
         }
     }
 
-    /// When [`advance`](Self::advance) next has something to do. O(levels).
+    /// When [`advance`](Self::advance) next has something to do. O(1).
+    #[inline]
     pub fn next_wake(&self) -> Wake {
         if !self.batch.is_empty() {
-            return Wake { wall: None, mono: Some(MonoTime::from_micros(0)) };
+            return Wake { mono: 0, ..Wake::default() };
         }
-        let tick_us = self.config.tick_us;
-        let wheel = self.wall.next_deadline().map(|tick| {
+        let (tick_us, mut wake) = (self.config.tick_us, Wake::default());
+        if let Some(tick) = self.wall.next_deadline() {
             // What lies in the wheel's present tick is due whatever the wall clock says now.
             let is_past = tick <= self.wall.now();
-            if is_past { Timestamp::from_micros(i64::MIN) } else { Timestamp::from_ticks(tick, tick_us) }
-        });
-        let held = self.held.first_key_value().map(|(&(due, _), _)| due.tick_start(tick_us));
-        let mono = self.mono.next_deadline().map(|tick| MonoTime::from_micros(tick.saturating_mul(tick_us)));
-        let overdue = self.overdue.as_ref().and_then(|overdue| overdue.next_release());
-        Wake {
-            wall: match (wheel, held) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            },
-            mono: match (mono, overdue) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            },
+            wake.wall = if is_past { i64::MIN } else { Timestamp::from_ticks(tick, tick_us).as_micros() };
+        }
+        if let Some(tick) = self.mono.next_deadline() {
+            wake.mono = tick.saturating_mul(tick_us);
+        }
+        if !self.held.is_empty() || self.overdue.is_some() {
+            self.wake_for_rare(&mut wake);
+        }
+        wake
+    }
+
+    #[cold]
+    fn wake_for_rare(&self, wake: &mut Wake) {
+        if let Some((&(due, _), _)) = self.held.first_key_value() {
+            wake.wall = wake.wall.min(due.tick_start(self.config.tick_us).as_micros());
+        }
+        if let Some(next) = self.overdue.as_ref().and_then(|overdue| overdue.next_release()) {
+            wake.mono = wake.mono.min(next.as_micros());
         }
     }
 

@@ -68,23 +68,22 @@ impl ByteStore {
         ByteStore { classes: std::array::from_fn(class), large: Slab::new() }
     }
 
-    /// Stores `parts` one after the other. Returns the number to find them by, together with their length; `None` if there is no
-    /// number left. Nothing takes no memory, and has number 0.
+    /// Stores `len` bytes, which `fill` writes over others. Returns the number to find them by, together with their length; `None`
+    /// if there is no number left. Nothing takes no memory, and has number 0.
     #[inline]
-    pub(crate) fn put(&mut self, parts: &[&[u8]]) -> Option<u32> {
-        let len = parts.iter().map(|part| part.len()).sum();
+    pub(crate) fn put(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Option<u32> {
         match Size::of(len) {
             Size::None => Some(0),
             Size::Class(at) => {
-                let (number, mut block) = self.classes[at].take()?;
-                for part in parts {
-                    let (to, rest) = block.split_at_mut(part.len());
-                    to.copy_from_slice(part);
-                    block = rest;
-                }
+                let (number, block) = self.classes[at].take()?;
+                fill(block.get_mut(..len)?);
                 Some(number)
             }
-            Size::Large => self.large.insert(parts.concat().into()).ok().map(|index| index.slot),
+            Size::Large => {
+                let mut bytes = vec![0; len];
+                fill(&mut bytes);
+                self.large.insert(bytes.into()).ok().map(|index| index.slot)
+            }
         }
     }
 
@@ -359,6 +358,10 @@ mod tests {
         (0..len).map(|at| (seed * 31 + at) as u8).collect()
     }
 
+    fn put(store: &mut ByteStore, bytes: &[u8]) -> u32 {
+        store.put(bytes.len(), |block| block.copy_from_slice(bytes)).unwrap()
+    }
+
     #[test]
     fn what_was_stored_is_found_until_it_is_removed() {
         let mut store = ByteStore::new();
@@ -371,9 +374,7 @@ mod tests {
         for seed in 0..20_000 {
             if random(100) < 55 {
                 let len = if random(10) == 0 { random(2_000) } else { random(260) };
-                let all = bytes(seed, len);
-                let (first, second) = all.split_at(random(len + 1));
-                let number = store.put(&[first, &[], second]).unwrap();
+                let number = put(&mut store, &bytes(seed, len));
                 stored.push((number, seed, len));
             } else if !stored.is_empty() {
                 let (number, seed, len) = stored.swap_remove(random(stored.len()));
@@ -396,7 +397,7 @@ mod tests {
     fn bytes_can_be_changed_where_they_are() {
         let mut store = ByteStore::new();
         for len in [1, 16, 33, 240, 241, 5_000] {
-            let number = store.put(&[&bytes(1, len)]).unwrap();
+            let number = put(&mut store, &bytes(1, len));
             store.bytes_mut(number, len).copy_from_slice(&bytes(2, len));
             assert_eq!(store.bytes(number, len), bytes(2, len));
         }
@@ -409,7 +410,7 @@ mod tests {
         let mut store = ByteStore::new();
         for len in [1, 64, 200, 1_000] {
             let before = store.allocated_bytes();
-            let numbers: Vec<u32> = (0..10_000).map(|n| store.put(&[&bytes(n, len)]).unwrap()).collect();
+            let numbers: Vec<u32> = (0..10_000).map(|n| put(&mut store, &bytes(n, len))).collect();
             let full = store.allocated_bytes();
             assert!(full - before >= 10_000 * len);
             for (n, number) in numbers.into_iter().enumerate() {
@@ -425,11 +426,11 @@ mod tests {
     #[test]
     fn one_that_comes_and_goes_allocates_once() {
         let mut store = ByteStore::new();
-        let first = store.put(&[b"once"]).unwrap();
+        let first = put(&mut store, b"once");
         store.remove(first, 4);
         let allocated = store.allocated_bytes();
         for _ in 0..100 {
-            let number = store.put(&[b"more"]).unwrap();
+            let number = put(&mut store, b"more");
             assert_eq!(number, first);
             store.remove(number, 4);
         }

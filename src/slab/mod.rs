@@ -166,7 +166,8 @@ impl<T> Slab<T> {
     }
 
     /// Inserts a value; O(1). Gives it back if the table is full: see [`CAPACITY_MAX`](Self::CAPACITY_MAX).
-    #[inline]
+    // If it is not inlined, the value goes through memory.
+    #[inline(always)]
     pub(crate) fn insert(&mut self, value: T) -> Result<Index, T> {
         let Some(at) = self.page_with_room() else { return Err(value) };
         let page = &mut self.pages[at as usize];

@@ -122,31 +122,40 @@ impl Place {
     }
 }
 
-/// Which slots hold a timer: one bit a slot, one word a level.
+/// Which slots hold a timer: one bit a slot, one word a level; and which levels have any.
 #[derive(Debug, Default)]
-pub(super) struct Occupancy([u64; LEVELS]);
+pub(super) struct Occupancy {
+    slots: [u64; LEVELS],
+    levels: u32,
+}
 
 impl Occupancy {
     #[inline]
     pub(super) fn set(&mut self, place: Place) {
-        self.0[place.level() as usize] |= 1 << place.slot();
+        self.slots[place.level() as usize] |= 1 << place.slot();
+        self.levels |= 1 << place.level();
     }
 
     #[inline]
     pub(super) fn unset(&mut self, place: Place) {
-        self.0[place.level() as usize] &= !(1 << place.slot());
+        let slots = &mut self.slots[place.level() as usize];
+        *slots &= !(1 << place.slot());
+        if *slots == 0 {
+            self.levels &= !(1 << place.level());
+        }
     }
 
     #[inline]
     pub(super) fn contains(&self, place: Place) -> bool {
-        self.0[place.level() as usize] & (1 << place.slot()) != 0
+        self.slots[place.level() as usize] & (1 << place.slot()) != 0
     }
 
     /// The first slot of the lowest level that has any: the earliest one.
     #[inline]
     pub(super) fn first(&self) -> Option<Place> {
-        let level = self.0.iter().position(|&word| word != 0)?;
-        Some(Place::from_parts(level as u32, self.0[level].trailing_zeros()))
+        let level = self.levels.trailing_zeros();
+        let slots = self.slots.get(level as usize)?;
+        Some(Place::from_parts(level, slots.trailing_zeros()))
     }
 }
 

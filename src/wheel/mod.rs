@@ -180,11 +180,10 @@ impl<T> Wheel<T> {
     /// long before.
     #[inline]
     pub fn insert(&mut self, deadline: u64, value: T) -> TimerHandle {
-        let put = |nodes: &mut Slab<Node<T>>, prev| nodes.insert(Node::new(deadline, prev, value)).ok();
-        match self.timers.insert_with(&mut self.nodes, deadline, put) {
-            Some(index) => TimerHandle(index),
-            None => full(),
-        }
+        let tail = self.timers.tail(deadline);
+        let Ok(index) = self.nodes.insert(Node::new(deadline, tail.slot, value)) else { full() };
+        self.timers.append(&mut self.nodes, index.slot, deadline, tail);
+        TimerHandle(index)
     }
 
     /// Removes a timer before it fires. `None` if it has fired or was cancelled already. O(1).

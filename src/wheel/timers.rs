@@ -14,7 +14,6 @@ use super::Progress;
 use super::home::{Home, Linked, Links};
 use super::level::{Place, Time};
 use super::slots::Slots;
-use crate::slab::Index;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -23,6 +22,15 @@ pub(crate) struct Timers {
     slots: Slots,
 }
 
+/// Where a timer would be put.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Tail {
+    /// The slot that it would follow.
+    pub(crate) slot: u32,
+    place: Place,
+}
+
+#[allow(dead_code, reason = "a wheel needs only a part; the rest is for tables that are a home themselves")]
 impl Timers {
     /// No timers yet, and the time is `now`.
     ///
@@ -75,28 +83,28 @@ impl Timers {
     /// Inserts a timer for the entry in `slot`, which is on no list. O(1).
     #[inline]
     pub(crate) fn insert<H: Home>(&mut self, home: &mut H, slot: u32, deadline: u64) {
-        let place = self.time.place(deadline);
+        let tail = self.tail(deadline);
         let Some(node) = home.at_mut(slot) else {
             debug_assert!(false, "no entry in slot {slot}");
             return;
         };
-        node.set_last(self.slots.tail(place));
-        self.slots.insert(home, slot, deadline, place);
+        node.set_last(tail.slot);
+        self.append(home, slot, deadline, tail);
     }
 
-    /// Like [`insert`](Self::insert), for an entry that `put` puts in its home, with these links: after the slot that it is
-    /// given, before none ([`NIL`](super::home::NIL)), and not marked. `put` returns where it lies, or `None` to leave it.
+    /// Where a timer would be put. For an entry that is made with its links: after the slot of this, before none
+    /// ([`NIL`](super::home::NIL)), not marked; then [`append`](Self::append) inserts it. No other call may come between.
     #[inline]
-    pub(crate) fn insert_with<H: Home>(
-        &mut self,
-        home: &mut H,
-        deadline: u64,
-        put: impl FnOnce(&mut H, u32) -> Option<Index>,
-    ) -> Option<Index> {
+    pub(crate) fn tail(&self, deadline: u64) -> Tail {
         let place = self.time.place(deadline);
-        let index = put(home, self.slots.tail(place))?;
-        self.slots.insert(home, index.slot, deadline, place);
-        Some(index)
+        Tail { slot: self.slots.tail(place), place }
+    }
+
+    /// Inserts a timer for the entry in `slot`, which has been made for this [`tail`](Self::tail). O(1).
+    #[inline]
+    pub(crate) fn append<H: Home>(&mut self, home: &mut H, slot: u32, deadline: u64, tail: Tail) {
+        debug_assert_eq!(tail, self.tail(deadline), "no call comes between");
+        self.slots.insert(home, slot, deadline, tail.place);
     }
 
     /// Removes the timer of the entry in `slot`, which stays in the home. O(1).
@@ -125,7 +133,7 @@ impl Timers {
 
     /// Like [`relink`](Self::relink), where `find` finds the entry in `slot` and its old deadline. It may change the entry, but
     /// for its links. If it returns `None`, nothing happens, and the answer is `false`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn relink_with<H: Home>(
         &mut self,
         home: &mut H,

@@ -23,6 +23,8 @@ pub(crate) struct Args {
     pub(crate) sizes: Vec<Size>,
     /// `--seconds`: for how long each operation is timed.
     pub(crate) time: Duration,
+    /// `--cpu`: calls by key on one thread in its processor time, for a machine that has other things to do.
+    pub(crate) cpu: bool,
     /// `--json`: one JSON object instead of a table.
     pub(crate) json: bool,
     /// `--test`: no measurement, only a look whether everything works.
@@ -33,10 +35,11 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut sizes = std::env::var("REVEILLE_BENCH_SIZES").unwrap_or_else(|_| "1M,10M".into());
+        let mut sizes = std::env::var("REVEILLE_BENCH_SIZES").unwrap_or_else(|_| "100k,1M,10M".into());
         let mut args = Args {
             sizes: Vec::new(),
             time: Duration::from_millis(500),
+            cpu: false,
             json: false,
             is_test: false,
             filters: Vec::new(),
@@ -46,13 +49,14 @@ impl Args {
             match argument.as_str() {
                 // Cargo adds it.
                 "--bench" => {}
+                "--cpu" if cfg!(target_os = "linux") => args.cpu = true,
                 "--json" => args.json = true,
                 "--test" => args.is_test = true,
                 "--sizes" => sizes = value()?,
                 "--seconds" => args.time = seconds(&value()?)?,
                 option if option.starts_with('-') => {
                     return Err(format!(
-                        "{option} is not known; there are --sizes, --seconds, --json and --test"
+                        "{option} is not known; there are --sizes, --seconds, --cpu (on Linux), --json and --test"
                     ));
                 }
                 _ => args.filters.push(argument),

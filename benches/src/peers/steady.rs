@@ -67,10 +67,12 @@ impl<S: Subject> Steady<S> {
         }
     }
 
-    /// Runs `change` on random timers, `iterations` of them in all. Times that alone.
+    /// Runs `change` on random timers, `iterations` of them in all. Times that alone. If the subject is told, it learns which
+    /// timers come next, as it would from a caller with many to change.
     fn change_random(
         &mut self,
         iterations: u64,
+        is_told: bool,
         change: impl Fn(&mut S, Picked<S::Handle>) -> S::Handle,
     ) -> Duration {
         let mut elapsed = Duration::ZERO;
@@ -80,11 +82,17 @@ impl<S: Subject> Steady<S> {
             self.pick(&mut picked, left);
             left -= picked.len() as u64;
             let start = Instant::now();
-            for timer in picked.drain(..) {
+            let mut rest = picked.drain(..);
+            while let Some(timer) = rest.next() {
+                if is_told {
+                    let ahead = |by: usize| rest.as_slice().get(by - 1).map(|timer| &timer.handle);
+                    self.subject.come_next(ahead(FAR), ahead(NEAR));
+                }
                 let value = timer.value;
                 changed.push((value, change(&mut self.subject, timer)));
             }
             elapsed += start.elapsed();
+            drop(rest);
             for (value, handle) in changed.drain(..) {
                 self.handles[value as usize] = Some(handle);
             }
@@ -93,14 +101,28 @@ impl<S: Subject> Steady<S> {
     }
 
     pub(crate) fn reschedule(&mut self, iterations: u64) -> Duration {
-        self.change_random(iterations, |subject, timer| subject.reschedule(timer.handle, timer.deadline))
+        self.change_random(iterations, false, Self::moved)
+    }
+
+    pub(crate) fn reschedule_told(&mut self, iterations: u64) -> Duration {
+        self.change_random(iterations, true, Self::moved)
+    }
+
+    fn moved(subject: &mut S, timer: Picked<S::Handle>) -> S::Handle {
+        subject.reschedule(timer.handle, timer.deadline)
     }
 
     pub(crate) fn cancel_insert(&mut self, iterations: u64) -> Duration {
-        self.change_random(iterations, |subject, timer| {
-            assert!(subject.cancel(timer.handle), "{}: the timer is pending", S::NAME);
-            subject.insert(timer.deadline, timer.value)
-        })
+        self.change_random(iterations, false, Self::replaced)
+    }
+
+    pub(crate) fn cancel_insert_told(&mut self, iterations: u64) -> Duration {
+        self.change_random(iterations, true, Self::replaced)
+    }
+
+    fn replaced(subject: &mut S, timer: Picked<S::Handle>) -> S::Handle {
+        assert!(subject.cancel(timer.handle), "{}: the timer is pending", S::NAME);
+        subject.insert(timer.deadline, timer.value)
     }
 
     /// A tenth of the population, so that it is not always the same few nodes that are given out again.
@@ -178,6 +200,10 @@ impl<S: Subject> Steady<S> {
         }
     }
 }
+
+/// How many operations ahead a subject is told of a timer; and again, when it can reach what lies beside the timer.
+const FAR: usize = 16;
+const NEAR: usize = 8;
 
 /// New requests a tick.
 const TIMEOUTS_A_TICK: usize = 200;

@@ -57,6 +57,11 @@ impl Measurement<'_> {
             ("reschedule", Steady::reschedule),
             ("cancel + insert", Steady::cancel_insert),
         ];
+        // The peer cannot be told, and stands beside with what it does.
+        if Reveille::IS_TOLD && (S::IS_TOLD || S::NAME == Delays::NAME) {
+            operations.push(("reschedule, told ahead", Steady::reschedule_told));
+            operations.push(("cancel + insert, told ahead", Steady::cancel_insert_told));
+        }
         if self.spread == Spread::Day {
             operations.push(("timeouts churn", Steady::timeouts));
         }

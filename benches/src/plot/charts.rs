@@ -39,7 +39,7 @@ pub(crate) fn engine(peers: &Peers, note: &str) -> Chart {
     let panels = ["schedule", "reschedule", "cancel"].map(|operation| {
         let series = |subject: &str, color: &'static str| {
             let two = format!("{operation}, two threads");
-            let of = |operation: &str| peers.by_size("keyed", "", subject, operation);
+            let of = |operation: &str| peers.by_size("keyed", "afresh", subject, operation);
             [
                 Series { name: subject.into(), points: of(operation), style: Style::strong(color) },
                 Series {
@@ -54,7 +54,9 @@ pub(crate) fn engine(peers: &Peers, note: &str) -> Chart {
     });
     Chart {
         title: "One call by key, by how many jobs are pending".into(),
-        note: format!("Two threads: the time of both together. In memory, nothing fires. {note}"),
+        note: format!(
+            "Jobs drawn at random. Two threads: the time of both together. In memory, nothing fires. {note}"
+        ),
         x: pending_axis(),
         y_label: "ns a call".into(),
         panels: panels.into(),

@@ -4,7 +4,7 @@ use crate::bench;
 
 #[test]
 fn what_is_not_understood_is_named() {
-    let mistakes: [(&[&str], &str); 13] = [
+    let mistakes: [(&[&str], &str); 14] = [
         (&[], "Usage: reveille bench"),
         (&["speed"], "'speed'"),
         (&["wheel", "--timers", "10"], "'10' for '--timers <N>'"),
@@ -13,6 +13,7 @@ fn what_is_not_understood_is_named() {
         (&["lateness", "--load", "many"], "'many' for '--load <N>'"),
         (&["burst", "--jobs", "1000,"], "'' for '--jobs <N,..>'"),
         (&["burst", "--jobs", "5,x"], "'x' for '--jobs <N,..>'"),
+        (&["burst", "--rounds", "0"], "'0' for '--rounds <N>'"),
         (&["idle", "--seconds", "0"], "'0' for '--seconds <SECONDS>'"),
         (&["durable", "--callers", "0"], "'0' for '--callers <N>'"),
         (&["restore", "--jobs", "0"], "'0' for '--jobs <N>'"),
@@ -33,7 +34,7 @@ fn without_json_it_is_a_table_with_floors() {
         (&["wheel", "--timers", "1000"], &["reschedule a random one", "change a random node"]),
         (&["engine", "--jobs", "1000"], &["cancel, 2 threads", "a map behind a lock"]),
         (&["lateness", "--jobs", "5"], &["precise, inline handler", "as sleep and spin", "p99.9"]),
-        (&["burst", "--jobs", "1000"], &["1,000 tokio sleeps", "1,000 inline handlers"]),
+        (&["burst", "--jobs", "1000", "--rounds", "1"], &["1,000 tokio sleeps", "1,000 inline handlers"]),
         (&["idle", "--jobs", "10", "--seconds", "1"], &["dedicated", "x the floor"]),
     ];
     for (args, parts) in tables {

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use crate::engine::error::{CallError, Change};
 use crate::engine::log::Ticket;
 use crate::engine::state::Shared;
+use crate::partition::PartitionId;
 use crate::rt::Boxed;
 use crate::store::Durability;
 
@@ -41,44 +42,55 @@ enum Durable {
     Is,
     /// It was not polled yet. Callers who only look at the outcome never poll it.
     Will(Wait),
-    Waits(Waiting),
+    /// Boxed: a call that is not awaited, or does not have to wait, has nothing to do with it.
+    Waits(Box<Waiting>),
 }
 
 /// What a commit waits for: that the records of a partition below `end` are as durable as `level`, and those of `more`
-/// partitions with the ends of theirs.
+/// partitions, if it is about many jobs, with the ends of theirs.
 pub(crate) struct Wait {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) partition: usize,
-    pub(crate) end: u64,
-    pub(crate) more: Box<[(usize, u64)]>,
-    pub(crate) level: Durability,
+    shared: Arc<Shared>,
+    end: u64,
+    more: Option<Box<[(PartitionId, u64)]>>,
+    partition: PartitionId,
+    level: Durability,
 }
 
 /// A place in the row of waiting commits. Dropping it leaves the row.
 struct Waiting {
     shared: Arc<Shared>,
-    partition: usize,
+    partition: PartitionId,
     ticket: Ticket,
     /// The records were old when the commit was polled first: the time that it may take counts from then.
     deadline: Option<Boxed>,
     level: Durability,
     /// What is still to be waited for then, the next one last.
-    more: Vec<(usize, u64)>,
+    more: Vec<(PartitionId, u64)>,
 }
 
 impl Wait {
+    /// For the records of one partition.
+    pub(crate) fn new(shared: Arc<Shared>, partition: PartitionId, end: u64, level: Durability) -> Self {
+        Wait { shared, end, more: None, partition, level }
+    }
+
+    /// For those of more partitions as well.
+    pub(crate) fn and(self, more: Box<[(PartitionId, u64)]>) -> Self {
+        Wait { more: Some(more), ..self }
+    }
+
     /// Says what is wanted, and begins to wait for it.
     fn begin(self) -> Result<Waiting, CallError> {
-        let Wait { shared, partition, end, more, level } = self;
+        let Wait { shared, end, more, partition, level } = self;
         let max = shared.durability_max();
         if level > max {
             return Err(CallError::NoSuchDurability { asked: level, max, change: Change::InForce });
         }
+        let mut more = more.map_or_else(Vec::new, <[_]>::into_vec);
         // All are asked for before the first is waited for.
         for &(partition, end) in &more {
-            shared.cells[partition].want(level, end);
+            shared.cell(partition).want(level, end);
         }
-        let mut more = more.into_vec();
         more.reverse();
         Ok(Waiting::new(shared, level, partition, end, more))
     }
@@ -88,11 +100,11 @@ impl Waiting {
     fn new(
         shared: Arc<Shared>,
         level: Durability,
-        partition: usize,
+        partition: PartitionId,
         end: u64,
-        more: Vec<(usize, u64)>,
+        more: Vec<(PartitionId, u64)>,
     ) -> Self {
-        let cell = &shared.cells[partition];
+        let cell = shared.cell(partition);
         cell.want(level, end);
         let is_old = cell.progress.is_expired(end);
         let io = shared.ownership.as_ref().filter(|_| is_old).map(|ownership| &ownership.io);
@@ -102,7 +114,7 @@ impl Waiting {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CallError>> {
         loop {
-            let progress = &self.shared.cells[self.partition].progress;
+            let progress = &self.shared.cell(self.partition).progress;
             let reached = progress.poll_reached(&mut self.ticket, self.deadline.is_some(), context);
             if reached.is_pending()
                 && let Some(deadline) = &mut self.deadline
@@ -120,7 +132,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.shared.cells[self.partition].progress.leave(&mut self.ticket);
+        self.shared.cell(self.partition).progress.leave(&mut self.ticket);
     }
 }
 
@@ -176,7 +188,7 @@ impl<T: Unpin, E: From<CallError> + Unpin> Future for Commit<T, E> {
             && let Durable::Will(wait) = std::mem::replace(&mut self.durable, Durable::Is)
         {
             match wait.begin() {
-                Ok(waiting) => self.durable = Durable::Waits(waiting),
+                Ok(waiting) => self.durable = Durable::Waits(Box::new(waiting)),
                 Err(error) => self.outcome = Some(Err(error.into())),
             }
         }
@@ -195,5 +207,24 @@ impl<T: fmt::Debug, E: fmt::Debug> fmt::Debug for Commit<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_durable = matches!(self.durable, Durable::Is);
         f.debug_struct("Commit").field("outcome", &self.outcome).field("is_durable", &is_durable).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::error::{CancelError, RescheduleError, ScheduleError};
+    use crate::partition::{CancelOutcome, RescheduleOutcome, ScheduleOutcome};
+
+    /// It is moved to whoever called, with every call.
+    #[test]
+    fn a_commit_is_small() {
+        assert!(size_of::<Durable>() <= 40, "{}", size_of::<Durable>());
+        let outcomes = [
+            size_of::<Commit<ScheduleOutcome, ScheduleError>>(),
+            size_of::<Commit<RescheduleOutcome, RescheduleError>>(),
+            size_of::<Commit<CancelOutcome, CancelError>>(),
+        ];
+        assert!(outcomes.iter().all(|&bytes| bytes <= 128), "{outcomes:?}");
     }
 }

@@ -16,8 +16,7 @@ impl Engine {
     /// ends. Jobs of a paused queue are pending, and so are jobs of a queue without a handler
     /// ([`QueueStats::has_handler`](crate::QueueStats::has_handler)): this waits for ever while there are any. Any executor may poll it.
     pub async fn idle(&self) {
-        let life = &self.shared.life;
-        life.until(|| life.jobs() == 0 || life.is_stopping()).await;
+        self.shared.life.idle(|| self.shared.jobs()).await;
     }
 
     /// Stops gracefully. From here on no job is started, and calls that change something are refused, except those of

@@ -17,7 +17,7 @@ use super::target::{Destination, Target};
 use crate::clock::LazyNow;
 use crate::engine::error::{CallError, CancelError, ScheduleError};
 use crate::engine::state::{Aim, Engine, KeyHash, Owned, Shared};
-use crate::partition::{CancelOutcome, Draft, ScheduleOutcome};
+use crate::partition::{CancelOutcome, Draft, PartitionId, ScheduleOutcome};
 use crate::store::Durability;
 
 /// How many jobs are handled in one stay in a partition, some tens of microseconds.
@@ -36,7 +36,7 @@ struct Made<T, E> {
     /// With the place of each in the input.
     outcomes: Vec<(usize, Result<T, E>)>,
     /// The partitions that were entered, and the end of what was recorded there.
-    ends: Vec<(usize, u64)>,
+    ends: Vec<(PartitionId, u64)>,
 }
 
 impl Shared {
@@ -47,31 +47,45 @@ impl Shared {
         refused: Vec<(usize, Result<T, E>)>,
         is_handler: bool,
         aim: impl Fn(&C) -> Aim,
-        make: impl Fn(&mut Owned, C, &mut LazyNow<'_>) -> Result<T, E>,
+        make: impl Fn(&mut Owned, &mut C, &mut LazyNow<'_>) -> Result<T, E>,
+        is_full: impl Fn(&E) -> bool,
     ) -> Made<T, E> {
         let mut made = Made { outcomes: refused, ends: Vec::new() };
         // Stable: within a partition they keep their order.
         calls.sort_by_key(|call| call.partition);
         let mut calls = calls.into_iter().peekable();
-        let (mut stay, mut slots) = (Vec::with_capacity(STAY), Vec::with_capacity(STAY));
-        while let Some(partition) = calls.peek().map(|call| call.partition) {
-            stay.extend((0..STAY).map_while(|_| calls.next_if(|call| call.partition == partition)));
+        let (mut stay, mut slots) = (Vec::<Bound<C>>::with_capacity(STAY), Vec::with_capacity(STAY));
+        let mut turn = self.room.exact_turn();
+        while let Some(partition) = stay.first().or_else(|| calls.peek()).map(|call| call.partition) {
+            let more = STAY - stay.len();
+            stay.extend((0..more).map_while(|_| calls.next_if(|call| call.partition == partition)));
             if let Err(error) = self.check_open(partition, is_handler) {
                 made.outcomes.extend(stay.drain(..).map(|call| (call.at, Err(error.clone().into()))));
                 continue;
             }
             let end = self.enter_lazily(partition, |owned, clock| {
                 owned.warm(stay.iter().map(|bound| aim(&bound.call)), &mut slots);
-                for Bound { at, call, .. } in stay.drain(..) {
+                let mut done = 0;
+                for Bound { at, call, .. } in &mut stay {
                     let has_room = self.check_log_room(owned);
-                    made.outcomes
-                        .push((at, has_room.map_err(E::from).and_then(|()| make(owned, call, clock))));
+                    let outcome = has_room.map_err(E::from).and_then(|()| make(owned, call, clock));
+                    let is_exact = || turn.is_some() && turn == self.room.exact_turn();
+                    if outcome.as_ref().is_err_and(&is_full) && !is_exact() {
+                        break;
+                    }
+                    made.outcomes.push((*at, outcome));
+                    done += 1;
                 }
+                stay.drain(..done);
                 owned.log_end()
             });
+            if !stay.is_empty() {
+                turn = self.gather_room();
+            }
+            let id = PartitionId(partition as u16);
             match made.ends.last_mut() {
-                Some((last, last_end)) if *last == partition => *last_end = end,
-                _ => made.ends.push((partition, end)),
+                Some((last, last_end)) if *last == id => *last_end = end,
+                _ => made.ends.push((id, end)),
             }
         }
         made
@@ -98,19 +112,23 @@ impl Shared {
         let mut ends = made.ends.into_iter();
         match ends.next() {
             Some((partition, end)) if self.ownership.is_some() => {
-                let (shared, more) = (Arc::clone(self), ends.collect());
-                Commit::after(outcomes, Wait { shared, partition, end, more, level })
+                let wait = Wait::new(Arc::clone(self), partition, end, level);
+                Commit::after(outcomes, wait.and(ends.collect()))
             }
             _ => Commit::now(Ok(outcomes)),
         }
     }
 
-    fn bind(&self, planned: Planned<'_>, at: usize) -> Result<Bound<(Draft, KeyHash)>, ScheduleError> {
+    fn bind(
+        &self,
+        planned: Planned<'_>,
+        at: usize,
+    ) -> Result<Bound<(Option<Draft>, KeyHash)>, ScheduleError> {
         self.check_durability(planned.durability())?;
         let draft = planned.into_draft(self)?;
         let key = draft.spec.key.as_str();
         let (partition, hash) = (self.partition_of(key), self.hasher.hash(key));
-        Ok(Bound { partition, at, call: (draft, hash) })
+        Ok(Bound { partition, at, call: (Some(draft), hash) })
     }
 }
 
@@ -158,7 +176,8 @@ impl Engine {
             refused,
             self.is_handler(),
             |(_, hash)| Aim::Key(*hash),
-            |owned, (draft, hash), clock| shared.take_job(owned, draft, hash, clock),
+            |owned, (draft, hash), clock| shared.take_job(owned, draft, *hash, clock),
+            |error| matches!(error, ScheduleError::Full { .. }),
         );
         shared.commit_many(made, level)
     }
@@ -195,14 +214,10 @@ impl Engine {
                 Err(error) => refused.push((at, Err(error.into()))),
             }
         }
-        let cancel = |owned: &mut Owned, place: Destination<'_>, clock: &mut LazyNow<'_>| {
-            let outcome = shared.take_back(owned, &place, None, clock);
-            if outcome == CancelOutcome::Cancelled {
-                shared.release_jobs(1);
-            }
-            Ok(outcome)
+        let cancel = |owned: &mut Owned, place: &mut Destination<'_>, clock: &mut LazyNow<'_>| {
+            Ok(shared.take_back(owned, place, None, clock))
         };
-        let made = shared.make_many(bound, refused, self.is_handler(), Destination::aim, cancel);
+        let made = shared.make_many(bound, refused, self.is_handler(), Destination::aim, cancel, |_| false);
         shared.commit_many(made, shared.durability())
     }
 }

@@ -1,5 +1,6 @@
 //! What a user asks of an engine.
 
+mod auto_key;
 mod commit;
 mod control;
 mod ending;

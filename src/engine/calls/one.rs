@@ -10,8 +10,8 @@ use crate::engine::error::{CallError, CancelError, Change, RescheduleError, Sche
 use crate::engine::run::Task;
 use crate::engine::state::{Aim, Engine, KeyHash, Owned, Shared};
 use crate::partition::{
-    CancelOutcome, Draft, Due, InvalidKey, LookupOutcome, Payload, RescheduleOutcome, ScheduleOutcome,
-    Version,
+    CancelOutcome, Draft, Due, InvalidKey, LookupOutcome, PartitionId, Payload, RescheduleOutcome,
+    ScheduleOutcome, Version,
 };
 use crate::store::Durability;
 
@@ -40,12 +40,14 @@ impl Shared {
     }
 
     /// Where a call about `target` has to go, if it is accepted at all.
+    #[inline(always)]
     fn open_place<'a, E: From<InvalidKey> + From<CallError>>(
         &self,
         target: &'a Target<'_>,
         is_handler: bool,
     ) -> Result<Destination<'a>, E> {
         let place = self.place(target)?;
+        place.warm(self);
         self.check_open(place.partition, is_handler)?;
         Ok(place)
     }
@@ -63,24 +65,29 @@ impl Shared {
             return Commit::now(Err(error.into()));
         }
         let hash = self.hasher.hash(draft.spec.key.as_str());
-        let result = self.enter_lazily(partition, |owned, clock| {
-            let outcome = self.take_job(owned, draft, hash, clock)?;
-            Ok((outcome, owned.log_end()))
-        });
-        match result {
-            Ok((outcome, log_end)) => self.commit(partition, outcome, durability, log_end),
-            Err(error) => Commit::now(Err(error)),
+        self.cells[partition].heads.warm(hash);
+        let (mut draft, mut turn) = (Some(draft), self.room.exact_turn());
+        loop {
+            let result = self.enter_lazily(partition, |owned, clock| {
+                let outcome = self.take_job(owned, &mut draft, hash, clock)?;
+                Ok((outcome, owned.log_end()))
+            });
+            match result {
+                Ok((outcome, log_end)) => return self.commit(partition, outcome, durability, log_end),
+                Err(ScheduleError::Full { .. }) if self.may_find_room(&mut turn) => {}
+                Err(error) => return Commit::now(Err(error)),
+            }
         }
     }
 
     fn reschedule(
         self: &Arc<Self>,
-        target: Target<'_>,
+        target: &Target<'_>,
         due: Due,
         expected: Option<Version>,
         is_handler: bool,
     ) -> Commit<RescheduleOutcome, RescheduleError> {
-        let place = match self.open_place(&target, is_handler) {
+        let place = match self.open_place(target, is_handler) {
             Ok(place) => place,
             Err(error) => return Commit::now(Err(error)),
         };
@@ -99,11 +106,11 @@ impl Shared {
 
     fn cancel(
         self: &Arc<Self>,
-        target: Target<'_>,
+        target: &Target<'_>,
         expected: Option<Version>,
         is_handler: bool,
     ) -> Commit<CancelOutcome, CancelError> {
-        let place = match self.open_place(&target, is_handler) {
+        let place = match self.open_place(target, is_handler) {
             Ok(place) => place,
             Err(error) => return Commit::now(Err(error)),
         };
@@ -111,14 +118,12 @@ impl Shared {
             let outcome = self.take_back(owned, &place, expected, clock);
             (outcome, owned.log_end())
         });
-        if outcome == CancelOutcome::Cancelled {
-            self.release_jobs(1);
-        }
         self.commit(place.partition, outcome, self.durability(), log_end)
     }
 
-    fn lookup(self: &Arc<Self>, target: Target<'_>) -> LookupOutcome {
-        let Ok(place) = self.place(&target) else { return LookupOutcome::NotFound };
+    fn lookup(self: &Arc<Self>, target: &Target<'_>) -> LookupOutcome {
+        let Ok(place) = self.place(target) else { return LookupOutcome::NotFound };
+        place.warm(self);
         let now = self.clock.now();
         // Changes nothing, so there is nothing to publish.
         let owned = self.cells[place.partition].lock();
@@ -128,34 +133,44 @@ impl Shared {
         }
     }
 
-    /// Has the partition take a job, and the index its key.
+    /// Whether a job that was refused for want of room, since `turn` was looked up, is to be tried again: not if all room
+    /// that is left idle had been fetched back before, and the refusal is exact.
+    #[cold]
+    pub(crate) fn may_find_room(&self, turn: &mut Option<u64>) -> bool {
+        if turn.is_some() && *turn == self.room.exact_turn() {
+            return false;
+        }
+        *turn = self.gather_room();
+        true
+    }
+
+    /// Has the partition take a job, and the index its key. The draft stays if there is no room for it.
     pub(crate) fn take_job(
         &self,
         owned: &mut Owned,
-        draft: Draft,
+        draft: &mut Option<Draft>,
         hash: KeyHash,
         clock: &mut LazyNow<'_>,
     ) -> Result<ScheduleOutcome, ScheduleError> {
-        let Owned { partition, keys, .. } = owned;
-        let place = keys.place(hash, |slot| partition.is_of_key(slot, draft.spec.key.as_str()));
+        let Owned { partition, keys, room, .. } = owned;
+        let full = ScheduleError::Full { max: self.settings.jobs_max };
+        let Some(wanted) = draft else { return Err(full) };
+        let place = keys.place(hash, |slot| partition.is_of_key(slot, wanted.spec.key.as_str()));
         let current = place.slot().and_then(|slot| partition.handle_at(slot));
         // A pending job with the same key gives up its place, or the new job is not taken. Neither needs more room.
         let is_new = !current.is_some_and(|handle| partition.is_pending(handle));
-        if is_new && !self.reserve_job() {
-            return Err(ScheduleError::Full { max: self.settings.jobs_max });
+        if is_new && !self.room.make(room, partition.live()) {
+            return Err(full);
         }
-        let scheduled = partition.schedule(current, draft, clock);
-        if is_new && scheduled.is_err() {
-            self.release_jobs(1);
-        }
-        let outcome = scheduled?;
+        let Some(draft) = draft.take() else { return Err(full) };
+        let outcome = partition.schedule(current, draft, clock)?;
         if outcome.is_taken() {
             place.set(outcome.handle().slot());
         }
         Ok(outcome)
     }
 
-    /// Has the partition cancel a job, and the index forget it. The caller must release the job then.
+    /// Has the partition cancel a job, and the index forget it.
     pub(crate) fn take_back(
         &self,
         owned: &mut Owned,
@@ -202,7 +217,7 @@ impl Shared {
         if self.ownership.is_none() {
             return Commit::now(Ok(outcome));
         }
-        Commit::after(outcome, Wait { shared: Arc::clone(self), partition, end, more: Box::default(), level })
+        Commit::after(outcome, Wait::new(Arc::clone(self), PartitionId(partition as u16), end, level))
     }
 }
 
@@ -250,7 +265,7 @@ impl Engine {
         target: impl Into<Target<'a>>,
         due: impl Into<Due>,
     ) -> Commit<RescheduleOutcome, RescheduleError> {
-        self.shared.reschedule(target.into(), due.into(), None, self.is_handler())
+        self.shared.reschedule(&target.into(), due.into(), None, self.is_handler())
     }
 
     /// Like [`reschedule`](Self::reschedule), but only if the job still has the version that the caller knows.
@@ -263,7 +278,7 @@ impl Engine {
         version: Version,
         due: impl Into<Due>,
     ) -> Commit<RescheduleOutcome, RescheduleError> {
-        self.shared.reschedule(target.into(), due.into(), Some(version), self.is_handler())
+        self.shared.reschedule(&target.into(), due.into(), Some(version), self.is_handler())
     }
 
     /// Cancels a pending job: after this it never fires. O(1).
@@ -271,7 +286,7 @@ impl Engine {
     /// # Errors
     /// See [`CancelError`]; its [`change`](CancelError::change) says whether the job was cancelled nevertheless.
     pub fn cancel<'a>(&self, target: impl Into<Target<'a>>) -> Commit<CancelOutcome, CancelError> {
-        self.shared.cancel(target.into(), None, self.is_handler())
+        self.shared.cancel(&target.into(), None, self.is_handler())
     }
 
     /// Like [`cancel`](Self::cancel), but only if the job still has the version that the caller knows.
@@ -283,11 +298,11 @@ impl Engine {
         target: impl Into<Target<'a>>,
         version: Version,
     ) -> Commit<CancelOutcome, CancelError> {
-        self.shared.cancel(target.into(), Some(version), self.is_handler())
+        self.shared.cancel(&target.into(), Some(version), self.is_handler())
     }
 
     /// The job as it stands. O(1).
     pub fn lookup<'a>(&self, target: impl Into<Target<'a>>) -> LookupOutcome {
-        self.shared.lookup(target.into())
+        self.shared.lookup(&target.into())
     }
 }

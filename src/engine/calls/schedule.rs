@@ -1,16 +1,14 @@
 //! A job about to be scheduled: what a caller says about it, until a partition takes it.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::auto_key::unused_key;
 use super::commit::Commit;
 use crate::engine::error::ScheduleError;
 use crate::engine::queues::Queue;
 use crate::engine::state::{Engine, Shared};
 use crate::partition::{
-    Delivery, Draft, Due, JobOptions, JobSpec, Key, Now, OnConflict, Payload, Priority, ScheduleOutcome,
-    Timestamp,
+    Delivery, Draft, Due, JobOptions, JobSpec, Key, OnConflict, Payload, Priority, ScheduleOutcome, Timestamp,
 };
 use crate::store::Durability;
 
@@ -47,9 +45,14 @@ impl<'a> Schedule<'a> {
     }
 
     /// The caller's own name for the job: 1 to 512 bytes, unique among the pending jobs of the engine. A job without
-    /// one gets a unique key.
+    /// one gets a unique key: `auto:` and 18 letters, digits, `-` and `_`.
     pub fn key(mut self, key: impl AsRef<str>) -> Self {
-        self.parts = self.parts.and_then(|parts| Ok(Parts { key: Some(Key::new(key)?), ..parts }));
+        if let Ok(parts) = &mut self.parts {
+            match Key::new(key) {
+                Ok(key) => parts.key = Some(key),
+                Err(error) => self.parts = Err(error.into()),
+            }
+        }
         self
     }
 
@@ -119,7 +122,7 @@ impl<'a> Schedule<'a> {
 
     fn into_draft(self, due: Due) -> Result<Draft, ScheduleError> {
         let Parts { queue, payload, key } = self.parts?;
-        let key = key.unwrap_or_else(|| unused_key(self.engine.shared.clock.now()));
+        let key = key.unwrap_or_else(|| unused_key(&self.engine.shared.clock));
         let spec = JobSpec { key, queue: queue.name.clone(), payload, due, options: self.options };
         Ok(Draft { spec, queue: queue.id, on_conflict: self.on_conflict })
     }
@@ -150,14 +153,4 @@ impl Planned<'_> {
         }
         Ok(draft)
     }
-}
-
-/// A unique key: the instant at which the process first needed one, and a count.
-fn unused_key(now: Now) -> Key {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    static ORIGIN: OnceLock<i64> = OnceLock::new();
-    let origin = ORIGIN.get_or_init(|| now.wall.as_micros());
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    Key::new(format!("auto:{origin:x}-{:x}-{count:x}", std::process::id()))
-        .unwrap_or_else(|_| unreachable!("three numbers are neither empty nor long"))
 }

@@ -111,6 +111,14 @@ impl Destination<'_> {
         }
     }
 
+    /// Has the processor fetch what a call will look at first, while it takes the lock.
+    #[inline(always)]
+    pub(crate) fn warm(&self, shared: &Shared) {
+        if let Placed::Key(_, hash) = self.job {
+            shared.cells[self.partition].heads.warm(hash);
+        }
+    }
+
     /// What is known of the job that is meant.
     pub(crate) fn aim(&self) -> Aim {
         match self.job {

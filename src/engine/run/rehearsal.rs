@@ -120,7 +120,7 @@ mod tests {
         for _ in 0..10_000 {
             dummy.fire_one();
             assert_eq!((dummy.partition.live(), dummy.partition.fired_remembered()), (0, 0));
-            assert!(dummy.partition.next_wake().mono.is_none());
+            assert_eq!(dummy.partition.next_wake().mono(), None);
         }
     }
 }

@@ -87,8 +87,7 @@ impl Shared {
             }
             now.mono
         });
-        // Before it is off the count: a shutdown that sees none running tells how many are left.
-        self.release_jobs(1);
+        // Last: a shutdown that sees none running tells how many are left, and this one is not.
         match next {
             Some(started) => self.tell_start(queue, started),
             None => self.ran_one(),

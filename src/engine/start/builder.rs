@@ -17,7 +17,8 @@ use crate::engine::ownership::{Keeper, Ownership, keeper};
 use crate::engine::queues::{Queue, QueueConfig, Queues, Runner};
 use crate::engine::run::{Ends, InlineFn, InlineQueue, Job, Task, driver, run_task, worker};
 use crate::engine::state::{
-    Contexts, Engine, EngineMeters, Handlers, KeyHasher, Life, Probe, Releases, Settings, Shared, Wanted,
+    Contexts, Engine, EngineMeters, Handlers, KeyHasher, Life, Probe, Releases, Room, Settings, Shared,
+    Wanted,
 };
 use crate::engine::tell::publish;
 use crate::rt::{Io, Runtime};
@@ -316,6 +317,7 @@ impl Builder {
         let Base { settings, clock, queues, hasher, .. } =
             Arc::into_inner(base).ok_or(StartError::Interrupted)?;
         let jobs = built.iter().map(|built| built.jobs).sum();
+        let room = Room::new(settings.jobs_max, built.len(), jobs);
         let ownership = claimed.as_ref().map(|claimed| claimed.ownership());
         let shared = Arc::new(Shared {
             meters,
@@ -331,7 +333,8 @@ impl Builder {
             // The driver looks at its first turn.
             overdue_wake: AtomicU64::new(0),
             waker: Arc::default(),
-            life: Life::new(jobs),
+            life: Life::new(),
+            room,
             clock_steps: AtomicU64::new(0),
             driver_wakes: AtomicU64::new(0),
             probe,

@@ -1,11 +1,14 @@
 //! A partition as the engine holds it: behind its lock, with what is published of it beside.
 
+use std::sync::Arc;
+
 use hdrhistogram::Histogram;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::hint::WakeHint;
-use super::keys::{KeyHash, KeyIndex};
+use super::jobs::JobCount;
+use super::keys::{Heads, KeyHash, KeyIndex};
 use crate::engine::log::{LogBuffer, LogProgress};
 use crate::partition::{Handle, MonoTime, Partition, Wake};
 use crate::store::Durability;
@@ -19,6 +22,9 @@ use crate::sync::atomic::{
 pub(crate) struct Cell {
     owned: Mutex<Owned>,
     hint: WakeHint,
+    /// Of the index from keys to jobs, to fetch it ahead.
+    pub(crate) heads: Arc<Heads>,
+    pub(super) jobs: JobCount,
     pub(crate) is_shut: AtomicBool,
     /// Whether the driver waits for the lock, or has it.
     is_driven: AtomicBool,
@@ -40,9 +46,10 @@ pub(crate) struct Owned {
     pub(crate) lateness_us: Histogram<u64>,
     /// From a record to the store's word for it.
     pub(crate) commit_us: Histogram<u64>,
-    /// Whether another engine owns the partition; and how many of its jobs the engine has taken off its count since.
+    /// Whether another engine owns the partition.
     pub(super) is_lost: bool,
-    pub(super) uncounted: usize,
+    /// How many jobs it holds room for: see [`jobs`](super::jobs).
+    pub(crate) room: usize,
 }
 
 impl Owned {
@@ -53,7 +60,13 @@ impl Owned {
 
     /// Jobs that are pending, as far as they are this engine's.
     pub(crate) fn pending(&self) -> usize {
-        (self.partition.live() - self.partition.running()).saturating_sub(self.uncounted)
+        if self.is_lost { 0 } else { self.partition.live() - self.partition.running() }
+    }
+
+    /// Jobs that are pending or running. Of a partition that is lost only those that run: what is pending is another engine's.
+    #[inline]
+    pub(super) fn jobs(&self) -> usize {
+        if self.is_lost { self.partition.running() } else { self.partition.live() }
     }
 
     /// The newest job of a key.
@@ -106,6 +119,7 @@ impl Cell {
         let mut log = LogBuffer::new(log_end);
         // What the restore itself has changed. A record is in the buffer whenever the lock is free.
         log.extend(partition.drain_records(), || last_snapshot.at);
+        let (jobs, heads) = (partition.live(), Arc::clone(keys.heads()));
         Cell {
             owned: Mutex::new(Owned {
                 partition,
@@ -114,9 +128,11 @@ impl Cell {
                 lateness_us: new_histogram(),
                 commit_us: new_histogram(),
                 is_lost: false,
-                uncounted: 0,
+                room: jobs,
             }),
             hint: WakeHint::new(),
+            heads,
+            jobs: JobCount::new(jobs),
             is_shut: AtomicBool::new(false),
             is_driven: AtomicBool::new(false),
             progress: LogProgress::new(log_end),
@@ -132,8 +148,10 @@ impl Cell {
         self.hint.read()
     }
 
-    pub(crate) fn publish(&self, wake: Wake) {
-        self.hint.publish(wake);
+    /// Publishes that. Returns whether it has changed.
+    #[inline]
+    pub(crate) fn publish(&self, wake: Wake) -> bool {
+        self.hint.publish(wake)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Owned> {

@@ -68,9 +68,10 @@ impl Engine {
         self.shared.clock.now().wall
     }
 
-    /// How many jobs are pending or with a handler. One atomic load.
+    /// How many jobs are pending or with a handler. Takes no lock; exact while nothing changes, and zero only if there was a
+    /// moment without a job. O(partitions).
     pub fn jobs(&self) -> usize {
-        self.shared.life.jobs()
+        self.shared.jobs()
     }
 }
 

@@ -1,6 +1,6 @@
 //! When a partition next has something to do, for those who do not hold it.
 
-use crate::partition::{MonoTime, Timestamp, Wake};
+use crate::partition::Wake;
 use crate::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
 
 /// A [`Wake`] as its partition's holder last published it: `i64::MAX` and `u64::MAX` for never.
@@ -17,22 +17,21 @@ impl WakeHint {
     }
 
     pub(crate) fn read(&self) -> Wake {
-        let (wall, mono) = (self.wall.load(SeqCst), self.mono.load(SeqCst));
-        Wake {
-            wall: (wall != i64::MAX).then_some(Timestamp::from_micros(wall)),
-            mono: (mono != u64::MAX).then_some(MonoTime::from_micros(mono)),
-        }
+        Wake::from_words(self.wall.load(SeqCst), self.mono.load(SeqCst))
     }
 
-    pub(crate) fn publish(&self, wake: Wake) {
-        let wall = wake.wall.map_or(i64::MAX, Timestamp::as_micros);
-        let mono = wake.mono.map_or(u64::MAX, MonoTime::as_micros);
+    /// Returns whether that is news.
+    pub(crate) fn publish(&self, wake: Wake) -> bool {
+        let (wall, mono) = wake.to_words();
         // Stores of this order are dear, and most calls change nothing.
-        if self.wall.load(SeqCst) != wall {
+        let (has_wall_changed, has_mono_changed) =
+            (self.wall.load(SeqCst) != wall, self.mono.load(SeqCst) != mono);
+        if has_wall_changed {
             self.wall.store(wall, SeqCst);
         }
-        if self.mono.load(SeqCst) != mono {
+        if has_mono_changed {
             self.mono.store(mono, SeqCst);
         }
+        has_wall_changed || has_mono_changed
     }
 }

@@ -14,6 +14,9 @@
 //! eight share a line. A map of control bytes and buckets takes two. And the place of a key is known in advance, so calls about
 //! many keys fetch all their lines together.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
+
 use crate::prefetch::prefetch;
 
 /// Tables of all partitions together. At ten million keys a table has ten thousand, which move in some tens of
@@ -53,13 +56,53 @@ impl KeyHash {
 pub(crate) struct KeyIndex {
     /// A power of two of them.
     tables: Box<[Table]>,
+    heads: Arc<Heads>,
+}
+
+/// Where the tables of an index lie, as far as can be told without its partition's lock: for fetching memory ahead. By
+/// the time a call has the lock, the line that it looks at first has come. What is read here may be out of date, and
+/// the two halves of a head may not belong together; a prefetch at a wrong place does nothing.
+#[derive(Debug)]
+pub(crate) struct Heads(Box<[Head]>);
+
+#[derive(Debug)]
+struct Head {
+    entries: AtomicPtr<Entry>,
+    /// Places less one.
+    mask: AtomicU32,
+}
+
+impl Heads {
+    /// Has the processor fetch the place of a key.
+    #[inline]
+    pub(crate) fn warm(&self, hash: KeyHash) {
+        let head = &self.0[hash.high() & (self.0.len() - 1)];
+        let home = hash.low() & head.mask.load(Relaxed);
+        prefetch(head.entries.load(Relaxed).wrapping_add(home as usize));
+    }
+}
+
+impl Head {
+    fn set(&self, entries: &mut [Entry]) {
+        self.mask.store(entries.len().saturating_sub(1) as u32, Relaxed);
+        self.entries.store(entries.as_mut_ptr(), Relaxed);
+    }
 }
 
 impl KeyIndex {
     /// The index of one of `partitions` partitions.
     pub(crate) fn new(partitions: usize) -> Self {
         let tables = (TABLES / partitions).max(1).next_power_of_two();
-        KeyIndex { tables: (0..tables).map(|_| Table::default()).collect() }
+        let head = |_| Head { entries: AtomicPtr::default(), mask: AtomicU32::new(0) };
+        KeyIndex {
+            tables: (0..tables).map(|_| Table::default()).collect(),
+            heads: Arc::new(Heads((0..tables).map(head).collect())),
+        }
+    }
+
+    /// For those who do not hold the partition.
+    pub(crate) fn heads(&self) -> &Arc<Heads> {
+        &self.heads
     }
 
     /// The slot of the newest job of a key. `is_of_key` says whether the job in a slot has the key.
@@ -85,17 +128,20 @@ impl KeyIndex {
 
     /// The place of a key, whether or not there is a job in it.
     pub(crate) fn place(&mut self, hash: KeyHash, is_of_key: impl Fn(u32) -> bool) -> KeyPlace<'_> {
-        let low = hash.low();
-        let table = &mut self.tables[self.table_of(hash)];
+        let (low, number) = (hash.low(), self.table_of(hash));
+        let table = &mut self.tables[number];
         let at = table.probe(low, is_of_key);
-        KeyPlace { table, hash: low, at }
+        KeyPlace { table, head: &self.heads.0[number], hash: low, at }
     }
 
     /// Removes the entry of a key whose job in `slot` is gone. There is none if the key has a newer job.
     pub(crate) fn remove(&mut self, hash: KeyHash, slot: u32) {
-        let table = &mut self.tables[self.table_of(hash)];
-        if let Ok(at) = table.probe(hash.low(), |found| found == slot) {
-            table.remove(at);
+        let number = self.table_of(hash);
+        let table = &mut self.tables[number];
+        if let Ok(at) = table.probe(hash.low(), |found| found == slot)
+            && table.remove(at)
+        {
+            self.heads.0[number].set(&mut table.entries);
         }
     }
 
@@ -107,6 +153,7 @@ impl KeyIndex {
 /// Where a key is in an index, or would be.
 pub(crate) struct KeyPlace<'a> {
     table: &'a mut Table,
+    head: &'a Head,
     hash: u32,
     /// The entry of the key; or else the free one where it belongs, if the table has any.
     at: Result<usize, usize>,
@@ -123,7 +170,11 @@ impl KeyPlace<'_> {
         let entry = Entry { hash: self.hash, slot };
         match self.at {
             Ok(at) => self.table.entries[at] = entry,
-            Err(at) => self.table.add(at, entry),
+            Err(at) => {
+                if self.table.add(at, entry) {
+                    self.head.set(&mut self.table.entries);
+                }
+            }
         }
     }
 }
@@ -181,19 +232,22 @@ impl Table {
         (at + 1) & (self.entries.len() - 1)
     }
 
-    /// Adds an entry in the free place where a search for it ended.
-    fn add(&mut self, at: usize, entry: Entry) {
-        if (self.len + 1) * 8 > self.entries.len() * Self::LOAD_OF_EIGHT {
+    /// Adds an entry in the free place where a search for it ended. Returns whether the table has moved.
+    fn add(&mut self, at: usize, entry: Entry) -> bool {
+        let is_full = (self.len + 1) * 8 > self.entries.len() * Self::LOAD_OF_EIGHT;
+        if is_full {
             self.resize((self.entries.len() * 2).max(Self::PLACES_MIN));
             self.put(entry);
         } else {
             self.entries[at] = entry;
         }
         self.len += 1;
+        is_full
     }
 
     /// Removes an entry, and closes the gap: an entry that is further from home than the gap moves into it, and leaves the next.
-    fn remove(&mut self, at: usize) {
+    /// Returns whether the table has moved.
+    fn remove(&mut self, at: usize) -> bool {
         let (mut gap, mut at) = (at, self.after(at));
         let mask = self.entries.len() - 1;
         while self.entries[at].slot != FREE {
@@ -206,17 +260,20 @@ impl Table {
         }
         self.entries[gap] = NO_ENTRY;
         self.len -= 1;
-        self.give_back();
+        self.give_back()
     }
 
     /// Shrinks if most of it is idle: after a burst, memory comes back. A line is kept, or a key that comes and goes alone
     /// would allocate each time.
-    fn give_back(&mut self) {
+    fn give_back(&mut self) -> bool {
         if self.len == 0 && self.entries.len() > Self::PLACES_MIN {
             self.entries = Box::default();
         } else if self.entries.len() > 8 * Self::PLACES_MIN && self.len < self.entries.len() / 8 {
             self.resize(self.entries.len() / 4);
+        } else {
+            return false;
         }
+        true
     }
 
     fn resize(&mut self, places: usize) {
@@ -296,6 +353,27 @@ mod tests {
             assert_eq!(jobs.find(&index, key), None);
         }
         assert!(capacity(&index) <= Table::PLACES_MIN * TABLES, "{}", capacity(&index));
+    }
+
+    #[test]
+    fn the_heads_say_where_the_tables_are() {
+        let (mut jobs, mut index) = (Jobs::default(), KeyIndex::new(64));
+        let check = |index: &KeyIndex| {
+            for (table, head) in index.tables.iter().zip(&index.heads.0) {
+                let (entries, mask) = (head.entries.load(Relaxed), head.mask.load(Relaxed) as usize);
+                assert!(table.entries.is_empty() || entries.cast_const() == table.entries.as_ptr());
+                assert_eq!(mask, table.entries.len().saturating_sub(1));
+            }
+        };
+        for number in 0..5_000 {
+            index.heads().warm(jobs.hasher.hash(&number.to_string()));
+            jobs.add(&mut index, &number.to_string());
+            check(&index);
+        }
+        for (slot, key) in (0..).zip(&jobs.keys) {
+            index.remove(jobs.hasher.hash(key), slot);
+            check(&index);
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How many jobs there are, how many run, and whether the engine goes on.
+//! How many jobs run, and whether the engine goes on.
 //!
 //! # Rule
 //! A worker that starts a job counts it first, then checks whether the engine is stopping. A stop is announced first, then it
@@ -14,8 +14,9 @@ use crate::sync::Notify;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 pub(crate) struct Life {
-    jobs: JobCount,
     running: AtomicUsize,
+    /// How many wait for no job to be left.
+    idle_awaited: AtomicUsize,
     is_stopping: AtomicBool,
     /// Whether none was running once, after a stop.
     is_over: AtomicBool,
@@ -26,11 +27,6 @@ pub(crate) struct Life {
     /// How far the engine is with stopping.
     stage: watch::Sender<Stage>,
 }
-
-/// Jobs pending or running, over all partitions. Apart from its neighbours: every schedule and cancel writes it, and every
-/// call reads those.
-#[repr(align(128))]
-struct JobCount(AtomicUsize);
 
 /// The end of an engine, in steps.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -47,10 +43,10 @@ pub(crate) enum Stage {
 }
 
 impl Life {
-    pub(crate) fn new(jobs: usize) -> Self {
+    pub(crate) fn new() -> Self {
         Life {
-            jobs: JobCount(AtomicUsize::new(jobs)),
             running: AtomicUsize::new(0),
+            idle_awaited: AtomicUsize::new(0),
             is_stopping: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             has_driver_ended: AtomicBool::new(false),
@@ -118,22 +114,23 @@ impl Life {
         self.changed.notify_waiters();
     }
 
-    pub(crate) fn jobs(&self) -> usize {
-        self.jobs.0.load(SeqCst)
+    /// Resolves when there are no `jobs`, or the engine stops.
+    pub(crate) async fn idle(&self, jobs: impl Fn() -> usize) {
+        struct Awaited<'a>(&'a AtomicUsize);
+        impl Drop for Awaited<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, SeqCst);
+            }
+        }
+        // Announced before the count is read; a partition that runs empty publishes that first, then looks.
+        self.idle_awaited.fetch_add(1, SeqCst);
+        let _awaited = Awaited(&self.idle_awaited);
+        self.until(|| jobs() == 0 || self.is_stopping()).await;
     }
 
-    /// Makes room for one more job; `false` when there are `max`.
-    pub(crate) fn reserve_job(&self, max: usize) -> bool {
-        self.jobs.0.fetch_update(SeqCst, SeqCst, |jobs| (jobs < max).then_some(jobs + 1)).is_ok()
-    }
-
-    /// Takes back that jobs were released.
-    pub(crate) fn add_jobs(&self, jobs: usize) {
-        self.jobs.0.fetch_add(jobs, SeqCst);
-    }
-
-    pub(crate) fn release_jobs(&self, jobs: usize) {
-        if self.jobs.0.fetch_sub(jobs, SeqCst) == jobs {
+    /// A partition has run empty, and has published that. `jobs` counts those of all.
+    pub(crate) fn one_is_empty(&self, jobs: impl FnOnce() -> usize) {
+        if self.idle_awaited.load(SeqCst) > 0 && jobs() == 0 {
             self.changed.notify_waiters();
         }
     }

@@ -4,6 +4,7 @@ mod cell;
 mod contexts;
 mod engine;
 pub(crate) mod hint;
+pub(crate) mod jobs;
 mod keys;
 mod life;
 mod meters;
@@ -18,6 +19,7 @@ pub(crate) use cell::{Aim, Cell, HISTOGRAM_MAX_US, LastSnapshot, Owned, new_hist
 
 pub(crate) use contexts::{Contexts, Wanted};
 pub use engine::Engine;
+pub(crate) use jobs::Room;
 pub(crate) use keys::{KeyHash, KeyHasher, KeyIndex};
 pub(crate) use life::{Life, Stage};
 pub(crate) use meters::EngineMeters;

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use super::cell::{Cell, HISTOGRAM_MAX_US, Owned};
 use super::contexts::Contexts;
+use super::jobs::{self, Room};
 use super::keys::KeyHasher;
 use super::life::Life;
 use super::meters::EngineMeters;
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     /// Wakes the driver.
     pub(crate) waker: Arc<Waker>,
     pub(crate) life: Life,
+    /// For more jobs.
+    pub(crate) room: Room,
     pub(crate) clock_steps: AtomicU64,
     pub(crate) driver_wakes: AtomicU64,
     /// Told of every job that starts; for tests.
@@ -76,6 +79,10 @@ pub(crate) struct Taken {
 }
 
 impl Shared {
+    pub(crate) fn cell(&self, partition: PartitionId) -> &Cell {
+        &self.cells[usize::from(partition.0)]
+    }
+
     /// Enters partition `at`, publishes what `change` brought about, and calls workers for what is ready.
     ///
     /// With a `read_at` the caller has read the clock already, which keeps that out of the lock. Where the time decides
@@ -133,25 +140,40 @@ impl Shared {
     ) -> R {
         let cell = &self.cells[at];
         let mut owned = cell.lock();
-        let before = cell.wake();
         let result = change(&mut owned, clock);
         if owned.partition.has_forgotten() {
             self.forget_keys(&mut owned);
         }
         let is_to_be_sent = self.ownership.is_some() && self.keep_records(cell, &mut owned, clock);
         let wake = owned.partition.next_wake();
-        cell.publish(wake);
+        let has_wake_changed = cell.publish(wake);
         self.publish_ready(at, &mut owned, busier);
+        let is_emptied = self.publish_jobs(cell, &mut owned);
         cell.unlock(owned);
+        self.look_for_idle(is_emptied);
         if is_to_be_sent {
             cell.flush.notify_one();
         }
-        if wake != before
-            && let Some(deadline) = wake.as_mono(clock.now())
-        {
+        if has_wake_changed && let Some(deadline) = wake.as_mono(clock.now()) {
             self.waker.wake_before(deadline);
         }
         result
+    }
+
+    /// Publishes how many jobs a partition has, and settles its room. Returns whether it has run empty.
+    #[inline]
+    pub(super) fn publish_jobs(&self, cell: &Cell, owned: &mut Owned) -> bool {
+        let jobs = owned.jobs();
+        self.room.settle(&mut owned.room, jobs);
+        cell.jobs.publish(jobs)
+    }
+
+    /// Tells those who wait for no job to be left, if there is none now that a partition is empty.
+    #[inline]
+    pub(super) fn look_for_idle(&self, is_emptied: bool) {
+        if is_emptied {
+            self.life.one_is_empty(|| self.jobs());
+        }
     }
 
     fn forget_keys(&self, owned: &mut Owned) {
@@ -173,9 +195,6 @@ impl Shared {
             // There may be nobody left to take them, and whoever waits for them is told so.
             log.lose(partition.drain_records().count());
             log.discard();
-            if owned.is_lost {
-                self.uncount_pending(owned);
-            }
             return false;
         }
         let had = log.end();
@@ -184,18 +203,6 @@ impl Shared {
             cell.is_shut.store(true, SeqCst);
         }
         is_to_be_sent
-    }
-
-    /// Sees to it that what is pending in a partition that is lost counts here no more: it is another engine's. Calls that were
-    /// under way may have changed it since the last time.
-    pub(super) fn uncount_pending(&self, owned: &mut Owned) {
-        let (pending, uncounted) = (owned.partition.live() - owned.partition.running(), owned.uncounted);
-        if pending > uncounted {
-            self.life.release_jobs(pending - uncounted);
-        } else {
-            self.life.add_jobs(uncounted - pending);
-        }
-        owned.uncounted = pending;
     }
 
     fn is_full(&self, owned: &Owned) -> bool {
@@ -295,13 +302,26 @@ impl Shared {
         self.ownership.as_ref().is_none_or(|ownership| ownership.may_fire(at, now.mono))
     }
 
-    /// Makes room for one more job; `false` when the engine is full.
-    pub(crate) fn reserve_job(&self) -> bool {
-        self.life.reserve_job(self.settings.jobs_max)
+    /// Jobs that are pending or running. Exact while nothing changes, and 0 only if there was a moment without a job.
+    /// O(partitions).
+    pub(crate) fn jobs(&self) -> usize {
+        jobs::jobs(self.cells.iter().map(|cell| &cell.jobs))
     }
 
-    pub(crate) fn release_jobs(&self, jobs: usize) {
-        self.life.release_jobs(jobs);
+    /// Fetches back room that partitions keep idle, unless that was done since room became tight. Returns the turn in which
+    /// a refusal is exact from now on, if it has not ended yet.
+    #[cold]
+    pub(crate) fn gather_room(&self) -> Option<u64> {
+        self.room.exact_turn().or_else(|| {
+            let turn = self.room.tighten();
+            for cell in &self.cells {
+                let owned = &mut *cell.lock();
+                let jobs = owned.jobs();
+                self.room.fetch_back(&mut owned.room, jobs);
+            }
+            self.room.is_gathered(turn);
+            self.room.exact_turn()
+        })
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -326,7 +346,7 @@ impl Shared {
         }
         let kept = if self.ownership.is_some() { "the store keeps the jobs" } else { "the jobs are lost" };
         tracing::error!(
-            jobs = self.life.jobs(),
+            jobs = self.jobs(),
             "the tokio runtime that handlers run on has ended: the engine stops, and {kept}; \
              build it on a runtime that lives as long (`Builder::runtime`)"
         );

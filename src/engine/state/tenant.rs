@@ -21,8 +21,9 @@ impl Tenant for Shared {
             owned.is_lost = true;
         }
         cell.progress.end(CallError::disowned(error.clone()));
-        // Last: whoever changes something from here on finds that the log has ended, and counts anew.
-        self.uncount_pending(&mut cell.lock());
+        // What is pending counts here no more. Last, so that whoever sees that sees the loss.
+        let is_emptied = self.publish_jobs(cell, &mut cell.lock());
+        self.look_for_idle(is_emptied);
     }
 
     fn lease_is_proved_again(&self) {

@@ -182,7 +182,7 @@ impl Shared {
                 return;
             }
             let running = self.life.running();
-            let pending = self.life.jobs().saturating_sub(running);
+            let pending = self.jobs().saturating_sub(running);
             match (pending + running, &self.ownership) {
                 (0, _) => {}
                 (_, None) => tracing::warn!(

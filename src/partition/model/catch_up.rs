@@ -147,7 +147,7 @@ impl World {
         let at_once = (caught.per_second / 100).max(1);
         assert!(u128::from(caught.released) <= earned + u128::from(at_once), "more than the pace allows");
         if done && !left.is_empty() {
-            let wake = self.partition.next_wake().mono.expect("they are not forgotten");
+            let wake = self.partition.next_wake().mono().expect("they are not forgotten");
             let ahead_us = wake.micros_since(now.mono);
             assert!(ahead_us > 0 && ahead_us <= 1_000_000 / caught.per_second + 1_000, "{ahead_us} us ahead");
         }

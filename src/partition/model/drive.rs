@@ -40,8 +40,8 @@ impl World {
             }
             assert!(!job.due.is_tick_reached(self.now), "{job:?} is due, and not ready at {:?}", self.now);
             let wake = match job.due.base {
-                TimeBase::Wall => wake.wall.map(|wall| i128::from(wall.as_micros())),
-                TimeBase::Mono => wake.mono.map(|mono| i128::from(mono.as_micros())),
+                TimeBase::Wall => wake.wall().map(|wall| i128::from(wall.as_micros())),
+                TimeBase::Mono => wake.mono().map(|mono| i128::from(mono.as_micros())),
             };
             assert!(wake.is_some_and(|wake| wake <= job.due.tick_start()), "{job:?} would be slept over");
         }

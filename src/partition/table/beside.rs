@@ -41,17 +41,20 @@ impl Beside {
     /// Stores what lies beside a line whose key and due are set. `false` if there is no room: it has nothing then.
     #[inline]
     pub(super) fn put(&mut self, line: &mut Line, wall: Timestamp, key: &[u8], payload: &[u8]) -> bool {
-        let wall = wall.as_micros().to_le_bytes();
-        let instant = if line.base() == TimeBase::Mono { &wall[..] } else { &[] };
-        let key = if line.key.is_long() { key } else { &[] };
-        let len = instant.len() + key.len() + payload.len();
-        let Some(number) = self.bytes.put(&[instant, key, payload]) else {
-            (line.block, line.block_len) = (0, 0);
-            return false;
+        let is_payload_alone = line.base() == TimeBase::Wall && !line.key.is_long();
+        let len = instant_bytes(line) + line.key.bytes_beside() + payload.len();
+        let number = if is_payload_alone {
+            self.bytes.put(len, |block| block.copy_from_slice(payload))
+        } else {
+            self.bytes.put(len, |block| fill(block, line, wall, key, payload))
         };
-        line.block = number;
-        line.block_len = if len > ByteStore::SMALL_MAX { LONG } else { len as u8 };
-        true
+        line.block = number.unwrap_or_default();
+        line.block_len = match number {
+            Some(_) if len > ByteStore::SMALL_MAX => LONG,
+            Some(_) => len as u8,
+            None => 0,
+        };
+        number.is_some()
     }
 
     /// All that lies in the block of a line.
@@ -171,6 +174,18 @@ impl Beside {
         }
         assert_eq!((rare, attempts), (self.rare.len(), self.attempts.len()));
         assert_eq!(blocks, self.bytes.validate(), "blocks in use");
+    }
+}
+
+/// Writes all that lies in the block of a line.
+fn fill(block: &mut [u8], line: &Line, wall: Timestamp, key: &[u8], payload: &[u8]) {
+    let wall = wall.as_micros().to_le_bytes();
+    let parts = [&wall[..instant_bytes(line)], &key[..line.key.bytes_beside()], payload];
+    let mut rest = block;
+    for part in parts {
+        let (to, after) = rest.split_at_mut(part.len());
+        to.copy_from_slice(part);
+        rest = after;
     }
 }
 

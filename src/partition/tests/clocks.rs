@@ -63,7 +63,7 @@ fn a_held_job_due_within_a_tick_waits_for_its_end() {
     rig.pass_us(500);
     assert!(rig.partition.advance(rig.now, 10));
     assert_eq!(rig.partition.ready(MAIL), 0);
-    assert_eq!(rig.partition.next_wake().wall, Some(due.saturating_add_micros(700)));
+    assert_eq!(rig.partition.next_wake().wall(), Some(due.saturating_add_micros(700)));
     assert_eq!(rig.drive(), [("a".to_string(), 1_001)]);
 }
 

@@ -200,7 +200,7 @@ fn a_job_moved_into_the_past_is_due_at_once() {
 fn when_the_last_of_them_has_left_nothing_is_waited_for() {
     let (mut rig, jobs) = late(4_000, 1);
     rig.fire();
-    assert!(rig.partition.next_wake().mono.is_some());
+    assert!(rig.partition.next_wake().mono().is_some());
     for job in &jobs[1..] {
         assert_eq!(rig.partition.cancel(*job, None, rig.now), CancelOutcome::Cancelled);
     }

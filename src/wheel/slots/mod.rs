@@ -64,6 +64,7 @@ impl Slots {
     }
 
     #[inline]
+    #[allow(dead_code, reason = "see `Timers`")]
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -119,7 +120,7 @@ impl Slots {
 
     /// Moves the node that `find` finds, with its old deadline, to the tail of the place of another deadline. False if it finds
     /// none.
-    #[inline]
+    #[inline(always)]
     pub(super) fn relink<H: Home>(
         &mut self,
         home: &mut H,

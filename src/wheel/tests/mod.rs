@@ -5,6 +5,7 @@ mod handles;
 mod memory;
 mod model;
 mod order;
+mod shared;
 mod ticks;
 mod unwind;
 

@@ -43,6 +43,15 @@ pub(crate) trait Subject {
     /// Moves a pending timer.
     fn reschedule(&mut self, handle: Self::Handle, deadline: u64) -> Self::Handle;
 
+    /// Whether it gains by [`Subject::come_next`].
+    const IS_TOLD: bool = false;
+
+    /// The timer `far` is changed some operations from now, and `near` in half as many: it has been `far` before. What they
+    /// need can be fetched meanwhile.
+    fn come_next(&mut self, far: Option<&Self::Handle>, near: Option<&Self::Handle>) {
+        let _ = (far, near);
+    }
+
     /// Gives up a handle; its timer may have fired or may still do so.
     fn release(&mut self, handle: Self::Handle) {
         let _ = handle;

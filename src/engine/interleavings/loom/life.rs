@@ -21,7 +21,7 @@ fn start(life: &Life, is_over: &AtomicBool) {
 #[test]
 fn nothing_begins_after_the_end() {
     check(|| {
-        let (life, is_over) = (Arc::new(Life::new(0)), Arc::new(AtomicBool::new(false)));
+        let (life, is_over) = (Arc::new(Life::new()), Arc::new(AtomicBool::new(false)));
         let workers = [(); 2].map(|()| {
             let (life, is_over) = (Arc::clone(&life), Arc::clone(&is_over));
             thread::spawn(move || start(&life, &is_over))
@@ -37,47 +37,11 @@ fn nothing_begins_after_the_end() {
     });
 }
 
-/// The last job ends while somebody waits for none to be left.
-#[test]
-fn whoever_waits_for_the_last_job_is_told() {
-    check(|| {
-        let life = Arc::new(Life::new(2));
-        let workers = [(); 2].map(|()| {
-            let life = Arc::clone(&life);
-            thread::spawn(move || life.release_jobs(1))
-        });
-        block_on(life.until(|| life.jobs() == 0));
-        for worker in workers {
-            worker.join().unwrap();
-        }
-    });
-}
-
-/// There is never room for more jobs than the engine may have, and a place that is given back can be had.
-#[test]
-fn there_is_room_for_so_many_jobs() {
-    check(|| {
-        let life = Arc::new(Life::new(1));
-        let other = {
-            let life = Arc::clone(&life);
-            thread::spawn(move || {
-                let is_in = life.reserve_job(2);
-                assert!(life.jobs() <= 2);
-                is_in
-            })
-        };
-        let is_in = life.reserve_job(2);
-        assert!(is_in != other.join().unwrap(), "one place, and not one taker");
-        life.release_jobs(1);
-        assert!(life.reserve_job(2));
-    });
-}
-
 /// A shutdown waits for the driver and for what runs, whichever ends last.
 #[test]
 fn a_shutdown_waits_for_driver_and_handlers() {
     check(|| {
-        let life = Arc::new(Life::new(0));
+        let life = Arc::new(Life::new());
         assert!(life.begin_one());
         let handler = {
             let life = Arc::clone(&life);

@@ -1,5 +1,6 @@
 //! Parts of the engine in all orders, as far as a bound on preemptions goes, with all that the memory model lets a load see.
 
+mod jobs;
 mod life;
 mod queue;
 mod waiter;

@@ -10,11 +10,14 @@ use super::check;
 use crate::engine::meters::Register;
 use crate::engine::queues::{Queue, QueueConfig, Queues, Runner};
 use crate::engine::state::Life;
+use crate::engine::state::jobs::{JobCount, jobs};
 
 /// A queue, one partition's due jobs of it behind their lock, and the end.
 struct World {
     queue: Arc<Queue>,
     due: Mutex<usize>,
+    /// How many jobs are left, which is changed under the same lock.
+    count: JobCount,
     life: Life,
     idle_max: usize,
     /// Not one of the checker's: only the test looks.
@@ -28,7 +31,8 @@ impl World {
                 .claim(QueueConfig::new("q").concurrency(concurrency))
                 .unwrap(),
             due: Mutex::new(0),
-            life: Life::new(jobs),
+            count: JobCount::new(jobs),
+            life: Life::new(),
             idle_max,
             workers: Default::default(),
         })
@@ -54,6 +58,10 @@ impl World {
         self.queue.ready_in(0) > 0 && !self.life.is_stopping()
     }
 
+    fn jobs(&self) -> usize {
+        jobs(std::iter::once(&self.count))
+    }
+
     fn run_by_workers(self: &Arc<Self>) {
         let world = Arc::downgrade(self);
         self.queue.run_by(Runner::Workers(Box::new(move |_| {
@@ -67,8 +75,18 @@ impl World {
     /// What a worker does, with nothing to it but the taking of jobs.
     async fn work(&self) {
         loop {
-            if self.could_start() && self.enter(|due| due.checked_sub(1).map(|less| *due = less)).is_some() {
-                self.life.release_jobs(1);
+            let take = |due: &mut usize| {
+                due.checked_sub(1).map(|less| {
+                    *due = less;
+                    self.count.publish(self.jobs() - 1)
+                })
+            };
+            if self.could_start()
+                && let Some(is_emptied) = self.enter(take)
+            {
+                if is_emptied {
+                    self.life.one_is_empty(|| self.jobs());
+                }
                 continue;
             }
             let called = self.queue.called(self.idle_max, |_| self.could_start(), || self.life.is_stopping());
@@ -81,7 +99,7 @@ impl World {
 
     /// Waits until all is done, then has the workers go. One that nobody tells hangs the test.
     fn end(&self) {
-        block_on(self.life.until(|| self.life.jobs() == 0));
+        block_on(self.life.idle(|| self.jobs()));
         self.life.stop();
         self.queue.call_all();
         loop {

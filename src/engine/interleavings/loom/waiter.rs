@@ -12,10 +12,10 @@ use crate::partition::{MonoTime, Now, Timestamp, Wake};
 
 /// Due at an instant of the monotonic clock; on a clock that stands still nothing comes due by itself.
 fn at(us: u64) -> Wake {
-    Wake { wall: None, mono: Some(MonoTime::from_micros(us)) }
+    Wake::new(None, Some(MonoTime::from_micros(us)))
 }
 
-const NEVER: Wake = Wake { wall: None, mono: None };
+const NEVER: Wake = Wake::from_words(i64::MAX, u64::MAX);
 
 /// Later than a manual clock shows.
 const FAR: u64 = u64::MAX / 2;
@@ -97,7 +97,7 @@ fn two_callers_wake_one_driver() {
 #[test]
 fn a_stop_is_not_slept_through() {
     check(|| {
-        let (waker, life) = (Arc::new(Waker::default()), Arc::new(Life::new(0)));
+        let (waker, life) = (Arc::new(Waker::default()), Arc::new(Life::new()));
         let driver = {
             let (waker, life) = (Arc::clone(&waker), Arc::clone(&life));
             thread::spawn(move || {
