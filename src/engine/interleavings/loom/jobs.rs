@@ -100,7 +100,9 @@ fn whoever_waits_for_the_last_job_is_told() {
         let workers = [0, 1].map(|at| thread(&world, move |world| world.end_one(at)));
         block_on(world.life.idle(|| world.jobs()));
         assert_eq!(world.jobs(), 0);
-        workers.map(|worker| worker.join().unwrap());
+        for worker in workers {
+            worker.join().unwrap();
+        }
     });
 }
 
