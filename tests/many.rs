@@ -8,7 +8,7 @@ use reveille::{
 };
 use testkit::HOUR;
 use testkit::scripted::{Does, Scripted};
-use testkit::{Keys, TEN_O_CLOCK, at_ms, ms, nothing};
+use testkit::{Keys, TEN_O_CLOCK, at_ms, ms, nothing, within};
 
 /// More than one stay in each of the partitions takes.
 const MANY: usize = 2_000;
@@ -306,8 +306,12 @@ async fn promise_2_many_moves_outlive_their_engine_and_promise_5_a_lost_partitio
     first.schedule_many(keys.iter().map(|key| planned(&first, key))).await.unwrap().scheduled().unwrap();
     let moved = first.reschedule_many(keys.iter().map(|key| (key, 2 * HOUR))).await.unwrap();
     assert_eq!(moved.rescheduled().unwrap().len(), MANY);
-    let second = builder().take_over(true).start().await.unwrap();
-    first.lost().await;
+    let second = within("a takeover", builder().take_over(true).start()).await.unwrap();
+    // Each partition finds out when it writes.
+    let late =
+        within("an answer", first.reschedule_many(keys.iter().map(|key| (key, HOUR)))).await.unwrap_err();
+    assert!(matches!(late, CallError::NotOwner { .. }), "{late}");
+    within("a loss", first.lost()).await;
     let refused = first.reschedule_many(keys.iter().map(|key| (key, HOUR))).await.unwrap();
     assert!(
         refused
