@@ -12,7 +12,10 @@ use super::keys::{Heads, KeyHash, KeyIndex};
 use crate::engine::log::{LogBuffer, LogProgress};
 use crate::partition::{Handle, MonoTime, Partition, Wake};
 use crate::store::Durability;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use crate::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 
 /// A partition and what is published of it. Aligned so that the locks of two do not share a cache line.
 #[repr(align(128))]
@@ -23,6 +26,8 @@ pub(crate) struct Cell {
     pub(crate) heads: Arc<Heads>,
     pub(super) jobs: JobCount,
     pub(crate) is_shut: AtomicBool,
+    /// Whether the driver waits for the lock, or has it.
+    is_driven: AtomicBool,
     pub(crate) progress: LogProgress,
     /// Wakes the partition's committer.
     pub(crate) flush: Notify,
@@ -70,21 +75,12 @@ impl Owned {
         self.partition.handle_at(slot)
     }
 
-    /// Has the processor fetch what calls about these jobs will touch, for all of them at once: each call by itself waits for
-    /// memory four times, one after the other. Changes nothing but `slots`, which is scratch.
-    pub(crate) fn warm(&self, aims: impl Iterator<Item = Aim> + Clone, slots: &mut Vec<u32>) {
-        for aim in aims.clone() {
-            if let Aim::Key(hash) = aim {
-                self.keys.warm(hash);
-            }
-        }
-        slots.clear();
-        slots.extend(aims.filter_map(|aim| match aim {
+    /// The slot of the job that a call is about, most probably. For fetching memory ahead.
+    pub(crate) fn guess(&self, aim: Aim) -> Option<u32> {
+        match aim {
             Aim::Key(hash) => self.keys.guess(hash),
             Aim::Slot(slot) => Some(slot),
-        }));
-        slots.iter().for_each(|&slot| self.partition.warm_job(slot));
-        slots.iter().for_each(|&slot| self.partition.warm_neighbours(slot));
+        }
     }
 }
 
@@ -129,6 +125,7 @@ impl Cell {
             heads,
             jobs: JobCount::new(jobs),
             is_shut: AtomicBool::new(false),
+            is_driven: AtomicBool::new(false),
             progress: LogProgress::new(log_end),
             flush: Notify::new(),
             wanted: Default::default(),
@@ -150,6 +147,27 @@ impl Cell {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Owned> {
         self.owned.lock()
+    }
+
+    /// Unlocks. If the driver waits, the lock goes to whoever has waited longest, and not to whoever comes by first.
+    #[inline]
+    pub(super) fn unlock(&self, owned: MutexGuard<'_, Owned>) {
+        if self.is_driven.load(Relaxed) {
+            MutexGuard::unlock_fair(owned);
+        }
+    }
+
+    /// Has the lock handed to the driver until the guard is dropped. In a burst, workers take the lock so often that a thread that
+    /// has to be woken for it would come too late, time and again.
+    pub(crate) fn drive(&self) -> impl Drop + '_ {
+        struct Driven<'a>(&'a AtomicBool);
+        impl Drop for Driven<'_> {
+            fn drop(&mut self) {
+                self.0.store(false, Relaxed);
+            }
+        }
+        self.is_driven.store(true, Relaxed);
+        Driven(&self.is_driven)
     }
 
     /// A commit waits for records below `end` to be as durable as `level`.

@@ -149,7 +149,7 @@ impl Shared {
         let has_wake_changed = cell.publish(wake);
         self.publish_ready(at, &mut owned, busier);
         let is_emptied = self.publish_jobs(cell, &mut owned);
-        drop(owned);
+        cell.unlock(owned);
         self.look_for_idle(is_emptied);
         if is_to_be_sent {
             cell.flush.notify_one();
@@ -183,7 +183,7 @@ impl Shared {
         }
         // In a burst each end forgets a job that has left all caches long ago.
         if let Some(key) = partition.soon_forgotten() {
-            keys.warm(self.hasher.hash(key));
+            keys.heads().warm(self.hasher.hash(key));
         }
     }
 
