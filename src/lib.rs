@@ -104,9 +104,9 @@ pub use clock::{Clock, Profile};
 pub use engine::{
     BoxError, Builder, CallError, CancelError, Change, Commit, ContextTask, Engine, IntoJobResult,
     InvalidCursor, Job, JobPage, JobResult, Lateness, ListCursor, ListError, Misfire, NotAllCancelled,
-    NotAllScheduled, Outcomes, Planned, QUEUES_MAX, QueueConfig, QueueError, QueueStats, RescheduleError,
-    RestoreProgress, Schedule, ScheduleError, ShutdownReport, Standby, StartError, StartPhase, Startup,
-    Stats, StoreState, StoreStats, Target, Task,
+    NotAllRescheduled, NotAllScheduled, Outcomes, Planned, QUEUES_MAX, QueueConfig, QueueError, QueueStats,
+    RescheduleError, RestoreProgress, Schedule, ScheduleError, ShutdownReport, Standby, StartError,
+    StartPhase, Startup, Stats, StoreState, StoreStats, Target, Task,
 };
 pub use job::{
     CancelOutcome, Delivery, End, FiredView, Handle, InvalidKey, InvalidQueueName, JobFilter, JobId,

@@ -35,7 +35,9 @@ const FLOORS: &[&[&str]] = &[
 const WITHIN: &[&str] = &[
     "job::options",
     "partition::model",
+    "partition::ready",
     "partition::replay",
+    "partition::table",
     "store::codec",
     "store::redis",
     "store::redis::address",

@@ -2,6 +2,7 @@
 //! goes on.
 
 use reveille::store::StoreErrorClass;
+use std::sync::Barrier;
 use std::time::Duration;
 
 use reveille::testing::TestEngine;
@@ -141,9 +142,12 @@ async fn promise_9_the_bound_on_jobs_is_exact_for_several_threads() {
     for max in [10, 1_500] {
         let engine = Engine::builder().queue("q", nothing).jobs_max(max).start().await.unwrap();
         let schedule = |key: &str| engine.schedule_raw("q", "").key(key).after(HOUR).into_outcome();
+        let filled = Barrier::new(THREADS);
         let work = |thread: usize| {
             let keys: Vec<_> = (0..max).map(|n| format!("{thread}:{n}")).collect();
             let taken: Vec<_> = keys.iter().filter(|key| schedule(key).is_ok()).collect();
+            // Until all places are taken, the others take those that are given back.
+            filled.wait();
             for key in taken.iter().cycle().take(if taken.is_empty() { 0 } else { 2_000 }) {
                 engine.cancel(key.as_str()).into_outcome().unwrap().cancelled().unwrap();
                 let taken = schedule(key).unwrap_or_else(|error| panic!("{max}: {error}"));
@@ -152,6 +156,7 @@ async fn promise_9_the_bound_on_jobs_is_exact_for_several_threads() {
             taken.len()
         };
         let taken: usize = std::thread::scope(|scope| {
+            let work = &work;
             let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || work(thread))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });

@@ -123,7 +123,7 @@ impl Caller {
             Err(ScheduleError::Call(error)) if is_refusal(error) => Done::Nothing,
             Err(error) => return self.broken("4 definite", format!("schedule of {}: {error}", wish.key)),
         };
-        self.waits(&wish.key, &done, level, commit).await;
+        self.waits(&wish.key, &[done], level, commit).await;
     }
 
     fn scheduled(
@@ -171,19 +171,59 @@ impl Caller {
     async fn reschedule(self, key: &str, when: When, by: By) {
         let due = self.due(when);
         let (target, nonce, version) = self.named(key, by);
-        let pending = self.pending(Version::FIRST, due);
+        if nonce.is_some_and(|nonce| nonce % 3 == 0) {
+            return self.reschedule_twice(key, (target, nonce, version), due).await;
+        }
         let commit = match version {
             Some(version) => self.engine.reschedule_if(target, version, due),
             None => self.engine.reschedule(target, due),
         };
         let said = commit.outcome().copied().map_err(|error| error.to_string());
         self.note(|| format!("reschedule {key} {by:?} {due:?}: {said:?}"));
-        let outcome = match commit.outcome() {
-            Ok(outcome) => *outcome,
-            Err(RescheduleError::Call(error)) if is_refusal(error) => return,
+        let done = self.moved(key, nonce, version, due, commit.outcome());
+        self.waits(key, &[done], self.app.setting.durability, commit).await;
+    }
+
+    /// Two calls about one job at once: the second finds what the first has done.
+    async fn reschedule_twice(
+        self,
+        key: &str,
+        (target, nonce, version): (Target<'_>, Option<usize>, Option<Version>),
+        due: Due,
+    ) {
+        let targets = [target.clone(), target];
+        let commit = match version {
+            Some(version) => self.engine.reschedule_many_if(targets.map(|target| (target, version, due))),
+            None => self.engine.reschedule_many(targets.map(|target| (target, due))),
+        };
+        let outcomes = match commit.outcome() {
+            Ok(outcomes) => outcomes,
             Err(error) => return self.broken("4 definite", format!("reschedule of {key}: {error}")),
         };
-        let level = self.app.setting.durability;
+        self.note(|| format!("reschedule {key} twice {due:?}: {outcomes:?}"));
+        let done: Vec<_> =
+            outcomes.iter().map(|outcome| self.moved(key, nonce, version, due, outcome.as_ref())).collect();
+        self.waits(key, &done, self.app.setting.durability, commit).await;
+    }
+
+    /// What a call to move a job did, as the ledger knows it then.
+    fn moved(
+        &self,
+        key: &str,
+        nonce: Option<usize>,
+        version: Option<Version>,
+        due: Due,
+        outcome: Result<&RescheduleOutcome, &RescheduleError>,
+    ) -> Done {
+        let outcome = match outcome {
+            Ok(outcome) => *outcome,
+            Err(RescheduleError::Call(error)) if is_refusal(error) => return Done::Nothing,
+            Err(error) => {
+                self.broken("4 definite", format!("reschedule of {key}: {error}"));
+                return Done::Nothing;
+            }
+        };
+        let (pending, level) = (self.pending(Version::FIRST, due), self.app.setting.durability);
         let told = self.app.ledger.with(self.life, |life, jobs| {
             let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
             let is_foretold = match (stand, outcome) {
@@ -205,8 +245,7 @@ impl Caller {
             jobs[nonce].moves.push((version, Fact::new(self.life, level)));
             Ok(Done::Moved { nonce, at: jobs[nonce].moves.len() - 1 })
         });
-        let done = self.foretold(told);
-        self.waits(key, &done, level, commit).await;
+        self.foretold(told)
     }
 
     async fn cancel(self, key: &str, by: By) {
@@ -243,7 +282,7 @@ impl Caller {
             Ok(Done::TakenBack { nonce, at: jobs[nonce].taken_back.len() - 1 })
         });
         let done = self.foretold(told);
-        self.waits(key, &done, level, commit).await;
+        self.waits(key, &[done], level, commit).await;
     }
 
     fn lookup(&self, key: &str) {
@@ -275,11 +314,11 @@ impl Caller {
         self.foretold(told);
     }
 
-    /// Waits until a change is acknowledged, or cannot be.
+    /// Waits until changes are acknowledged, or cannot be.
     async fn waits<T, E: Refusal>(
         &self,
         key: &str,
-        done: &Done,
+        done: &[Done],
         level: Durability,
         commit: impl IntoFuture<Output = Result<T, E>>,
     ) {
@@ -287,8 +326,8 @@ impl Caller {
         let acknowledged = commit.await;
         waits.ends();
         match acknowledged.map_err(Refusal::of_call) {
-            Ok(_) => self.acknowledged(done, level),
-            Err(Ok(error)) => self.refused(done, &error),
+            Ok(_) => done.iter().for_each(|done| self.acknowledged(done, level)),
+            Err(Ok(error)) => done.iter().for_each(|done| self.refused(done, &error)),
             Err(Err(error)) => self.broken("4 definite", format!("commit of {key}: {error}")),
         }
     }
@@ -370,6 +409,12 @@ macro_rules! refusals {
 }
 
 refusals!(ScheduleError, RescheduleError, CancelError);
+
+impl Refusal for CallError {
+    fn of_call(self) -> Result<CallError, String> {
+        Ok(self)
+    }
+}
 
 /// An answer that came too late to change anything.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -35,8 +35,8 @@ mod tell;
 mod tests;
 
 pub use calls::{
-    Commit, InvalidCursor, JobPage, ListCursor, ListError, NotAllCancelled, NotAllScheduled, Outcomes,
-    Planned, Schedule, Target,
+    Commit, InvalidCursor, JobPage, ListCursor, ListError, NotAllCancelled, NotAllRescheduled,
+    NotAllScheduled, Outcomes, Planned, Schedule, Target,
 };
 pub use error::{CallError, CancelError, Change, QueueError, RescheduleError, ScheduleError, StartError};
 pub use ownership::StoreState;

@@ -29,6 +29,7 @@
 
 pub(crate) mod home;
 mod level;
+mod many;
 mod slots;
 mod timers;
 
@@ -223,21 +224,6 @@ impl<T> Wheel<T> {
             Some((Fired { deadline, value, handle: TimerHandle(index) }, links.next))
         };
         self.timers.advance_with(&mut self.nodes, now, budget, take, |_, fired| fire(fired))
-    }
-
-    /// The value of the first timer, if it is on the lowest level; otherwise that of an early one. O(levels).
-    pub(crate) fn next_value(&self) -> Option<&T> {
-        Some(&self.nodes.at(self.timers.first()?)?.value)
-    }
-
-    /// Has the processor fetch a timer that will be moved or cancelled soon.
-    pub(crate) fn warm(&self, handle: TimerHandle) {
-        self.nodes.prefetch(handle.0.slot);
-    }
-
-    /// Has the processor fetch what that will touch beside the timer, once the timer itself was fetched.
-    pub(crate) fn warm_neighbours(&self, handle: TimerHandle) {
-        Timers::warm_neighbours(&self.nodes, handle.0.slot);
     }
 
     /// Drops all timers and gives their memory back; their handles are stale. Time stays. O(timers).

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::alloc::bytes_kept;
 use crate::args::Size;
 use crate::spread::{SECOND, Spread};
-use crate::subjects::Subject;
+use crate::subjects::{Change, Subject};
 use testkit::random::Random;
 
 /// Operations timed in one go: enough that reading the clock is nothing, few enough to stay in the first cache.
@@ -22,13 +22,6 @@ pub(crate) struct Steady<S: Subject> {
     random: Random,
     /// What the subject took for them.
     pub(crate) bytes: usize,
-}
-
-/// A timer with its handle taken out of the population, and a new deadline for it.
-struct Picked<H> {
-    value: u32,
-    handle: H,
-    deadline: u64,
 }
 
 impl<S: Subject> Steady<S> {
@@ -57,43 +50,35 @@ impl<S: Subject> Steady<S> {
     }
 
     /// Up to [`BATCH`] random ones, each once, and no more than a quarter of all.
-    fn pick(&mut self, picked: &mut Vec<Picked<S::Handle>>, at_most: u64) {
+    fn pick(&mut self, picked: &mut Vec<Change<S::Handle>>, at_most: u64) {
         let count = BATCH.min(self.handles.len() / 4 + 1).min(usize::try_from(at_most).unwrap_or(BATCH));
         while picked.len() < count {
             let value = self.random.below(self.handles.len() as u64) as usize;
             let deadline = self.deadline();
             let taken = self.handles[value].take();
-            picked.extend(taken.map(|handle| Picked { value: value as u32, handle, deadline }));
+            picked.extend(taken.map(|handle| Change { value: value as u32, handle, deadline }));
         }
     }
 
-    /// Runs `change` on random timers, `iterations` of them in all. Times that alone. If the subject is told, it learns which
-    /// timers come next, as it would from a caller with many to change.
+    /// Runs `change` on random timers, `iterations` of them in all, [`BATCH`] at a time. Times that alone. It empties the vector
+    /// and hands on each timer's handle, in order.
     fn change_random(
         &mut self,
         iterations: u64,
-        is_told: bool,
-        change: impl Fn(&mut S, Picked<S::Handle>) -> S::Handle,
+        change: impl Fn(&mut S, &mut Vec<Change<S::Handle>>, &mut Vec<S::Handle>),
     ) -> Duration {
         let mut elapsed = Duration::ZERO;
-        let (mut picked, mut changed) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+        let (mut picked, mut values, mut changed) = (Vec::new(), Vec::new(), Vec::with_capacity(BATCH));
         let mut left = iterations;
         while left > 0 {
             self.pick(&mut picked, left);
             left -= picked.len() as u64;
+            values.extend(picked.iter().map(|timer| timer.value));
             let start = Instant::now();
-            let mut rest = picked.drain(..);
-            while let Some(timer) = rest.next() {
-                if is_told {
-                    let ahead = |by: usize| rest.as_slice().get(by - 1).map(|timer| &timer.handle);
-                    self.subject.come_next(ahead(FAR), ahead(NEAR));
-                }
-                let value = timer.value;
-                changed.push((value, change(&mut self.subject, timer)));
-            }
+            change(&mut self.subject, &mut picked, &mut changed);
             elapsed += start.elapsed();
-            drop(rest);
-            for (value, handle) in changed.drain(..) {
+            assert!(picked.is_empty() && changed.len() == values.len());
+            for (value, handle) in values.drain(..).zip(changed.drain(..)) {
                 self.handles[value as usize] = Some(handle);
             }
         }
@@ -101,28 +86,28 @@ impl<S: Subject> Steady<S> {
     }
 
     pub(crate) fn reschedule(&mut self, iterations: u64) -> Duration {
-        self.change_random(iterations, false, Self::moved)
+        self.change_random(iterations, |subject, picked, changed| {
+            changed.extend(picked.drain(..).map(|timer| subject.reschedule(timer.handle, timer.deadline)));
+        })
     }
 
-    pub(crate) fn reschedule_told(&mut self, iterations: u64) -> Duration {
-        self.change_random(iterations, true, Self::moved)
-    }
-
-    fn moved(subject: &mut S, timer: Picked<S::Handle>) -> S::Handle {
-        subject.reschedule(timer.handle, timer.deadline)
+    /// The same with a call about all timers of a batch, if there is one.
+    pub(crate) fn reschedule_many(&mut self, iterations: u64) -> Duration {
+        self.change_random(iterations, S::reschedule_many)
     }
 
     pub(crate) fn cancel_insert(&mut self, iterations: u64) -> Duration {
-        self.change_random(iterations, false, Self::replaced)
+        self.change_random(iterations, |subject, picked, changed| {
+            for timer in picked.drain(..) {
+                assert!(subject.cancel(timer.handle), "{}: the timer is pending", S::NAME);
+                changed.push(subject.insert(timer.deadline, timer.value));
+            }
+        })
     }
 
-    pub(crate) fn cancel_insert_told(&mut self, iterations: u64) -> Duration {
-        self.change_random(iterations, true, Self::replaced)
-    }
-
-    fn replaced(subject: &mut S, timer: Picked<S::Handle>) -> S::Handle {
-        assert!(subject.cancel(timer.handle), "{}: the timer is pending", S::NAME);
-        subject.insert(timer.deadline, timer.value)
+    /// The same with calls about all timers of a batch, if there are such.
+    pub(crate) fn replace_many(&mut self, iterations: u64) -> Duration {
+        self.change_random(iterations, S::replace_many)
     }
 
     /// A tenth of the population, so that it is not always the same few nodes that are given out again.
@@ -200,10 +185,6 @@ impl<S: Subject> Steady<S> {
         }
     }
 }
-
-/// How many operations ahead a subject is told of a timer; and again, when it can reach what lies beside the timer.
-const FAR: usize = 16;
-const NEAR: usize = 8;
 
 /// New requests a tick.
 const TIMEOUTS_A_TICK: usize = 200;

@@ -57,10 +57,10 @@ impl Measurement<'_> {
             ("reschedule", Steady::reschedule),
             ("cancel + insert", Steady::cancel_insert),
         ];
-        // The peer cannot be told, and stands beside with what it does.
-        if Reveille::IS_TOLD && (S::IS_TOLD || S::NAME == Delays::NAME) {
-            operations.push(("reschedule, told ahead", Steady::reschedule_told));
-            operations.push(("cancel + insert, told ahead", Steady::cancel_insert_told));
+        // The peer has no such calls, and stands beside with single ones.
+        if S::HAS_MANY || S::NAME == Delays::NAME {
+            operations.push(("reschedule, told ahead", Steady::reschedule_many));
+            operations.push(("cancel + insert, told ahead", Steady::replace_many));
         }
         if self.spread == Spread::Day {
             operations.push(("timeouts churn", Steady::timeouts));

@@ -7,7 +7,8 @@ use std::fmt;
 pub(crate) struct Brief(String);
 
 impl Brief {
-    const CHARS_MAX: usize = 64;
+    /// Of what is shown: one character of input may take ten.
+    const BYTES_MAX: usize = 128;
 
     pub(crate) fn new(text: &str) -> Self {
         let (shown, more) = Self::cut(text);
@@ -17,13 +18,18 @@ impl Brief {
     /// A number, or another word that needs no escapes: not quoted.
     pub(super) fn number(text: &str) -> Self {
         let (shown, more) = Self::cut(text);
-        Brief(format!("{}{more}", escaped(&shown)))
+        Brief(format!("{}{more}", escaped(shown)))
     }
 
-    fn cut(text: &str) -> (String, &'static str) {
-        let mut chars = text.chars();
-        let shown = chars.by_ref().take(Self::CHARS_MAX).collect();
-        (shown, if chars.next().is_some() { "..." } else { "" })
+    fn cut(text: &str) -> (&str, &'static str) {
+        let mut bytes = 0;
+        for (at, c) in text.char_indices() {
+            bytes += c.escape_debug().map(char::len_utf8).sum::<usize>();
+            if bytes > Self::BYTES_MAX {
+                return (&text[..at], "...");
+            }
+        }
+        (text, "")
     }
 }
 
@@ -71,6 +77,11 @@ mod tests {
         assert_eq!(Brief::new("a\"b").to_string(), r#""a\"b""#);
         let long = Brief::new(&"é".repeat(1_000_000)).to_string();
         assert!(long.len() < 150 && long.ends_with("\"..."), "{long}");
+        for each in ["\u{1a}", "\u{e000}", "\u{10ffff}", "\"", "é", "😀"] {
+            let long = each.repeat(1_000);
+            let shown = [Brief::new(&long), Brief::number(&long)].map(|brief| brief.to_string());
+            assert!(shown.iter().all(|shown| shown.len() < 150 && shown.ends_with("...")), "{shown:?}");
+        }
         assert_eq!(cut_middle("short".into()), "short");
         let long = cut_middle(format!("begin {} end", "é".repeat(100_000)));
         assert!(long.len() < 500 && long.starts_with("begin") && long.ends_with("end"), "{long}");

@@ -45,7 +45,7 @@ pub(super) enum Pending {
     Schedule(Commit<ScheduleOutcome, ScheduleError>),
     Reschedule(Commit<RescheduleOutcome, RescheduleError>),
     Cancel(Commit<CancelOutcome, CancelError>),
-    Lookup(LookupOutcome),
+    Lookup(Box<LookupOutcome>),
 }
 
 impl Caller {
@@ -69,7 +69,7 @@ impl Caller {
             },
             Action::Reschedule(due) => Pending::Reschedule(self.engine.reschedule(&key, due)),
             Action::Cancel => Pending::Cancel(self.engine.cancel(&key)),
-            Action::Lookup => Pending::Lookup(self.engine.lookup(&key)),
+            Action::Lookup => Pending::Lookup(Box::new(self.engine.lookup(&key))),
         };
         Reply::Call { line, op: name, key, pending }
     }
@@ -134,7 +134,7 @@ impl Pending {
             Pending::Schedule(commit) => commit.await.map(scheduled).map_err(|error| error.to_string()),
             Pending::Reschedule(commit) => commit.await.map(rescheduled).map_err(|error| error.to_string()),
             Pending::Cancel(commit) => commit.await.map(cancelled).map_err(|error| error.to_string()),
-            Pending::Lookup(outcome) => Ok(found(outcome)),
+            Pending::Lookup(outcome) => Ok(found(*outcome)),
         }
     }
 }

@@ -1,134 +1,99 @@
-//! Calls about many jobs at once. They are sorted by partition, and a partition is entered once for several jobs, not once
-//! for each.
-//!
-//! # Rules
-//! - Each job is a call of its own, with an outcome of its own at its place in the input. A refused one does not affect the
-//!   others. Other calls, and starts of jobs, may come between any two.
-//! - Jobs with one key have one partition, where they are taken in the order of the input.
-//! - A stay in a partition is bounded by [`STAY`]. Its records reach the log together.
-//! - One [`Commit`] for all: it waits for the last record in each partition.
+//! Calls about many jobs at once. [`batch`](super::batch) says how they are made, and in what order.
 
-use std::sync::Arc;
+use std::marker::PhantomData;
 
-use super::commit::{Commit, Wait};
+use super::batch::{Batch, Kind};
+use super::commit::Commit;
 use super::outcomes::Outcomes;
 use super::schedule::Planned;
 use super::target::{Destination, Target};
 use crate::clock::LazyNow;
-use crate::engine::error::{CallError, CancelError, ScheduleError};
+use crate::engine::error::{CallError, CancelError, RescheduleError, ScheduleError};
 use crate::engine::state::{Aim, Engine, KeyHash, Owned, Shared};
-use crate::partition::{CancelOutcome, Draft, PartitionId, ScheduleOutcome};
+use crate::partition::{CancelOutcome, Draft, Due, RescheduleOutcome, ScheduleOutcome, Version};
 use crate::store::Durability;
 
-/// How many jobs are handled in one stay in a partition, some tens of microseconds.
-const STAY: usize = 64;
+struct Scheduling;
 
-/// One of many calls, bound for a partition.
-struct Bound<C> {
-    partition: usize,
-    /// Its place in the input.
-    at: usize,
-    call: C,
+impl Kind for Scheduling {
+    /// The draft is gone once it was taken.
+    type Call = (Option<Draft>, KeyHash);
+    type Outcome = ScheduleOutcome;
+    type Error = ScheduleError;
+
+    fn aim((_, hash): &Self::Call) -> Aim {
+        Aim::Key(*hash)
+    }
+
+    fn make(
+        &self,
+        shared: &Shared,
+        owned: &mut Owned,
+        (draft, hash): &mut Self::Call,
+        clock: &mut LazyNow<'_>,
+    ) -> Result<ScheduleOutcome, ScheduleError> {
+        shared.take_job(owned, draft, *hash, clock)
+    }
+
+    fn is_full(error: &ScheduleError) -> bool {
+        matches!(error, ScheduleError::Full { .. })
+    }
 }
 
-/// What has been made of them so far.
-struct Made<T, E> {
-    /// With the place of each in the input.
-    outcomes: Vec<(usize, Result<T, E>)>,
-    /// The partitions that were entered, and the end of what was recorded there.
-    ends: Vec<(PartitionId, u64)>,
+/// Of jobs that are named by targets elsewhere.
+struct Rescheduling<'a>(PhantomData<&'a ()>);
+
+impl<'a> Kind for Rescheduling<'a> {
+    type Call = (Destination<'a>, Option<Version>, Due);
+    type Outcome = RescheduleOutcome;
+    type Error = RescheduleError;
+
+    fn aim((place, ..): &Self::Call) -> Aim {
+        place.aim()
+    }
+
+    fn make(
+        &self,
+        _: &Shared,
+        owned: &mut Owned,
+        (place, expected, due): &mut Self::Call,
+        clock: &mut LazyNow<'_>,
+    ) -> Result<RescheduleOutcome, RescheduleError> {
+        let Some(handle) = place.find(owned) else { return Ok(RescheduleOutcome::NotFound) };
+        Ok(owned.partition.reschedule(handle, *due, *expected, clock)?)
+    }
+}
+
+/// Of jobs that are named by targets elsewhere.
+struct Cancelling<'a>(PhantomData<&'a ()>);
+
+impl<'a> Kind for Cancelling<'a> {
+    type Call = Destination<'a>;
+    type Outcome = CancelOutcome;
+    type Error = CancelError;
+
+    fn aim(place: &Destination<'a>) -> Aim {
+        place.aim()
+    }
+
+    fn make(
+        &self,
+        shared: &Shared,
+        owned: &mut Owned,
+        place: &mut Destination<'a>,
+        clock: &mut LazyNow<'_>,
+    ) -> Result<CancelOutcome, CancelError> {
+        Ok(shared.take_back(owned, place, None, clock))
+    }
 }
 
 impl Shared {
-    /// Makes `calls`, which are in the order of the input, each by `make`.
-    fn make_many<C, T, E: From<CallError>>(
-        self: &Arc<Self>,
-        mut calls: Vec<Bound<C>>,
-        refused: Vec<(usize, Result<T, E>)>,
-        is_handler: bool,
-        aim: impl Fn(&C) -> Aim,
-        make: impl Fn(&mut Owned, &mut C, &mut LazyNow<'_>) -> Result<T, E>,
-        is_full: impl Fn(&E) -> bool,
-    ) -> Made<T, E> {
-        let mut made = Made { outcomes: refused, ends: Vec::new() };
-        // Stable: within a partition they keep their order.
-        calls.sort_by_key(|call| call.partition);
-        let mut calls = calls.into_iter().peekable();
-        let (mut stay, mut slots) = (Vec::<Bound<C>>::with_capacity(STAY), Vec::with_capacity(STAY));
-        let mut turn = self.room.exact_turn();
-        while let Some(partition) = stay.first().or_else(|| calls.peek()).map(|call| call.partition) {
-            let more = STAY - stay.len();
-            stay.extend((0..more).map_while(|_| calls.next_if(|call| call.partition == partition)));
-            if let Err(error) = self.check_open(partition, is_handler) {
-                made.outcomes.extend(stay.drain(..).map(|call| (call.at, Err(error.clone().into()))));
-                continue;
-            }
-            let end = self.enter_lazily(partition, |owned, clock| {
-                owned.warm(stay.iter().map(|bound| aim(&bound.call)), &mut slots);
-                let mut done = 0;
-                for Bound { at, call, .. } in &mut stay {
-                    let has_room = self.check_log_room(owned);
-                    let outcome = has_room.map_err(E::from).and_then(|()| make(owned, call, clock));
-                    let is_exact = || turn.is_some() && turn == self.room.exact_turn();
-                    if outcome.as_ref().is_err_and(&is_full) && !is_exact() {
-                        break;
-                    }
-                    made.outcomes.push((*at, outcome));
-                    done += 1;
-                }
-                stay.drain(..done);
-                owned.log_end()
-            });
-            if !stay.is_empty() {
-                turn = self.gather_room();
-            }
-            let id = PartitionId(partition as u16);
-            match made.ends.last_mut() {
-                Some((last, last_end)) if *last == id => *last_end = end,
-                _ => made.ends.push((id, end)),
-            }
-        }
-        made
-    }
-
-    /// Whether the log has room for one record more than this stay has made.
-    fn check_log_room(&self, owned: &Owned) -> Result<(), CallError> {
-        let max = self.settings.log_records_max;
-        let records = owned.log.outstanding() + owned.partition.records_pending() as u64;
-        if records >= max as u64 && self.ownership.is_some() {
-            return Err(CallError::LogFull { max });
-        }
-        Ok(())
-    }
-
-    /// Puts the outcomes in the order of the input, with one commit for all records.
-    fn commit_many<T, E>(
-        self: &Arc<Self>,
-        mut made: Made<T, E>,
-        level: Durability,
-    ) -> Commit<Outcomes<T, E>, CallError> {
-        made.outcomes.sort_unstable_by_key(|&(at, _)| at);
-        let outcomes = Outcomes::new(made.outcomes.into_iter().map(|(_, outcome)| outcome).collect());
-        let mut ends = made.ends.into_iter();
-        match ends.next() {
-            Some((partition, end)) if self.ownership.is_some() => {
-                let wait = Wait::new(Arc::clone(self), partition, end, level);
-                Commit::after(outcomes, wait.and(ends.collect()))
-            }
-            _ => Commit::now(Ok(outcomes)),
-        }
-    }
-
-    fn bind(
-        &self,
-        planned: Planned<'_>,
-        at: usize,
-    ) -> Result<Bound<(Option<Draft>, KeyHash)>, ScheduleError> {
+    fn bind(&self, planned: Planned<'_>) -> Result<(usize, (Option<Draft>, KeyHash)), ScheduleError> {
         self.check_durability(planned.durability())?;
         let draft = planned.into_draft(self)?;
         let key = draft.spec.key.as_str();
         let (partition, hash) = (self.partition_of(key), self.hasher.hash(key));
-        Ok(Bound { partition, at, call: (Some(draft), hash) })
+        Ok((partition, (Some(draft), hash)))
     }
 }
 
@@ -159,27 +124,73 @@ impl Engine {
         &self,
         jobs: impl IntoIterator<Item = Planned<'a>>,
     ) -> Commit<Outcomes<ScheduleOutcome, ScheduleError>, CallError> {
-        let shared = &self.shared;
-        let (mut bound, mut refused, mut level) = (Vec::new(), Vec::new(), Durability::Memory);
-        for (at, planned) in jobs.into_iter().enumerate() {
+        let (shared, jobs) = (&self.shared, jobs.into_iter());
+        let (mut batch, mut level) = (Batch::with_capacity(jobs.size_hint().0), Durability::Memory);
+        for planned in jobs {
             let durability = planned.durability();
-            match shared.bind(planned, at) {
-                Ok(job) => {
-                    level = level.max(durability);
-                    bound.push(job);
-                }
-                Err(error) => refused.push((at, Err(error))),
+            let bound = shared.bind(planned);
+            if bound.is_ok() {
+                level = level.max(durability);
             }
+            batch.push(bound);
         }
-        let made = shared.make_many(
-            bound,
-            refused,
-            self.is_handler(),
-            |(_, hash)| Aim::Key(*hash),
-            |owned, (draft, hash), clock| shared.take_job(owned, draft, *hash, clock),
-            |error| matches!(error, ScheduleError::Full { .. }),
-        );
-        shared.commit_many(made, level)
+        batch.make(&Scheduling, shared, self.is_handler());
+        batch.commit(shared, level)
+    }
+
+    /// Moves many pending jobs, named by key or by handle, each to an instant or by a delay of its own. Faster than one call
+    /// for each: a partition is entered once for some tens of them, and what they will touch is fetched from memory together.
+    ///
+    /// The outcomes are in the order of `moves`, and calls about one job are made in that order. Each job is moved or not by
+    /// itself: this is not a transaction. Delays of one stay in a partition begin at one instant.
+    ///
+    /// ```
+    /// # use reveille::{Engine, Job, RescheduleOutcome};
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let engine = Engine::builder().queue("expire", |_: Job| async {}).start().await?;
+    /// let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    /// engine.schedule_raw("expire", "").key("order:1").after(minutes(15)).await?.scheduled()?;
+    /// let outcomes = engine.reschedule_many([("order:1", minutes(30)), ("order:2", minutes(45))]).await?;
+    /// assert!(matches!(outcomes[..], [Ok(RescheduleOutcome::Rescheduled { .. }), Ok(RescheduleOutcome::NotFound)]));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// For each job a [`RescheduleError`]: that job was not changed. For the whole, when awaited, a [`CallError`]: the jobs were
+    /// moved in memory by then, and [`CallError::change`] says what became of that.
+    pub fn reschedule_many<'a, T: Into<Target<'a>>, D: Into<Due>>(
+        &self,
+        moves: impl IntoIterator<Item = (T, D)>,
+    ) -> Commit<Outcomes<RescheduleOutcome, RescheduleError>, CallError> {
+        self.move_many(moves.into_iter().map(|(target, due)| (target.into(), None, due.into())))
+    }
+
+    /// Like [`reschedule_many`](Self::reschedule_many), but each job only if it still has the version that the caller knows.
+    ///
+    /// # Errors
+    /// As [`reschedule_many`](Self::reschedule_many).
+    pub fn reschedule_many_if<'a, T: Into<Target<'a>>, D: Into<Due>>(
+        &self,
+        moves: impl IntoIterator<Item = (T, Version, D)>,
+    ) -> Commit<Outcomes<RescheduleOutcome, RescheduleError>, CallError> {
+        self.move_many(
+            moves.into_iter().map(|(target, version, due)| (target.into(), Some(version), due.into())),
+        )
+    }
+
+    fn move_many<'a>(
+        &self,
+        moves: impl Iterator<Item = (Target<'a>, Option<Version>, Due)>,
+    ) -> Commit<Outcomes<RescheduleOutcome, RescheduleError>, CallError> {
+        let (shared, moves) = (&self.shared, moves.collect::<Vec<_>>());
+        let mut batch = Batch::with_capacity(moves.len());
+        for (target, version, due) in &moves {
+            let place = shared.place(target);
+            batch.push(place.map(|place| (place.partition, (place, *version, *due))).map_err(Into::into));
+        }
+        batch.make(&Rescheduling(PhantomData), shared, self.is_handler());
+        batch.commit(shared, shared.durability())
     }
 
     /// Cancels many jobs, by key or by handle. Faster than one call for each, because a partition is entered once for some
@@ -207,17 +218,12 @@ impl Engine {
     ) -> Commit<Outcomes<CancelOutcome, CancelError>, CallError> {
         let shared = &self.shared;
         let targets: Vec<Target<'a>> = targets.into_iter().map(Into::into).collect();
-        let (mut bound, mut refused) = (Vec::with_capacity(targets.len()), Vec::new());
-        for (at, target) in targets.iter().enumerate() {
-            match shared.place(target) {
-                Ok(place) => bound.push(Bound { partition: place.partition, at, call: place }),
-                Err(error) => refused.push((at, Err(error.into()))),
-            }
+        let mut batch = Batch::with_capacity(targets.len());
+        for target in &targets {
+            let place = shared.place(target);
+            batch.push(place.map(|place| (place.partition, place)).map_err(Into::into));
         }
-        let cancel = |owned: &mut Owned, place: &mut Destination<'_>, clock: &mut LazyNow<'_>| {
-            Ok(shared.take_back(owned, place, None, clock))
-        };
-        let made = shared.make_many(bound, refused, self.is_handler(), Destination::aim, cancel, |_| false);
-        shared.commit_many(made, shared.durability())
+        batch.make(&Cancelling(PhantomData), shared, self.is_handler());
+        batch.commit(shared, shared.durability())
     }
 }

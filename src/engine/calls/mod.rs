@@ -1,6 +1,7 @@
 //! What a user asks of an engine.
 
 mod auto_key;
+mod batch;
 mod commit;
 mod control;
 mod ending;
@@ -13,6 +14,6 @@ mod target;
 
 pub use commit::Commit;
 pub use list::{InvalidCursor, JobPage, ListCursor, ListError};
-pub use outcomes::{NotAllCancelled, NotAllScheduled, Outcomes};
+pub use outcomes::{NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes};
 pub use schedule::{Planned, Schedule};
 pub use target::Target;

@@ -3,12 +3,15 @@
 use std::fmt;
 use std::ops::Deref;
 
-use crate::engine::error::{CancelError, ScheduleError};
-use crate::partition::{CancelOutcome, Handle, NotCancelled, NotScheduled, ScheduleOutcome};
+use crate::engine::error::{CancelError, RescheduleError, ScheduleError};
+use crate::partition::{
+    CancelOutcome, Handle, NotCancelled, NotRescheduled, NotScheduled, RescheduleOutcome, ScheduleOutcome,
+    Version,
+};
 
 /// What a call did with each of many jobs, in the order in which they were given: a slice of results.
 #[derive(Debug)]
-#[must_use = "each job has an outcome of its own; look at them, or insist with `scheduled()?` or `cancelled()?`"]
+#[must_use = "each job has an outcome of its own; look at them, or insist with `scheduled()?`, `rescheduled()?` or `cancelled()?`"]
 pub struct Outcomes<T, E>(Vec<Result<T, E>>);
 
 /// Some of many jobs were not scheduled. The others were.
@@ -24,6 +27,23 @@ pub struct NotAllScheduled {
     /// How many were refused.
     pub refused: usize,
     /// The place of the first that was not scheduled, counted from 0.
+    pub at: usize,
+    first: String,
+}
+
+/// Some of many jobs were not moved. The others were.
+#[derive(Debug, thiserror::Error)]
+#[error("{} of {} jobs were not moved: {late} were not there to be moved, and {refused} were refused; the first, number {at}: {first}",
+    late + refused, outcomes.len())]
+#[non_exhaustive]
+pub struct NotAllRescheduled {
+    /// What became of each job.
+    pub outcomes: Outcomes<RescheduleOutcome, RescheduleError>,
+    /// How many had begun, had fired, had changed, or are unknown.
+    pub late: usize,
+    /// How many calls were refused.
+    pub refused: usize,
+    /// The place of the first that was not moved, counted from 0.
     pub at: usize,
     first: String,
 }
@@ -67,6 +87,22 @@ impl Outcomes<ScheduleOutcome, ScheduleError> {
                 Err(NotAllScheduled { outcomes: self, taken, refused, at, first })
             }
             None => Ok(self.0.iter().flatten().map(ScheduleOutcome::handle).collect()),
+        }
+    }
+}
+
+impl Outcomes<RescheduleOutcome, RescheduleError> {
+    /// The versions of the jobs, if every job was moved.
+    ///
+    /// # Errors
+    /// When one of them was not moved. The error has all outcomes and counts the failures.
+    pub fn rescheduled(self) -> Result<Vec<Version>, NotAllRescheduled> {
+        match self.amiss(|outcome| outcome.rescheduled().err().map(|error: NotRescheduled| error.to_string()))
+        {
+            Some(Amiss { answered: late, refused, at, first }) => {
+                Err(NotAllRescheduled { outcomes: self, late, refused, at, first })
+            }
+            None => Ok(self.0.iter().flatten().filter_map(|outcome| outcome.rescheduled().ok()).collect()),
         }
     }
 }

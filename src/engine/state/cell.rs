@@ -70,21 +70,12 @@ impl Owned {
         self.partition.handle_at(slot)
     }
 
-    /// Has the processor fetch what calls about these jobs will touch, for all of them at once: each call by itself waits for
-    /// memory four times, one after the other. Changes nothing but `slots`, which is scratch.
-    pub(crate) fn warm(&self, aims: impl Iterator<Item = Aim> + Clone, slots: &mut Vec<u32>) {
-        for aim in aims.clone() {
-            if let Aim::Key(hash) = aim {
-                self.keys.warm(hash);
-            }
-        }
-        slots.clear();
-        slots.extend(aims.filter_map(|aim| match aim {
+    /// The slot of the job that a call is about, most probably. For fetching memory ahead.
+    pub(crate) fn guess(&self, aim: Aim) -> Option<u32> {
+        match aim {
             Aim::Key(hash) => self.keys.guess(hash),
             Aim::Slot(slot) => Some(slot),
-        }));
-        slots.iter().for_each(|&slot| self.partition.warm_job(slot));
-        slots.iter().for_each(|&slot| self.partition.warm_neighbours(slot));
+        }
     }
 }
 

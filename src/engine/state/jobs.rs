@@ -75,7 +75,8 @@ pub(crate) struct Room {
     /// The turn in which all idle room was fetched back.
     gathered_in: AtomicU64,
     block: usize,
-    /// Room is tight when less than this is left, and is no longer when twice as much is.
+    /// Room is tight when less than this is left, and is no longer when twice as much is. At least 1: of a full engine room
+    /// is tight.
     near: usize,
 }
 
@@ -128,6 +129,9 @@ impl Room {
     }
 
     fn put_back(&self, room: usize) {
+        if room == 0 {
+            return;
+        }
         let held = self.held.fetch_sub(room, SeqCst) - room;
         let turn = self.turns.load(SeqCst);
         if is_tight(turn) && self.max.saturating_sub(held) >= 2 * self.near {

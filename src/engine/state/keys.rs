@@ -118,14 +118,6 @@ impl KeyIndex {
         self.find(hash, |_| true)
     }
 
-    /// Has the processor fetch the place of a key.
-    pub(crate) fn warm(&self, hash: KeyHash) {
-        let table = &self.tables[self.table_of(hash)];
-        if let Some(entry) = table.entries.get(table.home(hash.low())) {
-            prefetch(entry);
-        }
-    }
-
     /// The place of a key, whether or not there is a job in it.
     pub(crate) fn place(&mut self, hash: KeyHash, is_of_key: impl Fn(u32) -> bool) -> KeyPlace<'_> {
         let (low, number) = (hash.low(), self.table_of(hash));

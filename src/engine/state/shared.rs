@@ -183,7 +183,7 @@ impl Shared {
         }
         // In a burst each end forgets a job that has left all caches long ago.
         if let Some(key) = partition.soon_forgotten() {
-            keys.warm(self.hasher.hash(key));
+            keys.heads().warm(self.hasher.hash(key));
         }
     }
 

@@ -8,8 +8,8 @@
 //! - A name, once released, means the same for ever, and so do its bytes ([`JobOption`]).
 //!
 //! # To add one
-//! Write its type in a file of its own, with [`JobOption`] for it, and add a line to the list. If it should have a method of
-//! its own on [`Schedule`](crate::Schedule), that calls [`Schedule::options`](crate::Schedule::options).
+//! Write its type in a file of its own, with [`JobOption`] for it, and add a line to the list, and to `all_set` in the tests. If
+//! it should have a method of its own on [`Schedule`](crate::Schedule), that adds it to those that are set.
 
 mod delivery;
 mod priority;

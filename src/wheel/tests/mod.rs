@@ -2,6 +2,7 @@
 
 mod budget;
 mod handles;
+mod many;
 mod memory;
 mod model;
 mod order;

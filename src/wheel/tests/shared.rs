@@ -84,17 +84,20 @@ impl Home for Jobs {
     }
 }
 
-/// One of the two, and its model: what is pending by effective tick, then by sequence.
+/// Effective tick, then sequence: what decides the order.
+type Key = (u64, u64);
+
+/// One of the two, and its model.
 struct Side {
     timers: Timers,
-    queue: BTreeMap<(u64, u64), usize>,
+    queue: BTreeMap<Key, usize>,
 }
 
 struct Pair {
     jobs: Jobs,
     sides: [Side; 2],
     /// By number: where the job lies, and on which side and where in the queue it waits.
-    known: Vec<(Index, Option<(usize, (u64, u64))>)>,
+    known: Vec<(Index, Option<(usize, Key)>)>,
     sequence: u64,
 }
 
@@ -107,7 +110,7 @@ impl Pair {
     }
 
     /// Where a job of this due time must wait on a side from now on.
-    fn key(&mut self, side: usize, due: u64) -> (u64, u64) {
+    fn key(&mut self, side: usize, due: u64) -> Key {
         self.sequence += 1;
         ((due / DUE_PER_TICK).max(self.sides[side].timers.now()), self.sequence)
     }

@@ -18,6 +18,13 @@ pub(crate) use hash_wheel::HashWheel;
 pub(crate) use nexus::Nexus;
 pub(crate) use reveille::Reveille;
 
+/// A pending timer by its handle, and its new deadline.
+pub(crate) struct Change<H> {
+    pub(crate) handle: H,
+    pub(crate) value: u32,
+    pub(crate) deadline: u64,
+}
+
 /// Timers of `u32` values by deadline, beginning at tick 0.
 ///
 /// No two pending timers have the same value, and no deadline has passed when it is given.
@@ -43,13 +50,20 @@ pub(crate) trait Subject {
     /// Moves a pending timer.
     fn reschedule(&mut self, handle: Self::Handle, deadline: u64) -> Self::Handle;
 
-    /// Whether it gains by [`Subject::come_next`].
-    const IS_TOLD: bool = false;
+    /// Whether it has calls about many timers, which the two below make.
+    const HAS_MANY: bool = false;
 
-    /// The timer `far` is changed some operations from now, and `near` in half as many: it has been `far` before. What they
-    /// need can be fetched meanwhile.
-    fn come_next(&mut self, far: Option<&Self::Handle>, near: Option<&Self::Handle>) {
-        let _ = (far, near);
+    /// Moves pending timers, in order. Takes the changes out and puts the handles into `changed`.
+    fn reschedule_many(&mut self, changes: &mut Vec<Change<Self::Handle>>, changed: &mut Vec<Self::Handle>) {
+        changed.extend(changes.drain(..).map(|timer| self.reschedule(timer.handle, timer.deadline)));
+    }
+
+    /// Cancels pending timers, and inserts one for each. Takes the changes out and puts the handles into `changed`.
+    fn replace_many(&mut self, changes: &mut Vec<Change<Self::Handle>>, changed: &mut Vec<Self::Handle>) {
+        for timer in changes.drain(..) {
+            assert!(self.cancel(timer.handle), "{}: the timer is pending", Self::NAME);
+            changed.push(self.insert(timer.deadline, timer.value));
+        }
     }
 
     /// Gives up a handle; its timer may have fired or may still do so.

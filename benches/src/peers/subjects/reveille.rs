@@ -2,7 +2,7 @@
 
 use reveille::wheel::{TimerHandle, Wheel};
 
-use super::Subject;
+use super::{Change, Subject};
 
 pub(crate) struct Reveille(Wheel<u32>);
 
@@ -26,6 +26,21 @@ impl Subject for Reveille {
     fn reschedule(&mut self, handle: TimerHandle, deadline: u64) -> TimerHandle {
         assert!(self.0.reschedule(handle, deadline), "the timer is pending");
         handle
+    }
+
+    const HAS_MANY: bool = true;
+
+    fn reschedule_many(&mut self, changes: &mut Vec<Change<TimerHandle>>, changed: &mut Vec<TimerHandle>) {
+        let moved = self.0.reschedule_many(changes.iter().map(|timer| (timer.handle, timer.deadline)));
+        assert_eq!(moved, changes.len(), "the timers are pending");
+        changed.extend(changes.drain(..).map(|timer| timer.handle));
+    }
+
+    /// An insert waits for nothing that is far: there is nothing to fetch ahead.
+    fn replace_many(&mut self, changes: &mut Vec<Change<TimerHandle>>, changed: &mut Vec<TimerHandle>) {
+        let cancelled = self.0.cancel_many(changes.iter().map(|timer| timer.handle), drop);
+        assert_eq!(cancelled, changes.len(), "the timers are pending");
+        changed.extend(changes.drain(..).map(|timer| self.0.insert(timer.deadline, timer.value)));
     }
 
     fn fire(&mut self, now: u64, mut on_fired: impl FnMut(u32)) {

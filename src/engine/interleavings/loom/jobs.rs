@@ -96,11 +96,13 @@ fn thread(world: &Arc<World>, run: impl FnOnce(&World) + Send + 'static) -> thre
 #[test]
 fn whoever_waits_for_the_last_job_is_told() {
     check(|| {
-        let world = World::new([1, 1], 10, 1, 0);
+        let world = World::new([1, 1], 10, 1, 1);
         let workers = [0, 1].map(|at| thread(&world, move |world| world.end_one(at)));
         block_on(world.life.idle(|| world.jobs()));
         assert_eq!(world.jobs(), 0);
-        workers.map(|worker| worker.join().unwrap());
+        for worker in workers {
+            worker.join().unwrap();
+        }
     });
 }
 
@@ -108,7 +110,7 @@ fn whoever_waits_for_the_last_job_is_told() {
 #[test]
 fn a_chain_of_jobs_is_not_taken_for_none() {
     check(|| {
-        let world = World::new([1, 0], 10, 1, 0);
+        let world = World::new([1, 0], 10, 1, 1);
         let chain = thread(&world, |world| {
             for at in [0, 1] {
                 assert!(world.schedule(1 - at));
@@ -140,7 +142,7 @@ fn idle_room_is_found() {
 /// can be had by either.
 #[test]
 fn there_is_room_for_so_many_jobs() {
-    for (block, near) in [(1, 4), (2, 0)] {
+    for (block, near) in [(1, 4), (2, 1)] {
         check(move || {
             let world = World::new([1, 0], 2, block, near);
             let is_in = Arc::new(Mutex::new(false));
@@ -162,7 +164,7 @@ fn there_is_room_for_so_many_jobs() {
 #[test]
 fn a_refusal_is_exact_while_jobs_end() {
     check(|| {
-        let world = World::new([1, 0], 2, 2, 0);
+        let world = World::new([1, 0], 2, 2, 1);
         let other = thread(&world, |world| {
             world.end_one(0);
             // There is one place at least from here on.
