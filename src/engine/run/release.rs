@@ -63,7 +63,6 @@ fn tick_of(gathering: &Gathering, apart: i64) -> Option<i64> {
 }
 
 fn gather(shared: &Arc<Shared>, at: usize, now: Now) -> Gathering {
-    let _driven = shared.cells[at].drive();
     shared.enter(at, Some(now), |owned, now| owned.partition.gather(now, PARTITION_BUDGET))
 }
 
@@ -106,9 +105,7 @@ impl Release {
         let advance =
             |owned: &mut crate::engine::state::Owned, now| owned.partition.advance(now, PARTITION_BUDGET);
         let mut busier = Busier::default();
-        let driven = self.shared.cells[at].drive();
         let is_done = self.shared.enter_quietly(at, Some(now), &mut busier, advance);
-        drop(driven);
         if !busier.is_none() {
             self.shared.releases.note();
             busier.call(&self.shared);
@@ -195,7 +192,6 @@ impl Release {
         let apart = self.shared.releases.apart();
         let is_of_tick = |gathering: &Gathering| matches!(gathering, Gathering::Whole { first, .. } if first.key(apart).0 == tick);
         for (at, gathering) in self.due.iter_mut().filter(|(_, gathering)| is_of_tick(gathering)) {
-            let _driven = self.shared.cells[*at].drive();
             *gathering = self.shared.enter_quietly(*at, Some(now), &mut self.busier, |owned, now| {
                 owned.partition.release_tick(up_to, PARTITION_BUDGET);
                 owned.partition.gather(now, PARTITION_BUDGET)
@@ -221,7 +217,6 @@ impl Release {
             if left == 0 {
                 return false;
             }
-            let _driven = self.shared.cells[at].drive();
             let (head, gone) = self.shared.enter(at, Some(now), |owned, now| {
                 owned.partition.release_overdue_while(now, most, |rank| rank.key(apart) <= bound, &mut left)
             });

@@ -12,10 +12,7 @@ use super::keys::{Heads, KeyHash, KeyIndex};
 use crate::engine::log::{LogBuffer, LogProgress};
 use crate::partition::{Handle, MonoTime, Partition, Wake};
 use crate::store::Durability;
-use crate::sync::atomic::{
-    AtomicBool, AtomicU64,
-    Ordering::{Relaxed, SeqCst},
-};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 /// A partition and what is published of it. Aligned so that the locks of two do not share a cache line.
 #[repr(align(128))]
@@ -26,8 +23,6 @@ pub(crate) struct Cell {
     pub(crate) heads: Arc<Heads>,
     pub(super) jobs: JobCount,
     pub(crate) is_shut: AtomicBool,
-    /// Whether the driver waits for the lock, or has it.
-    is_driven: AtomicBool,
     pub(crate) progress: LogProgress,
     /// Wakes the partition's committer.
     pub(crate) flush: Notify,
@@ -125,7 +120,6 @@ impl Cell {
             heads,
             jobs: JobCount::new(jobs),
             is_shut: AtomicBool::new(false),
-            is_driven: AtomicBool::new(false),
             progress: LogProgress::new(log_end),
             flush: Notify::new(),
             wanted: Default::default(),
@@ -147,27 +141,6 @@ impl Cell {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Owned> {
         self.owned.lock()
-    }
-
-    /// Unlocks. If the driver waits, the lock goes to whoever has waited longest, and not to whoever comes by first.
-    #[inline]
-    pub(super) fn unlock(&self, owned: MutexGuard<'_, Owned>) {
-        if self.is_driven.load(Relaxed) {
-            MutexGuard::unlock_fair(owned);
-        }
-    }
-
-    /// Has the lock handed to the driver until the guard is dropped. In a burst, workers take the lock so often that a thread that
-    /// has to be woken for it would come too late, time and again.
-    pub(crate) fn drive(&self) -> impl Drop + '_ {
-        struct Driven<'a>(&'a AtomicBool);
-        impl Drop for Driven<'_> {
-            fn drop(&mut self) {
-                self.0.store(false, Relaxed);
-            }
-        }
-        self.is_driven.store(true, Relaxed);
-        Driven(&self.is_driven)
     }
 
     /// A commit waits for records below `end` to be as durable as `level`.

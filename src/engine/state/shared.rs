@@ -149,7 +149,7 @@ impl Shared {
         let has_wake_changed = cell.publish(wake);
         self.publish_ready(at, &mut owned, busier);
         let is_emptied = self.publish_jobs(cell, &mut owned);
-        cell.unlock(owned);
+        drop(owned);
         self.look_for_idle(is_emptied);
         if is_to_be_sent {
             cell.flush.notify_one();
