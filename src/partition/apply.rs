@@ -28,10 +28,11 @@ impl Partition {
     /// The one place where jobs come from, for calls and for replay: the job of a record, in place of the one at `replaces`.
     /// `queue` is the number that this process has for its queue. Returns where it lies; `None` if there is no slot left.
     #[inline]
-    pub(super) fn take(
+    pub(super) fn take<D>(
         &mut self,
         id: JobId,
-        spec: &JobSpec,
+        spec: &JobSpec<D>,
+        due: RecordedDue,
         queue: QueueId,
         replaces: Option<Index>,
         now: impl NowSource,
@@ -40,7 +41,7 @@ impl Partition {
             self.take_back(replaced);
         }
         self.counts.scheduled += 1;
-        self.add(id, spec, queue, now)
+        self.add(id, spec, due, queue, now)
     }
 
     /// A record about the job at `index`, by replay. Each kind is one of the changes below, and calls make the same.
@@ -107,17 +108,18 @@ impl Partition {
     }
 
     #[inline]
-    pub(super) fn add(
+    pub(super) fn add<D>(
         &mut self,
         id: JobId,
-        spec: &JobSpec,
+        spec: &JobSpec<D>,
+        recorded: RecordedDue,
         queue: QueueId,
         mut now: impl NowSource,
     ) -> Option<Index> {
         self.next_sequence = self.next_sequence.max(id.sequence() + 1);
-        let JobSpec { key, queue: name, payload, due: recorded, options } = spec;
+        let JobSpec { key, queue: name, payload, options, .. } = spec;
         self.know_queue(queue, name);
-        let (due, wall) = (resolve(*recorded, &mut now), recorded.wall);
+        let (due, wall) = (resolve(recorded, &mut now), recorded.wall);
         let state = State::Collected;
         let index = self.jobs.insert(&NewJob { id, key, payload, due, wall, state, queue, options })?;
         self.priorities.add(options.priority());

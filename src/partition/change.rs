@@ -77,11 +77,11 @@ impl Partition {
         );
         let (replaces, was) =
             (replaced_job.map(|job| job.id()), replaced_job.map(|job| job.due().as_told(&mut now)));
-        let (id, spec) = (JobId::new(self.id, self.next_sequence), spec.with_due(due));
+        let id = JobId::new(self.id, self.next_sequence);
         let replaced = replaced.map(|handle| handle.index);
-        let index = self.take(id, &spec, queue, replaced, now).ok_or(Refusal::NoSlot)?;
+        let index = self.take(id, &spec, due, queue, replaced, now).ok_or(Refusal::NoSlot)?;
         let handle = self.handle(index);
-        self.note(|| Record::Scheduled(ScheduledRecord { id, spec, replaces }));
+        self.note(|| Record::Scheduled(ScheduledRecord { id, spec: spec.with_due(due), replaces }));
         Ok(match was {
             Some(was) => ScheduleOutcome::Replaced { handle, was },
             None => ScheduleOutcome::Scheduled { handle },

@@ -116,7 +116,7 @@ impl<E> Drop for Block<E> {
 }
 
 /// Bytes of a cache line.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 
 fn layout<E>(capacity: u32) -> Layout {
     // Entries that fill whole lines do not straddle them.

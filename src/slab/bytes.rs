@@ -12,7 +12,7 @@
 //! yet; the bit of a page in `room` is set if and only if it is open and has a free block.
 
 use super::Slab;
-use super::block::{Block, HUGE};
+use super::block::{Block, HUGE, LINE};
 
 /// Blocks are multiples of this.
 const UNIT: usize = 16;
@@ -195,6 +195,12 @@ impl Class {
         page.live += 1;
         if !page.has_room(units) {
             self.room[at / 64] &= !(1 << (at % 64));
+        }
+        // The next one is written soon, and may be in no cache.
+        if let Some(next) = self.pages[at].free.last().map(|&next| usize::from(next) * units) {
+            for unit in (next..next + units).step_by(LINE / UNIT) {
+                self.pages[at].units.prefetch(unit);
+            }
         }
         let number = (at as u32) << OFFSET_BITS | offset as u32;
         let block = self.pages[at].units.get_mut(offset * units..(offset + 1) * units)?;

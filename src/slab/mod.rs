@@ -4,7 +4,7 @@
 //! index that is refused once it is stale. Three things set it apart from a `Vec` with a free list:
 //!
 //! - **Growth never copies a value.** Values live in pages of a fixed number of entries; a full table opens one more.
-//!   Only the directory of pages doubles, at about 40 bytes a page. The first pages are small, the others huge pages.
+//!   Only the directory of pages doubles, at about 64 bytes a page. The first pages are small, the others huge pages.
 //! - **Memory comes back.** An empty page is given back. One empty page is kept, so that a table whose size moves around a
 //!   page's edge does not allocate each time. Insertion takes the lowest page with room, so that the high pages run empty
 //!   after a burst.
@@ -16,7 +16,7 @@
 //! last, by the caller or by [`Slab::clear`], when all invariants hold again.
 //!
 //! Invariants, checked by `validate`:
-//! - an entry is occupied, or on its page's free list, or retired; never two of these;
+//! - an entry is occupied, or on its page's list of free ones, or retired; never two of these;
 //! - `page.ceiling` is above the generation of every index ever handed out for the page;
 //! - the bit of a page in `room` is set if and only if the page is open and can take a value;
 //! - a page without memory is on the list of closed pages, unless it is retired.
@@ -205,7 +205,7 @@ impl<T> Slab<T> {
         Some((Index { slot, generation }, value))
     }
 
-    /// Drops every value and gives the memory back, but for the directory: about 40 bytes a page, which hold the
+    /// Drops every value and gives the memory back, but for the directory: about 64 bytes a page, which hold the
     /// floors that keep stale indices out. O(pages), and the drops. If a drop panics, the table is empty nevertheless.
     pub(crate) fn clear(&mut self) {
         self.len = 0;

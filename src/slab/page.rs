@@ -13,9 +13,6 @@ pub(super) const GENERATION_MAX: u32 = if cfg!(any(test, fuzzing)) { 255 } else 
 /// The generation of a slot that has used up all others; no index has it.
 pub(super) const RETIRED: u32 = GENERATION_MAX + 1;
 
-/// No entry.
-pub(super) const NONE: u32 = u32::MAX;
-
 #[derive(Debug)]
 pub(super) struct Page<T> {
     /// No capacity while the page is closed.
@@ -26,8 +23,9 @@ pub(super) struct Page<T> {
     pub(super) floor: u32,
     /// Above every generation used so far.
     pub(super) ceiling: u32,
-    /// First of the entries that have been used and are free.
-    pub(super) free: u32,
+    /// Of the entries that have been used and are free. Not in them: to take one would wait for its memory, and to free one would
+    /// too.
+    pub(super) free: Vec<u32>,
     pub(super) live: u32,
 }
 
@@ -40,14 +38,14 @@ pub(super) struct Entry<T> {
 
 #[derive(Debug)]
 pub(super) enum State<T> {
-    Vacant { next: u32 },
+    Vacant,
     Occupied(T),
 }
 
 impl<T> Page<T> {
     pub(super) fn new(capacity: u32) -> Page<T> {
         let entries = Block::with_capacity(capacity);
-        Page { entries, next_closed: u32::MAX, floor: 0, ceiling: 0, free: NONE, live: 0 }
+        Page { entries, next_closed: u32::MAX, floor: 0, ceiling: 0, free: Vec::new(), live: 0 }
     }
 
     #[inline]
@@ -63,7 +61,7 @@ impl<T> Page<T> {
     /// Whether an open page can take a value.
     #[inline]
     pub(super) fn has_room(&self) -> bool {
-        self.free != NONE || self.entries.len() < self.entries.capacity()
+        !self.free.is_empty() || self.entries.len() < self.entries.capacity()
     }
 
     /// Entries that have been used since the page was opened: the first ones.
@@ -73,7 +71,7 @@ impl<T> Page<T> {
     }
 
     pub(super) fn allocated_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry<T>>()
+        self.entries.capacity() * size_of::<Entry<T>>() + self.free.capacity() * size_of::<u32>()
     }
 
     #[inline]
@@ -96,7 +94,7 @@ impl<T> Page<T> {
     pub(super) fn at(&self, offset: usize) -> Option<&T> {
         match &self.entries.get(offset)?.state {
             State::Occupied(value) => Some(value),
-            State::Vacant { .. } => None,
+            State::Vacant => None,
         }
     }
 
@@ -104,7 +102,7 @@ impl<T> Page<T> {
     pub(super) fn at_mut(&mut self, offset: usize) -> Option<&mut T> {
         match &mut self.entries.get_mut(offset)?.state {
             State::Occupied(value) => Some(value),
-            State::Vacant { .. } => None,
+            State::Vacant => None,
         }
     }
 
@@ -117,7 +115,7 @@ impl<T> Page<T> {
     pub(super) unsafe fn known_mut(&mut self, offset: usize) -> Option<&mut T> {
         match &mut self.entries.get_mut(offset)?.state {
             State::Occupied(value) => Some(value),
-            State::Vacant { .. } => {
+            State::Vacant => {
                 debug_assert!(false, "no value at {offset}");
                 // SAFETY: the caller promises that this is not so.
                 unsafe { std::hint::unreachable_unchecked() }
@@ -143,22 +141,26 @@ impl<T> Page<T> {
     #[inline]
     pub(super) fn insert(&mut self, value: T) -> (u32, u32) {
         debug_assert!(self.has_room());
-        let (offset, generation) = match self.entries.get_mut(self.free as usize) {
-            Some(entry) => {
-                let offset = self.free;
-                let before = mem::replace(&mut entry.state, State::Occupied(value));
-                debug_assert!(matches!(before, State::Vacant { .. }));
-                if let State::Vacant { next } = before {
-                    self.free = next;
+        let free = self.free.pop();
+        let (offset, generation) =
+            match free.and_then(|offset| Some((offset, self.entries.get_mut(offset as usize)?))) {
+                Some((offset, entry)) => {
+                    let before = mem::replace(&mut entry.state, State::Occupied(value));
+                    debug_assert!(matches!(before, State::Vacant));
+                    // There is nothing to drop, and looking would wait for memory.
+                    mem::forget(before);
+                    let generation = entry.generation;
+                    if let Some(&next) = self.free.last() {
+                        self.entries.prefetch(next as usize);
+                    }
+                    (offset, generation)
                 }
-                (offset, entry.generation)
-            }
-            None => {
-                let offset = self.entries.len() as u32;
-                self.entries.push(Entry { generation: self.floor, state: State::Occupied(value) });
-                (offset, self.floor)
-            }
-        };
+                None => {
+                    let offset = self.entries.len() as u32;
+                    self.entries.push(Entry { generation: self.floor, state: State::Occupied(value) });
+                    (offset, self.floor)
+                }
+            };
         self.ceiling = self.ceiling.max(generation + 1);
         self.live += 1;
         (offset, generation)
@@ -176,11 +178,11 @@ impl<T> Page<T> {
         if !is_meant(generation) {
             return None;
         }
-        match mem::replace(&mut entry.state, State::Vacant { next: self.free }) {
+        match mem::replace(&mut entry.state, State::Vacant) {
             State::Occupied(value) => {
                 entry.generation += 1;
                 if entry.generation != RETIRED {
-                    self.free = offset as u32;
+                    self.free.push(offset as u32);
                 }
                 self.live -= 1;
                 Some((generation, value))
@@ -197,7 +199,7 @@ impl<T> Page<T> {
     /// retired.
     pub(super) fn close(&mut self, next_closed: u32) -> (Block<Entry<T>>, bool) {
         self.live = 0;
-        self.free = NONE;
+        self.free = Vec::new();
         self.floor = self.ceiling;
         self.next_closed = next_closed;
         (mem::replace(&mut self.entries, Block::EMPTY), self.floor != RETIRED)

@@ -1,7 +1,7 @@
 //! The slab's invariants, spelled out for tests and fuzzing.
 
 use super::layout::Layout;
-use super::page::{NONE, Page, RETIRED, State};
+use super::page::{Page, RETIRED, State};
 use super::{NIL, Slab};
 
 impl<T> Slab<T> {
@@ -45,27 +45,26 @@ impl<T> Page<T> {
         assert!(self.floor <= self.ceiling && self.ceiling <= RETIRED);
         if !self.is_open() {
             assert_eq!(
-                (self.live, self.free, self.floor),
-                (0, NONE, self.ceiling),
+                (self.live, self.free.capacity(), self.floor),
+                (0, 0, self.ceiling),
                 "a closed page holds nothing"
             );
             return;
         }
         assert_eq!(self.entries.capacity(), capacity as usize, "room of a page");
         let mut free = vec![false; self.entries.len()];
-        let mut at = self.free;
-        while at != NONE {
-            assert!(!std::mem::replace(&mut free[at as usize], true), "free entries run in a circle");
-            match self.entries[at as usize].state {
-                State::Vacant { next } => at = next,
-                State::Occupied(_) => panic!("an occupied entry among the free"),
-            }
+        for &at in &self.free {
+            assert!(!std::mem::replace(&mut free[at as usize], true), "an entry is free twice");
+            assert!(
+                matches!(self.entries[at as usize].state, State::Vacant),
+                "an occupied entry among the free"
+            );
         }
         let mut live = 0;
         for (entry, free) in self.entries.iter().zip(free) {
             assert!(self.floor <= entry.generation && entry.generation <= self.ceiling);
             match entry.state {
-                State::Vacant { .. } => assert_eq!(free, entry.generation != RETIRED, "free unless retired"),
+                State::Vacant => assert_eq!(free, entry.generation != RETIRED, "free unless retired"),
                 State::Occupied(_) => {
                     assert!(entry.generation < self.ceiling, "a generation above the ceiling");
                     live += 1;

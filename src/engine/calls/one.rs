@@ -8,7 +8,7 @@ use super::target::{Destination, Target};
 use crate::clock::LazyNow;
 use crate::engine::error::{CallError, CancelError, Change, RescheduleError, ScheduleError};
 use crate::engine::run::Task;
-use crate::engine::state::{Aim, Engine, KeyHash, Owned, Shared};
+use crate::engine::state::{Engine, KeyHash, Owned, Shared};
 use crate::partition::{
     CancelOutcome, Draft, Due, InvalidKey, LookupOutcome, PartitionId, Payload, RescheduleOutcome,
     ScheduleOutcome, Version,
@@ -18,7 +18,16 @@ use crate::store::Durability;
 impl Shared {
     /// Whether calls are accepted. A handler's calls are, until the grace period is over: otherwise a job that repeats itself
     /// would end its chain at every shutdown.
+    #[inline]
     pub(crate) fn check_open(&self, partition: usize, is_handler: bool) -> Result<(), CallError> {
+        if self.is_stopping() || self.is_shut(partition) {
+            return self.why_closed(partition, is_handler);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn why_closed(&self, partition: usize, is_handler: bool) -> Result<(), CallError> {
         if self.is_stopping() {
             if let Some(error) = self.ownership.as_ref().and_then(|ownership| ownership.lost(partition)) {
                 return Err(CallError::NotOwner { error, change: Change::None });
@@ -178,12 +187,21 @@ impl Shared {
         expected: Option<Version>,
         clock: &mut LazyNow<'_>,
     ) -> CancelOutcome {
+        let Owned { partition, keys, .. } = owned;
+        if let Some((key, hash)) = place.key() {
+            let entry = keys.place(hash, |slot| partition.is_of_key(slot, key));
+            let Some(handle) = entry.slot().and_then(|slot| partition.handle_at(slot)) else {
+                return CancelOutcome::NotFound;
+            };
+            let outcome = partition.cancel(handle, expected, clock);
+            if outcome == CancelOutcome::Cancelled {
+                entry.remove();
+            }
+            return outcome;
+        }
         let Some(handle) = place.find(owned) else { return CancelOutcome::NotFound };
-        let hash = match place.aim() {
-            Aim::Key(hash) => Some(hash),
-            // The key goes with the job.
-            Aim::Slot(_) => owned.partition.key(handle).map(|key| self.hasher.hash(key)),
-        };
+        // The key goes with the job.
+        let hash = owned.partition.key(handle).map(|key| self.hasher.hash(key));
         let outcome = owned.partition.cancel(handle, expected, clock);
         if outcome == CancelOutcome::Cancelled
             && let Some(hash) = hash
@@ -252,6 +270,7 @@ impl Engine {
     }
 
     /// Schedules a job of any queue, with bytes as its payload. End the call with `.at(instant)` or `.after(delay)`.
+    #[inline]
     pub fn schedule_raw(&self, queue: impl AsRef<str>, payload: impl Into<Payload>) -> Schedule<'_> {
         Schedule::new(self, queue.as_ref(), Ok(payload.into()))
     }

@@ -32,6 +32,7 @@ struct Parts<'a> {
 }
 
 impl<'a> Schedule<'a> {
+    #[inline]
     pub(crate) fn new(engine: &'a Engine, queue: &str, payload: Result<Payload, ScheduleError>) -> Self {
         let found = engine.shared.queues.by_name(queue).filter(|queue| queue.is_claimed());
         let queue = found.ok_or_else(|| ScheduleError::UnknownQueue { name: queue.to_owned() });
@@ -46,6 +47,7 @@ impl<'a> Schedule<'a> {
 
     /// The caller's own name for the job: 1 to 512 bytes, unique among the pending jobs of the engine. A job without
     /// one gets a unique key: `auto:` and 18 letters, digits, `-` and `_`.
+    #[inline]
     pub fn key(mut self, key: impl AsRef<str>) -> Self {
         if let Ok(parts) = &mut self.parts {
             match Key::new(key) {
@@ -91,6 +93,7 @@ impl<'a> Schedule<'a> {
     ///
     /// # Errors
     /// See [`ScheduleError`]; its [`change`](ScheduleError::change) says whether the job is pending all the same.
+    #[inline]
     pub fn at(self, instant: impl Into<Timestamp>) -> Commit<ScheduleOutcome, ScheduleError> {
         self.due(Due::At(instant.into()))
     }
@@ -107,6 +110,7 @@ impl<'a> Schedule<'a> {
     ///
     /// # Errors
     /// As [`at`](Self::at).
+    #[inline]
     pub fn due(self, due: impl Into<Due>) -> Commit<ScheduleOutcome, ScheduleError> {
         let (engine, durability) = (self.engine, self.durability);
         match self.into_draft(due.into()) {
@@ -120,6 +124,7 @@ impl<'a> Schedule<'a> {
         Planned { due: due.into(), job: self }
     }
 
+    #[inline(always)]
     fn into_draft(self, due: Due) -> Result<Draft, ScheduleError> {
         let Parts { queue, payload, key } = self.parts?;
         let key = key.unwrap_or_else(|| unused_key(&self.engine.shared.clock));

@@ -119,6 +119,15 @@ impl Destination<'_> {
         }
     }
 
+    /// The key by which the job is meant, if it is.
+    #[inline]
+    pub(crate) fn key(&self) -> Option<(&str, KeyHash)> {
+        match self.job {
+            Placed::Key(key, hash) => Some((key, hash)),
+            Placed::Handle(_) => None,
+        }
+    }
+
     /// What is known of the job that is meant.
     pub(crate) fn aim(&self) -> Aim {
         match self.job {

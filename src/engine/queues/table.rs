@@ -14,12 +14,15 @@ use crate::partition::{Partition, QueueId, QueueName};
 /// How many queues an engine may have.
 pub const QUEUES_MAX: usize = crate::partition::QUEUES_MAX;
 
+/// Places for their names: more than there are queues, so that a search ends.
+const PLACES: usize = 2 * QUEUES_MAX;
+
 /// All queues of an engine. Looked up by number and by name without a lock: every schedule does, and the word of a lock would
 /// go from core to core with every call.
 pub(crate) struct Queues {
     by_id: Box<[OnceLock<Arc<Queue>>]>,
     /// The numbers, from the place that the name's hash gives on to the first that is free. No queue ever goes.
-    by_name: Box<[OnceLock<QueueId>]>,
+    by_name: Box<[OnceLock<QueueId>; PLACES]>,
     hasher: foldhash::fast::RandomState,
     /// How many there are. Held while one is made.
     count: Mutex<usize>,
@@ -31,7 +34,7 @@ impl Queues {
     pub(crate) fn new(partitions: usize, register: Register) -> Self {
         Queues {
             by_id: (0..QUEUES_MAX).map(|_| OnceLock::new()).collect(),
-            by_name: (0..2 * QUEUES_MAX).map(|_| OnceLock::new()).collect(),
+            by_name: std::array::from_fn(|_| OnceLock::new()).into(),
             hasher: foldhash::fast::RandomState::default(),
             count: Mutex::new(0),
             partitions,
@@ -44,13 +47,24 @@ impl Queues {
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Option<&Arc<Queue>> {
-        let known = self.places(name).map_while(OnceLock::get);
-        known.filter_map(|&id| self.by_id(id)).find(|queue| queue.name.as_str() == name)
+        let mut at = self.first_place(name);
+        loop {
+            let queue = self.by_id(*self.by_name[at].get()?)?;
+            if queue.name.as_str() == name {
+                return Some(queue);
+            }
+            at = (at + 1) % PLACES;
+        }
+    }
+
+    #[inline]
+    fn first_place(&self, name: &str) -> usize {
+        self.hasher.hash_one(name) as usize % PLACES
     }
 
     /// The places in which a name may be, in order. Half of all are always free.
     fn places(&self, name: &str) -> impl Iterator<Item = &OnceLock<QueueId>> {
-        let (before, from) = self.by_name.split_at(self.hasher.hash_one(name) as usize % self.by_name.len());
+        let (before, from) = self.by_name.split_at(self.first_place(name));
         from.iter().chain(before)
     }
 

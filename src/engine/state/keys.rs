@@ -152,6 +152,15 @@ pub(crate) struct KeyPlace<'a> {
 }
 
 impl KeyPlace<'_> {
+    /// Removes the entry of the key, whose job is gone.
+    pub(crate) fn remove(self) {
+        if let Ok(at) = self.at
+            && self.table.remove(at)
+        {
+            self.head.set(&mut self.table.entries);
+        }
+    }
+
     /// The slot of the key's newest job.
     pub(crate) fn slot(&self) -> Option<u32> {
         self.at.ok().and_then(|at| self.table.entries.get(at)).map(|entry| entry.slot)

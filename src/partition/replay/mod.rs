@@ -108,7 +108,7 @@ impl<'a> Replay<'a> {
         let (id, version, attempt, running) = (job.id, job.version, job.attempt, job.running_since);
         self.check_new(id)?;
         let queue = self.queues.number(&job.spec.queue).ok_or(ReplayError::TooManyQueues)?;
-        let index = self.partition.add(id, &job.spec, queue, now).ok_or(ReplayError::NoSlot)?;
+        let index = self.partition.add(id, &job.spec, job.spec.due, queue, now).ok_or(ReplayError::NoSlot)?;
         self.by_id.insert(id, index);
         if running.is_some() {
             self.partition.unplace(index);
@@ -176,7 +176,8 @@ impl<'a> Replay<'a> {
     ) -> Result<(), ReplayError> {
         let id = scheduled.id;
         let queue = self.queues.number(&scheduled.spec.queue).ok_or(ReplayError::TooManyQueues)?;
-        let index = self.partition.take(id, &scheduled.spec, queue, replaces, now);
+        let spec = &scheduled.spec;
+        let index = self.partition.take(id, spec, spec.due, queue, replaces, now);
         self.by_id.insert(id, index.ok_or(ReplayError::NoSlot)?);
         Ok(())
     }
