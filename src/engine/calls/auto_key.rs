@@ -31,10 +31,12 @@ const BYTES: usize = PREFIX.len() + INSTANT_DIGITS + PROCESS_DIGITS + COUNT_DIGI
 /// A key that nobody has.
 pub(super) fn unused_key(clock: &Clock) -> Key {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    static ORIGIN_US: OnceLock<u64> = OnceLock::new();
-    let origin_us = *ORIGIN_US.get_or_init(|| u64::try_from(clock.now().wall.as_micros()).unwrap_or(0));
+    // The number of the process is a call of the system each time.
+    static ORIGIN: OnceLock<(u64, u32)> = OnceLock::new();
+    let origin = || (u64::try_from(clock.now().wall.as_micros()).unwrap_or(0), std::process::id());
+    let &(origin_us, process) = ORIGIN.get_or_init(origin);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let text = text(origin_us, std::process::id(), number);
+    let text = text(origin_us, process, number);
     // All of it is ASCII.
     Key::new(String::from_utf8_lossy(&text)).unwrap_or_else(|_| unreachable!("23 bytes are a key"))
 }
