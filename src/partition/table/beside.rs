@@ -12,7 +12,8 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use super::line::Line;
+use super::key::LineKey;
+use super::line::{Line, LineBlock};
 use crate::job::Rare;
 use crate::partition::{TimeBase, Timestamp};
 use crate::slab::ByteStore;
@@ -38,37 +39,45 @@ impl Beside {
         Beside { bytes: ByteStore::new(), rare: HashMap::default(), attempts: HashMap::default() }
     }
 
-    /// Stores what lies beside a line whose key and due are set. `false` if there is no room: it has nothing then.
+    /// Stores what lies beside a line with this key and base: see [`Line::block`]. `None` if there is no room.
     #[inline]
-    pub(super) fn put(&mut self, line: &mut Line, wall: Timestamp, key: &[u8], payload: &[u8]) -> bool {
-        let is_payload_alone = line.base() == TimeBase::Wall && !line.key.is_long();
-        let len = instant_bytes(line) + line.key.bytes_beside() + payload.len();
-        let number = if is_payload_alone {
-            self.bytes.put(len, |block| block.copy_from_slice(payload))
+    pub(super) fn put(
+        &mut self,
+        key: LineKey,
+        base: TimeBase,
+        wall: Timestamp,
+        text: &[u8],
+        payload: &[u8],
+    ) -> Option<LineBlock> {
+        let len = instant_bytes(base) + key.bytes_beside() + payload.len();
+        let number = if len == payload.len() {
+            self.bytes.put(len, |block| block.copy_from_slice(payload))?
         } else {
-            self.bytes.put(len, |block| fill(block, line, wall, key, payload))
+            self.bytes.put(len, |block| fill(block, key, base, wall, text, payload))?
         };
-        line.block = number.unwrap_or_default();
-        line.block_len = match number {
-            Some(_) if len > ByteStore::SMALL_MAX => LONG,
-            Some(_) => len as u8,
-            None => 0,
-        };
-        number.is_some()
+        let len = if len > ByteStore::SMALL_MAX { LONG } else { len as u8 };
+        Some(LineBlock { number, len })
+    }
+
+    /// Stores what lies beside a line whose block was freed just now.
+    pub(super) fn put_anew(&mut self, line: &mut Line, wall: Timestamp, text: &[u8], payload: &[u8]) {
+        let block = self.put(line.key, line.base(), wall, text, payload);
+        debug_assert!(block.is_some(), "about as many bytes have just been freed");
+        line.set_block(block.unwrap_or(LineBlock::NONE));
     }
 
     /// All that lies in the block of a line.
     #[inline]
     fn block(&self, line: &Line) -> &[u8] {
-        match line.block_len {
-            LONG => self.bytes.large(line.block),
-            len => self.bytes.bytes(line.block, usize::from(len)),
+        match line.block().len {
+            LONG => self.bytes.large(line.block().number),
+            len => self.bytes.bytes(line.block().number, usize::from(len)),
         }
     }
 
     #[inline]
     pub(super) fn payload(&self, line: &Line) -> &[u8] {
-        let before = instant_bytes(line) + line.key.bytes_beside();
+        let before = instant_bytes(line.base()) + line.key.bytes_beside();
         self.block(line).get(before..).unwrap_or_default()
     }
 
@@ -78,7 +87,7 @@ impl Beside {
     }
 
     pub(super) fn long_key(&self, line: &Line) -> &[u8] {
-        let before = instant_bytes(line);
+        let before = instant_bytes(line.base());
         self.block(line).get(before..before + line.key.bytes_beside()).unwrap_or_default()
     }
 
@@ -90,7 +99,7 @@ impl Beside {
 
     pub(super) fn set_wall(&mut self, line: &Line, wall: Timestamp) {
         let len = self.block(line).len();
-        if let Some(instant) = self.bytes.bytes_mut(line.block, len).first_chunk_mut() {
+        if let Some(instant) = self.bytes.bytes_mut(line.block().number, len).first_chunk_mut() {
             *instant = wall.as_micros().to_le_bytes();
         }
     }
@@ -98,20 +107,16 @@ impl Beside {
     /// Frees the block of a line.
     #[inline]
     pub(super) fn remove(&mut self, line: &mut Line) {
-        let len = match line.block_len {
-            LONG => self.bytes.large(line.block).len(),
-            len => usize::from(len),
-        };
-        self.bytes.remove(line.block, len);
-        (line.block, line.block_len) = (0, 0);
+        let LineBlock { number, len } = line.block();
+        let len = if len == LONG { self.bytes.large(number).len() } else { usize::from(len) };
+        self.bytes.remove(number, len);
+        line.set_block(LineBlock::NONE);
     }
 
     #[inline]
     pub(super) fn prefetch(&self, line: &Line) {
-        match line.block_len {
-            LONG => self.bytes.prefetch(line.block, usize::MAX),
-            len => self.bytes.prefetch(line.block, usize::from(len)),
-        }
+        let LineBlock { number, len } = line.block();
+        self.bytes.prefetch(number, if len == LONG { usize::MAX } else { usize::from(len) });
     }
 
     #[cold]
@@ -134,11 +139,6 @@ impl Beside {
             Some(_) => drop(self.attempts.remove(&slot)),
         }
         give_back(&mut self.attempts);
-    }
-
-    #[cold]
-    pub(super) fn remember_rare(&mut self, slot: u32, rare: Box<Rare>) {
-        self.rare.insert(slot, rare);
     }
 
     /// Forgets what lies beside a line by its slot.
@@ -165,22 +165,22 @@ impl Beside {
             assert_eq!(line.has_rare(), self.rare.contains_key(&slot), "options of {line:?}");
             assert_eq!(line.attempt().is_none(), self.attempts.contains_key(&slot), "attempts of {line:?}");
             assert!(
-                self.block(line).len() >= instant_bytes(line) + line.key.bytes_beside(),
+                self.block(line).len() >= instant_bytes(line.base()) + line.key.bytes_beside(),
                 "block of {line:?}"
             );
             rare += usize::from(line.has_rare());
             attempts += usize::from(line.attempt().is_none());
-            blocks += usize::from(line.block_len > 0);
+            blocks += usize::from(line.block().len > 0);
         }
         assert_eq!((rare, attempts), (self.rare.len(), self.attempts.len()));
         assert_eq!(blocks, self.bytes.validate(), "blocks in use");
     }
 }
 
-/// Writes all that lies in the block of a line.
-fn fill(block: &mut [u8], line: &Line, wall: Timestamp, key: &[u8], payload: &[u8]) {
+/// Writes all that lies in a block.
+fn fill(block: &mut [u8], key: LineKey, base: TimeBase, wall: Timestamp, text: &[u8], payload: &[u8]) {
     let wall = wall.as_micros().to_le_bytes();
-    let parts = [&wall[..instant_bytes(line)], &key[..line.key.bytes_beside()], payload];
+    let parts = [&wall[..instant_bytes(base)], &text[..key.bytes_beside()], payload];
     let mut rest = block;
     for part in parts {
         let (to, after) = rest.split_at_mut(part.len());
@@ -190,8 +190,8 @@ fn fill(block: &mut [u8], line: &Line, wall: Timestamp, key: &[u8], payload: &[u
 }
 
 #[inline]
-fn instant_bytes(line: &Line) -> usize {
-    if line.base() == TimeBase::Mono { INSTANT_BYTES } else { 0 }
+fn instant_bytes(base: TimeBase) -> usize {
+    if base == TimeBase::Mono { INSTANT_BYTES } else { 0 }
 }
 
 /// Gives memory back once most of it is idle.

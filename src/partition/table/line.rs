@@ -24,11 +24,22 @@ pub(in crate::partition) struct Line {
     /// From below: queue, flags, attempts, sequence.
     rest: Word,
     pub(super) key: LineKey,
-    /// What lies in the store of bytes, and how long it is: see [`Beside`](super::beside::Beside).
-    pub(super) block: u32,
-    pub(super) block_len: u8,
+    block: u32,
+    block_len: u8,
     kind: Kind,
     common: Common,
+}
+
+/// What lies beside a line in the store of bytes: the number and the length, as far as a line can say it. See
+/// [`Beside`](super::beside::Beside).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LineBlock {
+    pub(super) number: u32,
+    pub(super) len: u8,
+}
+
+impl LineBlock {
+    pub(super) const NONE: LineBlock = LineBlock { number: 0, len: 0 };
 }
 
 /// Eight bytes that may lie at any multiple of four.
@@ -83,6 +94,7 @@ impl Line {
         state: State,
         queue: QueueId,
         common: Common,
+        block: LineBlock,
     ) -> Self {
         debug_assert!(usize::from(queue.0) < QUEUES_MAX, "{queue:?} has no room in a line");
         let rest = sequence << SEQUENCE_SHIFT | u64::from(queue.0) & (MONO - 1);
@@ -92,14 +104,24 @@ impl Line {
             due: Word::new(0),
             rest: Word::new(rest),
             key,
-            block: 0,
-            block_len: 0,
+            block: block.number,
+            block_len: block.len,
             kind: Kind::Collected,
             common,
         };
         line.set_due(due);
         line.set_state(state);
         line
+    }
+
+    #[inline]
+    pub(super) fn block(&self) -> LineBlock {
+        LineBlock { number: self.block, len: self.block_len }
+    }
+
+    #[inline]
+    pub(super) fn set_block(&mut self, block: LineBlock) {
+        (self.block, self.block_len) = (block.number, block.len);
     }
 
     #[inline]
@@ -295,7 +317,8 @@ mod tests {
         let common = JobOptions::default().with_priority(Priority(255)).common();
         let due = JobDue::Mono(MonoTime::from_micros(u64::MAX));
         let (sequence, queue) = ((1 << 48) - 1, QueueId(QUEUES_MAX as u16 - 1));
-        let mut line = Line::new(sequence, LineKey::of(b"key"), due, State::Held, queue, common);
+        let mut line =
+            Line::new(sequence, LineKey::of(b"key"), due, State::Held, queue, common, LineBlock::NONE);
         let at = Timestamp::from_micros(-7);
         let ends = [End::Done, End::Failed, End::Panicked, End::Interrupted];
         let states = [

@@ -20,7 +20,7 @@ use super::{
     End, FiredImage, JobId, Key, PartitionId, Payload, Priority, QueueId, RecordedDue, TimeBase, Timestamp,
     Version,
 };
-use crate::job::JobOptions;
+use crate::job::{JobOptions, Rare};
 use crate::slab::{Index, Scan, Slab};
 use crate::wheel::Home;
 use beside::Beside;
@@ -84,20 +84,15 @@ impl JobTable {
     #[inline]
     pub(super) fn insert(&mut self, new: &NewJob<'_>) -> Option<Index> {
         let NewJob { id, key, payload, due, wall, state, queue, options } = *new;
-        let key = key.as_str().as_bytes();
-        let mut line = Line::new(id.sequence(), LineKey::of(key), due, state, queue, options.common());
-        if !self.beside.put(&mut line, wall, key, payload.as_bytes()) {
-            return None;
+        let text = key.as_str().as_bytes();
+        let key = LineKey::of(text);
+        let block = self.beside.put(key, due.base(), wall, text, payload.as_bytes())?;
+        let line = Line::new(id.sequence(), key, due, state, queue, options.common(), block);
+        let index = self.add(line)?;
+        if let Some(rare) = options.rare() {
+            self.remember_rare(index, rare);
         }
-        match options.rare() {
-            None => self.add(line),
-            Some(rare) => {
-                line.set_has_rare(true);
-                let index = self.add(line)?;
-                self.beside.remember_rare(index.slot, Box::new(rare.clone()));
-                Some(index)
-            }
-        }
+        Some(index)
     }
 
     #[inline]
@@ -108,6 +103,14 @@ impl JobTable {
                 self.beside.remove(&mut line);
                 None
             }
+        }
+    }
+
+    #[cold]
+    fn remember_rare(&mut self, index: Index, rare: &Rare) {
+        if let Some(line) = self.lines.get_mut(index) {
+            line.set_has_rare(true);
+            self.beside.rare.insert(index.slot, Box::new(rare.clone()));
         }
     }
 
@@ -184,9 +187,7 @@ impl JobTable {
             let key = self.beside.long_key(line).to_vec();
             self.beside.remove(line);
             line.set_due(JobDue::Wall(ended_at));
-            // As many bytes have just been freed.
-            let has_room = self.beside.put(line, ended_at, &key, &[]);
-            debug_assert!(has_room);
+            self.beside.put_anew(line, ended_at, &key, &[]);
         } else {
             self.beside.remove(line);
             line.set_due(JobDue::Wall(ended_at));
@@ -422,8 +423,7 @@ impl JobMut<'_> {
         let (key, payload) = (self.beside.key(self.line).to_vec(), self.beside.payload(self.line).to_vec());
         self.beside.remove(self.line);
         self.line.set_due(due);
-        let has_room = self.beside.put(self.line, wall, &key, &payload);
-        debug_assert!(has_room, "about as many bytes have just been freed");
+        self.beside.put_anew(self.line, wall, &key, &payload);
     }
 
     #[inline]
