@@ -115,7 +115,7 @@ impl Partition {
     }
 
     /// Takes a pending job back, if it still is of the version that `expected` names.
-    pub fn cancel(&mut self, handle: Handle, expected: Option<Version>, _: impl NowSource) -> CancelOutcome {
+    pub fn cancel(&mut self, handle: Handle, expected: Option<Version>) -> CancelOutcome {
         let Some(job) = self.job(handle) else { return CancelOutcome::NotFound };
         match Standing::of(job, expected) {
             Standing::Running => CancelOutcome::Running,

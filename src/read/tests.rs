@@ -111,7 +111,7 @@ impl Live {
             }
             Step::Cancel(key) => {
                 if let Some(&handle) = self.by_key.get(&key) {
-                    let _ = self.partition.cancel(handle, None, self.now);
+                    let _ = self.partition.cancel(handle, None);
                 }
             }
             Step::Reschedule(key, due_ms) => {

@@ -13,6 +13,7 @@
 
 use super::Slab;
 use super::block::{Block, HUGE, LINE};
+use super::room::Room;
 
 /// Blocks are multiples of this.
 const UNIT: usize = 16;
@@ -157,10 +158,7 @@ struct Class {
     /// Of a block.
     units: usize,
     pages: Vec<Page>,
-    /// One bit a page: open, with room.
-    room: Vec<u64>,
-    /// All words of `room` below this one are zero.
-    room_hint: usize,
+    room: Room,
     /// Pages that were given back.
     closed: Vec<u32>,
     /// The one open page that is empty, if there is one.
@@ -180,9 +178,9 @@ impl Class {
     /// A free block, with its number.
     #[inline]
     fn take(&mut self) -> Option<(u32, &mut [u8])> {
-        let at = match self.room.get(self.room_hint) {
-            Some(&word) if word != 0 => self.room_hint * 64 + word.trailing_zeros() as usize,
-            _ => self.next_page_with_room()?,
+        let at = match self.room.first() {
+            Some(at) => at,
+            None => self.open()?,
         };
         if self.spare == Some(at as u32) {
             self.spare = None;
@@ -194,7 +192,7 @@ impl Class {
         };
         page.live += 1;
         if !page.has_room(units) {
-            self.room[at / 64] &= !(1 << (at % 64));
+            self.room.unset(at);
         }
         // The next one is written soon, and may be in no cache.
         if let Some(next) = self.pages[at].free.last().map(|&next| usize::from(next) * units) {
@@ -219,7 +217,7 @@ impl Class {
         if page.live == 0 {
             self.emptied(at as u32);
         } else if !had_room {
-            self.mark_room(at);
+            self.room.set(at);
         }
     }
 
@@ -250,23 +248,6 @@ impl Class {
         ((number >> OFFSET_BITS) as usize, (number % (1 << OFFSET_BITS)) as usize)
     }
 
-    #[inline]
-    fn mark_room(&mut self, at: usize) {
-        self.room[at / 64] |= 1 << (at % 64);
-        self.room_hint = self.room_hint.min(at / 64);
-    }
-
-    #[cold]
-    fn next_page_with_room(&mut self) -> Option<usize> {
-        while let Some(&word) = self.room.get(self.room_hint) {
-            if word != 0 {
-                return Some(self.room_hint * 64 + word.trailing_zeros() as usize);
-            }
-            self.room_hint += 1;
-        }
-        self.open()
-    }
-
     /// Gives memory to a page: to one that was given back before, or to a new one.
     #[cold]
     fn open(&mut self) -> Option<usize> {
@@ -278,14 +259,11 @@ impl Class {
                     return None;
                 }
                 self.pages.push(Page { units: Block::EMPTY, free: Vec::new(), live: 0 });
-                if at / 64 == self.room.len() {
-                    self.room.push(0);
-                }
                 at
             }
         };
         self.pages[at].units = Block::with_capacity(self.capacity(at) as u32);
-        self.mark_room(at);
+        self.room.set(at);
         Some(at)
     }
 
@@ -298,7 +276,7 @@ impl Class {
     /// Keeps the lower of two empty pages and gives back the other.
     #[cold]
     fn emptied(&mut self, at: u32) {
-        self.mark_room(at as usize);
+        self.room.set(at as usize);
         let high = match self.spare {
             None => {
                 self.spare = Some(at);
@@ -309,7 +287,7 @@ impl Class {
                 spare.max(at)
             }
         };
-        self.room[high as usize / 64] &= !(1 << (high % 64));
+        self.room.unset(high as usize);
         self.pages[high as usize] = Page { units: Block::EMPTY, free: Vec::new(), live: 0 };
         self.closed.push(high);
     }
@@ -317,18 +295,18 @@ impl Class {
     #[cfg(test)]
     fn allocated_bytes(&self) -> usize {
         let pages = self.pages.iter().map(|page| page.units.capacity() * UNIT + page.free.capacity() * 2);
-        pages.sum::<usize>() + self.pages.capacity() * size_of::<Page>() + self.room.capacity() * 8
+        pages.sum::<usize>() + self.pages.capacity() * size_of::<Page>() + self.room.allocated_bytes()
     }
 
     #[cfg(any(test, fuzzing))]
     fn validate(&self) -> usize {
+        self.room.validate();
         for (at, page) in self.pages.iter().enumerate() {
             let used = page.units.len() / self.units;
             assert_eq!(used, page.live + page.free.len(), "blocks of page {at}");
             let free: std::collections::HashSet<_> = page.free.iter().collect();
             assert!(free.len() == page.free.len() && free.iter().all(|&&offset| usize::from(offset) < used));
-            let is_marked = self.room[at / 64] & (1 << (at % 64)) != 0;
-            assert_eq!(is_marked, page.has_room(self.units), "room in page {at}");
+            assert_eq!(self.room.has(at), page.has_room(self.units), "room in page {at}");
             assert_eq!(self.closed.contains(&(at as u32)), page.units.capacity() == 0);
             let is_empty = page.units.capacity() > 0 && page.live == 0;
             assert!(

@@ -25,6 +25,7 @@ mod block;
 mod bytes;
 mod layout;
 mod page;
+mod room;
 #[cfg(test)]
 mod tests;
 #[cfg(any(test, fuzzing))]
@@ -36,6 +37,7 @@ pub(crate) use block::mapped_bytes;
 pub(crate) use bytes::ByteStore;
 use layout::Layout;
 use page::{Entry, Page};
+use room::Room;
 
 /// No page.
 const NIL: u32 = u32::MAX;
@@ -53,10 +55,7 @@ pub(crate) struct Index {
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     pages: Vec<Page<T>>,
-    /// One bit a page: open, with room.
-    room: Vec<u64>,
-    /// All words of `room` below this one are zero.
-    room_hint: usize,
+    room: Room,
     /// First of the closed pages that may be opened again, linked through the pages.
     closed: u32,
     /// The one open page that is empty, if there is one.
@@ -69,7 +68,7 @@ impl<T> Slab<T> {
     pub(crate) const CAPACITY_MAX: usize = Layout::<T>::SLOTS_MAX as usize;
 
     pub(crate) fn new() -> Slab<T> {
-        Slab { pages: Vec::new(), room: Vec::new(), room_hint: 0, closed: NIL, spare: NIL, len: 0 }
+        Slab { pages: Vec::new(), room: Room::default(), closed: NIL, spare: NIL, len: 0 }
     }
 
     #[inline]
@@ -87,7 +86,7 @@ impl<T> Slab<T> {
     pub(crate) fn allocated_bytes(&self) -> usize {
         let values: usize = self.pages.iter().map(Page::allocated_bytes).sum();
         let directory = self.pages.capacity() * size_of::<Page<T>>();
-        values + directory + self.room.capacity() * size_of::<u64>()
+        values + directory + self.room.allocated_bytes()
     }
 
     #[inline]
@@ -173,7 +172,7 @@ impl<T> Slab<T> {
         let page = &mut self.pages[at as usize];
         let (offset, generation) = page.insert(value);
         if !page.has_room() {
-            self.room[at as usize / 64] &= !(1 << (at % 64));
+            self.room.unset(at as usize);
         }
         if self.spare == at {
             self.spare = NIL;
@@ -227,35 +226,17 @@ impl<T> Slab<T> {
         if page.is_empty() {
             self.emptied(at as u32);
         } else if !had_room && page.has_room() {
-            self.mark_room(at as u32);
+            self.room.set(at);
         }
     }
 
     /// The lowest page with room, or one that is opened for it.
     #[inline]
     fn page_with_room(&mut self) -> Option<u32> {
-        match self.room.get(self.room_hint) {
-            Some(&word) if word != 0 => Some(self.room_hint as u32 * 64 + word.trailing_zeros()),
-            _ => self.next_page_with_room(),
+        match self.room.first() {
+            Some(at) => Some(at as u32),
+            None => self.open(),
         }
-    }
-
-    #[cold]
-    fn next_page_with_room(&mut self) -> Option<u32> {
-        while let Some(&word) = self.room.get(self.room_hint) {
-            if word != 0 {
-                return Some(self.room_hint as u32 * 64 + word.trailing_zeros());
-            }
-            self.room_hint += 1;
-        }
-        self.open()
-    }
-
-    #[inline]
-    fn mark_room(&mut self, at: u32) {
-        let word = at as usize / 64;
-        self.room[word] |= 1 << (at % 64);
-        self.room_hint = self.room_hint.min(word);
     }
 
     /// Gives memory to a page: to one that was closed before, or to a new one.
@@ -271,12 +252,9 @@ impl<T> Slab<T> {
                 return None;
             }
             self.pages.push(Page::new(Layout::<T>::entries(at)));
-            if at as usize / 64 == self.room.len() {
-                self.room.push(0);
-            }
             at
         };
-        self.mark_room(at);
+        self.room.set(at as usize);
         Some(at)
     }
 
@@ -288,7 +266,7 @@ impl<T> Slab<T> {
             self.close(at);
             return;
         }
-        self.mark_room(at);
+        self.room.set(at as usize);
         if self.spare == NIL {
             self.spare = at;
         } else {
@@ -300,7 +278,7 @@ impl<T> Slab<T> {
 
     /// Takes the memory of a page, for the caller to drop when the table is in order.
     fn close(&mut self, at: u32) -> Block<Entry<T>> {
-        self.room[at as usize / 64] &= !(1 << (at % 64));
+        self.room.unset(at as usize);
         let (block, may_reopen) = self.pages[at as usize].close(self.closed);
         if may_reopen {
             self.closed = at;

@@ -9,8 +9,7 @@ impl<T> Slab<T> {
     pub(crate) fn validate(&self) {
         let live: usize = self.pages.iter().map(|page| page.live as usize).sum();
         assert_eq!(live, self.len, "length against the pages' own counts");
-        assert_eq!(self.room.len(), self.pages.len().div_ceil(64), "a word of `room` for every 64 pages");
-        assert!(self.room.iter().take(self.room_hint).all(|&word| word == 0), "hint above a page with room");
+        self.room.validate();
 
         let mut closed = vec![false; self.pages.len()];
         let mut at = self.closed;
@@ -23,8 +22,7 @@ impl<T> Slab<T> {
         let mut empty = None;
         for (at, page) in self.pages.iter().enumerate() {
             page.validate(Layout::<T>::entries(at as u32));
-            let room = self.room[at / 64] & (1 << (at % 64)) != 0;
-            assert_eq!(room, page.is_open() && page.has_room(), "room of page {at}");
+            assert_eq!(self.room.has(at), page.is_open() && page.has_room(), "room of page {at}");
             assert_eq!(
                 closed[at],
                 !page.is_open() && page.floor != RETIRED,

@@ -30,7 +30,6 @@ pub(crate) struct Tail {
     place: Place,
 }
 
-#[allow(dead_code, reason = "a wheel needs only a part; the rest is for tables that are a home themselves")]
 impl Timers {
     /// No timers yet, and the time is `now`.
     ///

@@ -68,7 +68,7 @@ impl Source {
         let taken = self.partition.schedule(None, draft, NOW).unwrap().scheduled().unwrap();
         self.records.extend(self.partition.drain_records());
         // Only its record is wanted.
-        self.partition.cancel(taken, None, NOW).cancelled().unwrap();
+        self.partition.cancel(taken, None).cancelled().unwrap();
         self.partition.drain_records().for_each(drop);
     }
 }

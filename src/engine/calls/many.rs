@@ -81,9 +81,9 @@ impl<'a> Kind for Cancelling<'a> {
         shared: &Shared,
         owned: &mut Owned,
         place: &mut Destination<'a>,
-        clock: &mut LazyNow<'_>,
+        _: &mut LazyNow<'_>,
     ) -> Result<CancelOutcome, CancelError> {
-        Ok(shared.take_back(owned, place, None, clock))
+        Ok(shared.take_back(owned, place, None))
     }
 }
 

@@ -123,8 +123,8 @@ impl Shared {
             Ok(place) => place,
             Err(error) => return Commit::now(Err(error)),
         };
-        let (outcome, log_end) = self.enter_lazily(place.partition, |owned, clock| {
-            let outcome = self.take_back(owned, &place, expected, clock);
+        let (outcome, log_end) = self.enter_lazily(place.partition, |owned, _| {
+            let outcome = self.take_back(owned, &place, expected);
             (outcome, owned.log_end())
         });
         self.commit(place.partition, outcome, self.durability(), log_end)
@@ -185,7 +185,6 @@ impl Shared {
         owned: &mut Owned,
         place: &Destination<'_>,
         expected: Option<Version>,
-        clock: &mut LazyNow<'_>,
     ) -> CancelOutcome {
         let Owned { partition, keys, .. } = owned;
         if let Some((key, hash)) = place.key() {
@@ -193,7 +192,7 @@ impl Shared {
             let Some(handle) = entry.slot().and_then(|slot| partition.handle_at(slot)) else {
                 return CancelOutcome::NotFound;
             };
-            let outcome = partition.cancel(handle, expected, clock);
+            let outcome = partition.cancel(handle, expected);
             if outcome == CancelOutcome::Cancelled {
                 entry.remove();
             }
@@ -202,7 +201,7 @@ impl Shared {
         let Some(handle) = place.find(owned) else { return CancelOutcome::NotFound };
         // The key goes with the job.
         let hash = owned.partition.key(handle).map(|key| self.hasher.hash(key));
-        let outcome = owned.partition.cancel(handle, expected, clock);
+        let outcome = owned.partition.cancel(handle, expected);
         if outcome == CancelOutcome::Cancelled
             && let Some(hash) = hash
         {

@@ -202,7 +202,7 @@ impl World {
 
     fn cancel(&mut self, bytes: &mut Bytes<'_>) {
         let (handle, job, expected) = self.pick(bytes);
-        let outcome = self.partition.cancel(handle, expected, self.now);
+        let outcome = self.partition.cancel(handle, expected);
         self.note();
         let expected = match self.standing(job, expected) {
             Err(Late::Running) => CancelOutcome::Running,

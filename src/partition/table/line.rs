@@ -130,12 +130,12 @@ impl Line {
     }
 
     #[inline]
-    pub(super) fn queue(&self) -> QueueId {
+    pub(in crate::partition) fn queue(&self) -> QueueId {
         QueueId((self.rest.get() & (MONO - 1)) as u16)
     }
 
     #[inline]
-    pub(super) fn version(&self) -> Version {
+    pub(in crate::partition) fn version(&self) -> Version {
         Version(self.version)
     }
 
@@ -150,7 +150,7 @@ impl Line {
     }
 
     #[inline]
-    pub(super) fn priority(&self) -> Priority {
+    pub(in crate::partition) fn priority(&self) -> Priority {
         self.common.priority()
     }
 
@@ -160,7 +160,7 @@ impl Line {
     }
 
     #[inline]
-    pub(super) fn due(&self) -> JobDue {
+    pub(in crate::partition) fn due(&self) -> JobDue {
         match self.base() {
             TimeBase::Wall => JobDue::Wall(Timestamp::from_micros(self.due.get().cast_signed())),
             TimeBase::Mono => JobDue::Mono(MonoTime::from_micros(self.due.get())),
@@ -203,7 +203,7 @@ impl Line {
     }
 
     #[inline]
-    pub(super) fn state(&self) -> State {
+    pub(in crate::partition) fn state(&self) -> State {
         let fired = |end| State::Fired(self.began(), end);
         match self.kind {
             Kind::Waiting => State::Waiting,

@@ -14,11 +14,12 @@ mod beside;
 mod key;
 mod line;
 
+use std::ops::Deref;
+
 use super::job::{JobDue, State};
 use super::rank::Rank;
 use super::{
-    End, FiredImage, JobId, Key, PartitionId, Payload, Priority, QueueId, RecordedDue, TimeBase, Timestamp,
-    Version,
+    End, FiredImage, JobId, Key, PartitionId, Payload, QueueId, RecordedDue, TimeBase, Timestamp, Version,
 };
 use crate::job::{JobOptions, Rare};
 use crate::slab::{Index, Scan, Slab};
@@ -321,11 +322,6 @@ impl<'a> Job<'a> {
         self.table.beside.payload(self.line)
     }
 
-    #[inline]
-    pub(super) fn due(&self) -> JobDue {
-        self.line.due()
-    }
-
     /// As it was written down. Reads what lies beside the line, of a job that follows the monotonic clock.
     pub(super) fn recorded_due(&self) -> RecordedDue {
         match self.line.due() {
@@ -335,28 +331,8 @@ impl<'a> Job<'a> {
     }
 
     #[inline]
-    pub(super) fn state(&self) -> State {
-        self.line.state()
-    }
-
-    #[inline]
-    pub(super) fn version(&self) -> Version {
-        self.line.version()
-    }
-
-    #[inline]
     pub(super) fn attempt(&self) -> u16 {
         self.line.attempt().unwrap_or_else(|| self.table.beside.attempt(self.slot))
-    }
-
-    #[inline]
-    pub(super) fn queue(&self) -> QueueId {
-        self.line.queue()
-    }
-
-    #[inline]
-    pub(super) fn priority(&self) -> Priority {
-        self.line.priority()
     }
 
     /// All of its options.
@@ -379,30 +355,29 @@ impl<'a> Job<'a> {
     }
 }
 
+/// What lies in the line of a job is read there.
+impl Deref for Job<'_> {
+    type Target = Line;
+
+    #[inline]
+    fn deref(&self) -> &Line {
+        self.line
+    }
+}
+
+impl Deref for JobMut<'_> {
+    type Target = Line;
+
+    #[inline]
+    fn deref(&self) -> &Line {
+        self.line
+    }
+}
+
 impl JobMut<'_> {
     #[inline]
     pub(super) fn id(&self) -> JobId {
         JobId::new(self.partition, self.line.sequence())
-    }
-
-    #[inline]
-    pub(super) fn due(&self) -> JobDue {
-        self.line.due()
-    }
-
-    #[inline]
-    pub(super) fn state(&self) -> State {
-        self.line.state()
-    }
-
-    #[inline]
-    pub(super) fn version(&self) -> Version {
-        self.line.version()
-    }
-
-    #[inline]
-    pub(super) fn priority(&self) -> Priority {
-        self.line.priority()
     }
 
     /// Gives it another due time; `wall` is what was written down.

@@ -109,7 +109,7 @@ fn a_held_job_can_be_moved_and_cancelled() {
     rig.settle();
     rig.step_wall(-SECOND);
     let (a, b, due) = (rig.at("a", 1_500), rig.at("b", 1_500), rig.wall_ms(1_700));
-    rig.partition.cancel(a, None, rig.now).cancelled().unwrap();
+    rig.partition.cancel(a, None).cancelled().unwrap();
     rig.partition.reschedule(b, due, None, rig.now).unwrap().rescheduled().unwrap();
     rig.partition.validate();
     assert_eq!(rig.drive(), [("b".to_string(), 1_700)]);

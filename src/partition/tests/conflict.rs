@@ -28,12 +28,12 @@ fn ready() -> (Rig, [Handle; 3]) {
 #[test]
 fn promise_3_cancel_wins_over_a_job_that_is_due_and_not_yet_delivered() {
     for (mut rig, [a, b, c]) in [collected(), ready()] {
-        assert_eq!(rig.partition.cancel(b, None, rig.now), CancelOutcome::Cancelled);
-        assert_eq!(rig.partition.cancel(b, None, rig.now), CancelOutcome::NotFound);
+        assert_eq!(rig.partition.cancel(b, None), CancelOutcome::Cancelled);
+        assert_eq!(rig.partition.cancel(b, None), CancelOutcome::NotFound);
         rig.partition.validate();
         assert_eq!(rig.fire(), ["a", "c"]);
-        assert!(matches!(rig.partition.cancel(a, None, rig.now), CancelOutcome::AlreadyFired { .. }));
-        assert!(matches!(rig.partition.cancel(c, None, rig.now), CancelOutcome::AlreadyFired { .. }));
+        assert!(matches!(rig.partition.cancel(a, None), CancelOutcome::AlreadyFired { .. }));
+        assert!(matches!(rig.partition.cancel(c, None), CancelOutcome::AlreadyFired { .. }));
     }
 }
 
@@ -43,19 +43,19 @@ fn promise_3_cancel_against_fire_has_one_winner() {
     let at = rig.now.wall;
     assert_eq!(rig.start().unwrap().handle, a);
     rig.pass_ms(5);
-    assert_eq!(rig.partition.cancel(a, None, rig.now), CancelOutcome::Running);
+    assert_eq!(rig.partition.cancel(a, None), CancelOutcome::Running);
     let later = Due::In(std::time::Duration::from_secs(1));
     assert_eq!(rig.partition.reschedule(a, later, None, rig.now), Ok(RescheduleOutcome::Running));
     assert!(rig.partition.finish(a, End::Done, rig.now));
     assert!(!rig.partition.finish(a, End::Done, rig.now));
-    assert_eq!(rig.partition.cancel(a, None, rig.now), CancelOutcome::AlreadyFired { at });
+    assert_eq!(rig.partition.cancel(a, None), CancelOutcome::AlreadyFired { at });
 }
 
 #[test]
 fn cancelling_all_that_was_collected_leaves_nothing_to_do() {
     let (mut rig, jobs) = collected();
     for job in jobs {
-        assert_eq!(rig.partition.cancel(job, None, rig.now), CancelOutcome::Cancelled);
+        assert_eq!(rig.partition.cancel(job, None), CancelOutcome::Cancelled);
     }
     assert_eq!(rig.fire(), [""; 0]);
     assert_eq!((rig.partition.live(), rig.partition.next_wake()), (0, Default::default()));
@@ -143,7 +143,7 @@ fn a_handler_may_schedule_its_own_key_again() {
         let again = Draft { on_conflict: policy, ..draft("a", due) };
         let outcome = rig.partition.schedule(Some(a), again, rig.now).unwrap();
         assert!(matches!(outcome, ScheduleOutcome::Scheduled { .. }));
-        assert_eq!(rig.partition.cancel(outcome.handle(), None, rig.now), CancelOutcome::Cancelled);
+        assert_eq!(rig.partition.cancel(outcome.handle(), None), CancelOutcome::Cancelled);
     }
     rig.at("a", 1_000);
     assert!(rig.partition.finish(a, End::Failed, rig.now));
@@ -160,7 +160,7 @@ fn a_stale_version_changes_nothing() {
         |rig: &mut Rig, version| rig.partition.reschedule(a, due, Some(Version(version)), rig.now).unwrap();
     assert!(matches!(call(&mut rig, 1), RescheduleOutcome::Rescheduled { version: Version(2), .. }));
     assert_eq!(call(&mut rig, 1), RescheduleOutcome::Changed { version: Version(2) });
-    let outcome = rig.partition.cancel(a, Some(Version(1)), rig.now);
+    let outcome = rig.partition.cancel(a, Some(Version(1)));
     assert_eq!(outcome, CancelOutcome::Changed { version: Version(2) });
     assert_eq!(rig.drive(), [("a".to_string(), 20)]);
 }
@@ -169,10 +169,10 @@ fn a_stale_version_changes_nothing() {
 fn a_stale_handle_finds_nothing_after_its_slot_is_used_again() {
     let mut rig = Rig::new();
     let old = rig.at("old", 10);
-    rig.partition.cancel(old, None, rig.now).cancelled().unwrap();
+    rig.partition.cancel(old, None).cancelled().unwrap();
     let new = rig.at("new", 10);
     assert_eq!(old.index.slot, new.index.slot, "the point of the test");
-    assert_eq!(rig.partition.cancel(old, None, rig.now), CancelOutcome::NotFound);
+    assert_eq!(rig.partition.cancel(old, None), CancelOutcome::NotFound);
     let due = rig.wall_ms(20);
     assert_eq!(rig.partition.reschedule(old, due, None, rig.now), Ok(RescheduleOutcome::NotFound));
     assert_eq!(rig.partition.lookup(old, rig.now), LookupOutcome::NotFound);

@@ -87,7 +87,7 @@ fn go_on(partition: &mut Partition, calls: &[(u8, prop::sample::Index)], now: No
         now = Now { wall: now.wall.saturating_add_micros(7), mono: now.mono.saturating_add_micros(7) };
         match (call % 6, any) {
             (0, Some(job)) => {
-                let _too_late_or_not = partition.cancel(job, None, now);
+                let _too_late_or_not = partition.cancel(job, None);
             }
             (1, Some(job)) => {
                 let _too_late_or_not = partition.reschedule(job, Due::At(now.wall), None, now).unwrap();
@@ -225,8 +225,8 @@ fn a_record_that_no_fuzzy_image_explains_is_refused() {
     let b = scene.rig.at("b", 10);
     scene.meet(0, 16);
     let now = scene.rig.now;
-    scene.rig.partition.cancel(a, None, now).cancelled().unwrap();
-    scene.rig.partition.cancel(b, None, now).cancelled().unwrap();
+    scene.rig.partition.cancel(a, None).cancelled().unwrap();
+    scene.rig.partition.cancel(b, None).cancelled().unwrap();
     scene.note();
     let [old, new, cancel_a, cancel_b] = &scene.log[..] else { panic!("{:?}", scene.log) };
     let apply = |replay: &mut Replay, record: &Record| replay.apply_fuzzy(record.clone(), now);

@@ -56,7 +56,7 @@ fn a_paused_backlog_that_is_moved_and_cancelled_leaves_no_garbage() {
     }
     assert!(bytes(&rig) <= before * 2, "{before}, then {}", bytes(&rig));
     for job in jobs {
-        assert_eq!(rig.partition.cancel(job, None, rig.now), CancelOutcome::Cancelled);
+        assert_eq!(rig.partition.cancel(job, None), CancelOutcome::Cancelled);
     }
     rig.partition.validate();
     assert_eq!((rig.partition.ready(MAIL), rig.partition.live(), rig.start()), (0, 0, None));
@@ -74,8 +74,8 @@ fn promise_4_fired_jobs_are_remembered_up_to_a_count() {
         known,
         [LookupOutcome::NotFound, LookupOutcome::NotFound, fired.clone(), fired.clone(), fired]
     );
-    assert_eq!(rig.partition.cancel(jobs[0], None, rig.now), CancelOutcome::NotFound);
-    assert_eq!(rig.partition.cancel(jobs[4], None, rig.now), CancelOutcome::AlreadyFired { at });
+    assert_eq!(rig.partition.cancel(jobs[0], None), CancelOutcome::NotFound);
+    assert_eq!(rig.partition.cancel(jobs[4], None), CancelOutcome::AlreadyFired { at });
     let gone: Vec<_> =
         rig.partition.drain_forgotten().map(|(key, handle)| (key.to_string(), handle)).collect();
     assert_eq!(gone, [("0".to_string(), jobs[0]), ("1".to_string(), jobs[1])]);

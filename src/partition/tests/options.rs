@@ -50,7 +50,7 @@ fn what_lies_beside_a_job_goes_with_it() {
     let replaced = rig.take(draft_with("b", rig.wall_ms(10), options("b")));
     rig.take(draft_with("c", rig.wall_ms(10), options("c")));
     assert_eq!(rig.partition.jobs.with_rare(), 3);
-    rig.partition.cancel(cancelled, None, rig.now).cancelled().unwrap();
+    rig.partition.cancel(cancelled, None).cancelled().unwrap();
     let mut plain = draft_with("b", rig.wall_ms(10), JobOptions::default());
     plain.on_conflict = OnConflict::Replace;
     let _ = rig.partition.schedule(Some(replaced), plain, rig.now).unwrap();

@@ -64,7 +64,7 @@ fn promise_7_what_a_gathered_tick_turns_out_to_be_is_not_before_what_it_could_be
             };
             let job = rig.take(draft_with(&n.to_string(), due, options));
             if n % 5 == 0 {
-                rig.partition.cancel(job, None, rig.now).cancelled().unwrap();
+                rig.partition.cancel(job, None).cancelled().unwrap();
             }
         }
         rig.pass_ms(10);
@@ -130,8 +130,8 @@ fn a_batch_cut_short_in_its_release_goes_on_after_cancels_and_later_ticks() {
     rig.pass_ms(12);
     assert!(!rig.partition.advance(rig.now, 10));
     assert!(rig.partition.ready(MAIL) > 0 && rig.partition.ready(MAIL) < 8);
-    rig.partition.cancel(jobs[7], None, rig.now).cancelled().unwrap();
-    rig.partition.cancel(jobs[0], None, rig.now).cancelled().unwrap();
+    rig.partition.cancel(jobs[7], None).cancelled().unwrap();
+    rig.partition.cancel(jobs[0], None).cancelled().unwrap();
     assert_eq!(rig.fire(), ["1", "2", "3", "4", "5", "6", "later"]);
 }
 

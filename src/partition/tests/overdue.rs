@@ -168,7 +168,7 @@ fn promise_3_a_job_that_waits_its_turn_can_be_cancelled_moved_and_replaced() {
         assert!(rig.partition.is_pending(job));
     }
     let in_two = Due::In(std::time::Duration::from_micros(2_500_000));
-    assert_eq!(rig.partition.cancel(jobs[1], None, rig.now), CancelOutcome::Cancelled);
+    assert_eq!(rig.partition.cancel(jobs[1], None), CancelOutcome::Cancelled);
     let moved = rig.partition.reschedule(jobs[2], in_two, None, rig.now);
     assert!(matches!(moved, Ok(RescheduleOutcome::Rescheduled { .. })), "{moved:?}");
     let again = Draft { on_conflict: OnConflict::Replace, ..draft("0003", in_two) };
@@ -202,7 +202,7 @@ fn when_the_last_of_them_has_left_nothing_is_waited_for() {
     rig.fire();
     assert!(rig.partition.next_wake().mono().is_some());
     for job in &jobs[1..] {
-        assert_eq!(rig.partition.cancel(*job, None, rig.now), CancelOutcome::Cancelled);
+        assert_eq!(rig.partition.cancel(*job, None), CancelOutcome::Cancelled);
     }
     assert!(rig.partition.overdue.is_none(), "its memory is given back");
     assert_eq!((rig.partition.live(), rig.partition.next_wake()), (0, Wake::default()));
@@ -349,7 +349,7 @@ fn memory_comes_back_as_they_go() {
     assert!((8 * 50_000..9 * 50_000).contains(&full), "{full} bytes");
     // Most of them are cancelled, and their entries stay until they are passed over.
     for job in jobs.iter().skip(1).step_by(2) {
-        rig.partition.cancel(*job, None, rig.now).cancelled().unwrap();
+        rig.partition.cancel(*job, None).cancelled().unwrap();
     }
     let began = rig.now.mono;
     while rig.partition.overdue.is_some() {
@@ -368,7 +368,7 @@ fn promise_9_entries_left_behind_cost_budget() {
     let (mut rig, jobs) = late(10_000, 1);
     rig.fire();
     for job in &jobs[1..9_999] {
-        rig.partition.cancel(*job, None, rig.now).cancelled().unwrap();
+        rig.partition.cancel(*job, None).cancelled().unwrap();
     }
     rig.pass_ms(1_000);
     let mut calls = 0;

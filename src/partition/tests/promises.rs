@@ -108,12 +108,12 @@ fn a_job_earlier_than_the_wake_moves_it_and_a_later_one_does_not() {
     assert_eq!(wake_ms(&rig), Some(30));
     let c = rig.at("c", 50);
     assert_eq!(wake_ms(&rig), Some(30));
-    rig.partition.cancel(b, None, rig.now).cancelled().unwrap();
+    rig.partition.cancel(b, None).cancelled().unwrap();
     assert_eq!(wake_ms(&rig), Some(40));
-    rig.partition.cancel(c, None, rig.now).cancelled().unwrap();
+    rig.partition.cancel(c, None).cancelled().unwrap();
     let a = rig.at("a", 5);
     assert_eq!(wake_ms(&rig), Some(5));
-    rig.partition.cancel(a, None, rig.now).cancelled().unwrap();
+    rig.partition.cancel(a, None).cancelled().unwrap();
     assert_eq!(rig.drive(), [("a".to_string(), 40)]);
     assert_eq!(wake_ms(&rig), None, "the last one has gone");
 }

@@ -38,7 +38,7 @@ impl Backlog {
 
     fn cancel(&mut self, at: usize) {
         let handle = self.ready.remove(at).unwrap();
-        assert_eq!(self.rig.partition.cancel(handle, None, self.rig.now), CancelOutcome::Cancelled);
+        assert_eq!(self.rig.partition.cancel(handle, None), CancelOutcome::Cancelled);
     }
 
     fn start(&mut self) {

@@ -140,7 +140,7 @@ fn records_are_kept_only_when_asked_for() {
     assert_eq!(records(&mut rig), []);
     // What is refused leaves no record.
     rig.partition.schedule(None, draft("b", Due::In(std::time::Duration::MAX)), rig.now).unwrap_err();
-    assert_eq!(rig.partition.cancel(handle, None, rig.now), CancelOutcome::AlreadyFired { at });
+    assert_eq!(rig.partition.cancel(handle, None), CancelOutcome::AlreadyFired { at });
     assert_eq!(records(&mut rig), []);
 }
 
@@ -286,7 +286,7 @@ fn the_newest_pending_job_of_a_key_is_the_one_an_index_ends_with() {
 fn what_does_not_follow_is_refused() {
     let mut rig = logged();
     let handle = rig.at("a", 5);
-    rig.partition.cancel(handle, None, rig.now).cancelled().unwrap();
+    rig.partition.cancel(handle, None).cancelled().unwrap();
     let log = records(&mut rig);
     let (now, id) = (rig.now, log[0].id());
     let apply = |replay: &mut Replay, record: &Record| replay.apply(record.clone(), now);

@@ -36,7 +36,7 @@ fn slices_of_a_partition_that_stands_still_are_its_image() {
     assert_eq!(rig.partition.scan(0, 10).next, None);
     let jobs: Vec<_> = (0..300).map(|n| rig.at(&format!("{n}"), i64::from(n % 3) * 10)).collect();
     for job in jobs.iter().step_by(7) {
-        rig.partition.cancel(*job, None, rig.now).cancelled().unwrap();
+        rig.partition.cancel(*job, None).cancelled().unwrap();
     }
     rig.pass_ms(10);
     rig.settle();
@@ -65,7 +65,7 @@ fn promise_9_a_slice_is_bounded_however_empty_the_table_is() {
     // One in a hundred stays: most pages are given back.
     for (n, job) in jobs.iter().enumerate() {
         if n % 100 > 0 {
-            rig.partition.cancel(*job, None, rig.now).cancelled().unwrap();
+            rig.partition.cancel(*job, None).cancelled().unwrap();
         }
     }
     let (image, slices) = scan(&mut rig, 64, |_| {});
@@ -164,6 +164,6 @@ fn the_next_sequence_is_that_of_the_next_job() {
     assert_eq!(sequence(&rig.partition), 0);
     let job = rig.at("a", 5);
     assert_eq!(sequence(&rig.partition), 1);
-    rig.partition.cancel(job, None, rig.now).cancelled().unwrap();
+    rig.partition.cancel(job, None).cancelled().unwrap();
     assert_eq!(sequence(&rig.partition), 1);
 }

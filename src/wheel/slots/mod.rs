@@ -63,8 +63,7 @@ impl Slots {
         }
     }
 
-    #[inline]
-    #[allow(dead_code, reason = "see `Timers`")]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn len(&self) -> usize {
         self.len
     }

@@ -35,7 +35,7 @@ pub(super) fn run() {
     it.forget_records();
     measure("partition: cancel", TIMES, || {
         for &handle in &new {
-            assert!(it.partition.cancel(handle, None, it.now) == CancelOutcome::Cancelled);
+            assert!(it.partition.cancel(handle, None) == CancelOutcome::Cancelled);
         }
     });
     it.forget_records();
