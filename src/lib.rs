@@ -103,9 +103,9 @@ pub mod wheel;
 pub use clock::{Clock, Profile};
 pub use engine::{
     BoxError, Builder, CallError, CancelError, CancelReason, Cancellation, Change, Commit, ContextTask,
-    Engine, IntoJobResult, InvalidCursor, Job, JobPage, JobResult, Lateness, ListCursor, ListError, Misfire,
-    NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes, Planned, PurgeError, QUEUES_MAX,
-    QueueConfig, QueueError, QueueStats, RescheduleError, RestoreProgress, ReviveError, Schedule,
+    Engine, FailedAttempt, IntoJobResult, InvalidCursor, Job, JobPage, JobResult, Lateness, ListCursor,
+    ListError, Misfire, NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes, Planned, PurgeError,
+    QUEUES_MAX, QueueConfig, QueueError, QueueStats, RescheduleError, RestoreProgress, ReviveError, Schedule,
     ScheduleError, ShutdownReport, Standby, StartError, StartPhase, Startup, Stats, StoreState, StoreStats,
     Target, Task,
 };

@@ -171,6 +171,9 @@ fn report_failure(seat: &Seat, attempt: &Attempt, failure: &Failure) -> Sequel {
     // Looked up only here, so that no job carries its names for this.
     let Some(known) = seat.shared.known(attempt.handle) else { return Sequel::Ends(End::Failed) };
     let sequel = Sequel::of(failure, &known, seat.queue.policy());
+    if failure.is_fault() {
+        known.tell_failure(&seat.queue, failure, &sequel);
+    }
     let retry_in = match &sequel {
         Sequel::Again(again) => Some(format!("{:?}", again.due)),
         _ => None,
