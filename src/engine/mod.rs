@@ -35,8 +35,8 @@ mod tell;
 mod tests;
 
 pub use calls::{
-    Commit, InvalidCursor, JobPage, ListCursor, ListError, NotAllCancelled, NotAllRescheduled,
-    NotAllScheduled, Outcomes, Planned, Schedule, Target,
+    Commit, InvalidCursor, JobCount, JobPage, ListCursor, ListError, NotAllCancelled, NotAllRescheduled,
+    NotAllScheduled, Outcomes, Planned, Purged, Revived, Schedule, Target,
 };
 pub use error::{
     CallError, CancelError, Change, PurgeError, QueueError, RescheduleError, ReviveError, ScheduleError,

@@ -69,7 +69,7 @@ pub use crate::time::{Due, InvalidTimestamp, MonoTime, Now, NowSource, TimeBase,
 pub use change::Draft;
 pub(crate) use dead::{Again, DEAD_FOR, DEAD_MAX};
 pub use due::{Gathering, Wake};
-pub(crate) use list::{ViewSlice, Wanted};
+pub(crate) use list::{Glance, ViewSlice, Wanted};
 pub(crate) use overdue::OverdueHead;
 pub(crate) use pace::Pace;
 pub use rank::{Rank, RankKey};

@@ -56,16 +56,20 @@ fn promise_2_jobs_are_tried_until_they_are_done_or_dead_when_the_program_is_kill
     for job in 0..JOBS {
         let attempts = if fate(job) == Fate::Dies { 3 } else { 999 };
         let in_ms = random.u32(0..800);
-        ask(&mut run, &format!(
-            "{{\"op\":\"schedule\",\"key\":\"{}\",\"in\":\"{in_ms}ms\",\"retry\":{{\"attempts\":{attempts},\"backoff\":\"fixed\",\"base\":\"60ms\"}}}}",
-            key(job)
-        ));
+        ask(
+            &mut run,
+            &format!(
+                "{{\"op\":\"schedule\",\"key\":\"{}\",\"in\":\"{in_ms}ms\",\"retry\":{{\"attempts\":{attempts},\"backoff\":\"fixed\",\"base\":\"60ms\"}}}}",
+                key(job)
+            ),
+        );
     }
     let mut cancelled: Vec<usize> = Vec::new();
     for kill in 0..times("REVEILLE_RETRY_KILLS", 6) {
         std::thread::sleep(Duration::from_millis(random.u64(50..400)));
         for job in (0..JOBS).filter(|&job| fate(job) == Fate::IsCancelled).skip(kill as usize * 5).take(5) {
-            let outcome = ask(&mut run, &format!("{{\"op\":\"cancel\",\"key\":\"{}\",\"and_after\":true}}", key(job)));
+            let outcome =
+                ask(&mut run, &format!("{{\"op\":\"cancel\",\"key\":\"{}\",\"and_after\":true}}", key(job)));
             assert!(["cancelled", "running"].contains(&text(&outcome, "outcome")), "{job}: {outcome}");
             cancelled.push(job);
         }
