@@ -37,6 +37,7 @@ mod job;
 mod list;
 mod overdue;
 mod pace;
+mod past;
 mod priorities;
 mod rank;
 mod ready;

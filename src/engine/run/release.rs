@@ -9,13 +9,17 @@
 //! - A tick that is known to be large is gathered in one partition after the other. What is whole is released meanwhile, as far
 //!   as no partition can have a job of a lower priority in that tick: so the first job of a million waits for one partition's
 //!   share. That is known as long as none has a live job of a lower priority at all; otherwise it waits for all of them.
+//! - While a large tick is on its way, what later ticks have goes past it, once a tick: in a partition that has released its share
+//!   of the large one everything, elsewhere what that share cannot come before (see [`release_past`](crate::partition::Partition::release_past)). So another
+//!   queue's jobs do not wait for a burst.
 //! - Jobs that were overdue at the start come last, with what is left of the budget. They are merged: none is released before one
 //!   of another partition that comes first. One pace is for all.
 
+use std::mem;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use crate::engine::state::{Busier, Shared};
+use crate::engine::state::{Busier, Owned, Shared};
 use crate::partition::{Gathering, Now, OverdueHead, Pace, Priority, RankKey};
 use crate::sync::atomic::Ordering::SeqCst;
 
@@ -28,6 +32,10 @@ const AT_ONCE_MAX: usize = 4 * PARTITION_BUDGET;
 /// Ticks that are released in a row when several partitions have something due.
 const TICKS_MAX: usize = 64;
 
+/// The most jobs of a tick that goes past a larger one as a whole, and such ticks of one stay in a partition.
+const PAST_MAX: usize = 256;
+const PAST_TICKS_MAX: usize = 8;
+
 /// What the driver knows from one turn to the next.
 pub(crate) struct Release {
     shared: Arc<Shared>,
@@ -35,6 +43,8 @@ pub(crate) struct Release {
     due: Vec<(usize, Gathering)>,
     /// How far they were, by partition, when a large tick was left to be gone on with: it is not looked for anew.
     left_at: Vec<Option<Gathering>>,
+    /// The tick, by the monotonic clock, in which something last had the chance to go past a large one.
+    past_at: u64,
     /// Workers to be called once a tick is released.
     busier: Busier,
     overdue: Option<CatchUp>,
@@ -66,6 +76,24 @@ fn gather(shared: &Arc<Shared>, at: usize, now: Now) -> Gathering {
     shared.enter(at, Some(now), |owned, now| owned.partition.gather(now, PARTITION_BUDGET))
 }
 
+/// Releases of a partition what need not wait for a tick that is on its way. Returns how far it is then with its own first one.
+fn release_past(owned: &mut Owned, gathering: Gathering, tick: i64, apart: i64, now: Now) -> Gathering {
+    let mut gathering = gathering;
+    for _ in 0..PAST_TICKS_MAX {
+        match gathering {
+            Gathering::Whole { first, jobs } if first.key(apart).0 > tick && jobs <= PAST_MAX => {
+                owned.partition.release_tick(Priority::LAST, PAST_MAX);
+                gathering = owned.partition.gather(now, PAST_MAX);
+            }
+            _ => break,
+        }
+    }
+    if gathering != Gathering::Nothing {
+        owned.partition.release_past(now);
+    }
+    gathering
+}
+
 /// The jobs that were overdue at the start.
 struct CatchUp {
     pace: Pace,
@@ -80,7 +108,7 @@ impl Release {
         let heads = vec![OverdueHead::Unseen; shared.cells.len()];
         let left_at = vec![None; shared.cells.len()];
         let (due, busier) = (Vec::new(), Busier::default());
-        Release { shared, due, left_at, busier, overdue: Some(CatchUp { pace, heads }) }
+        Release { shared, due, left_at, past_at: 0, busier, overdue: Some(CatchUp { pace, heads }) }
     }
 
     /// Moves a slice of what is due to its queues. Returns whether nothing due is left.
@@ -102,8 +130,14 @@ impl Release {
     /// One partition has something due, and needs to look at no other.
     fn advance(&mut self, at: usize, now: Now) -> bool {
         self.left_at.fill(None);
-        let advance =
-            |owned: &mut crate::engine::state::Owned, now| owned.partition.advance(now, PARTITION_BUDGET);
+        let may_pass = self.may_pass(now);
+        let advance = |owned: &mut Owned, now| {
+            let is_done = owned.partition.advance(now, PARTITION_BUDGET);
+            if !is_done && may_pass {
+                owned.partition.release_past(now);
+            }
+            is_done
+        };
         let mut busier = Busier::default();
         let is_done = self.shared.enter_quietly(at, Some(now), &mut busier, advance);
         if !busier.is_none() {
@@ -131,11 +165,13 @@ impl Release {
                 }
                 let (at, gathering) = &mut self.due[partly];
                 *gathering = gather(&self.shared, *at, now);
+                self.release_past(tick, now);
                 self.leave();
                 return false;
             }
             if !is_small {
                 self.release_noted(tick, first, now);
+                self.release_past(tick, now);
                 self.leave();
                 return false;
             }
@@ -197,6 +233,28 @@ impl Release {
                 owned.partition.gather(now, PARTITION_BUDGET)
             });
         }
+    }
+
+    /// Whether there may be more to go past a large tick than the last time.
+    fn may_pass(&mut self, now: Now) -> bool {
+        let tick = now.mono.as_micros() / self.shared.settings.tick_us();
+        mem::replace(&mut self.past_at, tick) != tick
+    }
+
+    /// Releases, as one, what need not wait for a tick that takes several turns.
+    fn release_past(&mut self, tick: i64, now: Now) {
+        if !self.may_pass(now) {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let releasing = shared.releases.begin();
+        for (at, gathering) in self.due.iter_mut().filter(|(_, gathering)| *gathering != Gathering::Nothing) {
+            *gathering = shared.enter_quietly(*at, Some(now), &mut self.busier, |owned, now| {
+                release_past(owned, *gathering, tick, shared.releases.apart(), now)
+            });
+        }
+        drop(releasing);
+        self.call_workers();
     }
 
     fn call_workers(&mut self) {
