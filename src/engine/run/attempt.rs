@@ -10,6 +10,7 @@ use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
@@ -85,13 +86,21 @@ fn result(returned: JobResult) -> Result<(), Failure> {
 
 /// Runs an async handler to its end. All that is its own runs in the attempt's span: what it does while it is not polled, on
 /// tasks of its own, has that as a parent only if it says so.
-pub(crate) async fn run_async<F, Fut>(attempt: &Attempt, handler: &F, job: Job) -> Result<(), Failure>
+///
+/// The job is taken where it lies, on its way to the handler: to pass it on by value is to copy it, time and again.
+pub(crate) async fn run_async<F, Fut>(
+    attempt: &Attempt,
+    handler: &F,
+    job: &mut Option<Started>,
+    seat: &Arc<Seat>,
+) -> Result<(), Failure>
 where
     F: Fn(Job) -> Fut,
     Fut: Future,
     Fut::Output: Ends,
 {
-    let mut future = pin!(Some(guarded(attempt, || Ok(handler(job)))?));
+    let mut begin = || job.take().map(|started| handler(Job::new(started, seat)));
+    let mut future = pin!(guarded(attempt, || Ok(begin()))?);
     let end = poll_fn(|context| {
         let polled =
             guarded(attempt, || match future.as_mut().as_pin_mut().map(|future| future.poll(context)) {
