@@ -9,6 +9,8 @@
 //! - A tick that is known to be large is gathered in one partition after the other. What is whole is released meanwhile, as far
 //!   as no partition can have a job of a lower priority in that tick: so the first job of a million waits for one partition's
 //!   share. That is known as long as none has a live job of a lower priority at all; otherwise it waits for all of them.
+//! - Once something of a large tick is released, partitions that have gathered nothing of it come first, until they have: from
+//!   then on their wheels tell it from later ticks.
 //! - While a large tick is on its way, what later ticks have goes past it, once a tick: in a partition that has released its share
 //!   of the large one everything, elsewhere what that share cannot come before (see [`release_past`](crate::partition::Partition::release_past)). So another
 //!   queue's jobs do not wait for a burst.
@@ -43,6 +45,8 @@ pub(crate) struct Release {
     due: Vec<(usize, Gathering)>,
     /// How far they were, by partition, when a large tick was left to be gone on with: it is not looked for anew.
     left_at: Vec<Option<Gathering>>,
+    /// The tick of which something was released last.
+    begun: Option<i64>,
     /// The tick, by the monotonic clock, in which something last had the chance to go past a large one.
     past_at: u64,
     /// Workers to be called once a tick is released.
@@ -57,7 +61,7 @@ struct Tick {
     first: Priority,
     /// Jobs of it that have been gathered.
     jobs: usize,
-    /// The first of the due partitions that is not done gathering it.
+    /// The one of the due partitions that gathers it next, if one is not done.
     partly: Option<usize>,
     /// Whether it is released as one.
     is_small: bool,
@@ -108,7 +112,15 @@ impl Release {
         let heads = vec![OverdueHead::Unseen; shared.cells.len()];
         let left_at = vec![None; shared.cells.len()];
         let (due, busier) = (Vec::new(), Busier::default());
-        Release { shared, due, left_at, past_at: 0, busier, overdue: Some(CatchUp { pace, heads }) }
+        Release {
+            shared,
+            due,
+            left_at,
+            begun: None,
+            past_at: 0,
+            busier,
+            overdue: Some(CatchUp { pace, heads }),
+        }
     }
 
     /// Moves a slice of what is due to its queues. Returns whether nothing due is left.
@@ -189,6 +201,7 @@ impl Release {
         let apart = self.shared.releases.apart();
         let tick = self.due.iter().filter_map(|(_, gathering)| tick_of(gathering, apart)).min()?;
         let mut of_tick = Tick { tick, first: Priority::LAST, jobs: 0, partly: None, is_small: true };
+        let (is_begun, mut has_untold) = (self.begun == Some(tick), false);
         for (number, (_, gathering)) in self.due.iter().enumerate() {
             if tick_of(gathering, apart) != Some(tick) {
                 continue;
@@ -196,6 +209,9 @@ impl Release {
             let (first, jobs) = match *gathering {
                 Gathering::Whole { first, jobs } => (first, jobs),
                 Gathering::Partly { at_least: [first, _], jobs } => {
+                    if jobs == 0 && is_begun && !has_untold {
+                        (of_tick.partly, has_untold) = (Some(number), true);
+                    }
                     of_tick.partly = of_tick.partly.or(Some(number));
                     (first, jobs)
                 }
@@ -232,6 +248,7 @@ impl Release {
                 owned.partition.release_tick(up_to, PARTITION_BUDGET);
                 owned.partition.gather(now, PARTITION_BUDGET)
             });
+            self.begun = Some(tick);
         }
     }
 
