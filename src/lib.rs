@@ -26,9 +26,9 @@
 //! says which crashes the change survives. `DESIGN.md` has the same list, and the tests are named after its numbers.
 //!
 //! 1. **Never early.** A job fires at or after its due time, across clock steps, restarts, takeovers and catch-up.
-//! 2. **Nothing acknowledged is lost.** A job whose schedule was acknowledged ends fired, cancelled, replaced, or
+//! 2. **Nothing acknowledged is lost.** A job whose schedule was acknowledged ends fired, cancelled, replaced, dead, or
 //!    skipped by its queue's policy, or it is still pending.
-//! 3. **Cancel means cancel.** After an acknowledged cancel the job never starts. Cancel against fire has one winner,
+//! 3. **Cancel means cancel.** After an acknowledged cancel the job never starts: no retry either. Cancel against fire has one winner,
 //!    and the answer says which.
 //! 4. **Outcomes are definite.** Every call says what it did, as a value to match on. A reschedule never brings back
 //!    a job that has fired. A change that the store has not confirmed in time is `Unconfirmed`: it is in force, and
@@ -102,16 +102,18 @@ pub mod wheel;
 
 pub use clock::{Clock, Profile};
 pub use engine::{
-    BoxError, Builder, CallError, CancelError, Change, Commit, ContextTask, Engine, IntoJobResult,
-    InvalidCursor, Job, JobPage, JobResult, Lateness, ListCursor, ListError, Misfire, NotAllCancelled,
-    NotAllRescheduled, NotAllScheduled, Outcomes, Planned, QUEUES_MAX, QueueConfig, QueueError, QueueStats,
-    RescheduleError, RestoreProgress, Schedule, ScheduleError, ShutdownReport, Standby, StartError,
-    StartPhase, Startup, Stats, StoreState, StoreStats, Target, Task,
+    BoxError, Builder, CallError, CancelError, CancelReason, Cancellation, Change, Commit, ContextTask,
+    Engine, FailedAttempt, IntoJobResult, InvalidCursor, Job, JobPage, JobResult, Lateness, ListCursor,
+    ListError, Misfire, NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes, Planned, PurgeError,
+    QUEUES_MAX, QueueConfig, QueueError, QueueStats, RescheduleError, RestoreProgress, ReviveError, Schedule,
+    ScheduleError, ShutdownReport, Standby, StartError, StartPhase, Startup, Stats, StoreState, StoreStats,
+    Target, Task,
 };
 pub use job::{
-    CancelOutcome, Delivery, End, FiredView, Handle, InvalidKey, InvalidQueueName, JobFilter, JobId,
-    JobState, JobView, KEY_BYTES_MAX, Key, LookupOutcome, NotCancelled, NotRescheduled, NotScheduled,
-    OnConflict, PartitionId, Payload, Priority, QUEUE_NAME_BYTES_MAX, QueueName, Refusal, RescheduleOutcome,
+    AttemptError, Backoff, CancelOutcome, Cause, Death, DeathReason, Delivery, End, FiredView, Handle,
+    History, InvalidKey, InvalidQueueName, Jitter, JobFilter, JobId, JobState, JobView, KEY_BYTES_MAX, Key,
+    LookupOutcome, NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload, Priority,
+    PurgeOutcome, QUEUE_NAME_BYTES_MAX, QueueName, Refusal, RescheduleOutcome, Retry, ReviveOutcome,
     ScheduleOutcome, Version,
 };
 pub use partition::{Due, InvalidTimestamp, Timestamp};

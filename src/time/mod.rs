@@ -7,6 +7,7 @@
 #[cfg(feature = "jiff")]
 mod jiff;
 mod rfc3339;
+pub(crate) mod span;
 mod system;
 
 pub use rfc3339::InvalidTimestamp;

@@ -12,16 +12,21 @@
 //! it should have a method of its own on [`Schedule`](crate::Schedule), that adds it to those that are set.
 
 mod delivery;
+mod limits;
 mod priority;
+mod retry;
 #[cfg(test)]
 mod trial;
 
+use crate::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 pub use delivery::Delivery;
+pub use limits::{Expires, Timeout};
 pub use priority::Priority;
+pub use retry::{Backoff, Jitter, Retry};
 #[cfg(test)]
 pub use trial::Trial;
 
@@ -178,6 +183,12 @@ options! {
         delivery: Delivery, with_delivery;
     }
     rare {
+        /// How often, and when, it is tried again if it fails; as its queue has it if there is none.
+        retry: Retry, with_retry;
+        /// How long an attempt may take; as its queue has it if there is none.
+        timeout: Timeout, with_timeout;
+        /// When it is too late to begin with it.
+        expires: Expires, with_expires;
         #[cfg(test)]
         /// Some text.
         trial: Trial, with_trial;
@@ -296,6 +307,18 @@ impl OptionKind {
     }
 }
 
+impl Rare {
+    #[inline]
+    pub(crate) fn retry(&self) -> Option<Retry> {
+        self.retry
+    }
+
+    #[inline]
+    pub(crate) fn expires(&self) -> Option<Timestamp> {
+        self.expires.map(|Expires(at)| at)
+    }
+}
+
 impl Common {
     #[inline]
     pub(crate) fn priority(self) -> Priority {
@@ -315,12 +338,17 @@ impl Serialize for JobOptions {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn all_set() -> JobOptions {
         JobOptions::default()
             .with_priority(Priority(7))
             .with_delivery(Delivery::AtMostOnce)
+            .with_retry(Retry::sidekiq().count_interrupted().forgive_panics())
+            .with_timeout(Timeout(Duration::from_millis(1_500)))
+            .with_expires(Expires(Timestamp::from_micros(-7)))
             .with_trial(Trial("yes".into()))
     }
 
