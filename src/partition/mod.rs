@@ -73,6 +73,7 @@ pub use due::{Gathering, Wake};
 pub(crate) use list::{ViewSlice, Wanted};
 pub(crate) use overdue::OverdueHead;
 pub(crate) use pace::Pace;
+pub use past::Behind;
 pub use rank::{Rank, RankKey};
 pub use ready::QueueId;
 pub use record::{Record, ScheduledRecord};

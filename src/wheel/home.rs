@@ -54,6 +54,7 @@ pub(crate) struct Classes(u64);
 
 impl Classes {
     pub(crate) const NONE: Classes = Classes(0);
+    pub(crate) const ALL: Classes = Classes(u64::MAX);
 
     /// The one of this number. Numbers that differ by a multiple of 64 have the same.
     #[inline]

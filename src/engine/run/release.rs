@@ -11,8 +11,8 @@
 //!   share. That is known as long as none has a live job of a lower priority at all; otherwise it waits for all of them.
 //! - Once something of a large tick is released, partitions that have gathered nothing of it come first, until they have: from
 //!   then on their wheels tell it from later ticks.
-//! - While a large tick is on its way, what later ticks have goes past it, once a tick: in a partition that has released its share
-//!   of the large one everything, elsewhere what that share cannot come before (see [`release_past`](crate::partition::Partition::release_past)). So another
+//! - While a large tick is on its way, what later ticks have goes past it, once a tick: jobs of queues of which nothing that comes
+//!   before is on its way in any partition (see [`release_past`](crate::partition::Partition::release_past)). So another
 //!   queue's jobs do not wait for a burst.
 //! - Jobs that were overdue at the start come last, with what is left of the budget. They are merged: none is released before one
 //!   of another partition that comes first. One pace is for all.
@@ -22,7 +22,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::engine::state::{Busier, Owned, Shared};
-use crate::partition::{Gathering, Now, OverdueHead, Pace, Priority, RankKey};
+use crate::partition::{Behind, Gathering, Now, OverdueHead, Pace, Priority, RankKey};
 use crate::sync::atomic::Ordering::SeqCst;
 
 /// Work units of one stay in a partition: some tens to a few hundred microseconds.
@@ -34,9 +34,8 @@ const AT_ONCE_MAX: usize = 4 * PARTITION_BUDGET;
 /// Ticks that are released in a row when several partitions have something due.
 const TICKS_MAX: usize = 64;
 
-/// The most jobs of a tick that goes past a larger one as a whole, and such ticks of one stay in a partition.
-const PAST_MAX: usize = 256;
-const PAST_TICKS_MAX: usize = 8;
+/// Work units of such a stay for the tick that comes after those that went past a large one.
+const PAST_BUDGET: usize = 256;
 
 /// What the driver knows from one turn to the next.
 pub(crate) struct Release {
@@ -78,24 +77,6 @@ fn tick_of(gathering: &Gathering, apart: i64) -> Option<i64> {
 
 fn gather(shared: &Arc<Shared>, at: usize, now: Now) -> Gathering {
     shared.enter(at, Some(now), |owned, now| owned.partition.gather(now, PARTITION_BUDGET))
-}
-
-/// Releases of a partition what need not wait for a tick that is on its way. Returns how far it is then with its own first one.
-fn release_past(owned: &mut Owned, gathering: Gathering, tick: i64, apart: i64, now: Now) -> Gathering {
-    let mut gathering = gathering;
-    for _ in 0..PAST_TICKS_MAX {
-        match gathering {
-            Gathering::Whole { first, jobs } if first.key(apart).0 > tick && jobs <= PAST_MAX => {
-                owned.partition.release_tick(Priority::LAST, PAST_MAX);
-                gathering = owned.partition.gather(now, PAST_MAX);
-            }
-            _ => break,
-        }
-    }
-    if gathering != Gathering::Nothing {
-        owned.partition.release_past(now);
-    }
-    gathering
 }
 
 /// The jobs that were overdue at the start.
@@ -146,7 +127,8 @@ impl Release {
         let advance = |owned: &mut Owned, now| {
             let is_done = owned.partition.advance(now, PARTITION_BUDGET);
             if !is_done && may_pass {
-                owned.partition.release_past(now);
+                let behind = owned.partition.behind(now, false);
+                owned.partition.release_past(now, behind, false);
             }
             is_done
         };
@@ -264,10 +246,18 @@ impl Release {
             return;
         }
         let shared = Arc::clone(&self.shared);
+        let apart = shared.releases.apart();
+        let is_out = |gathering: &Gathering| tick_of(gathering, apart).is_none_or(|first| first > tick);
+        let mut behind = Behind::default();
+        for (at, gathering) in &self.due {
+            behind.add(shared.cells[*at].lock().partition.behind(now, is_out(gathering)));
+        }
         let releasing = shared.releases.begin();
-        for (at, gathering) in self.due.iter_mut().filter(|(_, gathering)| *gathering != Gathering::Nothing) {
+        for (at, gathering) in &mut self.due {
+            let is_out = is_out(gathering);
             *gathering = shared.enter_quietly(*at, Some(now), &mut self.busier, |owned, now| {
-                release_past(owned, *gathering, tick, shared.releases.apart(), now)
+                owned.partition.release_past(now, behind, is_out);
+                if is_out { owned.partition.gather(now, PAST_BUDGET) } else { *gathering }
             });
         }
         drop(releasing);

@@ -23,7 +23,7 @@ impl World {
             "a wake for what is done, or none for the rest"
         );
         if !done && budget % 2 == 1 {
-            let (ready, passed) = (self.ready(), self.partition.release_past(self.now));
+            let (ready, passed) = (self.ready(), self.release_past());
             assert_eq!(self.ready() - ready, passed, "as many have gone past as it says");
             assert!(self.partition.next_wake().is_due(self.now), "what they went past is still due");
         }
@@ -32,6 +32,11 @@ impl World {
             self.check_waiting();
         }
         done
+    }
+
+    fn release_past(&mut self) -> usize {
+        let behind = self.partition.behind(self.now, false);
+        self.partition.release_past(self.now, behind, false)
     }
 
     /// When `advance` is done: all that is due is ready, and the next wake is not later than the rest.
