@@ -4,6 +4,7 @@ mod config;
 mod meters;
 mod policy;
 mod queue;
+mod rate;
 mod table;
 mod unhandled;
 
@@ -11,5 +12,6 @@ pub use config::{Misfire, QueueConfig};
 pub use policy::FailedAttempt;
 pub(crate) use policy::Policy;
 pub(crate) use queue::{Queue, Runner};
+pub use rate::Rate;
 pub use table::QUEUES_MAX;
 pub(crate) use table::Queues;

@@ -53,7 +53,14 @@ impl Shared {
         if !self.may_start(queue) || !self.may_fire(at, now) {
             return;
         }
+        let has_rate = queue.limiter.is_set();
+        if has_rate && let Err(until) = queue.limiter.take(now.mono) {
+            return self.hold_for_rate(queue, until);
+        }
         *next = owned.partition.start(queue.id, now);
+        if has_rate && next.is_none() {
+            queue.limiter.give_back();
+        }
         while let Some(expired) = owned.partition.take_expired() {
             self.expired(queue, at, expired);
         }

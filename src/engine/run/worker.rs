@@ -66,6 +66,9 @@ async fn work(seat: Arc<Seat>, handler: Arc<impl RunJob>) {
             }
             let ended = handler.run(&seat, &mut next, &mut lead, &mut turn).await;
             if next.is_none() && turn.is_over(ended) {
+                if queue.has_too_many_workers() {
+                    break;
+                }
                 turn = Turn::begins(ended);
                 lead.partition += 1;
                 tokio::task::yield_now().await;
@@ -73,7 +76,7 @@ async fn work(seat: Arc<Seat>, handler: Arc<impl RunJob>) {
             continue;
         }
         let called = || queue.called(IDLE_MAX, |queue| shared.could_start(queue), || shared.is_stopping());
-        if shared.is_stopping() || !called().await {
+        if shared.is_stopping() || !called().await || queue.has_too_many_workers() {
             break;
         }
         turn = Turn::begins(shared.clock.mono());
