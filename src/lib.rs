@@ -110,12 +110,13 @@ pub use engine::{
 };
 pub use job::{
     CancelOutcome, Delivery, End, FiredView, Handle, InvalidKey, InvalidQueueName, JobFilter, JobId,
-    JobState, JobView, KEY_BYTES_MAX, Key, LookupOutcome, NotCancelled, NotRescheduled, NotScheduled,
-    OnConflict, PartitionId, Payload, Priority, QUEUE_NAME_BYTES_MAX, QueueName, Refusal, RescheduleOutcome,
-    ScheduleOutcome, Version,
+    JobState, JobView, KEY_BYTES_MAX, Key, LookupOutcome, Missed, NotCancelled, NotRescheduled, NotScheduled,
+    OnConflict, Overlap, PartitionId, Payload, Priority, QUEUE_NAME_BYTES_MAX, QueueName, Recurrence,
+    Refusal, RescheduleOutcome, ScheduleOutcome, Version,
 };
 pub use partition::{Due, InvalidTimestamp, Timestamp};
 pub use store::Durability;
+pub use time::{InvalidDuration, parse_duration};
 
 /// Has the code in the README compiled.
 #[cfg(all(doctest, feature = "redis"))]

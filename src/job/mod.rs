@@ -10,6 +10,7 @@ mod json;
 mod options;
 mod outcome;
 mod payload;
+mod recurrence;
 mod spec;
 mod text;
 mod view;
@@ -31,5 +32,9 @@ pub use outcome::{
     CancelOutcome, End, JobView, LookupOutcome, OnConflict, Refusal, RescheduleOutcome, ScheduleOutcome,
 };
 pub use payload::Payload;
+pub use recurrence::{
+    InvalidRecurrence, LateCause, Missed, Occurrence, Overlap, Passed, Preview, Reason, Recurrence,
+    RecurrenceError, Step,
+};
 pub use spec::{JobSpec, RecordedDue};
 pub use view::{FiredView, JobState};

@@ -13,6 +13,7 @@
 
 mod delivery;
 mod priority;
+mod recurrence;
 #[cfg(test)]
 mod trial;
 
@@ -20,6 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::recurrence::Recurrence;
 pub use delivery::Delivery;
 pub use priority::Priority;
 #[cfg(test)]
@@ -178,6 +180,8 @@ options! {
         delivery: Delivery, with_delivery;
     }
     rare {
+        /// How it recurs.
+        recurrence: Recurrence, with_recurrence;
         #[cfg(test)]
         /// Some text.
         trial: Trial, with_trial;
@@ -321,6 +325,7 @@ mod tests {
         JobOptions::default()
             .with_priority(Priority(7))
             .with_delivery(Delivery::AtMostOnce)
+            .with_recurrence(Recurrence::every(std::time::Duration::from_secs(5)).unwrap())
             .with_trial(Trial("yes".into()))
     }
 
