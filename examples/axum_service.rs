@@ -178,6 +178,7 @@ async fn put_off(
         RescheduleOutcome::Rescheduled { was, .. } => Ok(Json(json!({ "put_off_from": rfc3339(was)? }))),
         RescheduleOutcome::Running | RescheduleOutcome::Changed { .. } => Err(Problem::expiring()),
         RescheduleOutcome::AlreadyFired { at, .. } => Err(Problem::expired(at)),
+        RescheduleOutcome::Dead { at, .. } => Err(Problem::expired(at)),
         RescheduleOutcome::NotFound => Err(Problem::unknown()),
     }
 }
@@ -187,6 +188,7 @@ async fn settle(Running(engine): Running, Path(order): Path<String>) -> Result<S
         CancelOutcome::Cancelled => Ok(StatusCode::NO_CONTENT),
         CancelOutcome::Running | CancelOutcome::Changed { .. } => Err(Problem::expiring()),
         CancelOutcome::AlreadyFired { at, .. } => Err(Problem::expired(at)),
+        CancelOutcome::Dead { at, .. } => Err(Problem::expired(at)),
         CancelOutcome::NotFound => Err(Problem::unknown()),
     }
 }

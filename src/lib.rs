@@ -102,17 +102,19 @@ pub mod wheel;
 
 pub use clock::{Clock, Profile};
 pub use engine::{
-    BoxError, Builder, CallError, CancelError, Change, Commit, ContextTask, Engine, IntoJobResult,
-    InvalidCursor, Job, JobPage, JobResult, Lateness, ListCursor, ListError, Misfire, NotAllCancelled,
-    NotAllRescheduled, NotAllScheduled, Outcomes, Planned, QUEUES_MAX, QueueConfig, QueueError, QueueStats,
-    RescheduleError, RestoreProgress, Schedule, ScheduleError, ShutdownReport, Standby, StartError,
-    StartPhase, Startup, Stats, StoreState, StoreStats, Target, Task,
+    BoxError, Builder, CallError, CancelError, CancelReason, Cancellation, Change, Commit, ContextTask,
+    Engine, IntoJobResult, InvalidCursor, Job, JobPage, JobResult, Lateness, ListCursor, ListError, Misfire,
+    NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes, Planned, PurgeError, QUEUES_MAX,
+    QueueConfig, QueueError, QueueStats, RescheduleError, RestoreProgress, ReviveError, Schedule,
+    ScheduleError, ShutdownReport, Standby, StartError, StartPhase, Startup, Stats, StoreState, StoreStats,
+    Target, Task,
 };
 pub use job::{
-    CancelOutcome, Delivery, End, FiredView, Handle, InvalidKey, InvalidQueueName, JobFilter, JobId,
-    JobState, JobView, KEY_BYTES_MAX, Key, LookupOutcome, Missed, NotCancelled, NotRescheduled, NotScheduled,
-    OnConflict, Overlap, PartitionId, Payload, Priority, QUEUE_NAME_BYTES_MAX, QueueName, Recurrence,
-    Refusal, RescheduleOutcome, ScheduleOutcome, Version,
+    AttemptError, Backoff, CancelOutcome, Cause, Death, DeathReason, Delivery, End, FiredView, Handle,
+    History, InvalidKey, InvalidQueueName, Jitter, JobFilter, JobId, JobState, JobView, KEY_BYTES_MAX, Key,
+    LookupOutcome, Missed, NotCancelled, NotRescheduled, NotScheduled, OnConflict, Overlap, PartitionId,
+    Payload, Priority, PurgeOutcome, QUEUE_NAME_BYTES_MAX, QueueName, Recurrence, Refusal, RescheduleOutcome,
+    Retry, ReviveOutcome, ScheduleOutcome, Version,
 };
 pub use partition::{Due, InvalidTimestamp, Timestamp};
 pub use store::Durability;

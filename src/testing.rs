@@ -28,7 +28,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::clock::{Clock, ManualClock};
-use crate::engine::{Builder, Engine, Probed, StartError};
+use crate::engine::{Builder, Engine, Failure, FailureKind, Probed, StartError};
 use crate::partition::{Handle, JobId, Key, Payload, QueueName, Started, Timestamp, Version};
 
 /// An engine whose time stands still until the test moves it. Derefs to [`Engine`].
@@ -87,6 +87,10 @@ pub enum FiredEnd {
     Failed(String),
     /// It panicked with this message.
     Panicked(String),
+    /// It asked to run again, and has not failed.
+    Again,
+    /// It said that there is nothing to do any more, for this reason.
+    Discarded(String),
 }
 
 impl TestEngine {
@@ -264,8 +268,7 @@ impl Sink {
                 let Some((_, fired)) = fired else { return };
                 fired.end = match end {
                     Ok(()) => FiredEnd::Succeeded,
-                    Err(failure) if failure.is_panic => FiredEnd::Panicked(failure.message.clone()),
-                    Err(failure) => FiredEnd::Failed(failure.message.clone()),
+                    Err(failure) => FiredEnd::of(failure),
                 };
             }
         }
@@ -286,6 +289,20 @@ impl fmt::Debug for TestEngine {
             .field("engine", &self.engine)
             .field("clock", &self.clock)
             .finish_non_exhaustive()
+    }
+}
+
+impl FiredEnd {
+    fn of(failure: &Failure) -> Self {
+        let message = failure.message.clone();
+        match failure.kind {
+            FailureKind::Panicked => FiredEnd::Panicked(message),
+            FailureKind::Again(_) => FiredEnd::Again,
+            FailureKind::Discarded => FiredEnd::Discarded(message),
+            FailureKind::Failed | FailureKind::RetryIn(_) | FailureKind::TimedOut | FailureKind::Killed => {
+                FiredEnd::Failed(message)
+            }
+        }
     }
 }
 

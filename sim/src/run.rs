@@ -56,6 +56,8 @@ pub fn run_beside(
         payload_bytes_max: usize::MAX,
         fired_max: setting.fired_max.div_ceil(usize::from(setting.partitions)),
         fired_for_us: 3_600 * SECOND,
+        dead_max: usize::MAX,
+        dead_for_us: u64::MAX,
         engine: 0,
         is_logged: false,
     };

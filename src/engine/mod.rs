@@ -38,13 +38,16 @@ pub use calls::{
     Commit, InvalidCursor, JobPage, ListCursor, ListError, NotAllCancelled, NotAllRescheduled,
     NotAllScheduled, Outcomes, Planned, Schedule, Target,
 };
-pub use error::{CallError, CancelError, Change, QueueError, RescheduleError, ScheduleError, StartError};
+pub use error::{
+    CallError, CancelError, Change, PurgeError, QueueError, RescheduleError, ReviveError, ScheduleError,
+    StartError,
+};
 pub use ownership::StoreState;
 pub use queues::{Misfire, QUEUES_MAX, QueueConfig};
 pub use run::{BoxError, ContextTask, IntoJobResult, Job, JobResult, Task};
 pub use start::{Builder, RestoreProgress, Standby, StartPhase, Startup};
-pub use state::Engine;
-pub(crate) use state::Probed;
+pub use state::{CancelReason, Cancellation, Engine};
+pub(crate) use state::{Failure, FailureKind, Probed};
 #[cfg(feature = "_sim")]
 pub use tell::PartitionState;
 pub use tell::{Lateness, QueueStats, ShutdownReport, Stats, StoreStats};

@@ -2,7 +2,7 @@
 
 use super::JobState;
 
-/// Which jobs a reader wants to see. The default: all that have not fired.
+/// Which jobs a reader wants to see. The default: all that are to fire.
 ///
 /// ```
 /// use reveille::{JobFilter, JobState};
@@ -48,6 +48,6 @@ impl JobFilter {
 impl Default for JobFilter {
     fn default() -> Self {
         let all = JobFilter { queue: None, key_prefix: String::new(), states: 0 };
-        all.states([JobState::Pending, JobState::Ready, JobState::Running])
+        all.states([JobState::Pending, JobState::Retrying, JobState::Ready, JobState::Running])
     }
 }

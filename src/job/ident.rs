@@ -107,6 +107,9 @@ pub struct PartitionId(pub u16);
 pub struct JobId(u64);
 
 impl JobId {
+    /// Before all others.
+    pub(crate) const LEAST: JobId = JobId(0);
+
     const SEQUENCE_BITS: u32 = 48;
 
     /// Half of what fits: a partition that takes a million jobs a second gets there in four years, and is refused at the

@@ -91,6 +91,7 @@ impl CancelOutcome {
 enum Late {
     Running,
     Fired(Timestamp),
+    Dead(Timestamp),
     Changed(Version),
     Unknown,
 }
@@ -99,6 +100,7 @@ fn late(outcome: RescheduleOutcome) -> Late {
     match outcome {
         RescheduleOutcome::Running => Late::Running,
         RescheduleOutcome::AlreadyFired { at } => Late::Fired(at),
+        RescheduleOutcome::Dead { at } => Late::Dead(at),
         RescheduleOutcome::Changed { version } => Late::Changed(version),
         RescheduleOutcome::Rescheduled { .. } | RescheduleOutcome::NotFound => Late::Unknown,
     }
@@ -108,6 +110,7 @@ fn late_to_cancel(outcome: CancelOutcome) -> Late {
     match outcome {
         CancelOutcome::Running => Late::Running,
         CancelOutcome::AlreadyFired { at } => Late::Fired(at),
+        CancelOutcome::Dead { at } => Late::Dead(at),
         CancelOutcome::Changed { version } => Late::Changed(version),
         CancelOutcome::Cancelled | CancelOutcome::NotFound => Late::Unknown,
     }
@@ -117,6 +120,7 @@ fn too_late(late: Late, once_begun: &str) -> String {
     match late {
         Late::Running => format!("its handler has begun; {once_begun}"),
         Late::Fired(at) => format!("it fired, at {at:?} since 1970; {once_begun}"),
+        Late::Dead(at) => format!("it is dead, since {at:?} since 1970; `revive` or `purge` it"),
         Late::Changed(Version(version)) => {
             format!("it has changed and is of version {version} by now; look it up, and decide again")
         }

@@ -8,8 +8,8 @@
 use serde::{Serialize, Serializer};
 
 use super::{
-    CancelOutcome, End, FiredView, JobOptions, JobState, JobView, LookupOutcome, RescheduleOutcome,
-    ScheduleOutcome, Version,
+    CancelOutcome, End, FiredView, History, JobOptions, JobState, JobView, LookupOutcome, PurgeOutcome,
+    RescheduleOutcome, ReviveOutcome, ScheduleOutcome, Version,
 };
 use crate::time::Timestamp;
 
@@ -26,6 +26,8 @@ struct JobFields<'a> {
     version: Version,
     attempt: u16,
     payload_bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<&'a History>,
 }
 
 impl Serialize for JobView {
@@ -41,6 +43,7 @@ impl Serialize for JobView {
             version: self.version,
             attempt: self.attempt,
             payload_bytes: self.payload.len(),
+            history: self.history.as_deref(),
         };
         fields.serialize(serializer)
     }
@@ -79,6 +82,8 @@ struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     fired_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    died_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     end: Option<End>,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<Version>,
@@ -108,6 +113,7 @@ impl Serialize for LookupOutcome {
             LookupOutcome::AlreadyFired { at, end } => {
                 Answer { end: Some(*end), ..Answer::already_fired(*at) }
             }
+            LookupOutcome::Dead(job) => Answer { job: Some(job), ..Answer::only("dead") },
             LookupOutcome::NotFound => Answer::only("not_found"),
         };
         answer.serialize(serializer)
@@ -134,6 +140,7 @@ impl Serialize for RescheduleOutcome {
             }
             RescheduleOutcome::Running => Answer::only("running"),
             RescheduleOutcome::AlreadyFired { at } => Answer::already_fired(at),
+            RescheduleOutcome::Dead { at } => Answer { died_at: Some(at), ..Answer::only("dead") },
             RescheduleOutcome::Changed { version } => Answer::changed(version),
             RescheduleOutcome::NotFound => Answer::only("not_found"),
         };
@@ -147,8 +154,34 @@ impl Serialize for CancelOutcome {
             CancelOutcome::Cancelled => Answer::only("cancelled"),
             CancelOutcome::Running => Answer::only("running"),
             CancelOutcome::AlreadyFired { at } => Answer::already_fired(at),
+            CancelOutcome::Dead { at } => Answer { died_at: Some(at), ..Answer::only("dead") },
             CancelOutcome::Changed { version } => Answer::changed(version),
             CancelOutcome::NotFound => Answer::only("not_found"),
+        };
+        answer.serialize(serializer)
+    }
+}
+
+impl Serialize for ReviveOutcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let answer = match *self {
+            ReviveOutcome::Revived { version } => {
+                Answer { version: Some(version), ..Answer::only("revived") }
+            }
+            ReviveOutcome::KeyTaken { .. } => Answer::only("key_taken"),
+            ReviveOutcome::NotDead => Answer::only("not_dead"),
+            ReviveOutcome::NotFound => Answer::only("not_found"),
+        };
+        answer.serialize(serializer)
+    }
+}
+
+impl Serialize for PurgeOutcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let answer = match self {
+            PurgeOutcome::Purged => Answer::only("purged"),
+            PurgeOutcome::NotDead => Answer::only("not_dead"),
+            PurgeOutcome::NotFound => Answer::only("not_found"),
         };
         answer.serialize(serializer)
     }

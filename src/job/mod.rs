@@ -4,6 +4,7 @@
 
 mod filter;
 mod handle;
+mod history;
 mod ident;
 mod insist;
 mod json;
@@ -17,6 +18,8 @@ mod view;
 
 pub use filter::JobFilter;
 pub use handle::Handle;
+pub use history::{AttemptError, Cause, Death, DeathReason, ERRORS_MAX, Fault, History, MESSAGE_BYTES_MAX};
+pub(crate) use history::{Verdict, draw};
 pub use ident::{
     InvalidKey, InvalidQueueName, JobId, KEY_BYTES_MAX, Key, PartitionId, QUEUE_NAME_BYTES_MAX, QueueName,
     Version,
@@ -26,10 +29,11 @@ pub use insist::{NotCancelled, NotRescheduled, NotScheduled};
 pub(crate) use options::OptionKind;
 #[cfg(test)]
 pub use options::Trial;
+pub use options::{Backoff, Delivery, Expires, InvalidOption, Jitter, JobOptions, Priority, Retry, Timeout};
 pub(crate) use options::{Common, Rare};
-pub use options::{Delivery, InvalidOption, JobOptions, Priority};
 pub use outcome::{
-    CancelOutcome, End, JobView, LookupOutcome, OnConflict, Refusal, RescheduleOutcome, ScheduleOutcome,
+    CancelOutcome, End, JobView, LookupOutcome, OnConflict, PurgeOutcome, Refusal, RescheduleOutcome,
+    ReviveOutcome, ScheduleOutcome,
 };
 pub use payload::Payload;
 pub use recurrence::{

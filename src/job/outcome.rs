@@ -5,7 +5,7 @@
 //!   should say so. Of a run there will be more to tell, so the fields of `AlreadyFired` are matched with `..`.
 //! - How a job stands, and how it ended, are lists that grow with what jobs can do.
 
-use super::{Handle, JobId, JobOptions, JobState, Key, Payload, QueueName, Version};
+use super::{Handle, History, JobId, JobOptions, JobState, Key, Payload, QueueName, Version};
 use crate::time::Timestamp;
 
 /// What to do when the key of a new job is that of a pending one.
@@ -87,6 +87,13 @@ pub enum RescheduleOutcome {
         /// When its handler began.
         at: Timestamp,
     },
+    /// Nothing was done: it is dead. [`Engine::revive`](crate::Engine::revive) brings it back, and
+    /// [`purge`](crate::Engine::purge) takes it away.
+    #[non_exhaustive]
+    Dead {
+        /// When it died.
+        at: Timestamp,
+    },
     /// Nothing was done: the job has changed since the version that the call named.
     Changed {
         /// Its version now.
@@ -108,6 +115,13 @@ pub enum CancelOutcome {
     #[non_exhaustive]
     AlreadyFired {
         /// When its handler began.
+        at: Timestamp,
+    },
+    /// Nothing was done: it is dead. [`Engine::revive`](crate::Engine::revive) brings it back, and
+    /// [`purge`](crate::Engine::purge) takes it away.
+    #[non_exhaustive]
+    Dead {
+        /// When it died.
         at: Timestamp,
     },
     /// Nothing was done: the job has changed since the version that the call named.
@@ -135,7 +149,41 @@ pub enum LookupOutcome {
         /// How its handler ended.
         end: End,
     },
+    /// It failed as often as it may, or too late: [`JobView::history`] says how.
+    Dead(JobView),
     /// No such job is pending, nor is it among the fired ones that are still remembered.
+    NotFound,
+}
+
+/// What `revive` did.
+#[must_use = "the job may not be dead, or its key may be taken; match on it"]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReviveOutcome {
+    /// The job is pending again, with all its attempts before it.
+    Revived {
+        /// Its version now.
+        version: Version,
+    },
+    /// Nothing was done: another job of its key is pending.
+    KeyTaken {
+        /// The pending job.
+        handle: Handle,
+    },
+    /// Nothing was done: the job is pending, running, or has fired.
+    NotDead,
+    /// There is no such job.
+    NotFound,
+}
+
+/// What `purge` did.
+#[must_use = "the job may not be dead; match on it"]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PurgeOutcome {
+    /// The job is gone.
+    Purged,
+    /// Nothing was done: the job is pending, running, or has fired.
+    NotDead,
+    /// There is no such job.
     NotFound,
 }
 
@@ -150,8 +198,14 @@ pub enum End {
     Failed,
     /// It panicked.
     Panicked,
-    /// It was cut short by the end of its process, and the job may run at most once.
+    /// It was cut short by the end of its process, and the job may run at most once or was to be stopped.
     Interrupted,
+    /// It took longer than an attempt may.
+    TimedOut,
+    /// Its handler said that there is nothing to do any more, and gave a reason.
+    Discarded,
+    /// It failed, or asked for another attempt, after it was cancelled while it ran.
+    Cancelled,
 }
 
 /// A job as it stands.
@@ -178,6 +232,8 @@ pub struct JobView {
     pub attempt: u16,
     /// Where it stands.
     pub state: JobState,
+    /// What is remembered of attempts that did not do what they had to; `None` if there is nothing.
+    pub history: Option<Box<History>>,
     /// Since when it is with its handler; the epoch if it is not. Not an `Option`: eight bytes more, and moving a view costs a
     /// look-up more than finding the job.
     pub(crate) since: Timestamp,

@@ -16,6 +16,10 @@ pub enum JobState {
     Running,
     /// Its handler has ended. It is remembered for a while.
     Fired,
+    /// An attempt has failed, or asked for another, and it waits for that.
+    Retrying,
+    /// It failed as often as it may, or too late. It is kept until it is revived or purged, or there are too many.
+    Dead,
 }
 
 impl JobState {

@@ -60,6 +60,21 @@ impl Partition {
                 self.place(index, now);
             }
             Record::Finished { at, end, .. } => self.end(index, at, end),
+            Record::Retried { at, version, due, ref fault, is_counted, .. } => {
+                self.remember(index, at, fault.as_ref(), is_counted);
+                self.unplace(index);
+                if let Some(mut job) = self.jobs.get_mut(index) {
+                    job.set_version(version);
+                }
+                self.set_due_and_place(index, due, now);
+                self.counts.retried += 1;
+            }
+            Record::Died { at, version, reason, ref fault, .. } => {
+                self.bury(index, at, version, reason, fault.as_ref());
+            }
+            Record::Revived { version, due, .. } => self.raise(index, version, due, now),
+            Record::Purged { .. } => self.unbury(index),
+            Record::Stopped { .. } => self.stop(index),
         }
     }
 
@@ -180,6 +195,12 @@ impl Partition {
             return;
         }
         self.unplace(index);
+        self.set_due_and_place(index, recorded, now);
+    }
+
+    /// Gives a job, which is nowhere, a due time, and the place that belongs to it.
+    pub(super) fn set_due_and_place(&mut self, index: Index, recorded: RecordedDue, mut now: impl NowSource) {
+        let (due, wall) = (resolve(recorded, &mut now), recorded.wall);
         if let Some(mut job) = self.jobs.get_mut(index) {
             job.set_due(due, wall);
         }
@@ -219,6 +240,10 @@ impl Partition {
                 self.touch(queue);
             }
             State::Running(_) => self.running -= 1,
+            State::Dead(at) => {
+                let (queue, id) = (job.queue(), job.id());
+                self.dead.remove(queue, at, id);
+            }
             // The batch passes over an entry whose job has gone or is no longer Collected.
             State::Collected | State::Fired(..) => {}
         }

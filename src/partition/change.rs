@@ -27,6 +27,7 @@ enum Standing {
     Pending,
     Running,
     Fired(Timestamp),
+    Dead(Timestamp),
     Changed(Version),
 }
 
@@ -36,6 +37,7 @@ impl Standing {
         match job.state() {
             State::Running(_) => Standing::Running,
             State::Fired(at, _) => Standing::Fired(at),
+            State::Dead(at) => Standing::Dead(at),
             _ if expected.is_some_and(|version| version != job.version()) => Standing::Changed(job.version()),
             _ => Standing::Pending,
         }
@@ -104,6 +106,7 @@ impl Partition {
         Ok(match Standing::of(job, expected) {
             Standing::Running => RescheduleOutcome::Running,
             Standing::Fired(at) => RescheduleOutcome::AlreadyFired { at },
+            Standing::Dead(at) => RescheduleOutcome::Dead { at },
             Standing::Changed(version) => RescheduleOutcome::Changed { version },
             Standing::Pending => {
                 let (id, version, was) = (job.id(), job.version().next(), job.due().as_told(&mut now));
@@ -120,6 +123,7 @@ impl Partition {
         match Standing::of(job, expected) {
             Standing::Running => CancelOutcome::Running,
             Standing::Fired(at) => CancelOutcome::AlreadyFired { at },
+            Standing::Dead(at) => CancelOutcome::Dead { at },
             Standing::Changed(version) => CancelOutcome::Changed { version },
             Standing::Pending => {
                 let id = job.id();
@@ -140,6 +144,7 @@ impl Partition {
         match self.view(handle, job, now) {
             None => LookupOutcome::NotFound,
             Some(view) if view.state == JobState::Running => LookupOutcome::Running(view),
+            Some(view) if view.state == JobState::Dead => LookupOutcome::Dead(view),
             Some(view) => LookupOutcome::Scheduled(view),
         }
     }
@@ -178,7 +183,7 @@ impl Partition {
 
     /// Judges a due time, and says it by the wall clock.
     #[inline]
-    fn record_due(&self, due: Due, mut now: impl NowSource) -> Result<RecordedDue, Refusal> {
+    pub(super) fn record_due(&self, due: Due, mut now: impl NowSource) -> Result<RecordedDue, Refusal> {
         match due {
             // The wheel is behind the clock, or where the clock was before it was set back. What it has near is near enough.
             Due::At(wall) => {
@@ -219,6 +224,7 @@ impl Partition {
         let (state, since) = match job.state() {
             State::Running(since) => (JobState::Running, since),
             State::Ready(_) | State::Collected => (JobState::Ready, Timestamp::from_micros(0)),
+            _ if job.history().is_some() => (job.as_read(), Timestamp::from_micros(0)),
             _ => (JobState::Pending, Timestamp::from_micros(0)),
         };
         Some(JobView {
@@ -232,6 +238,7 @@ impl Partition {
             version: job.version(),
             attempt: job.attempt(),
             state,
+            history: job.history().map(|history| Box::new(history.clone())),
             since,
         })
     }

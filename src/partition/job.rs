@@ -76,7 +76,7 @@ impl JobDue {
     }
 }
 
-/// Where a job stands. The order below is the way it goes; cancel takes it out of any but the last two.
+/// Where a job stands. The order below is the way it goes; cancel takes it out of any but the last three.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum State {
     /// On the wheel of its time base.
@@ -91,6 +91,8 @@ pub(super) enum State {
     Ready(Place),
     /// With its handler since this instant.
     Running(Timestamp),
+    /// Not to be tried again, since this instant. In `Partition::dead`.
+    Dead(Timestamp),
     /// Its handler, begun at this instant, has ended, at the instant that stands in place of the due
     /// time, and so. Kept for a while so that it can be told from an unknown key.
     Fired(Timestamp, End),
@@ -99,7 +101,12 @@ pub(super) enum State {
 impl State {
     /// Whether the job can still be moved and cancelled: its handler has not begun.
     pub(super) fn is_pending(self) -> bool {
-        !matches!(self, State::Running(_) | State::Fired(..))
+        !matches!(self, State::Running(_) | State::Dead(_) | State::Fired(..))
+    }
+
+    /// Whether the job is pending or with its handler.
+    pub(super) fn is_live(self) -> bool {
+        !matches!(self, State::Dead(_) | State::Fired(..))
     }
 }
 

@@ -30,7 +30,7 @@ impl<'a> Wanted<'a> {
     }
 
     fn matches(&self, job: Job<'_>) -> bool {
-        let state = job.state().as_read();
+        let state = job.as_read();
         // What was restored of a fired job has no queue, so none has.
         let is_of_queue = self.queue.is_none_or(|queue| state != JobState::Fired && queue == job.queue());
         is_of_queue && self.filter.has_state(state) && job.key().starts_with(&self.filter.key_prefix)
@@ -88,7 +88,7 @@ impl Partition {
         live.map(move |(_, job)| Glance {
             queue: job.queue(),
             due: job.due().as_told(now),
-            state: job.state().as_read(),
+            state: job.as_read(),
         })
     }
 
@@ -106,18 +106,23 @@ impl Partition {
     }
 }
 
-impl State {
-    pub(super) fn as_read(self) -> JobState {
-        match self {
+impl Job<'_> {
+    pub(super) fn as_read(&self) -> JobState {
+        match self.state() {
+            State::Waiting | State::Held | State::Overdue if self.has_begun() => JobState::Retrying,
             State::Waiting | State::Held | State::Overdue => JobState::Pending,
+            State::Dead(_) => JobState::Dead,
             State::Collected | State::Ready(_) => JobState::Ready,
             State::Running(_) => JobState::Running,
             State::Fired(..) => JobState::Fired,
         }
     }
-}
 
-impl Job<'_> {
+    /// Whether an attempt of it, since it was last revived, has asked for another.
+    fn has_begun(&self) -> bool {
+        self.history().is_some() && self.attempt() > 0
+    }
+
     fn fired_view(&self) -> Option<FiredView> {
         let FiredImage { id, key, fired_at, ended_at, end } = self.fired_image()?;
         Some(FiredView { id, key, fired_at, ended_at, end })

@@ -14,6 +14,8 @@
 //! schedule ──> Waiting ──(advance)──> Collected ──> Ready ──(start)──> Running ──(finish)──> Fired ──> forgotten
 //!                 ^  └── Held <── the wall clock was set back ──┘
 //! a restart ──> Overdue ──(advance, at a pace)──> Ready
+//!                                       Running ──(retry)──> Waiting
+//!                                       Running ──(die)──> Dead ──(revive)──> Waiting, ──(purge)──> forgotten
 //! ```
 //! `cancel` takes a job out anywhere before Running, at once and leaving nothing behind; `reschedule` puts it back to
 //! Waiting. `start` is where cancel against fire is decided: both run under the same `&mut`.
@@ -31,6 +33,7 @@
 mod apply;
 mod batch;
 mod change;
+mod dead;
 mod due;
 mod fired;
 mod job;
@@ -54,6 +57,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use batch::TickBatch;
+use dead::DeadSet;
 use fired::FiredMemory;
 use job::State;
 use overdue::{Overdue, Restart};
@@ -63,6 +67,7 @@ use table::{Job, JobTable};
 
 pub use crate::time::{Due, InvalidTimestamp, MonoTime, Now, NowSource, TimeBase, Timestamp};
 pub use change::Draft;
+pub(crate) use dead::{Again, DEAD_FOR, DEAD_MAX};
 pub use due::{Gathering, Wake};
 pub(crate) use list::{ViewSlice, Wanted};
 pub(crate) use overdue::OverdueHead;
@@ -75,10 +80,11 @@ pub(crate) use run::Begin;
 pub use run::Started;
 
 pub use crate::job::{
-    CancelOutcome, Delivery, End, Handle, InvalidKey, JobId, JobOptions, JobSpec, JobView, KEY_BYTES_MAX,
-    Key, LookupOutcome, NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload,
-    Priority, QUEUE_NAME_BYTES_MAX, QueueName, RecordedDue, Refusal, RescheduleOutcome, ScheduleOutcome,
-    Version,
+    AttemptError, CancelOutcome, Cause, Death, DeathReason, Delivery, End, Fault, Handle, History,
+    InvalidKey, JobId, JobOptions, JobSpec, JobView, KEY_BYTES_MAX, Key, LookupOutcome, NotCancelled,
+    NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload, Priority, PurgeOutcome,
+    QUEUE_NAME_BYTES_MAX, QueueName, RecordedDue, Refusal, RescheduleOutcome, Retry, ReviveOutcome,
+    ScheduleOutcome, Version,
 };
 
 use crate::slab::Index;
@@ -100,6 +106,10 @@ pub struct Config {
     pub fired_max: usize,
     /// For how long a fired job is remembered, in microseconds.
     pub fired_for_us: u64,
+    /// How many dead jobs of a queue are kept.
+    pub dead_max: usize,
+    /// For how long a dead job is kept, in microseconds.
+    pub dead_for_us: u64,
     /// Tells the handles of this engine from those of others in the process.
     pub engine: u16,
     /// Whether records are kept for [`Partition::drain_records`].
@@ -131,6 +141,9 @@ pub struct Partition {
     touched: Vec<QueueId>,
     running: usize,
     fired: FiredMemory,
+    dead: DeadSet,
+    /// Found to have expired when they were to be started.
+    expired: Vec<Handle>,
     next_sequence: u64,
     records: Vec<Record>,
     forgotten: Vec<(Key, Handle)>,
@@ -153,8 +166,16 @@ pub struct Counts {
     pub started: u64,
     /// Jobs whose handler succeeded.
     pub succeeded: u64,
-    /// Jobs whose handler failed.
+    /// Jobs whose handler failed, and that were not tried again nor are dead.
     pub failed: u64,
+    /// Attempts after which a job was to be tried again.
+    pub retried: u64,
+    /// Jobs that died.
+    pub died: u64,
+    /// Dead jobs that were brought back.
+    pub revived: u64,
+    /// Dead jobs that were taken away, by a call or because there were too many or they were too old.
+    pub purged: u64,
 }
 
 impl Partition {
@@ -182,6 +203,8 @@ impl Partition {
             touched: Vec::new(),
             running: 0,
             fired: FiredMemory::default(),
+            dead: DeadSet::default(),
+            expired: Vec::new(),
             next_sequence: 0,
             records: Vec::new(),
             forgotten: Vec::new(),
@@ -197,7 +220,7 @@ impl Partition {
 
     /// How many jobs are pending or with a handler.
     pub fn live(&self) -> usize {
-        self.jobs.len() - self.fired.len()
+        self.jobs.len() - self.fired.len() - self.dead.len()
     }
 
     /// How many jobs are with a handler.
@@ -235,7 +258,7 @@ impl Partition {
     /// How many jobs of each queue are pending or with a handler. Looks at every job: O(jobs).
     pub fn live_by_queue(&self) -> BTreeMap<QueueId, usize> {
         let mut live = BTreeMap::new();
-        for (_, job) in self.jobs.iter().filter(|(_, job)| !matches!(job.state(), State::Fired(..))) {
+        for (_, job) in self.jobs.iter().filter(|(_, job)| job.state().is_live()) {
             *live.entry(job.queue()).or_default() += 1;
         }
         live
@@ -344,6 +367,7 @@ impl Partition {
         self.wall.validate(&self.jobs);
         self.mono.validate(&self.jobs);
         let (mut waiting, mut held, mut overdue, mut ready, mut running, mut fired) = (0, 0, 0, 0, 0, 0);
+        let mut dead = 0;
         for (index, job) in self.jobs.iter() {
             match job.state() {
                 State::Waiting => waiting += 1,
@@ -358,11 +382,20 @@ impl Partition {
                 State::Collected => assert!(!self.batch.is_empty(), "{job:?} is in the batch"),
                 State::Ready(_) => ready += 1,
                 State::Running(_) => running += 1,
+                State::Dead(at) => {
+                    assert!(
+                        self.dead.has(job.queue(), at, job.id(), index.slot),
+                        "{job:?} is among the dead"
+                    );
+                    assert!(job.history().is_some_and(|history| history.death.is_some()));
+                    dead += 1;
+                }
                 State::Fired(..) => fired += 1,
             }
         }
         assert_eq!(overdue, self.overdue.as_ref().map_or(0, |overdue| overdue.validate(&self.jobs)));
-        let live = self.jobs.iter().filter(|(_, job)| !matches!(job.state(), State::Fired(..)));
+        assert_eq!(dead, self.dead.len());
+        let live = self.jobs.iter().filter(|(_, job)| job.state().is_live());
         self.priorities.validate(live.map(|(_, job)| job.priority()));
         let queues = self.queues.iter().flatten();
         assert_eq!(waiting, self.wall.len() + self.mono.len());

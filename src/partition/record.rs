@@ -5,7 +5,7 @@
 //!
 //! A record names a job by its id, not by its key: a cancel or an acknowledgement is a few bytes in the log.
 
-use super::{End, JobId, JobSpec, RecordedDue, Timestamp, Version};
+use super::{DeathReason, End, Fault, JobId, JobSpec, RecordedDue, Timestamp, Version};
 
 /// One change of a partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,6 +55,55 @@ pub enum Record {
         /// How.
         end: End,
     },
+    /// An attempt failed, or asked for another: the job is pending again.
+    Retried {
+        /// The job.
+        id: JobId,
+        /// When the attempt ended.
+        at: Timestamp,
+        /// Which attempt it was.
+        attempt: u16,
+        /// Its version after the change.
+        version: Version,
+        /// Its due after the change.
+        due: RecordedDue,
+        /// What went wrong; `None` if nothing did, and the handler only asked for more time.
+        fault: Option<Fault>,
+        /// Whether it counts as a failure.
+        is_counted: bool,
+    },
+    /// The job is not tried again, and kept among the dead.
+    Died {
+        /// The job.
+        id: JobId,
+        /// When.
+        at: Timestamp,
+        /// Its version after the change.
+        version: Version,
+        /// Why.
+        reason: DeathReason,
+        /// What went wrong in its last attempt, if it died of that.
+        fault: Option<Fault>,
+    },
+    /// A dead job is pending again.
+    Revived {
+        /// The job.
+        id: JobId,
+        /// Its version after the change.
+        version: Version,
+        /// Its due after the change.
+        due: RecordedDue,
+    },
+    /// A dead job is gone.
+    Purged {
+        /// The job.
+        id: JobId,
+    },
+    /// Nothing comes after the attempt that runs: no other attempt, no other occurrence.
+    Stopped {
+        /// The job.
+        id: JobId,
+    },
     /// A restart found the job more overdue than its queue allows; it never fires.
     Skipped {
         /// The job.
@@ -85,6 +134,11 @@ impl Record {
             | Record::Started { id, .. }
             | Record::Interrupted { id, .. }
             | Record::Finished { id, .. }
+            | Record::Retried { id, .. }
+            | Record::Died { id, .. }
+            | Record::Revived { id, .. }
+            | Record::Purged { id }
+            | Record::Stopped { id }
             | Record::Skipped { id, .. } => *id,
         }
     }
@@ -96,6 +150,9 @@ impl Record {
         match self {
             Record::Scheduled(ScheduledRecord { spec, .. }) => {
                 FIXED + spec.key.as_str().len() + spec.payload.len() + spec.options.weight()
+            }
+            Record::Retried { fault, .. } | Record::Died { fault, .. } => {
+                FIXED + fault.as_ref().map_or(0, |fault| fault.message.len())
             }
             _ => FIXED / 2,
         }

@@ -2,9 +2,11 @@
 
 use super::job::State;
 use super::{
-    Delivery, End, Handle, JobId, JobOptions, Key, MonoTime, Now, Partition, Payload, QueueId, Record,
-    Timestamp, Version,
+    DeathReason, Delivery, End, Handle, JobId, JobOptions, Key, MonoTime, Now, Partition, Payload, QueueId,
+    Record, Timestamp, Version,
 };
+
+use crate::slab::Index;
 
 /// How many jobs one call may find to be early, and put back, before it gives up for now.
 const EARLY_MAX: usize = 64;
@@ -80,6 +82,11 @@ impl Partition {
                 self.place(index, now);
                 continue;
             }
+            if job.rare().is_some_and(|rare| rare.expires().is_some()) && self.has_expired(index, now) {
+                self.expired.push(self.handle(index));
+                self.die(self.handle(index), DeathReason::Expired, None, now);
+                continue;
+            }
             let (id, due) = (job.id(), job.due());
             let was_overdue = self.restart.was_overdue(id, due);
             let attempt = job.attempt().saturating_add(1);
@@ -104,6 +111,21 @@ impl Partition {
             });
         }
         None
+    }
+
+    /// Whether it is too late to begin with a job. One that was revived is never too late.
+    #[cold]
+    fn has_expired(&self, index: Index, now: Now) -> bool {
+        let Some(job) = self.jobs.get(index) else { return false };
+        let expires = job.rare().and_then(|rare| rare.expires());
+        let is_revived = job.history().is_some_and(|history| history.revivals > 0);
+        !is_revived && expires.is_some_and(|expires| now.wall > expires)
+    }
+
+    /// Takes the jobs that were found to have expired since the last call.
+    #[inline]
+    pub(crate) fn take_expired(&mut self) -> Option<Handle> {
+        self.expired.pop()
     }
 
     /// Has the processor fetch what the starts after this one will need: in a burst the jobs are in nobody's cache, and waiting

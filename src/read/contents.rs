@@ -16,6 +16,8 @@ const CONFIG: Config = Config {
     // Which of them their owner still remembers, its settings say, which are not in the store.
     fired_max: usize::MAX,
     fired_for_us: u64::MAX,
+    dead_max: usize::MAX,
+    dead_for_us: u64::MAX,
     engine: 0,
     is_logged: false,
 };
@@ -90,7 +92,7 @@ impl Contents {
     /// word: those delivered at least once are pending again, those delivered at most once have failed.
     #[must_use]
     pub fn after_restart(mut self) -> Self {
-        self.partition.end_cut_short(self.now);
+        self.partition.end_cut_short(&|_| None, self.now);
         self
     }
 

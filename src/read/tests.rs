@@ -24,6 +24,8 @@ fn config() -> Config {
         payload_bytes_max: 64,
         fired_max: 1_000,
         fired_for_us: u64::MAX,
+        dead_max: 10,
+        dead_for_us: u64::MAX,
         engine: 1,
         is_logged: true,
     }

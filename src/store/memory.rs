@@ -190,6 +190,8 @@ impl Replica {
             payload_bytes_max: usize::MAX,
             fired_max: FIRED_MAX,
             fired_for_us: u64::MAX,
+            dead_max: usize::MAX,
+            dead_for_us: u64::MAX,
             engine: 0,
             is_logged: false,
         };

@@ -8,6 +8,7 @@ mod duration;
 #[cfg(feature = "jiff")]
 mod jiff;
 mod rfc3339;
+pub(crate) mod span;
 mod system;
 
 pub(crate) use duration::DurationText;

@@ -40,6 +40,8 @@ impl Source {
             payload_bytes_max: 64,
             fired_max: 0,
             fired_for_us: 0,
+            dead_max: 10,
+            dead_for_us: u64::MAX,
             engine: 0,
             is_logged: true,
         };
@@ -85,7 +87,14 @@ pub fn scheduled(partition: PartitionId, sequence: u64) -> Record {
 
 pub fn job(partition: PartitionId, sequence: u64) -> JobImage {
     let Record::Scheduled(job) = scheduled(partition, sequence) else { unreachable!() };
-    JobImage { id: job.id, spec: job.spec, version: Version(2), attempt: 1, running_since: None }
+    JobImage {
+        id: job.id,
+        spec: job.spec,
+        version: Version(2),
+        attempt: 1,
+        running_since: None,
+        history: None,
+    }
 }
 
 pub fn fired(partition: PartitionId, sequence: u64) -> FiredImage {

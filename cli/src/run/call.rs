@@ -157,6 +157,7 @@ fn rescheduled(outcome: RescheduleOutcome) -> Answer {
         }
         RescheduleOutcome::Running => outcome_only("running"),
         RescheduleOutcome::AlreadyFired { at, .. } => already_fired(at),
+        RescheduleOutcome::Dead { at, .. } => dead(at),
         // No op names a version yet.
         RescheduleOutcome::Changed { version } => {
             Answer { version: Some(version.0), ..outcome_only("changed") }
@@ -170,6 +171,7 @@ fn cancelled(outcome: CancelOutcome) -> Answer {
         CancelOutcome::Cancelled => outcome_only("cancelled"),
         CancelOutcome::Running => outcome_only("running"),
         CancelOutcome::AlreadyFired { at, .. } => already_fired(at),
+        CancelOutcome::Dead { at, .. } => dead(at),
         // No op names a version yet.
         CancelOutcome::Changed { version } => Answer { version: Some(version.0), ..outcome_only("changed") },
         CancelOutcome::NotFound => outcome_only("not_found"),
@@ -183,6 +185,7 @@ fn found(outcome: LookupOutcome) -> Answer {
         LookupOutcome::AlreadyFired { at, end, .. } => {
             return Answer { failed: (end != End::Done).then_some(true), ..already_fired(at) };
         }
+        LookupOutcome::Dead(job) => ("dead", job),
         LookupOutcome::NotFound => return outcome_only("not_found"),
         _ => return outcome_only("other"),
     };
@@ -196,6 +199,10 @@ fn found(outcome: LookupOutcome) -> Answer {
 
 fn already_fired(at: reveille::Timestamp) -> Answer {
     Answer { fired_at: Some(Rfc3339(at)), ..outcome_only("already_fired") }
+}
+
+fn dead(at: reveille::Timestamp) -> Answer {
+    Answer { died_at: Some(Rfc3339(at)), ..outcome_only("dead") }
 }
 
 fn outcome_only(outcome: &'static str) -> Answer {

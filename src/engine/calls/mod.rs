@@ -4,6 +4,7 @@ mod auto_key;
 mod batch;
 mod commit;
 mod control;
+mod dead;
 mod ending;
 mod list;
 mod many;

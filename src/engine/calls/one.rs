@@ -8,7 +8,7 @@ use super::target::{Destination, Target};
 use crate::clock::LazyNow;
 use crate::engine::error::{CallError, CancelError, Change, RescheduleError, ScheduleError};
 use crate::engine::run::Task;
-use crate::engine::state::{Engine, KeyHash, Owned, Shared};
+use crate::engine::state::{CancelReason, Engine, KeyHash, Owned, Shared};
 use crate::partition::{
     CancelOutcome, Draft, Due, InvalidKey, LookupOutcome, PartitionId, Payload, RescheduleOutcome,
     ScheduleOutcome, Version,
@@ -50,7 +50,7 @@ impl Shared {
 
     /// Where a call about `target` has to go, if it is accepted at all.
     #[inline(always)]
-    fn open_place<'a, E: From<InvalidKey> + From<CallError>>(
+    pub(super) fn open_place<'a, E: From<InvalidKey> + From<CallError>>(
         &self,
         target: &'a Target<'_>,
         is_handler: bool,
@@ -127,6 +127,28 @@ impl Shared {
             let outcome = self.take_back(owned, &place, expected);
             (outcome, owned.log_end())
         });
+        self.commit(place.partition, outcome, self.durability(), log_end)
+    }
+
+    /// As [`cancel`](Self::cancel), and has nothing come after the attempt of one that runs.
+    fn cancel_running(
+        self: &Arc<Self>,
+        target: &Target<'_>,
+        is_handler: bool,
+    ) -> Commit<CancelOutcome, CancelError> {
+        let place = match self.open_place(target, is_handler) {
+            Ok(place) => place,
+            Err(error) => return Commit::now(Err(error)),
+        };
+        let (outcome, stopped, log_end) = self.enter_lazily(place.partition, |owned, _| {
+            let outcome = self.take_back(owned, &place, None);
+            let running = place.find(owned).filter(|_| outcome == CancelOutcome::Running);
+            let stopped = running.filter(|&handle| owned.partition.stop_after(handle));
+            (outcome, stopped, owned.log_end())
+        });
+        if let Some(handle) = stopped {
+            self.signals.give(handle, CancelReason::Cancelled);
+        }
         self.commit(place.partition, outcome, self.durability(), log_end)
     }
 
@@ -224,7 +246,7 @@ impl Shared {
         self.ownership.as_ref().map_or(Durability::Memory, |ownership| ownership.durability_max)
     }
 
-    fn commit<T, E>(
+    pub(super) fn commit<T, E>(
         self: &Arc<Self>,
         partition: usize,
         outcome: T,
@@ -317,6 +339,16 @@ impl Engine {
         version: Version,
     ) -> Commit<CancelOutcome, CancelError> {
         self.shared.cancel(&target.into(), Some(version), self.is_handler())
+    }
+
+    /// Like [`cancel`](Self::cancel), and of a job whose handler has begun it sees to it that nothing comes after: no other attempt,
+    /// no other occurrence, after a crash either. Its handler is told by [`Job::cancellation`](crate::Job::cancellation), and
+    /// runs to its end. The outcome is [`CancelOutcome::Running`] then.
+    ///
+    /// # Errors
+    /// As [`cancel`](Self::cancel).
+    pub fn cancel_running<'a>(&self, target: impl Into<Target<'a>>) -> Commit<CancelOutcome, CancelError> {
+        self.shared.cancel_running(&target.into(), self.is_handler())
     }
 
     /// The job as it stands. O(1).

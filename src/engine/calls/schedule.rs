@@ -7,6 +7,7 @@ use super::commit::Commit;
 use crate::engine::error::ScheduleError;
 use crate::engine::queues::Queue;
 use crate::engine::state::{Engine, Shared};
+use crate::job::{Expires, Retry, Timeout};
 use crate::partition::{
     Delivery, Draft, Due, JobOptions, JobSpec, Key, OnConflict, Payload, Priority, ScheduleOutcome, Timestamp,
 };
@@ -61,6 +62,24 @@ impl<'a> Schedule<'a> {
     /// Its place among the jobs of one tick; lower goes first. See [`Priority`].
     pub fn priority(mut self, priority: Priority) -> Self {
         self.options = self.options.with_priority(priority);
+        self
+    }
+
+    /// How often, and when, it is tried again if it fails, in place of what its queue says.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.options = self.options.with_retry(retry);
+        self
+    }
+
+    /// How long an attempt may take, in place of what its queue says. See [`QueueConfig::timeout`](crate::QueueConfig::timeout).
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options = self.options.with_timeout(Timeout(timeout));
+        self
+    }
+
+    /// After this instant no attempt begins: the job is [dead](crate::DeathReason::Expired) then.
+    pub fn expires(mut self, instant: impl Into<Timestamp>) -> Self {
+        self.options = self.options.with_expires(Expires(instant.into()));
         self
     }
 

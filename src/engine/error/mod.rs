@@ -78,6 +78,42 @@ pub enum CancelError {
     Call(#[from] CallError),
 }
 
+/// Why a dead job was not brought back, or that was not acknowledged. [`change`](Self::change) says which.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReviveError {
+    /// The key cannot be one.
+    #[error(transparent)]
+    InvalidKey(#[from] InvalidKey),
+    /// A limit on the job itself was passed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The engine holds as many jobs as it may.
+    #[error(
+        "the engine is full with {max} pending jobs; try again when some have fired, or raise `jobs_max`"
+    )]
+    #[non_exhaustive]
+    Full {
+        /// How many jobs it may hold.
+        max: usize,
+    },
+    /// The call was not possible, or was not acknowledged.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// Why a dead job was not taken away, or that was not acknowledged. [`change`](Self::change) says which.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PurgeError {
+    /// The key cannot be one.
+    #[error(transparent)]
+    InvalidKey(#[from] InvalidKey),
+    /// The call was not possible, or was not acknowledged.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
 /// What stands in the way of any call that changes something. [`change`](Self::change) says whether it did.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -193,6 +229,26 @@ impl CancelError {
         match self {
             CancelError::Call(error) => error.change(),
             CancelError::InvalidKey(_) => Change::None,
+        }
+    }
+}
+
+impl ReviveError {
+    /// What became of the job.
+    pub fn change(&self) -> Change {
+        match self {
+            ReviveError::Call(error) => error.change(),
+            ReviveError::InvalidKey(_) | ReviveError::Refused(_) | ReviveError::Full { .. } => Change::None,
+        }
+    }
+}
+
+impl PurgeError {
+    /// What became of the job.
+    pub fn change(&self) -> Change {
+        match self {
+            PurgeError::Call(error) => error.change(),
+            PurgeError::InvalidKey(_) => Change::None,
         }
     }
 }

@@ -1,6 +1,10 @@
 //! What a user says of a queue.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::policy::Policy;
+use crate::job::{AttemptError, DeathReason, JobView, Retry};
 
 /// The name and the limits of a queue.
 ///
@@ -15,6 +19,7 @@ pub struct QueueConfig {
     pub(super) concurrency: usize,
     pub(super) is_paused: bool,
     pub(super) misfire: Misfire,
+    pub(super) policy: Policy,
 }
 
 /// What happens to a queue's jobs that came due while no engine ran: between the end of one and the restore of the next.
@@ -32,11 +37,27 @@ pub enum Misfire {
 impl QueueConfig {
     /// A queue that runs up to 128 jobs at a time.
     pub fn new(name: impl Into<String>) -> Self {
-        QueueConfig { name: name.into(), concurrency: 128, is_paused: false, misfire: Misfire::FireNow }
+        QueueConfig {
+            name: name.into(),
+            concurrency: 128,
+            is_paused: false,
+            misfire: Misfire::FireNow,
+            policy: Policy::default(),
+        }
     }
 
     pub(crate) fn named(mut self, name: &str) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// What a task says of itself, where the queue says nothing.
+    pub(crate) fn unless_said(mut self, retry: Option<Retry>, timeout: Option<Duration>) -> Self {
+        let Policy { retry: own, backoff, timeout: own_timeout, .. } = &mut self.policy;
+        if own.is_none() && backoff.is_none() {
+            *own = retry;
+        }
+        *own_timeout = own_timeout.or(timeout);
         self
     }
 
@@ -54,6 +75,50 @@ impl QueueConfig {
     #[must_use]
     pub fn misfire(mut self, misfire: Misfire) -> Self {
         self.misfire = misfire;
+        self
+    }
+
+    /// How often, and when, a job that failed is tried again, unless the job says so itself. By default it is not, and its end is
+    /// remembered as that of any other; with a policy, one that has failed as often as it may is kept as
+    /// [dead](crate::JobState::Dead).
+    ///
+    /// ```
+    /// use reveille::{QueueConfig, Retry};
+    /// use std::time::Duration;
+    ///
+    /// let mails = QueueConfig::new("mails").retry(Retry::attempts(5).exponential(Duration::from_secs(2)));
+    /// ```
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.policy.retry = Some(retry);
+        self
+    }
+
+    /// Like [`retry`](Self::retry), by a function: of how often the job has failed, this time included, and of the error. It says how
+    /// long the job waits, or `None` for not trying it again. The function runs where the handler ended. If it panics the job
+    /// is not tried again.
+    #[must_use]
+    pub fn retry_with(
+        mut self,
+        backoff: impl Fn(u16, &AttemptError) -> Option<Duration> + Send + Sync + 'static,
+    ) -> Self {
+        self.policy.backoff = Some(Arc::new(backoff));
+        self
+    }
+
+    /// How long an attempt may take, unless the job says so itself. An async handler that takes longer is dropped, and its attempt
+    /// has failed. An inline or a blocking one cannot be: it hears of it by [`Job::cancellation`](crate::Job::cancellation).
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.policy.timeout = Some(timeout);
+        self
+    }
+
+    /// Is told of each job of the queue that dies, where that happens: it must be quick. For an alarm, or a place of one's own for the
+    /// dead.
+    #[must_use]
+    pub fn on_death(mut self, told: impl Fn(&JobView, DeathReason) + Send + Sync + 'static) -> Self {
+        self.policy.on_death = Some(Arc::new(told));
         self
     }
 

@@ -2,11 +2,13 @@
 
 mod config;
 mod meters;
+mod policy;
 mod queue;
 mod table;
 mod unhandled;
 
 pub use config::{Misfire, QueueConfig};
+pub(crate) use policy::Policy;
 pub(crate) use queue::{Queue, Runner};
 pub use table::QUEUES_MAX;
 pub(crate) use table::Queues;

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use super::meters::QueueMeters;
+use super::policy::Policy;
 use super::unhandled::Unhandled;
 use crate::engine::meters::Register;
 use crate::partition::{QueueId, QueueName, Rank};
@@ -19,6 +20,8 @@ pub(crate) struct Queue {
     concurrency: OnceLock<usize>,
     /// How overdue a job may be at a restart and still fire; `None`: without a limit.
     skip_after_us: OnceLock<u64>,
+    /// What it says of failures.
+    policy: OnceLock<Policy>,
     /// What runs its jobs. Without it they wait.
     runner: OnceLock<Runner>,
     is_paused: AtomicBool,
@@ -45,6 +48,8 @@ pub(crate) struct Share {
     pub(crate) succeeded: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) panicked: AtomicU64,
+    pub(crate) retried: AtomicU64,
+    pub(crate) died: AtomicU64,
 }
 
 /// What runs a queue's jobs.
@@ -64,6 +69,7 @@ impl Queue {
             name: name.clone(),
             concurrency: OnceLock::new(),
             skip_after_us: OnceLock::new(),
+            policy: OnceLock::new(),
             runner: OnceLock::new(),
             is_paused: AtomicBool::new(false),
             shares: (0..partitions).map(|_| Share::default()).collect(),
@@ -79,6 +85,12 @@ impl Queue {
     /// How overdue a job may be at a restart and still fire.
     pub(crate) fn skip_after_us(&self) -> Option<u64> {
         self.skip_after_us.get().copied()
+    }
+
+    /// What it says of failures.
+    pub(crate) fn policy(&self) -> &Policy {
+        const NONE: &Policy = &Policy { retry: None, backoff: None, timeout: None, on_death: None };
+        self.policy.get().unwrap_or(NONE)
     }
 
     /// Whether its jobs have a runner.
@@ -104,8 +116,11 @@ impl Queue {
     }
 
     /// Has so many of its jobs run at a time, at most. Returns `false` if somebody has said so before: a queue is claimed once.
-    pub(super) fn claim(&self, concurrency: usize, skip_after_us: Option<u64>) -> bool {
+    pub(super) fn claim(&self, concurrency: usize, skip_after_us: Option<u64>, policy: Policy) -> bool {
         let is_first = self.concurrency.set(concurrency).is_ok();
+        if is_first {
+            let _ = self.policy.set(policy);
+        }
         if let Some(us) = skip_after_us.filter(|_| is_first) {
             let _ = self.skip_after_us.set(us);
         }

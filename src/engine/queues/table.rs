@@ -93,7 +93,7 @@ impl Queues {
 
     /// Makes the queue of `config` for the caller, who will run its jobs. A queue is claimed once.
     pub(crate) fn claim(&self, config: QueueConfig) -> Result<Arc<Queue>, QueueError> {
-        let QueueConfig { name, concurrency, is_paused, misfire } = config;
+        let QueueConfig { name, concurrency, is_paused, misfire, policy } = config;
         if concurrency == 0 {
             return Err(QueueError::NoConcurrency { name });
         }
@@ -103,7 +103,7 @@ impl Queues {
             Misfire::FireNow => None,
             Misfire::SkipAfter(time) => Some(u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
         };
-        if !queue.claim(concurrency, skip_after_us) {
+        if !queue.claim(concurrency, skip_after_us, policy) {
             return Err(QueueError::Duplicate { name });
         }
         // A queue known from a store may have been paused already; that stands.

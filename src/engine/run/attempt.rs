@@ -12,16 +12,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
+use std::time::Duration;
 
 use tracing::Span;
 
 use super::handler::{BoxError, Ends, InlineFn, Job, JobResult, Seat};
+use super::sequel::Sequel;
 use super::spans;
 use crate::chain::Chain;
 use crate::engine::error::CallError;
 use crate::engine::meters::seconds;
-use crate::engine::state::{Failure, Probed};
+use crate::engine::state::{Failure, FailureKind, Probed};
 use crate::partition::{End, Handle, MonoTime, Started};
+use crate::rt;
 
 /// What the engine keeps of an attempt; the job itself belongs to its handler.
 pub(crate) struct Attempt {
@@ -49,7 +52,7 @@ impl Attempt {
 
 impl Failure {
     fn of_error(error: BoxError) -> Self {
-        Failure { message: Chain(&*error).to_string(), is_panic: false }
+        Failure { message: Chain(&*error).to_string(), kind: FailureKind::Failed }
     }
 
     fn of_panic(panic: Box<dyn Any + Send>) -> Self {
@@ -63,35 +66,51 @@ impl Failure {
                 "the handler panicked".into()
             }
         };
-        Failure { message, is_panic: true }
+        Failure { message, kind: FailureKind::Panicked }
+    }
+
+    fn timed_out(limit: Option<Duration>) -> Self {
+        let message = format!("the attempt took longer than {:?}", limit.unwrap_or_default());
+        Failure { message, kind: FailureKind::TimedOut }
     }
 
     /// A job that may run at most once, whose start the store did not take.
     pub(crate) fn not_begun(error: &CallError) -> Self {
         Failure {
             message: format!("its start was not made durable, so it was not run: {error}"),
-            is_panic: false,
+            kind: FailureKind::Failed,
         }
     }
 }
 
 /// What it comes to.
 fn result(returned: JobResult) -> Result<(), Failure> {
-    match returned {
-        JobResult::Done => Ok(()),
-        JobResult::Failed(error) => Err(Failure::of_error(error)),
-    }
+    let failure = |error, kind| Failure { kind, ..Failure::of_error(error) };
+    Err(match returned {
+        JobResult::Done => return Ok(()),
+        JobResult::Failed(error) => Failure::of_error(error),
+        JobResult::RetryIn(delay, error) => failure(error, FailureKind::RetryIn(delay)),
+        JobResult::Dead(error) => failure(error, FailureKind::Killed),
+        JobResult::Again(due) => Failure { message: String::new(), kind: FailureKind::Again(due) },
+        JobResult::Discarded(message) => Failure { message, kind: FailureKind::Discarded },
+    })
 }
 
 /// Runs an async handler to its end. All that is its own runs in the attempt's span: what it does while it is not polled, on
 /// tasks of its own, has that as a parent only if it says so.
-pub(crate) async fn run_async<F, Fut>(attempt: &Attempt, handler: &F, job: Job) -> Result<(), Failure>
+pub(crate) async fn run_async<F, Fut>(
+    attempt: &Attempt,
+    handler: &F,
+    job: Job,
+    limit: Option<Duration>,
+) -> Result<(), Failure>
 where
     F: Fn(Job) -> Fut,
     Fut: Future,
     Fut::Output: Ends,
 {
     let mut future = pin!(Some(guarded(attempt, || Ok(handler(job)))?));
+    let mut timer = limit.map(|limit| Box::pin(rt::sleep(limit)));
     let end = poll_fn(|context| {
         let polled =
             guarded(attempt, || match future.as_mut().as_pin_mut().map(|future| future.poll(context)) {
@@ -100,7 +119,11 @@ where
                 None => Ok(Poll::Ready(())),
             });
         match polled {
-            Ok(poll) => poll.map(Ok),
+            Ok(Poll::Pending) => match &mut timer {
+                Some(timer) => timer.as_mut().poll(context).map(|()| Err(Failure::timed_out(limit))),
+                None => Poll::Pending,
+            },
+            Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
             Err(failure) => Poll::Ready(Err(failure)),
         }
     })
@@ -126,34 +149,58 @@ fn guarded<T>(attempt: &Attempt, run: impl FnOnce() -> Result<T, Failure>) -> Re
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(Failure::of_panic(panic)))
 }
 
-/// Logs and counts how an attempt ended.
-pub(crate) fn report(seat: &Seat, attempt: &Attempt, end: Result<(), Failure>) -> End {
+/// Logs and counts how an attempt ended, and says what comes after it.
+pub(crate) fn report(seat: &Seat, attempt: &Attempt, end: Result<(), Failure>) -> Result<(), Box<Sequel>> {
     let handle = attempt.handle;
-    let at = usize::from(handle.partition().0);
     if let Some(probe) = &seat.shared.probe {
         probe(Probed::Ended(handle, end.as_ref().map(|_| ())));
     }
-    let share = seat.queue.share(at);
-    let Err(Failure { message, is_panic }) = end else {
-        share.succeeded.fetch_add(1, Ordering::Relaxed);
-        return End::Done;
+    let Err(failure) = end else {
+        seat.queue.share(usize::from(handle.partition().0)).succeeded.fetch_add(1, Ordering::Relaxed);
+        return Ok(());
     };
-    share.failed.fetch_add(1, Ordering::Relaxed);
+    Err(Box::new(report_failure(seat, attempt, &failure)))
+}
+
+#[cold]
+fn report_failure(seat: &Seat, attempt: &Attempt, failure: &Failure) -> Sequel {
+    let is_panic = matches!(failure.kind, FailureKind::Panicked);
+    let share = seat.queue.share(usize::from(attempt.handle.partition().0));
+    share.failed.fetch_add(u64::from(failure.is_fault()), Ordering::Relaxed);
     share.panicked.fetch_add(u64::from(is_panic), Ordering::Relaxed);
-    let end = if is_panic { End::Panicked } else { End::Failed };
     // Looked up only here, so that no job carries its names for this.
-    let Some((id, key)) = seat.shared.cells[at].lock().partition.names(handle) else { return end };
+    let Some(known) = seat.shared.known(attempt.handle) else { return Sequel::Ends(End::Failed) };
+    let sequel = Sequel::of(failure, &known, seat.queue.policy());
+    let retry_in = match &sequel {
+        Sequel::Again(again) => Some(format!("{:?}", again.due)),
+        _ => None,
+    };
+    share.retried.fetch_add(u64::from(retry_in.is_some()), Ordering::Relaxed);
+    share.died.fetch_add(u64::from(matches!(sequel, Sequel::Dies(..))), Ordering::Relaxed);
     // Whole by itself: a filter may have dropped the span.
-    let (queue, attempt_no) = (seat.queue.name.as_str(), attempt.number);
-    tracing::warn!(
-        parent: attempt.span.as_ref().and_then(Span::id),
-        key = key.as_str(),
-        queue,
-        attempt = attempt_no,
-        %id,
-        is_panic,
-        error = message,
-        "a job failed"
-    );
-    end
+    let (key, queue, attempt_no) = (known.key.as_str(), seat.queue.name.as_str(), attempt.number);
+    let (id, parent) = (known.id, attempt.span.as_ref().and_then(Span::id));
+    let error = failure.message.as_str();
+    match failure.kind {
+        FailureKind::Again(_) => {
+            tracing::debug!(parent: parent, key, queue, attempt = attempt_no, %id, again = retry_in, "a job runs again");
+        }
+        FailureKind::Discarded => {
+            tracing::info!(parent: parent, key, queue, attempt = attempt_no, %id, reason = error, "a job was discarded");
+        }
+        _ => {
+            tracing::warn!(
+                parent: parent,
+                key,
+                queue,
+                attempt = attempt_no,
+                %id,
+                is_panic,
+                error,
+                retry = retry_in,
+                "a job failed"
+            );
+        }
+    }
+    sequel
 }

@@ -3,12 +3,14 @@
 use std::any::type_name;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::handler::{IntoJobResult, Job, JobResult, Task};
 use crate::engine::state::Wanted;
+use crate::job::Retry;
 
 impl Job {
     /// The application's value of this type: see [`Builder::context`](crate::Builder::context). `None` if the builder was given none.
@@ -31,6 +33,16 @@ pub trait ContextTask: Serialize + DeserializeOwned + Send + 'static {
     /// What it ends with: `()`, `Result<(), E>`, or all else that a handler may return.
     type Output: IntoJobResult;
 
+    /// As [`Task::retry`].
+    fn retry() -> Option<Retry> {
+        None
+    }
+
+    /// As [`Task::timeout`].
+    fn timeout() -> Option<Duration> {
+        None
+    }
+
     /// Runs it.
     fn run(self, context: &Self::Context, job: Job) -> impl Future<Output = Self::Output> + Send;
 }
@@ -38,6 +50,14 @@ pub trait ContextTask: Serialize + DeserializeOwned + Send + 'static {
 impl<T: ContextTask> Task for T {
     const NAME: &'static str = T::NAME;
     type Output = JobResult;
+
+    fn retry() -> Option<Retry> {
+        <T as ContextTask>::retry()
+    }
+
+    fn timeout() -> Option<Duration> {
+        <T as ContextTask>::timeout()
+    }
 
     fn wanted() -> Option<Wanted> {
         Some(Wanted::of::<T::Context>())

@@ -19,7 +19,7 @@ use super::worker::{Running, begun};
 use crate::clock::{RECHECK, Waiter};
 use crate::engine::queues::Queue;
 use crate::engine::state::Shared;
-use crate::partition::{Begin, MonoTime, Now, Started};
+use crate::partition::{Begin, End, MonoTime, Now, Started};
 use crate::rt::Io;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread::{self, JoinHandle};
@@ -268,9 +268,12 @@ fn run_attempt(
     goes_on: bool,
 ) -> Option<Started> {
     let end = run_inline(attempt, handler, &Job::new(started, seat));
-    let end = report(seat, attempt, end);
     let mut next = None;
-    let ended = seat.shared.finish_and_start(&seat.queue, attempt.handle, end, lead, &mut next, |_| goes_on);
+    let (shared, queue, handle) = (&seat.shared, &seat.queue, attempt.handle);
+    let ended = match report(seat, attempt, end) {
+        Ok(()) => shared.finish_and_start(queue, handle, End::Done, lead, &mut next, |_| goes_on),
+        Err(sequel) => shared.conclude(seat, handle, *sequel),
+    };
     attempt.took_until(ended, seat);
     next
 }
@@ -284,8 +287,7 @@ async fn run_later(running: Running<Arc<Seat>>, handler: Arc<InlineFn>, started:
     match begun {
         Ok(()) => drop(run_attempt(&seat, &*handler, &attempt, started, &mut Lead::from(0), false)),
         Err(failure) => {
-            let end = report(&seat, &attempt, Err(failure));
-            seat.shared.finish(&seat.queue, attempt.handle, end);
+            seat.shared.end_with(&seat, &attempt, Err(failure));
         }
     }
 }

@@ -11,7 +11,10 @@ use serde::de::DeserializeOwned;
 
 use crate::engine::queues::Queue;
 use crate::engine::state::{Contexts, Engine, Shared, Wanted};
-use crate::partition::{Handle, JobId, JobOptions, Key, Payload, Priority, Started, Timestamp, Version};
+use crate::job::Retry;
+use crate::partition::{
+    Due, Handle, JobId, JobOptions, Key, MonoTime, Payload, Priority, Started, Timestamp, Version,
+};
 
 /// Any error that a handler may return.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -30,6 +33,15 @@ pub struct Job {
 pub(crate) struct Seat {
     pub(crate) shared: Arc<Shared>,
     pub(crate) queue: Arc<Queue>,
+}
+
+impl Seat {
+    /// How long an attempt may take.
+    #[inline]
+    pub(crate) fn time_allowed(&self, started: &Started) -> Option<Duration> {
+        let own = started.options.timeout().map(|timeout| timeout.0);
+        own.or(self.queue.policy().timeout)
+    }
 }
 
 impl Job {
@@ -62,7 +74,8 @@ impl Job {
         self.started.version
     }
 
-    /// How often its handler has begun, this time included. Above 1 if a process or the runtime ended while it ran.
+    /// How often its handler has begun, this time included. Above 1 if it was tried before, or if a process or the runtime ended while
+    /// it ran.
     ///
     /// Earlier attempts count if the store has their start:
     /// - At most once: the start is in the store before the handler begins.
@@ -121,6 +134,17 @@ impl Job {
         ownership.and_then(|ownership| ownership.grant(at)).map_or(0, |grant| grant.epoch)
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.seat.shared
+    }
+
+    /// When the attempt has taken too long.
+    pub(crate) fn deadline(&self) -> Option<MonoTime> {
+        let limit = self.seat.time_allowed(&self.started)?;
+        let limit_us = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+        Some(self.started.began.saturating_add_micros(limit_us))
+    }
+
     pub(crate) fn contexts(&self) -> &Contexts {
         &self.seat.shared.contexts
     }
@@ -146,8 +170,43 @@ impl fmt::Debug for Job {
 pub enum JobResult {
     /// It did what it had to.
     Done,
-    /// It failed.
+    /// It failed. It is tried again as its policy says: see [`Retry`](crate::Retry).
     Failed(BoxError),
+    /// It failed, and is to be tried again after this long, if its policy lets it be tried again at all. Without any policy it is.
+    RetryIn(Duration, BoxError),
+    /// It has not failed, and wants to run again at this time: what it waits for is not there yet. It keeps its key.
+    Again(Due),
+    /// There is nothing to do any more, for this reason. It has ended.
+    Discarded(String),
+    /// It is of no use to try it again: it is kept among the dead.
+    Dead(BoxError),
+}
+
+impl JobResult {
+    /// It wants to run again after this long, and has not failed.
+    pub fn again_in(delay: Duration) -> Self {
+        JobResult::Again(Due::In(delay))
+    }
+
+    /// It wants to run again at this instant, and has not failed.
+    pub fn again_at(instant: impl Into<Timestamp>) -> Self {
+        JobResult::Again(Due::at(instant))
+    }
+
+    /// There is nothing to do any more, for this reason.
+    pub fn discarded(reason: impl Into<String>) -> Self {
+        JobResult::Discarded(reason.into())
+    }
+
+    /// It failed, and is of no use to try again.
+    pub fn dead(error: impl Into<BoxError>) -> Self {
+        JobResult::Dead(error.into())
+    }
+
+    /// It failed, and is to be tried again after this long.
+    pub fn retry_in(delay: Duration, error: impl Into<BoxError>) -> Self {
+        JobResult::RetryIn(delay, error.into())
+    }
 }
 
 /// What a handler may return: nothing, a [`JobResult`], or a `Result` of either with any error. (Or never, as one that only
@@ -244,6 +303,16 @@ pub trait Task: Serialize + DeserializeOwned + Send + 'static {
 
     /// What it ends with: `()`, `Result<(), E>`, or all else that a handler may return.
     type Output: IntoJobResult;
+
+    /// How often, and when, it is tried again if it fails. By default it is not.
+    fn retry() -> Option<Retry> {
+        None
+    }
+
+    /// How long an attempt may take. By default as long as it likes.
+    fn timeout() -> Option<Duration> {
+        None
+    }
 
     /// What it needs to find among the contexts.
     #[doc(hidden)]

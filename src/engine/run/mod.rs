@@ -2,12 +2,14 @@
 
 mod asking;
 mod attempt;
+mod cancellation;
 mod context;
 pub(crate) mod driver;
 mod handler;
 mod order;
 mod rehearsal;
 mod release;
+mod sequel;
 mod spans;
 mod starts;
 pub(crate) mod worker;

@@ -74,6 +74,8 @@ impl Dummy {
             payload_bytes_max: usize::MAX,
             fired_max: 0,
             fired_for_us: 0,
+            dead_max: 0,
+            dead_for_us: 0,
             engine: 0,
             is_logged: false,
         };

@@ -38,17 +38,38 @@ impl Shared {
     }
 
     /// Decides under the lock of partition `at` whether a job of `queue` starts, and which. The caller is counted as running.
-    fn decide_start(&self, at: usize, queue: &Queue, owned: &mut Owned, now: Now) -> Option<Started> {
+    fn decide_start(
+        self: &Arc<Self>,
+        at: usize,
+        queue: &Queue,
+        owned: &mut Owned,
+        now: Now,
+    ) -> Option<Started> {
         if !self.may_start(queue) || !self.may_fire(at, now) {
             return None;
         }
         let started = owned.partition.start(queue.id, now);
+        while let Some(expired) = owned.partition.take_expired() {
+            self.expired(queue, at, expired);
+        }
         if let Some(started) = &started {
             let lateness_us = started.lateness_us.clamp(1, HISTOGRAM_MAX_US);
             owned.lateness_us.saturating_record(lateness_us);
             queue.share(at).fired.fetch_add(1, Relaxed);
         }
         started
+    }
+
+    /// A job was to be started too late, and is dead. The caller holds its partition, so it is told elsewhere.
+    #[cold]
+    fn expired(self: &Arc<Self>, queue: &Queue, at: usize, handle: Handle) {
+        queue.share(at).died.fetch_add(1, Relaxed);
+        let (shared, id) = (Arc::clone(self), queue.id);
+        self.handlers.runtime().spawn(async move {
+            if let Some(queue) = shared.queues.by_id(id) {
+                shared.tell_if_dead(queue, handle);
+            }
+        });
     }
 
     fn tell_start(&self, queue: &Queue, started: &Started) {
@@ -105,7 +126,7 @@ impl Shared {
         self.ran_one();
     }
 
-    fn ran_one(&self) {
+    pub(super) fn ran_one(&self) {
         if self.life.end_one() {
             // The committers end with the last running job.
             self.flush_all();

@@ -13,7 +13,7 @@ use super::handler::{Ends, InlineFn, Job, Seat};
 use super::order::Lead;
 use crate::engine::queues::Runner;
 use crate::engine::state::{Failure, Shared};
-use crate::partition::{Begin, Handle, MonoTime, Started};
+use crate::partition::{Begin, End, Handle, MonoTime, Started};
 
 /// Idle workers that a queue keeps.
 const IDLE_MAX: usize = 8;
@@ -134,14 +134,19 @@ where
             _ => begun(seat, &started, &mut attempt).await,
         };
         let end = match begins {
-            Ok(()) => run_async(&attempt, &*self.0, Job::new(started, seat)).await,
+            Ok(()) => {
+                let limit = seat.time_allowed(&started);
+                run_async(&attempt, &*self.0, Job::new(started, seat), limit).await
+            }
             Err(failure) => Err(failure),
         };
         running.ends();
-        let end = report(seat, &attempt, end);
         turn.jobs += 1;
         let goes_on = |ended| !turn.is_over(ended);
-        let ended = seat.shared.finish_and_start(&seat.queue, handle, end, lead, next, goes_on);
+        let ended = match report(seat, &attempt, end) {
+            Ok(()) => seat.shared.finish_and_start(&seat.queue, handle, End::Done, lead, next, goes_on),
+            Err(sequel) => seat.shared.conclude(seat, handle, *sequel),
+        };
         attempt.took_until(ended, seat);
         ended
     }
@@ -164,8 +169,7 @@ impl RunJob for OnThread {
         let mut attempt = Attempt::new(&started, seat);
         if let Err(failure) = begun(seat, &started, &mut attempt).await {
             running.ends();
-            let end = report(seat, &attempt, Err(failure));
-            return seat.shared.finish(&seat.queue, handle, end);
+            return seat.shared.end_with(seat, &attempt, Err(failure));
         }
         let handler = Arc::clone(&self.0);
         // To its end on that thread: the runtime may drop this task meanwhile, and not the handler.
@@ -175,8 +179,7 @@ impl RunJob for OnThread {
             attempt.began = seat.shared.clock.mono();
             let end = run_inline(&attempt, &*handler, &Job::new(started, &seat));
             running.ends();
-            let end = report(&seat, &attempt, end);
-            let ended = seat.shared.finish(&seat.queue, handle, end);
+            let ended = seat.shared.end_with(&seat, &attempt, end);
             attempt.took_until(ended, &seat);
             ended
         };

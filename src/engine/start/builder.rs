@@ -18,7 +18,7 @@ use crate::engine::queues::{Queue, QueueConfig, Queues, Runner};
 use crate::engine::run::{Ends, InlineFn, InlineQueue, Job, Task, driver, run_task, worker};
 use crate::engine::state::{
     Contexts, Engine, EngineMeters, Handlers, KeyHasher, Life, Probe, Releases, Room, Settings, Shared,
-    Wanted,
+    Signals, Wanted,
 };
 use crate::engine::tell::publish;
 use crate::rt::{Io, Runtime};
@@ -136,7 +136,8 @@ impl Builder {
 
     /// Like [`task`](Self::task), with limits. The queue's name is [`Task::NAME`], whatever name `config` has.
     pub fn task_with<T: Task>(self, config: QueueConfig) -> Self {
-        let mut builder = self.queue(config.named(T::NAME), run_task::<T>);
+        let config = config.named(T::NAME).unless_said(T::retry(), T::timeout());
+        let mut builder = self.queue(config, run_task::<T>);
         builder.wanted.push((T::NAME, T::wanted()));
         builder
     }
@@ -233,6 +234,14 @@ impl Builder {
     pub fn remember_fired(mut self, jobs: usize, time: Duration) -> Self {
         self.settings.fired_max = jobs;
         self.settings.fired_for = time;
+        self
+    }
+
+    /// How many dead jobs of a queue are kept, and for how long: 10,000 for 180 days by default. Each death purges the oldest of its
+    /// queue that are too many or too old, by partition: of 8 partitions each keeps an eighth. With 0 jobs nothing is kept.
+    pub fn keep_dead(mut self, jobs: usize, time: Duration) -> Self {
+        self.settings.dead_max = jobs;
+        self.settings.dead_for = time;
         self
     }
 
@@ -339,6 +348,7 @@ impl Builder {
             driver_wakes: AtomicU64::new(0),
             probe,
             contexts,
+            signals: Signals::default(),
         });
         let inline = run_queues(&shared, handlers);
         // Before the driver finds that such jobs are due: who expects them is not told.

@@ -349,7 +349,9 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
     })?;
     let skip_after_us = |queue| queues.by_id(queue).and_then(|queue| queue.skip_after_us());
     // In order and apart from the others in any case. How many may go, and of which partition the next, the driver says.
-    let catch_up = CatchUp { per_second_max: Some(NonZeroU32::MAX), skip_after_us: &skip_after_us };
+    let retry = |queue| queues.by_id(queue).and_then(|queue| queue.policy().retry);
+    let per_second_max = Some(NonZeroU32::MAX);
+    let catch_up = CatchUp { per_second_max, skip_after_us: &skip_after_us, retry: &retry };
     let mut restored = replay.finish(is_logged, &catch_up, clock.now());
     restored.partition.hand_over_pace();
     let mut keys = KeyIndex::new(usize::from(settings.partitions));

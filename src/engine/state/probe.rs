@@ -1,6 +1,8 @@
 //! What a test or a simulator is told of jobs, at the moment at which it happens.
 
-use crate::partition::{Handle, QueueName, Started};
+use std::time::Duration;
+
+use crate::partition::{Due, Handle, QueueName, Started};
 
 pub(crate) type Probe = Box<dyn Fn(Probed<'_>) + Send + Sync>;
 
@@ -11,8 +13,28 @@ pub(crate) enum Probed<'a> {
     Ended(Handle, Result<(), &'a Failure>),
 }
 
-/// Why an attempt failed, in words.
+/// Why an attempt did not do what it had to, in words.
 pub(crate) struct Failure {
     pub(crate) message: String,
-    pub(crate) is_panic: bool,
+    pub(crate) kind: FailureKind,
+}
+
+/// In which way.
+pub(crate) enum FailureKind {
+    Failed,
+    /// It failed, and says when it is to be tried again.
+    RetryIn(Duration),
+    Panicked,
+    TimedOut,
+    /// It asks for another attempt, and has not failed.
+    Again(Due),
+    Discarded,
+    Killed,
+}
+
+impl Failure {
+    /// Whether it counts as one.
+    pub(crate) fn is_fault(&self) -> bool {
+        !matches!(self.kind, FailureKind::Again(_) | FailureKind::Discarded)
+    }
 }

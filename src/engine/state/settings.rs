@@ -21,6 +21,9 @@ pub(crate) struct Settings {
     pub(crate) payload_bytes_max: usize,
     pub(crate) fired_max: usize,
     pub(crate) fired_for: Duration,
+    /// Of a queue.
+    pub(crate) dead_max: usize,
+    pub(crate) dead_for: Duration,
     pub(crate) log_records_max: usize,
     pub(crate) log_bytes_max: usize,
     /// How long a commit waits for the store.
@@ -60,6 +63,8 @@ impl Default for Settings {
             payload_bytes_max: 64 * 1024,
             fired_max: 100_000,
             fired_for: Duration::from_secs(3600),
+            dead_max: partition::DEAD_MAX,
+            dead_for: partition::DEAD_FOR,
             log_records_max: 100_000,
             log_bytes_max: 64 << 20,
             commit_deadline: Duration::from_secs(30),
@@ -151,6 +156,8 @@ impl Settings {
             payload_bytes_max: self.payload_bytes_max,
             fired_max: self.fired_max.div_ceil(usize::from(self.partitions)),
             fired_for_us: micros(self.fired_for),
+            dead_max: self.dead_max.div_ceil(usize::from(self.partitions)),
+            dead_for_us: micros(self.dead_for),
             engine: self.engine,
             is_logged,
         }

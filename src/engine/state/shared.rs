@@ -29,6 +29,7 @@ use super::probe::Probe;
 use super::releases::Releases;
 use super::runtime::Handlers;
 use super::settings::Settings;
+use super::signals::{CancelReason, Signals};
 use crate::clock::{Clock, LazyNow, Waker};
 use crate::engine::error::CallError;
 use crate::engine::meters::seconds;
@@ -65,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) probe: Option<Probe>,
     /// What the application gives its handlers.
     pub(crate) contexts: Contexts,
+    /// Of handlers that want to hear when they are no longer wanted.
+    pub(crate) signals: Signals,
 }
 
 /// How long a job that a restart found overdue waits for the store to have its start.
@@ -331,6 +334,7 @@ impl Shared {
     /// Has everything stop: the driver, the workers once their jobs end, and calls that want to change something.
     pub(crate) fn stop(&self) {
         self.life.stop();
+        self.signals.give_all(CancelReason::ShuttingDown);
         self.waker.wake();
         for queue in self.queues.iter() {
             queue.call_all();

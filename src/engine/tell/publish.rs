@@ -23,6 +23,7 @@ struct Sums {
     pending: usize,
     overdue: usize,
     remembered: usize,
+    dead: usize,
     log_waiting: u64,
     log_waiting_bytes: usize,
     log_records: u64,
@@ -38,6 +39,9 @@ impl Shared {
         meters.pending.set(sums.pending as f64);
         meters.overdue.set(sums.overdue as f64);
         meters.remembered.set(sums.remembered as f64);
+        meters.dead.set(sums.dead as f64);
+        meters.revived.reach(sums.counts.revived);
+        meters.purged.reach(sums.counts.purged);
         meters.scheduled.reach(sums.counts.scheduled);
         meters.rescheduled.reach(sums.counts.rescheduled);
         meters.cancelled.reach(sums.counts.cancelled);
@@ -78,6 +82,9 @@ impl Shared {
             let owned = cell.lock();
             let (partition, log) = (&owned.partition, &owned.log);
             let counts = partition.counts();
+            sums.dead += partition.dead();
+            sums.counts.revived += counts.revived;
+            sums.counts.purged += counts.purged;
             sums.counts.scheduled += counts.scheduled;
             sums.counts.rescheduled += counts.rescheduled;
             sums.counts.cancelled += counts.cancelled;
@@ -135,6 +142,8 @@ fn publish_queue(queue: &Queue, ready: usize, oldest_ready_us: u64) {
     meters.succeeded.reach(queue.total(|share| &share.succeeded));
     meters.failed.reach(queue.total(|share| &share.failed));
     meters.panicked.reach(queue.total(|share| &share.panicked));
+    meters.retried.reach(queue.total(|share| &share.retried));
+    meters.died.reach(queue.total(|share| &share.died));
     meters.ready.set(ready as f64);
     meters.oldest_ready_s.set(seconds(oldest_ready_us));
     meters.running.set(queue.running() as f64);

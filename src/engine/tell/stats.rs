@@ -33,6 +33,8 @@ pub struct Stats {
     pub fired: u64,
     /// Handlers that succeeded.
     pub succeeded: u64,
+    /// Dead jobs that are kept.
+    pub dead: usize,
     /// Handlers that failed, by error or by panic.
     pub failed: u64,
     /// How late jobs were started.
@@ -144,6 +146,10 @@ pub struct QueueStats {
     pub failed: u64,
     /// How many panicked.
     pub panicked: u64,
+    /// After how many of these attempts the job waits for another.
+    pub retried: u64,
+    /// How many jobs have died: they failed as often as they may, or too late.
+    pub died: u64,
 }
 
 impl Engine {
@@ -159,6 +165,7 @@ impl Engine {
             let counts = owned.partition.counts();
             stats.pending += owned.pending();
             stats.fired_remembered += owned.partition.fired_remembered();
+            stats.dead += owned.partition.dead();
             stats.scheduled += counts.scheduled;
             stats.rescheduled += counts.rescheduled;
             stats.cancelled += counts.cancelled;
@@ -190,6 +197,8 @@ impl Engine {
                 succeeded: queue.total(|share| &share.succeeded),
                 failed: queue.total(|share| &share.failed),
                 panicked: queue.total(|share| &share.panicked),
+                retried: queue.total(|share| &share.retried),
+                died: queue.total(|share| &share.died),
             };
             stats.ready += queue.ready;
             stats.running += queue.running;

@@ -12,18 +12,23 @@
 //! it should have a method of its own on [`Schedule`](crate::Schedule), that adds it to those that are set.
 
 mod delivery;
+mod limits;
 mod priority;
 mod recurrence;
+mod retry;
 #[cfg(test)]
 mod trial;
 
+use crate::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::recurrence::Recurrence;
 pub use delivery::Delivery;
+pub use limits::{Expires, Timeout};
 pub use priority::Priority;
+pub use retry::{Backoff, Jitter, Retry};
 #[cfg(test)]
 pub use trial::Trial;
 
@@ -182,6 +187,12 @@ options! {
     rare {
         /// How it recurs.
         recurrence: Recurrence, with_recurrence;
+        /// How often, and when, it is tried again if it fails; as its queue has it if there is none.
+        retry: Retry, with_retry;
+        /// How long an attempt may take; as its queue has it if there is none.
+        timeout: Timeout, with_timeout;
+        /// When it is too late to begin with it.
+        expires: Expires, with_expires;
         #[cfg(test)]
         /// Some text.
         trial: Trial, with_trial;
@@ -300,6 +311,18 @@ impl OptionKind {
     }
 }
 
+impl Rare {
+    #[inline]
+    pub(crate) fn retry(&self) -> Option<Retry> {
+        self.retry
+    }
+
+    #[inline]
+    pub(crate) fn expires(&self) -> Option<Timestamp> {
+        self.expires.map(|Expires(at)| at)
+    }
+}
+
 impl Common {
     #[inline]
     pub(crate) fn priority(self) -> Priority {
@@ -319,6 +342,8 @@ impl Serialize for JobOptions {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn all_set() -> JobOptions {
@@ -326,6 +351,9 @@ mod tests {
             .with_priority(Priority(7))
             .with_delivery(Delivery::AtMostOnce)
             .with_recurrence(Recurrence::every(std::time::Duration::from_secs(5)).unwrap())
+            .with_retry(Retry::sidekiq().count_interrupted().forgive_panics())
+            .with_timeout(Timeout(Duration::from_millis(1_500)))
+            .with_expires(Expires(Timestamp::from_micros(-7)))
             .with_trial(Trial("yes".into()))
     }
 

@@ -39,7 +39,7 @@ impl World {
             _ => None,
         };
         let per_second_max = if kind.is_multiple_of(4) { None } else { NonZeroU32::new(rate * rate) };
-        let catch_up = CatchUp { per_second_max, skip_after_us: &skip_after_us };
+        let catch_up = CatchUp { per_second_max, skip_after_us: &skip_after_us, retry: &|_| None };
         let restored = self.read_back(kind % 3 > 0).finish(true, &catch_up, self.now);
         self.expect_restored(&restored, &skip_after_us, per_second_max);
         self.partition = restored.partition;
@@ -66,8 +66,10 @@ impl World {
         for job in 0..self.oracle.jobs.len() {
             let Life::Running(began) = self.oracle.jobs[job].life else { continue };
             match self.oracle.jobs[job].options.delivery() {
-                Delivery::AtLeastOnce => self.oracle.jobs[job].life = Life::Pending,
-                Delivery::AtMostOnce => {
+                Delivery::AtLeastOnce if !self.oracle.jobs[job].is_stopped => {
+                    self.oracle.jobs[job].life = Life::Pending;
+                }
+                _ => {
                     self.oracle.end(job, began, End::Interrupted, self.now.wall);
                 }
             }
@@ -92,7 +94,9 @@ impl World {
     }
 
     fn expect_jobs(&self, after: &Image, before: Image) {
-        let pending: Vec<u64> = self.oracle.pending().map(|(_, job)| job.id.as_u64()).collect();
+        let mut pending: Vec<u64> = self.oracle.pending().map(|(_, job)| job.id.as_u64()).collect();
+        pending.extend(self.dead().map(|job| self.oracle.jobs[job].id.as_u64()));
+        pending.sort_unstable();
         let mut jobs = before.jobs;
         jobs.retain(|job| pending.binary_search(&job.id.as_u64()).is_ok());
         jobs.iter_mut().for_each(|job| job.running_since = None);

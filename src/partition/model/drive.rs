@@ -4,7 +4,7 @@ use super::input::Bytes;
 use super::oracle::{Life, TICK_US};
 use super::world::{QUEUES, World, name};
 use crate::job::JobState;
-use crate::partition::{End, LookupOutcome, QueueId, TimeBase};
+use crate::partition::{End, LookupOutcome, QueueId, TimeBase, Timestamp};
 
 impl World {
     /// One slice of work. What `next_wake` and `advance` say of one moment must agree, or a driver spins or sleeps on.
@@ -89,6 +89,11 @@ impl World {
         };
         assert!(self.partition.finish(self.oracle.jobs[job].handle, end, self.now));
         self.note();
+        self.ended(job, began, end);
+    }
+
+    /// A job that began then has ended.
+    pub(super) fn ended(&mut self, job: usize, began: Timestamp, end: End) {
         let gone = self.oracle.end(job, began, end, self.now.wall).into_iter();
         let gone: Vec<_> =
             gone.map(|job| (name(self.oracle.jobs[job].key), self.oracle.jobs[job].handle)).collect();

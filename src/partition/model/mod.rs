@@ -9,6 +9,7 @@
 //!
 //! In between, snapshots are read in slices, and the process ends and begins anew from what was written down.
 
+mod attempts;
 mod catch_up;
 mod drive;
 mod input;

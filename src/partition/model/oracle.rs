@@ -27,6 +27,7 @@ pub(super) enum Life {
     Pending,
     Running(Timestamp),
     Fired(Timestamp, End),
+    Dead(Timestamp),
     Gone,
 }
 
@@ -41,6 +42,8 @@ pub(super) struct MJob {
     pub(super) version: Version,
     pub(super) attempt: u16,
     pub(super) life: Life,
+    /// Whether nothing is to come after the attempt that runs.
+    pub(super) is_stopped: bool,
     /// Not due when it was put in, nor at any `advance` since: so it becomes ready when its tick is pulled.
     pub(super) is_fresh: bool,
 }
@@ -84,6 +87,12 @@ impl Oracle {
         };
         let horizon_s = HORIZON_US / 1_000_000;
         if ahead > i128::from(HORIZON_US) { Err(Refusal::PastHorizon { horizon_s }) } else { Ok(due) }
+    }
+
+    /// The due of a job whose next attempt would be past the horizon.
+    pub(super) fn latest(now: Now) -> MDue {
+        let recorded = now.wall.saturating_add_micros(HORIZON_US / 2);
+        MDue { base: TimeBase::Wall, us: recorded.as_micros().into(), recorded }
     }
 
     pub(super) fn expect(&self, key: u8, on_conflict: OnConflict) -> Expected {

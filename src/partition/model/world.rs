@@ -1,5 +1,6 @@
 //! A partition and its oracle, and the calls of a user on both.
 
+use super::attempts::DEAD_MAX;
 use super::catch_up::Caught;
 use super::input::Bytes;
 use super::oracle::{
@@ -14,7 +15,7 @@ use crate::partition::{
 };
 
 pub(super) const ID: PartitionId = PartitionId(3);
-const KEYS: u8 = 24;
+pub(super) const KEYS: u8 = 24;
 pub(super) const QUEUES: u16 = 3;
 
 pub(super) struct World {
@@ -37,17 +38,20 @@ pub(super) struct World {
 enum Late {
     Running,
     Fired(Timestamp, End),
+    Dead(Timestamp),
     Changed(Version),
     Unknown,
 }
 
-fn config(fired_max: usize) -> Config {
+fn config(fired_max: usize, is_traced: bool) -> Config {
     Config {
         tick_us: TICK_US as u64,
         horizon_us: HORIZON_US,
         payload_bytes_max: PAYLOAD_BYTES_MAX,
         fired_max,
         fired_for_us: FIRED_FOR_US,
+        dead_max: if is_traced { usize::MAX } else { DEAD_MAX },
+        dead_for_us: u64::MAX,
         engine: 0,
         is_logged: true,
     }
@@ -57,7 +61,7 @@ impl World {
     pub(super) fn new(bytes: &mut Bytes<'_>, is_traced: bool) -> World {
         let now = bytes.first_now();
         let fired_max = FIRED_MAX[usize::from(bytes.byte()) % FIRED_MAX.len()];
-        let config = config(fired_max);
+        let config = config(fired_max, is_traced);
         World {
             partition: Partition::new(ID, config.clone(), now),
             oracle: Oracle { fired_max, ..Oracle::default() },
@@ -73,7 +77,7 @@ impl World {
     }
 
     pub(super) fn step(&mut self, op: u8, bytes: &mut Bytes<'_>) {
-        match op % 18 {
+        match op % 20 {
             0..=2 => self.schedule(bytes),
             3 => {
                 // Siblings of one tick.
@@ -110,6 +114,8 @@ impl World {
                 }
             }
             16 => self.begin_scan(bytes),
+            18 => self.attempt(bytes),
+            19 => self.raise_the_dead(bytes),
             _ => self.restart(bytes),
         }
     }
@@ -171,6 +177,7 @@ impl World {
             version: Version::FIRST,
             attempt: 0,
             life: Life::Pending,
+            is_stopped: false,
             is_fresh: !due.is_tick_reached(self.now),
         });
     }
@@ -187,6 +194,7 @@ impl World {
         let expected = match self.standing(job, expected) {
             Err(Late::Running) => RescheduleOutcome::Running,
             Err(Late::Fired(at, _)) => RescheduleOutcome::AlreadyFired { at },
+            Err(Late::Dead(at)) => RescheduleOutcome::Dead { at },
             Err(Late::Changed(version)) => RescheduleOutcome::Changed { version },
             Err(Late::Unknown) => RescheduleOutcome::NotFound,
             Ok(job) => {
@@ -207,6 +215,7 @@ impl World {
         let expected = match self.standing(job, expected) {
             Err(Late::Running) => CancelOutcome::Running,
             Err(Late::Fired(at, _)) => CancelOutcome::AlreadyFired { at },
+            Err(Late::Dead(at)) => CancelOutcome::Dead { at },
             Err(Late::Changed(version)) => CancelOutcome::Changed { version },
             Err(Late::Unknown) => CancelOutcome::NotFound,
             Ok(job) => {
@@ -224,6 +233,10 @@ impl World {
             (LookupOutcome::NotFound, Err(Late::Unknown)) => {}
             (LookupOutcome::AlreadyFired { at, end }, Err(Late::Fired(began, ended))) => {
                 assert_eq!((at, end), (began, ended));
+            }
+            (LookupOutcome::Dead(view), Err(Late::Dead(at))) => {
+                let death = view.history.and_then(|history| history.death);
+                assert_eq!((view.handle, death.map(|death| death.at)), (handle, Some(at)));
             }
             (LookupOutcome::Running(view), Err(Late::Running)) => {
                 assert_eq!((view.handle, view.state), (handle, JobState::Running));
@@ -270,6 +283,7 @@ impl World {
         match life {
             Life::Running(_) => Err(Late::Running),
             Life::Fired(at, end) => Err(Late::Fired(at, end)),
+            Life::Dead(at) => Err(Late::Dead(at)),
             Life::Gone => Err(Late::Unknown),
             Life::Pending if expected.is_some_and(|expected| expected != version) => {
                 Err(Late::Changed(version))
@@ -281,8 +295,15 @@ impl World {
     /// Takes the record of the call just made.
     pub(super) fn note(&mut self) {
         let before = self.records.len();
-        self.records.extend(self.partition.drain_records());
+        self.note_all();
         assert!(self.records.len() <= before + 1, "a call is one record at most");
+    }
+
+    /// Takes the records of a call that may make several, where no image is wanted after each.
+    pub(super) fn note_all(&mut self) {
+        let before = self.records.len();
+        self.records.extend(self.partition.drain_records());
+        assert!(self.images.is_none() || self.records.len() <= before + 1, "an image for each");
         if let Some(images) = &mut self.images
             && self.records.len() > before
         {
@@ -303,6 +324,7 @@ impl World {
         assert_eq!(self.partition.running(), running);
         assert_eq!(self.partition.live(), running + count(|life| *life == Life::Pending));
         assert_eq!(self.partition.fired_remembered(), self.oracle.fired.len());
+        assert_eq!(self.partition.dead(), count(|life| matches!(life, Life::Dead(_))));
     }
 
     /// Lets time go on until every job has fired, and sees that the records tell all of it.
@@ -323,7 +345,8 @@ impl World {
         assert_eq!((self.partition.live(), self.ready()), (0, 0), "every job has fired");
         let counts = self.partition.counts();
         if self.restarts == 0 {
-            assert_eq!(counts.scheduled, counts.cancelled + counts.succeeded + counts.failed);
+            let ended = counts.cancelled + counts.succeeded + counts.failed + counts.purged;
+            assert_eq!(counts.scheduled, ended + self.partition.dead() as u64);
         }
         self.now.mono = MonoTime::from_micros(77);
         for is_from_snapshot in [false, true] {

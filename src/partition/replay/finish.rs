@@ -10,9 +10,13 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use super::{FixedState, Replay};
+use crate::job::{Rare, Verdict, draw};
 use crate::partition::job::State;
 use crate::partition::overdue::Restart;
-use crate::partition::{Delivery, End, Handle, JobId, Key, Now, Partition, QueueId, Record};
+use crate::partition::table::Job;
+use crate::partition::{
+    Cause, Delivery, Due, End, Fault, Handle, JobId, Key, Now, Partition, QueueId, Record, Retry,
+};
 use crate::slab::Index;
 
 /// What becomes of jobs that came due while nobody was there to fire them. The default: all fire, as fast as they can.
@@ -23,11 +27,13 @@ pub struct CatchUp<'a> {
     pub per_second_max: Option<NonZeroU32>,
     /// By queue, by how many microseconds a job may be overdue and still fire; one that is overdue by more never does.
     pub skip_after_us: &'a dyn Fn(QueueId) -> Option<u64>,
+    /// By queue, how often a job may fail that does not say so itself: for those whose handlers were cut short.
+    pub retry: &'a dyn Fn(QueueId) -> Option<Retry>,
 }
 
 impl Default for CatchUp<'_> {
     fn default() -> Self {
-        CatchUp { per_second_max: None, skip_after_us: &|_| None }
+        CatchUp { per_second_max: None, skip_after_us: &|_| None, retry: &|_| None }
     }
 }
 
@@ -64,7 +70,7 @@ impl Replay<'_> {
     pub fn finish(mut self, is_logged: bool, catch_up: &CatchUp<'_>, now: Now) -> Restored {
         self.partition.config.is_logged = is_logged;
         let superseded = self.settle(now);
-        let interrupted = self.partition.end_cut_short(now);
+        let interrupted = self.partition.end_cut_short(catch_up.retry, now);
         self.partition.restart = Restart::new(self.partition.next_sequence, now);
         let (overdue, skipped) = self.partition.catch_up(catch_up, now);
         self.partition.forgotten.clear();
@@ -98,7 +104,9 @@ impl Replay<'_> {
             // Every job of the image has been told of: no record is missing.
             return 0;
         }
-        let pending = || self.partition.jobs.iter().filter(|(_, job)| job.state().is_pending());
+        // One that has begun before has given its key up.
+        let is_new = |job: Job<'_>| job.state().is_pending() && job.attempt() == 0;
+        let pending = || self.partition.jobs.iter().filter(|&(_, job)| is_new(job));
         let mut latest: HashMap<&str, JobId, FixedState> = HashMap::default();
         for (_, job) in pending().filter(|(_, job)| job.id().sequence() >= self.next_taken) {
             let latest = latest.entry(job.key()).or_insert(job.id());
@@ -117,20 +125,48 @@ impl Replay<'_> {
 
 impl Partition {
     /// Says what becomes of jobs whose handlers were cut short. Returns how many there were.
-    pub(crate) fn end_cut_short(&mut self, now: Now) -> usize {
+    pub(crate) fn end_cut_short(&mut self, retry: &dyn Fn(QueueId) -> Option<Retry>, now: Now) -> usize {
         let running = self.jobs.iter().filter(|(_, job)| matches!(job.state(), State::Running(_)));
         let mut cut_short: Vec<(JobId, Index)> = running.map(|(index, job)| (job.id(), index)).collect();
         cut_short.sort_unstable();
         for &(id, index) in &cut_short {
             let Some(job) = self.jobs.get(index) else { continue };
             let (delivery, attempt) = (job.options().delivery(), job.attempt());
+            let is_stopped = job.history().is_some_and(|history| history.is_stopped);
             let record = match delivery {
-                Delivery::AtLeastOnce => Record::Interrupted { id, at: now.wall, attempt },
-                Delivery::AtMostOnce => Record::Finished { id, at: self.end_at(now), end: End::Interrupted },
+                Delivery::AtLeastOnce if !is_stopped => self
+                    .after_interruption(job, retry, now)
+                    .unwrap_or(Record::Interrupted { id, at: now.wall, attempt }),
+                _ => Record::Finished { id, at: self.end_at(now), end: End::Interrupted },
             };
             self.commit(record, index, now);
         }
         cut_short.len()
+    }
+
+    /// What becomes of a job that was cut short, if its policy counts that as a failure.
+    fn after_interruption(
+        &self,
+        job: Job<'_>,
+        retry: &dyn Fn(QueueId) -> Option<Retry>,
+        now: Now,
+    ) -> Option<Record> {
+        let policy = job.rare().and_then(Rare::retry).or_else(|| retry(job.queue()))?;
+        if !policy.counts(Cause::Interrupted) {
+            return None;
+        }
+        let (id, at, attempt, version) = (job.id(), now.wall, job.attempt(), job.version().next());
+        let failures = job.history().map_or(0, |history| history.failures);
+        let expires = job.rare().and_then(Rare::expires);
+        let fault = Some(Fault::new(Cause::Interrupted, "the process ended while the handler ran"));
+        let verdict = Verdict::of(&policy, Cause::Interrupted, failures, draw(id, attempt), at, expires);
+        Some(match verdict {
+            Verdict::Dies(reason) => Record::Died { id, at, version, reason, fault },
+            Verdict::Again { after, is_counted } => {
+                let due = self.record_due(Due::In(after), now).ok()?;
+                Record::Retried { id, at, attempt, version, due, fault, is_counted }
+            }
+        })
     }
 
     /// Does what `policy` says with jobs whose due has been reached. Returns how many will fire, and how many never do.

@@ -12,6 +12,9 @@
 //! | Cancelled, Skipped | there: goes | gone | the id |
 //! | Started | begun less often: starts | begun as often or more, or a tombstone, or gone | the attempt |
 //! | Interrupted | running, in that attempt: pending again | pending, or begun more often, or a tombstone, or gone | the attempt |
+//! | Retried, Died, Revived | there, older: changes | there, as new or newer; or gone | the version |
+//! | Purged | dead: goes | gone | the id |
+//! | Stopped | running: is marked | running: is marked again, or a tombstone, or gone | it does nothing twice |
 //! | Finished | running: ends | a tombstone, or gone | the id |
 //!
 //! - *Gone again* before the scan came by, a job leaves no trace in the image. Its records bring it back if its
@@ -63,7 +66,9 @@ impl Replay<'_> {
         if let Some(old) = scheduled.replaces
             && let Some(&index) = self.by_id.get(&old)
         {
-            self.change(Record::Cancelled { id: old }, index, now);
+            let replaced = Record::Cancelled { id: old };
+            self.check_life(&replaced, index)?;
+            self.change(replaced, index, now);
         }
         if self.by_id.contains_key(&id) || self.fired_ahead.contains(&id) {
             return Ok(());
@@ -74,6 +79,7 @@ impl Replay<'_> {
     fn change_unless_changed(&mut self, id: JobId, record: Record, now: Now) -> Result<(), ReplayError> {
         if let Some(&index) = self.by_id.get(&id) {
             if !self.is_shown(&record, index) {
+                self.check_life(&record, index)?;
                 self.change(record, index, now);
             }
             return Ok(());
@@ -94,7 +100,14 @@ impl Replay<'_> {
     fn is_shown(&self, record: &Record, index: Index) -> bool {
         let Some(job) = self.partition.jobs.get(index) else { return true };
         match (record, job.state()) {
-            (Record::Rescheduled { version, .. }, _) => !version.is_after(job.version()),
+            (
+                Record::Rescheduled { version, .. }
+                | Record::Retried { version, .. }
+                | Record::Died { version, .. }
+                | Record::Revived { version, .. },
+                _,
+            ) => !version.is_after(job.version()),
+            (Record::Stopped { .. }, state) => !matches!(state, State::Running(_)),
             (Record::Started { attempt, .. }, _) => *attempt <= job.attempt(),
             (Record::Interrupted { attempt, .. }, State::Running(_)) => *attempt < job.attempt(),
             (Record::Interrupted { .. }, _) => true,

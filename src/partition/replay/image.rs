@@ -12,13 +12,13 @@
 
 use crate::partition::job::State;
 use crate::partition::table::Job;
-use crate::partition::{End, Handle, JobId, JobSpec, Key, Partition, Timestamp, Version};
+use crate::partition::{End, Handle, History, JobId, JobSpec, Key, Partition, Timestamp, Version};
 
 /// A partition's state: jobs by id and fired jobs in the order in which they will be forgotten where it is whole, both
 /// in any order where it is the sum of slices.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Image {
-    /// The pending and running jobs.
+    /// The pending, running and dead jobs.
     pub jobs: Vec<JobImage>,
     /// The fired jobs that are remembered.
     pub fired: Vec<FiredImage>,
@@ -26,7 +26,7 @@ pub struct Image {
     pub next_sequence: u64,
 }
 
-/// A pending or running job.
+/// A pending, running or dead job.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JobImage {
     /// Its number.
@@ -39,6 +39,8 @@ pub struct JobImage {
     pub attempt: u16,
     /// Since when it is with its handler, if it is.
     pub running_since: Option<Timestamp>,
+    /// What is remembered of its attempts, its death included.
+    pub history: Option<Box<History>>,
 }
 
 /// A fired job.
@@ -111,6 +113,7 @@ impl Partition {
                 State::Running(since) => Some(since),
                 _ => None,
             },
+            history: job.history().map(|history| Box::new(history.clone())),
         })
     }
 

@@ -20,7 +20,9 @@ use std::collections::{HashMap, HashSet};
 use numbers::Numbers;
 
 use super::job::State;
-use super::{Config, JobId, Now, Partition, PartitionId, QueueId, QueueName, Record, ScheduledRecord};
+use super::{
+    Config, Death, History, JobId, Now, Partition, PartitionId, QueueId, QueueName, Record, ScheduledRecord,
+};
 use crate::slab::Index;
 
 pub use finish::{CatchUp, Restored};
@@ -58,7 +60,7 @@ type FixedState = foldhash::fast::FixedState;
 #[derive(Debug)]
 pub struct Replay<'a> {
     partition: Partition,
-    /// The jobs that are pending or with a handler.
+    /// The jobs that are pending, with a handler, or dead.
     by_id: HashMap<JobId, Index, FixedState>,
     /// The sequence that no job has been taken with so far, going by the records. A fuzzy image shows later jobs.
     next_taken: u64,
@@ -114,13 +116,29 @@ impl<'a> Replay<'a> {
             self.partition.unplace(index);
             self.partition.running += 1;
         }
-        let mut job = self.partition.jobs.get_mut(index).ok_or(ReplayError::UnknownJob(id))?;
-        job.set_version(version);
-        job.set_attempt(attempt);
+        let mut table_job = self.partition.jobs.get_mut(index).ok_or(ReplayError::UnknownJob(id))?;
+        table_job.set_version(version);
+        table_job.set_attempt(attempt);
         if let Some(since) = running {
-            job.set_state(State::Running(since));
+            table_job.set_state(State::Running(since));
+        }
+        if let Some(history) = job.history {
+            self.load_history(index, *history);
         }
         Ok(())
+    }
+
+    #[cold]
+    fn load_history(&mut self, index: Index, history: History) {
+        let (death, partition) = (history.death, &mut self.partition);
+        let Some(mut job) = partition.jobs.get_mut(index) else { return };
+        *job.history_mut() = history;
+        if let Some(Death { at, .. }) = death {
+            let priority = job.priority();
+            partition.unplace(index);
+            partition.priorities.remove(priority);
+            partition.lay(index, at);
+        }
     }
 
     fn load_fired(&mut self, fired: Vec<FiredImage>) -> Result<(), ReplayError> {
@@ -153,13 +171,19 @@ impl<'a> Replay<'a> {
                 }
                 let replaced = match scheduled.replaces {
                     None => None,
-                    Some(old) => Some(self.by_id.remove(&old).ok_or(ReplayError::UnknownJob(old))?),
+                    Some(old) => {
+                        let index = *self.by_id.get(&old).ok_or(ReplayError::UnknownJob(old))?;
+                        self.check_life(&Record::Cancelled { id: old }, index)?;
+                        self.by_id.remove(&old);
+                        Some(index)
+                    }
                 };
                 self.take(scheduled, replaced, now)?;
                 self.next_taken = id.sequence() + 1;
             }
             record => {
                 let index = *self.by_id.get(&id).ok_or(ReplayError::UnknownJob(id))?;
+                self.check_life(&record, index)?;
                 self.change(record, index, now);
             }
         }
@@ -184,10 +208,24 @@ impl<'a> Replay<'a> {
 
     /// Applies a record about a job that is pending or with a handler.
     fn change(&mut self, record: Record, index: Index, now: Now) {
-        if matches!(record, Record::Cancelled { .. } | Record::Finished { .. } | Record::Skipped { .. }) {
+        let is_last = matches!(
+            record,
+            Record::Cancelled { .. }
+                | Record::Finished { .. }
+                | Record::Skipped { .. }
+                | Record::Purged { .. }
+        );
+        if is_last {
             self.by_id.remove(&record.id());
         }
         self.partition.apply(&record, index, now);
+    }
+
+    /// A dead job is revived or purged, and nothing else happens to it; and to no other do these.
+    fn check_life(&self, record: &Record, index: Index) -> Result<(), ReplayError> {
+        let is_dead = self.partition.jobs.get(index).is_some_and(|job| matches!(job.state(), State::Dead(_)));
+        let is_of_dead = matches!(record, Record::Revived { .. } | Record::Purged { .. });
+        if is_dead == is_of_dead { Ok(()) } else { Err(ReplayError::UnknownJob(record.id())) }
     }
 
     /// The state so far.

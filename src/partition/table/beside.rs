@@ -3,7 +3,7 @@
 //! - One block of bytes a job at most. In it are, one after the other, what the job has of: the instant at which it was due by the
 //!   wall as it stood when it was scheduled, if it follows the monotonic clock; its key, if that is a long one; its payload. The line
 //!   knows the number of the block and its length.
-//! - Rare options, and attempts that a line cannot count, by slot.
+//! - What few jobs have ([`Far`]), and attempts that a line cannot count, by slot.
 //!
 //! # Invariant
 //! A line that says that it has something beside it, has; no other slot is in there.
@@ -14,7 +14,7 @@ use foldhash::fast::FixedState;
 
 use super::key::LineKey;
 use super::line::{Line, LineBlock};
-use crate::job::Rare;
+use crate::job::{History, Rare};
 use crate::partition::{TimeBase, Timestamp};
 use crate::slab::ByteStore;
 
@@ -23,9 +23,16 @@ use crate::slab::ByteStore;
 pub(super) struct Beside {
     pub(super) bytes: ByteStore,
     /// By slot.
-    pub(super) rare: HashMap<u32, Box<Rare>, FixedState>,
+    pub(super) far: HashMap<u32, Far, FixedState>,
     /// By slot.
     attempts: HashMap<u32, u16, FixedState>,
+}
+
+/// What few jobs have: rare options, and a history.
+#[derive(Debug, Default)]
+pub(super) struct Far {
+    pub(super) rare: Option<Box<Rare>>,
+    pub(super) history: Option<Box<History>>,
 }
 
 /// Of the instant at the beginning of a block.
@@ -36,7 +43,7 @@ const LONG: u8 = u8::MAX;
 
 impl Beside {
     pub(super) fn new() -> Self {
-        Beside { bytes: ByteStore::new(), rare: HashMap::default(), attempts: HashMap::default() }
+        Beside { bytes: ByteStore::new(), far: HashMap::default(), attempts: HashMap::default() }
     }
 
     /// Stores what lies beside a line with this key and base: see [`Line::block`]. `None` if there is no room.
@@ -144,35 +151,35 @@ impl Beside {
     /// Forgets what lies beside a line by its slot.
     #[inline]
     pub(super) fn forget(&mut self, slot: u32, line: &mut Line) {
-        if line.has_rare() {
-            self.forget_rare(slot);
-            line.set_has_rare(false);
+        if line.has_far() {
+            self.forget_far(slot);
+            line.set_has_far(false);
         }
         self.set_attempt(slot, line, 1);
     }
 
     #[cold]
-    fn forget_rare(&mut self, slot: u32) {
-        self.rare.remove(&slot);
-        give_back(&mut self.rare);
+    fn forget_far(&mut self, slot: u32) {
+        self.far.remove(&slot);
+        give_back(&mut self.far);
     }
 
     /// Panics if `lines`, which are all, do not have beside them what they say.
     #[cfg(any(test, fuzzing))]
     pub(super) fn validate<'a>(&self, lines: impl Iterator<Item = (u32, &'a Line)>) {
-        let (mut rare, mut attempts, mut blocks) = (0, 0, 0);
+        let (mut far, mut attempts, mut blocks) = (0, 0, 0);
         for (slot, line) in lines {
-            assert_eq!(line.has_rare(), self.rare.contains_key(&slot), "options of {line:?}");
+            assert_eq!(line.has_far(), self.far.contains_key(&slot), "what {line:?} has far away");
             assert_eq!(line.attempt().is_none(), self.attempts.contains_key(&slot), "attempts of {line:?}");
             assert!(
                 self.block(line).len() >= instant_bytes(line.base()) + line.key.bytes_beside(),
                 "block of {line:?}"
             );
-            rare += usize::from(line.has_rare());
+            far += usize::from(line.has_far());
             attempts += usize::from(line.attempt().is_none());
             blocks += usize::from(line.block().len > 0);
         }
-        assert_eq!((rare, attempts), (self.rare.len(), self.attempts.len()));
+        assert_eq!((far, attempts), (self.far.len(), self.attempts.len()));
         assert_eq!(blocks, self.bytes.validate(), "blocks in use");
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! # Invariants
 //! - `links` mean what `kind` says: neighbours in a wheel's list; the place among the ready jobs; the instant at which the handler
-//!   began. Nothing else is in them.
+//!   began, or the job died. Nothing else is in them.
 //! - `due` counts the microseconds of the clock that the job follows; of a job that has fired, those of the wall clock at its end.
 
 use super::key::LineKey;
@@ -67,10 +67,14 @@ enum Kind {
     Collected,
     Ready,
     Running,
+    Dead,
     Done,
     Failed,
     Panicked,
     Interrupted,
+    TimedOut,
+    Discarded,
+    Cancelled,
 }
 
 /// So many queues a partition can tell apart.
@@ -78,7 +82,7 @@ pub(crate) const QUEUES_MAX: usize = 1 << QUEUE_BITS;
 
 const QUEUE_BITS: u32 = 10;
 const MONO: u64 = 1 << QUEUE_BITS;
-const RARE: u64 = MONO << 1;
+const FAR: u64 = MONO << 1;
 const MARK: u64 = MONO << 2;
 const ATTEMPT_SHIFT: u32 = QUEUE_BITS + 3;
 const ATTEMPT_MAX: u16 = 7;
@@ -178,12 +182,12 @@ impl Line {
     }
 
     #[inline]
-    pub(super) fn has_rare(&self) -> bool {
-        self.has(RARE)
+    pub(super) fn has_far(&self) -> bool {
+        self.has(FAR)
     }
 
-    pub(super) fn set_has_rare(&mut self, has_rare: bool) {
-        self.set(RARE, has_rare);
+    pub(super) fn set_has_far(&mut self, has_far: bool) {
+        self.set(FAR, has_far);
     }
 
     /// How often its handler has begun, as far as a line can count; `None` if it was more often.
@@ -216,6 +220,10 @@ impl Line {
             Kind::Failed => fired(End::Failed),
             Kind::Panicked => fired(End::Panicked),
             Kind::Interrupted => fired(End::Interrupted),
+            Kind::TimedOut => fired(End::TimedOut),
+            Kind::Discarded => fired(End::Discarded),
+            Kind::Cancelled => fired(End::Cancelled),
+            Kind::Dead => State::Dead(self.began()),
         }
     }
 
@@ -235,6 +243,10 @@ impl Line {
                 self.set_began(since);
                 Kind::Running
             }
+            State::Dead(at) => {
+                self.set_began(at);
+                Kind::Dead
+            }
             State::Fired(since, end) => {
                 self.set_began(since);
                 match end {
@@ -242,6 +254,9 @@ impl Line {
                     End::Failed => Kind::Failed,
                     End::Panicked => Kind::Panicked,
                     End::Interrupted => Kind::Interrupted,
+                    End::TimedOut => Kind::TimedOut,
+                    End::Discarded => Kind::Discarded,
+                    End::Cancelled => Kind::Cancelled,
                 }
             }
         };
@@ -320,7 +335,15 @@ mod tests {
         let mut line =
             Line::new(sequence, LineKey::of(b"key"), due, State::Held, queue, common, LineBlock::NONE);
         let at = Timestamp::from_micros(-7);
-        let ends = [End::Done, End::Failed, End::Panicked, End::Interrupted];
+        let ends = [
+            End::Done,
+            End::Failed,
+            End::Panicked,
+            End::Interrupted,
+            End::TimedOut,
+            End::Discarded,
+            End::Cancelled,
+        ];
         let states = [
             State::Waiting,
             State::Held,
@@ -328,6 +351,7 @@ mod tests {
             State::Collected,
             State::Ready(Place(u32::MAX)),
             State::Running(at),
+            State::Dead(at),
         ];
         for state in states.into_iter().chain(ends.map(|end| State::Fired(at, end))) {
             line.set_state(state);
@@ -337,15 +361,15 @@ mod tests {
             assert_eq!(line.set_attempt(attempt), attempt > 6);
             assert_eq!(line.attempt(), (attempt < 7).then_some(attempt));
         }
-        line.set_has_rare(true);
+        line.set_has_far(true);
         line.set_marked(true);
         line.set_due(JobDue::Wall(Timestamp::from_micros(i64::MIN)));
         line.set_version(Version(u32::MAX));
         assert_eq!((line.sequence(), line.queue(), line.version()), (sequence, queue, Version(u32::MAX)));
         assert_eq!((line.priority(), line.key.short()), (Priority(255), Some(&b"key"[..])));
-        assert!(line.has_rare() && line.is_marked() && line.base() == TimeBase::Wall);
+        assert!(line.has_far() && line.is_marked() && line.base() == TimeBase::Wall);
         assert_eq!(line.due(), JobDue::Wall(Timestamp::from_micros(i64::MIN)));
-        line.set_has_rare(false);
+        line.set_has_far(false);
         line.set_marked(false);
         line.set_attempt(0);
         assert_eq!((line.sequence(), line.queue(), line.attempt()), (sequence, queue, Some(0)));

@@ -21,10 +21,10 @@ use super::rank::Rank;
 use super::{
     End, FiredImage, JobId, Key, PartitionId, Payload, QueueId, RecordedDue, TimeBase, Timestamp, Version,
 };
-use crate::job::{JobOptions, Rare};
+use crate::job::{History, JobOptions, Rare};
 use crate::slab::{Index, Scan, Slab};
 use crate::wheel::Home;
-use beside::Beside;
+use beside::{Beside, Far};
 use key::LineKey;
 use line::Line;
 
@@ -91,7 +91,7 @@ impl JobTable {
         let line = Line::new(id.sequence(), key, due, state, queue, options.common(), block);
         let index = self.add(line)?;
         if let Some(rare) = options.rare() {
-            self.remember_rare(index, rare);
+            self.set_rare(index, rare);
         }
         Some(index)
     }
@@ -108,10 +108,9 @@ impl JobTable {
     }
 
     #[cold]
-    fn remember_rare(&mut self, index: Index, rare: &Rare) {
-        if let Some(line) = self.lines.get_mut(index) {
-            line.set_has_rare(true);
-            self.beside.rare.insert(index.slot, Box::new(rare.clone()));
+    fn set_rare(&mut self, index: Index, rare: &Rare) {
+        if let Some(mut job) = self.get_mut(index) {
+            job.far().rare = Some(Box::new(rare.clone()));
         }
     }
 
@@ -221,7 +220,7 @@ impl JobTable {
     /// How many jobs have rare options.
     #[cfg(test)]
     pub(super) fn with_rare(&self) -> usize {
-        self.beside.rare.len()
+        self.beside.far.len()
     }
 
     /// Checks the invariants, and panics where one is broken.
@@ -338,8 +337,25 @@ impl<'a> Job<'a> {
     /// All of its options.
     #[inline]
     pub(super) fn options(&self) -> JobOptions {
-        let rare = if self.line.has_rare() { self.table.beside.rare.get(&self.slot).cloned() } else { None };
+        let rare = self.far().and_then(|far| far.rare.clone());
         JobOptions::from_parts(self.line.common(), rare)
+    }
+
+    #[inline]
+    fn far(&self) -> Option<&'a Far> {
+        if self.line.has_far() { self.table.beside.far.get(&self.slot) } else { None }
+    }
+
+    /// What is remembered of its attempts.
+    #[inline]
+    pub(super) fn history(&self) -> Option<&'a History> {
+        self.far()?.history.as_deref()
+    }
+
+    /// Its rare options.
+    #[inline]
+    pub(super) fn rare(&self) -> Option<&'a Rare> {
+        self.far()?.rare.as_deref()
     }
 
     /// Where it stands as one of `tick`.
@@ -376,6 +392,11 @@ impl Deref for JobMut<'_> {
 
 impl JobMut<'_> {
     #[inline]
+    pub(super) fn attempt(&self) -> u16 {
+        self.line.attempt().unwrap_or_else(|| self.beside.attempt(self.slot))
+    }
+
+    #[inline]
     pub(super) fn id(&self) -> JobId {
         JobId::new(self.partition, self.line.sequence())
     }
@@ -409,6 +430,18 @@ impl JobMut<'_> {
     #[inline]
     pub(super) fn set_version(&mut self, version: Version) {
         self.line.set_version(version);
+    }
+
+    #[cold]
+    fn far(&mut self) -> &mut Far {
+        self.line.set_has_far(true);
+        self.beside.far.entry(self.slot).or_default()
+    }
+
+    /// What is remembered of its attempts. From here on there is something.
+    #[cold]
+    pub(super) fn history_mut(&mut self) -> &mut History {
+        self.far().history.get_or_insert_default()
     }
 
     #[inline]

@@ -40,6 +40,8 @@ fn config() -> Config {
         payload_bytes_max: 16,
         fired_max: 1_000,
         fired_for_us: HOUR as u64,
+        dead_max: 10,
+        dead_for_us: u64::MAX,
         engine: 0,
         is_logged: false,
     }

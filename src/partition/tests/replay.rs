@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use super::{HOUR, MAIL, MODEL, Rig, config, draft, draft_with};
 use crate::partition::model::history;
 use crate::partition::{
-    CancelOutcome, CatchUp, Config, Delivery, Due, End, Handle, Image, JobId, JobOptions, LookupOutcome,
-    MonoTime, Now, Partition, PartitionId, Record, Replay, ReplayError, RescheduleOutcome, Timestamp,
+    CancelOutcome, CatchUp, Config, Delivery, Due, End, Handle, Image, JobId, JobImage, JobOptions,
+    LookupOutcome, MonoTime, Now, Partition, PartitionId, Record, Replay, ReplayError, RescheduleOutcome,
+    Timestamp,
 };
 
 /// Clocks as they may stand when the process comes back.
@@ -20,12 +21,16 @@ pub(super) fn later() -> impl Strategy<Value = Now> {
 
 /// Whether a record can come next after a state: its job is new, or there.
 fn follows(image: &Image, record: &Record) -> bool {
-    let is_there = |id: JobId| image.jobs.iter().any(|job| job.id == id);
+    let is_there = |id: JobId, is_dead: bool| {
+        let died = |job: &JobImage| job.history.as_ref().is_some_and(|history| history.death.is_some());
+        image.jobs.iter().any(|job| job.id == id && died(job) == is_dead)
+    };
     match record {
         Record::Scheduled(job) => {
-            job.id.sequence() >= image.next_sequence && job.replaces.is_none_or(is_there)
+            job.id.sequence() >= image.next_sequence && job.replaces.is_none_or(|old| is_there(old, false))
         }
-        record => is_there(record.id()),
+        Record::Revived { id, .. } | Record::Purged { id } => is_there(*id, true),
+        record => is_there(record.id(), false),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::CodecError;
 use super::frame::{self, FrameKind};
+use super::history::fault_bytes;
 use super::job::Ids;
 use super::names::{Names, Tables, option_bytes};
 use super::wire::{self, Body};
@@ -66,6 +67,16 @@ pub fn record_bytes(record: &Record) -> usize {
         }
         Record::Finished { .. } => OF_ID + wire::NUMBER_BYTES_MAX + wire::TAG_BYTES,
         Record::Skipped { .. } => OF_ID + wire::NUMBER_BYTES_MAX,
+        Record::Retried { fault, .. } => {
+            let changes = wire::NUMBER_BYTES_MAX + wire::ATTEMPT_BYTES_MAX + wire::VERSION_BYTES_MAX;
+            OF_ID + changes + wire::DUE_BYTES_MAX + 1 + fault_bytes(fault.as_ref())
+        }
+        Record::Died { fault, .. } => {
+            let changes = wire::NUMBER_BYTES_MAX + wire::VERSION_BYTES_MAX + wire::TAG_BYTES;
+            OF_ID + changes + fault_bytes(fault.as_ref())
+        }
+        Record::Revived { .. } => OF_ID + wire::VERSION_BYTES_MAX + wire::DUE_BYTES_MAX,
+        Record::Purged { .. } | Record::Stopped { .. } => OF_ID,
     }
 }
 
@@ -130,6 +141,27 @@ fn write_record<'a>(
             wire::Record::Finished { id, at: at.as_micros(), end: end.into() }
         }
         Record::Skipped { at, .. } => wire::Record::Skipped { id, at: at.as_micros() },
+        &Record::Retried { at, attempt, version, due, ref fault, is_counted, .. } => wire::Record::Retried {
+            id,
+            at: at.as_micros(),
+            attempt,
+            version: version.0,
+            due: due.into(),
+            is_counted,
+            fault: fault.as_ref().into(),
+        },
+        &Record::Died { at, version, reason, ref fault, .. } => wire::Record::Died {
+            id,
+            at: at.as_micros(),
+            version: version.0,
+            reason: reason.into(),
+            fault: fault.as_ref().into(),
+        },
+        Record::Revived { version, due, .. } => {
+            wire::Record::Revived { id, version: version.0, due: (*due).into() }
+        }
+        Record::Purged { .. } => wire::Record::Purged { id },
+        Record::Stopped { .. } => wire::Record::Stopped { id },
     })
 }
 
@@ -160,5 +192,26 @@ fn read_record(record: wire::Record<'_>, ids: Ids, names: &Names) -> Result<Reco
             Record::Finished { id: ids.read(id)?, at: at(us), end: end.into() }
         }
         wire::Record::Skipped { id, at: us } => Record::Skipped { id: ids.read(id)?, at: at(us) },
+        wire::Record::Retried { id, at: us, attempt, version, due, is_counted, fault } => Record::Retried {
+            id: ids.read(id)?,
+            at: at(us),
+            attempt,
+            version: Version(version),
+            due: due.into(),
+            fault: fault.read()?,
+            is_counted,
+        },
+        wire::Record::Died { id, at: us, version, reason, fault } => Record::Died {
+            id: ids.read(id)?,
+            at: at(us),
+            version: Version(version),
+            reason: reason.into(),
+            fault: fault.read()?,
+        },
+        wire::Record::Revived { id, version, due } => {
+            Record::Revived { id: ids.read(id)?, version: Version(version), due: due.into() }
+        }
+        wire::Record::Purged { id } => Record::Purged { id: ids.read(id)? },
+        wire::Record::Stopped { id } => Record::Stopped { id: ids.read(id)? },
     })
 }

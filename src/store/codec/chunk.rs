@@ -2,10 +2,11 @@
 
 use super::CodecError;
 use super::frame::{self, FrameKind, HEADER_BYTES};
+use super::history::history_bytes;
 use super::job::{Ids, read_key};
 use super::names::{Names, Tables, option_bytes};
 use super::wire::{self, Body};
-use crate::partition::{FiredImage, Image, JobImage, PartitionId, Timestamp, Version};
+use crate::partition::{Death, FiredImage, Image, JobImage, PartitionId, Timestamp, Version};
 
 /// Which snapshot a chunk is of. The same in all of its chunks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +37,8 @@ pub struct ChunkHeader {
 pub struct ChunkEncoder {
     snapshot: SnapshotHeader,
     tables: Tables,
+    /// Those of the job that was pushed last; kept for the next.
+    errors: Vec<u8>,
     jobs: Section,
     fired: Section,
 }
@@ -54,7 +57,7 @@ impl ChunkEncoder {
     /// Begins with an empty chunk.
     pub fn new(snapshot: SnapshotHeader) -> Self {
         let (jobs, fired) = (Section::default(), Section::default());
-        ChunkEncoder { snapshot, tables: Tables::default(), jobs, fired }
+        ChunkEncoder { snapshot, tables: Tables::default(), errors: Vec::new(), jobs, fired }
     }
 
     /// How many bytes the chunk has by now, at most.
@@ -73,7 +76,7 @@ impl ChunkEncoder {
     /// When it is of another partition. The chunk is then as it was.
     pub fn push_job(&mut self, job: &JobImage) -> Result<(), CodecError> {
         let id = self.ids().write(job.id)?;
-        let image = write_job(job, id, &mut self.tables)?;
+        let image = write_job(job, id, &mut self.tables, &mut self.errors)?;
         self.jobs.push(&image)
     }
 
@@ -147,7 +150,8 @@ pub fn job_bytes(job: &JobImage) -> usize {
     let name = wire::bytes_of(job.spec.queue.as_str().len());
     let changes = wire::VERSION_BYTES_MAX + wire::ATTEMPT_BYTES_MAX + wire::NUMBER_BYTES_MAX;
     let (options, names) = option_bytes(&job.spec.options);
-    wire::JOB_BYTES_MAX + changes + texts + name + options + names
+    let history = job.history.as_deref().map_or(0, history_bytes);
+    wire::JOB_BYTES_MAX + changes + texts + name + options + names + history
 }
 
 /// How many bytes a fired job adds to a chunk, at most.
@@ -203,24 +207,48 @@ fn write_job<'a>(
     job: &'a JobImage,
     id: i64,
     tables: &'a mut Tables,
+    errors: &'a mut Vec<u8>,
 ) -> Result<wire::JobImage<'a>, CodecError> {
-    let (version, attempt, since) = (job.version.0, job.attempt, job.running_since);
+    let (version, attempt, since) = (job.version.0, job.attempt, job.running_since.map(Timestamp::as_micros));
+    let Some(history) = job.history.as_deref() else {
+        let job = wire::Job::of(id, &job.spec, tables)?;
+        return Ok(match since {
+            None => wire::JobImage::Pending { job, version, attempt },
+            Some(since) => wire::JobImage::Running { job, version, attempt, since },
+        });
+    };
     let job = wire::Job::of(id, &job.spec, tables)?;
-    Ok(match since {
-        None => wire::JobImage::Pending { job, version, attempt },
-        Some(since) => wire::JobImage::Running { job, version, attempt, since: since.as_micros() },
+    let (death, history) = (history.death, wire::History::of(history, errors)?);
+    Ok(match (death, since) {
+        (Some(Death { at, reason, .. }), _) => {
+            wire::JobImage::Dead { job, version, attempt, at: at.as_micros(), reason: reason.into(), history }
+        }
+        (None, None) => wire::JobImage::PendingAgain { job, version, attempt, history },
+        (None, Some(since)) => wire::JobImage::RunningAgain { job, version, attempt, since, history },
     })
 }
 
 #[inline(always)]
 fn read_job(image: wire::JobImage<'_>, ids: Ids, names: &Names) -> Result<JobImage, CodecError> {
-    let (job, version, attempt, since) = match image {
-        wire::JobImage::Pending { job, version, attempt } => (job, version, attempt, None),
-        wire::JobImage::Running { job, version, attempt, since } => (job, version, attempt, Some(since)),
+    let (job, version, attempt, since, history) = match image {
+        wire::JobImage::Pending { job, version, attempt } => (job, version, attempt, None, None),
+        wire::JobImage::Running { job, version, attempt, since } => {
+            (job, version, attempt, Some(since), None)
+        }
+        wire::JobImage::PendingAgain { job, version, attempt, history } => {
+            (job, version, attempt, None, Some(history.read(None)?))
+        }
+        wire::JobImage::RunningAgain { job, version, attempt, since, history } => {
+            (job, version, attempt, Some(since), Some(history.read(None)?))
+        }
+        wire::JobImage::Dead { job, version, attempt, at, reason, history } => {
+            let death = Death::new(Timestamp::from_micros(at), reason.into());
+            (job, version, attempt, None, Some(history.read(Some(death))?))
+        }
     };
     let (id, spec) = job.read(ids, names)?;
     let (version, running_since) = (Version(version), since.map(Timestamp::from_micros));
-    Ok(JobImage { id, spec, version, attempt, running_since })
+    Ok(JobImage { id, spec, version, attempt, running_since, history })
 }
 
 fn read_fired(image: wire::FiredImage<'_>, ids: Ids) -> Result<FiredImage, CodecError> {

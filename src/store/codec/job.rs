@@ -89,6 +89,9 @@ impl From<End> for wire::End {
             End::Failed => wire::End::Failed,
             End::Panicked => wire::End::Panicked,
             End::Interrupted => wire::End::Interrupted,
+            End::TimedOut => wire::End::TimedOut,
+            End::Discarded => wire::End::Discarded,
+            End::Cancelled => wire::End::Cancelled,
         }
     }
 }
@@ -100,6 +103,9 @@ impl From<wire::End> for End {
             wire::End::Failed => End::Failed,
             wire::End::Panicked => End::Panicked,
             wire::End::Interrupted => End::Interrupted,
+            wire::End::TimedOut => End::TimedOut,
+            wire::End::Discarded => End::Discarded,
+            wire::End::Cancelled => End::Cancelled,
         }
     }
 }

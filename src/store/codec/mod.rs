@@ -27,6 +27,7 @@ mod batch;
 mod chunk;
 mod error;
 mod frame;
+mod history;
 mod job;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(fuzzing), allow(unreachable_pub))]

@@ -92,6 +92,11 @@ tagged! {
         7 => Interrupted { id: i64, at: i64, attempt: u16 },
         8 => Finished { id: i64, at: i64, end: End },
         9 => Skipped { id: i64, at: i64 },
+        10 => Retried { id: i64, at: i64, attempt: u16, version: u32, due: Due, is_counted: bool, fault: Fault<'a> },
+        11 => Died { id: i64, at: i64, version: u32, reason: Reason, fault: Fault<'a> },
+        12 => Revived { id: i64, version: u32, due: Due },
+        13 => Purged { id: i64 },
+        14 => Stopped { id: i64 },
     }
 }
 
@@ -99,6 +104,27 @@ tagged! {
     enum JobImage<'a> {
         1 => Pending { job: Job<'a>, version: u32, attempt: u16 },
         2 => Running { job: Job<'a>, version: u32, attempt: u16, since: i64 },
+        3 => PendingAgain { job: Job<'a>, version: u32, attempt: u16, history: History<'a> },
+        4 => RunningAgain { job: Job<'a>, version: u32, attempt: u16, since: i64, history: History<'a> },
+        5 => Dead { job: Job<'a>, version: u32, attempt: u16, at: i64, reason: Reason, history: History<'a> },
+    }
+}
+
+tagged! {
+    enum Fault<'a> {
+        0 => None,
+        1 => Failed { message: &'a str },
+        2 => Panicked { message: &'a str },
+        3 => TimedOut { message: &'a str },
+        4 => Interrupted { message: &'a str },
+    }
+}
+
+tagged! {
+    enum Reason {
+        1 => Exhausted,
+        2 => Killed,
+        3 => Expired,
     }
 }
 
@@ -108,6 +134,9 @@ tagged! {
         2 => Failed,
         3 => Panicked,
         4 => Interrupted,
+        5 => TimedOut,
+        6 => Discarded,
+        7 => Cancelled,
     }
 }
 
@@ -159,6 +188,22 @@ pub(super) struct JobOption<'a> {
     pub(super) value: &'a [u8],
 }
 
+/// What is remembered of attempts. Its errors are [`AttemptError`]s, one after the other.
+#[derive(Encode, BorrowDecode)]
+pub(super) struct History<'a> {
+    pub(super) failures: u16,
+    pub(super) revivals: u16,
+    pub(super) is_stopped: bool,
+    pub(super) errors: Block<'a>,
+}
+
+#[derive(Encode, BorrowDecode)]
+pub(super) struct AttemptError<'a> {
+    pub(super) attempt: u16,
+    pub(super) at: i64,
+    pub(super) fault: Fault<'a>,
+}
+
 #[derive(Encode, BorrowDecode)]
 pub(super) struct FiredImage<'a> {
     pub(super) end: End,
@@ -183,6 +228,11 @@ pub(super) const QUEUE_BYTES_MAX: usize = 3;
 pub(super) const DUE_BYTES_MAX: usize = TAG_BYTES + NUMBER_BYTES_MAX;
 /// Of a job without its options: tag, id, queue and due.
 pub(super) const JOB_BYTES_MAX: usize = TAG_BYTES + NUMBER_BYTES_MAX + QUEUE_BYTES_MAX + DUE_BYTES_MAX;
+/// Of a fault without its text.
+pub(super) const FAULT_BYTES_MAX: usize = TAG_BYTES;
+/// Of a history without its errors, and of an error without its fault.
+pub(super) const HISTORY_BYTES_MAX: usize = 2 * ATTEMPT_BYTES_MAX + 1;
+pub(super) const ERROR_BYTES_MAX: usize = ATTEMPT_BYTES_MAX + NUMBER_BYTES_MAX;
 /// Which option it is: there are fewer than 250.
 pub(super) const OPTION_BYTES: usize = 1;
 

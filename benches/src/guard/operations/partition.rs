@@ -71,6 +71,8 @@ impl Subject {
             payload_bytes_max: 65_536,
             fired_max: 100_000,
             fired_for_us: 3_600_000_000,
+            dead_max: 10,
+            dead_for_us: u64::MAX,
             engine: 0,
             is_logged: true,
         };

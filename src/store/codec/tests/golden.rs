@@ -88,6 +88,7 @@ fn image() -> Image {
         version: Version(70_000),
         attempt: 300,
         running_since: Some(TEN),
+        history: None,
     };
     let fired = |sequence, end| FiredImage {
         id: id(sequence),

@@ -10,10 +10,11 @@ mod size;
 
 use super::model::{read_batch, read_chunk};
 use super::*;
-use crate::job::Trial;
+use crate::job::{ERRORS_MAX, Trial};
 use crate::partition::{
-    Delivery, End, FiredImage, Image, JobId, JobImage, JobOptions, JobSpec, Key, PartitionId, Payload,
-    Priority, QueueName, Record, RecordedDue, ScheduledRecord, TimeBase, Timestamp, Version,
+    AttemptError, Cause, Death, DeathReason, Delivery, End, Fault, FiredImage, History, Image, JobId,
+    JobImage, JobOptions, JobSpec, Key, PartitionId, Payload, Priority, QueueName, Record, RecordedDue,
+    ScheduledRecord, TimeBase, Timestamp, Version,
 };
 
 const PARTITION: PartitionId = PartitionId(3);
@@ -41,7 +42,7 @@ fn scheduled(sequence: u64) -> ScheduledRecord {
 
 fn pending(sequence: u64) -> JobImage {
     let ScheduledRecord { id, spec, .. } = scheduled(sequence);
-    JobImage { id, spec, version: Version::FIRST, attempt: 0, running_since: None }
+    JobImage { id, spec, version: Version::FIRST, attempt: 0, running_since: None, history: None }
 }
 
 fn batch_header() -> BatchHeader {

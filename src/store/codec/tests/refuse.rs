@@ -179,14 +179,14 @@ fn heads_that_cannot_be_are_refused() {
 fn an_error_leaves_what_was_read_before() {
     let mut records = vec![Record::Cancelled { id: id(1) }];
     let (mut names, before) = (Names::new(), records.clone());
-    let two = framed(FrameKind::LogBatch, &unhex("03 07 00 00 02 00 00  04 00  0a 00"));
+    let two = framed(FrameKind::LogBatch, &unhex("03 07 00 00 02 00 00  04 00  0f 00"));
     assert!(decode_batch(&two, &mut names, &mut records).is_err());
     assert_eq!(records, before);
     let mut image = Image { jobs: vec![pending(1)], fired: Vec::new(), next_sequence: 2 };
     let before = image.clone();
-    let body = "03 07 01 00 00 64 01 02  01 0171 00  01 00 0161 00 00 0100 00 01 00  01 00 0161 00 00  05 00 0161 00 00";
+    let body = "03 07 01 00 00 64 01 02  01 0171 00  01 00 0161 00 00 0100 00 01 00  01 00 0161 00 00  08 00 0161 00 00";
     let chunk = framed(FrameKind::SnapshotChunk, &unhex(body));
-    let newer = CodecError::NewerPart { part: "End", tag: 5 };
+    let newer = CodecError::NewerPart { part: "End", tag: 8 };
     assert_eq!(decode_chunk(&chunk, &mut names, &mut image), Err(newer));
     assert_eq!(image, before);
 }

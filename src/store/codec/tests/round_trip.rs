@@ -128,6 +128,11 @@ fn moved(mut record: Record, to: PartitionId) -> Record {
         | Record::Started { id, .. }
         | Record::Interrupted { id, .. }
         | Record::Finished { id, .. }
+        | Record::Retried { id, .. }
+        | Record::Died { id, .. }
+        | Record::Revived { id, .. }
+        | Record::Purged { id }
+        | Record::Stopped { id }
         | Record::Skipped { id, .. } => there(id),
     }
     record
@@ -143,7 +148,22 @@ fn record() -> impl Strategy<Value = Record> {
         1 => (id(), instant(), attempt()).prop_map(|(id, at, attempt)| Record::Interrupted { id, at, attempt }),
         1 => (id(), instant(), end()).prop_map(|(id, at, end)| Record::Finished { id, at, end }),
         1 => (id(), instant()).prop_map(|(id, at)| Record::Skipped { id, at }),
+        1 => retried(),
+        1 => ((id(), instant(), version()), reason(), prop::option::of(fault())).prop_map(
+            |((id, at, version), reason, fault)| Record::Died { id, at, version, reason, fault }
+        ),
+        1 => (id(), version(), due()).prop_map(|(id, version, due)| Record::Revived { id, version, due }),
+        1 => id().prop_map(|id| Record::Purged { id }),
+        1 => id().prop_map(|id| Record::Stopped { id }),
     ]
+}
+
+fn retried() -> impl Strategy<Value = Record> {
+    let changes = (sequence().prop_map(id), instant(), attempt(), version(), due());
+    (changes, prop::option::of(fault()), any::<bool>()).prop_map(|(changes, fault, is_counted)| {
+        let (id, at, attempt, version, due) = changes;
+        Record::Retried { id, at, attempt, version, due, fault, is_counted }
+    })
 }
 
 fn job() -> impl Strategy<Value = ScheduledRecord> {
@@ -171,10 +191,42 @@ fn options() -> impl Strategy<Value = JobOptions> {
 
 fn job_image() -> impl Strategy<Value = JobImage> {
     let changes = (version(), any::<u16>(), prop::option::of(instant()));
-    (job(), changes).prop_map(|(job, (version, attempt, running_since))| {
+    (job(), changes, prop::option::of(history())).prop_map(|(job, changes, history)| {
         let ScheduledRecord { id, spec, .. } = job;
-        JobImage { id, spec, version, attempt, running_since }
+        let (version, attempt, running_since) = changes;
+        let is_dead = history.as_deref().is_some_and(|history: &History| history.death.is_some());
+        let running_since = running_since.filter(|_| !is_dead);
+        JobImage { id, spec, version, attempt, running_since, history }
     })
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    let cause = prop_oneof![
+        Just(Cause::Failed),
+        Just(Cause::Panicked),
+        Just(Cause::TimedOut),
+        Just(Cause::Interrupted)
+    ];
+    (cause, "\\PC{0,200}").prop_map(|(cause, message)| Fault::new(cause, &message))
+}
+
+fn reason() -> impl Strategy<Value = DeathReason> {
+    prop_oneof![Just(DeathReason::Exhausted), Just(DeathReason::Killed), Just(DeathReason::Expired)]
+}
+
+fn history() -> impl Strategy<Value = Box<History>> {
+    let error = (any::<u16>(), instant(), fault());
+    let error = error.prop_map(|(attempt, at, fault)| AttemptError::new(attempt, at, &fault));
+    let errors = prop::collection::vec(error, 0..=ERRORS_MAX);
+    let death = prop::option::of((instant(), reason()).prop_map(|(at, reason)| Death::new(at, reason)));
+    (any::<(u16, u16, bool)>(), errors, death).prop_map(
+        |((failures, revivals, is_stopped), errors, death)| {
+            let mut history = History::default();
+            (history.failures, history.revivals, history.is_stopped) = (failures, revivals, is_stopped);
+            (history.errors, history.death) = (errors, death);
+            Box::new(history)
+        },
+    )
 }
 
 fn fired_image() -> impl Strategy<Value = FiredImage> {

@@ -1,0 +1,31 @@
+//! What a queue says of failures, for jobs that do not say it themselves.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::job::{AttemptError, DeathReason, JobView, Retry};
+
+/// How long a job waits after its so manieth failure; `None`: it is not tried again.
+pub(crate) type BackoffFn = dyn Fn(u16, &AttemptError) -> Option<Duration> + Send + Sync;
+
+/// Told of a job that is dead, and why.
+pub(crate) type DeathFn = dyn Fn(&JobView, DeathReason) + Send + Sync;
+
+/// See the [module's documentation](self). The default: one attempt, however long it takes.
+#[derive(Clone, Default)]
+pub(crate) struct Policy {
+    pub(crate) retry: Option<Retry>,
+    pub(crate) backoff: Option<Arc<BackoffFn>>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) on_death: Option<Arc<DeathFn>>,
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy")
+            .field("retry", &self.retry)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,201 @@
+//! What comes after an attempt that did not do what it had to: another one, or none.
+//!
+//! The policy is the job's own, or else its queue's. It is asked here, outside of the partition's lock; what it decides becomes a
+//! fact in a record. So a replay needs no policy, and one that has changed meanwhile changes no history.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attempt::{Attempt, report};
+use super::handler::Seat;
+use crate::engine::queues::{Policy, Queue};
+use crate::engine::state::{Failure, FailureKind, Owned, Shared};
+use crate::job::{AttemptError, Retry, Verdict, draw};
+use crate::partition::{
+    Again, Cause, DeathReason, Due, End, Fault, Handle, JobId, Key, LookupOutcome, MonoTime, Timestamp,
+};
+use crate::sync::atomic::Ordering::SeqCst;
+
+/// What comes after an attempt.
+pub(crate) enum Sequel {
+    /// It was the last.
+    Ends(End),
+    /// The job waits for another.
+    Again(Again),
+    /// The job is dead.
+    Dies(DeathReason, Fault),
+}
+
+/// What is known of a job while its attempt ends.
+pub(crate) struct Known {
+    pub(crate) id: JobId,
+    pub(crate) key: Key,
+    attempt: u16,
+    failures: u16,
+    retry: Option<Retry>,
+    expires: Option<Timestamp>,
+    now: Timestamp,
+}
+
+impl Shared {
+    /// What is needed to decide what comes after an attempt at a running job.
+    pub(crate) fn known(&self, handle: Handle) -> Option<Known> {
+        let now = self.clock.now();
+        match self.cell(handle.partition()).lock().partition.lookup(handle, now) {
+            LookupOutcome::Running(view) => Some(Known {
+                id: view.id,
+                attempt: view.attempt,
+                failures: view.history.as_ref().map_or(0, |history| history.failures),
+                retry: view.options.retry().copied(),
+                expires: view.options.expires().map(|expires| expires.0),
+                now: now.wall,
+                key: view.key,
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl Sequel {
+    /// After `failure`, by the job's policy or its queue's.
+    pub(crate) fn of(failure: &Failure, known: &Known, policy: &Policy) -> Sequel {
+        let (cause, end) = match failure.kind {
+            FailureKind::Again(due) => return Sequel::Again(Again { due, fault: None, is_counted: false }),
+            FailureKind::Discarded => return Sequel::Ends(End::Discarded),
+            FailureKind::Killed => {
+                return Sequel::Dies(DeathReason::Killed, Fault::new(Cause::Failed, &failure.message));
+            }
+            FailureKind::Failed | FailureKind::RetryIn(_) => (Cause::Failed, End::Failed),
+            FailureKind::Panicked => (Cause::Panicked, End::Panicked),
+            FailureKind::TimedOut => (Cause::TimedOut, End::TimedOut),
+        };
+        let fault = Fault::new(cause, &failure.message);
+        let verdict = match (known.retry, policy) {
+            (Some(retry), _) => known.verdict(&retry, cause),
+            (None, Policy { backoff: Some(backoff), .. }) => known.by_function(&**backoff, &fault),
+            (None, Policy { retry: Some(retry), .. }) => known.verdict(retry, cause),
+            (None, _) => match failure.kind {
+                // It asks to be tried again, and nothing says how often.
+                FailureKind::RetryIn(after) => Verdict::Again { after, is_counted: true },
+                _ => return Sequel::Ends(end),
+            },
+        };
+        match (verdict, &failure.kind) {
+            (Verdict::Again { is_counted, .. }, FailureKind::RetryIn(after)) => {
+                Sequel::Again(Again { due: Due::In(*after), fault: Some(fault), is_counted })
+            }
+            (Verdict::Again { after, is_counted }, _) => {
+                Sequel::Again(Again { due: Due::In(after), fault: Some(fault), is_counted })
+            }
+            (Verdict::Dies(reason), _) => Sequel::Dies(reason, fault),
+        }
+    }
+}
+
+impl Known {
+    fn verdict(&self, retry: &Retry, cause: Cause) -> Verdict {
+        let chance = draw(self.id, self.attempt);
+        Verdict::of(retry, cause, self.failures, chance, self.now, self.expires)
+    }
+
+    /// By a function of the user's. If it panics the job is not tried again: it keeps its error, and can be revived.
+    fn by_function(
+        &self,
+        backoff: &(dyn Fn(u16, &AttemptError) -> Option<Duration> + Send + Sync),
+        fault: &Fault,
+    ) -> Verdict {
+        let error = AttemptError::new(self.attempt, self.now, fault);
+        let failures = self.failures.saturating_add(1);
+        let after = catch_unwind(AssertUnwindSafe(|| backoff(failures, &error))).unwrap_or_else(|_| {
+            tracing::error!(
+                key = self.key.as_str(),
+                "a backoff function panicked: the job is not tried again"
+            );
+            None
+        });
+        match after {
+            None => Verdict::Dies(DeathReason::Exhausted),
+            Some(after) => {
+                let after_us = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+                let again = self.now.saturating_add_micros(after_us);
+                match self.expires {
+                    Some(expires) if again > expires => Verdict::Dies(DeathReason::Expired),
+                    _ => Verdict::Again { after, is_counted: true },
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Ends an attempt as it `ended`: reports it, and has its job go on or end. Returns when that was.
+    pub(crate) fn end_with(
+        self: &Arc<Self>,
+        seat: &Seat,
+        attempt: &Attempt,
+        ended: Result<(), Failure>,
+    ) -> MonoTime {
+        match report(seat, attempt, ended) {
+            Ok(()) => self.finish(&seat.queue, attempt.handle, End::Done),
+            Err(sequel) => self.conclude(seat, attempt.handle, *sequel),
+        }
+    }
+
+    /// Has the job of an attempt go on, or end, as `sequel` says. Returns when that was.
+    pub(crate) fn conclude(self: &Arc<Self>, seat: &Seat, handle: Handle, sequel: Sequel) -> MonoTime {
+        let (queue, again) = match sequel {
+            Sequel::Ends(end) => return self.finish(&seat.queue, handle, end),
+            sequel => (&seat.queue, sequel),
+        };
+        let at = usize::from(handle.partition().0);
+        let ended = self.enter(at, None, |owned, now| {
+            let is_concluded = match again {
+                Sequel::Again(again) => owned.partition.retry(handle, again, now),
+                Sequel::Dies(reason, fault) => owned.partition.die(handle, reason, Some(fault), now),
+                Sequel::Ends(end) => owned.partition.finish(handle, end, now),
+            };
+            debug_assert!(is_concluded, "a job that was started is running until it is finished");
+            self.name_again(owned, handle);
+            queue.share(at).running.fetch_sub(1, SeqCst);
+            now.mono
+        });
+        self.tell_if_dead(queue, handle);
+        self.ran_one();
+        ended
+    }
+
+    /// Has the key of a job that is pending again name it, unless another job of the key is pending.
+    fn name_again(&self, owned: &mut Owned, handle: Handle) {
+        let Owned { partition, keys, .. } = owned;
+        let Some(key) = partition.key(handle).filter(|_| partition.is_pending(handle)) else { return };
+        let place = keys.place(self.hasher.hash(key), |slot| partition.is_of_key(slot, key));
+        let named = place.slot().and_then(|slot| partition.handle_at(slot));
+        if !named.is_some_and(|named| partition.is_pending(named)) {
+            place.set(handle.slot());
+        }
+    }
+
+    /// Says that a job is dead, if it is, and calls whoever wants to know.
+    pub(crate) fn tell_if_dead(&self, queue: &Queue, handle: Handle) {
+        let found = self.cell(handle.partition()).lock().partition.lookup(handle, self.clock.now());
+        let LookupOutcome::Dead(view) = found else { return };
+        let Some(death) = view.history.as_ref().and_then(|history| history.death) else { return };
+        let error = view.history.as_ref().and_then(|history| history.last_error());
+        let (attempts, reason) = (view.attempt, death.reason);
+        tracing::error!(
+            key = view.key.as_str(),
+            queue = view.queue.as_str(),
+            attempts,
+            id = %view.id,
+            ?reason,
+            error = error.map(|error| &*error.message),
+            "a job is dead: it is kept, and can be revived"
+        );
+        if let Some(on_death) = &queue.policy().on_death
+            && catch_unwind(AssertUnwindSafe(|| on_death(&view, reason))).is_err()
+        {
+            tracing::error!(key = view.key.as_str(), "what was to be told of a dead job panicked");
+        }
+    }
+}
