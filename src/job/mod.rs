@@ -37,7 +37,7 @@ pub use outcome::{
 };
 pub use payload::Payload;
 pub use recurrence::{
-    InvalidRecurrence, LateCause, Missed, Occurrence, Overlap, Passed, Preview, Reason, Recurrence,
+    InvalidRecurrence, LateCause, Missed, Occurrence, Overlap, Passed, Preview, Progress, Reason, Recurrence,
     RecurrenceError, Step,
 };
 pub use spec::{JobSpec, RecordedDue};

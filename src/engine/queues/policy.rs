@@ -4,13 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::job::{AttemptError, DeathReason, JobView, Retry};
+use crate::job::{AttemptError, DeathReason, JobView, Passed, Retry};
 
 /// How long a job waits after its so manieth failure; `None`: it is not tried again.
 pub(crate) type BackoffFn = dyn Fn(u16, &AttemptError) -> Option<Duration> + Send + Sync;
 
 /// Told of a job that is dead, and why.
 pub(crate) type DeathFn = dyn Fn(&JobView, DeathReason) + Send + Sync;
+
+/// Told of occurrences of a recurring job, by its key, that were passed over.
+pub(crate) type PassedFn = dyn Fn(&str, &Passed) + Send + Sync;
 
 /// See the [module's documentation](self). The default: one attempt, however long it takes.
 #[derive(Clone, Default)]
@@ -19,6 +22,7 @@ pub(crate) struct Policy {
     pub(crate) backoff: Option<Arc<BackoffFn>>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) on_death: Option<Arc<DeathFn>>,
+    pub(crate) on_passed_over: Option<Arc<PassedFn>>,
 }
 
 impl fmt::Debug for Policy {

@@ -120,14 +120,14 @@ where
     async fn run(
         &self,
         seat: &Arc<Seat>,
-        started: Started,
+        mut started: Started,
         next: &mut Option<Started>,
         lead: &mut Lead,
         turn: &mut Turn,
     ) -> MonoTime {
         let handle = started.handle;
         let running = Running::new(&**seat, handle);
-        let mut attempt = Attempt::new(&started, seat);
+        let mut attempt = Attempt::new(&mut started, seat);
         // Asked here: a plain job is to pay for no future that does nothing.
         let begins = match started.begin() {
             Begin::AtOnce => Ok(()),
@@ -159,14 +159,14 @@ impl RunJob for OnThread {
     async fn run(
         &self,
         seat: &Arc<Seat>,
-        started: Started,
+        mut started: Started,
         _: &mut Option<Started>,
         _: &mut Lead,
         _: &mut Turn,
     ) -> MonoTime {
         let handle = started.handle;
         let running = Running::new(Arc::clone(seat), handle);
-        let mut attempt = Attempt::new(&started, seat);
+        let mut attempt = Attempt::new(&mut started, seat);
         if let Err(failure) = begun(seat, &started, &mut attempt).await {
             running.ends();
             return seat.shared.end_with(seat, &attempt, Err(failure));

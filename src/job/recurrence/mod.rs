@@ -19,6 +19,7 @@ mod json;
 mod occurrence;
 mod pack;
 mod plan;
+mod progress;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -31,6 +32,8 @@ use crate::time::{DurationText, Timestamp, micros_ceil};
 pub use occurrence::{LateCause, Occurrence, Passed, Preview, Reason, Step};
 pub(crate) use pack::{read, write};
 use plan::Plan;
+pub use progress::Progress;
+pub(crate) use progress::{read as read_progress, write as write_progress};
 pub(crate) use text::CronText;
 
 /// The shortest interval.

@@ -1,12 +1,12 @@
 //! From one occurrence to the next: which there are, which are passed over, and why.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Missed, Overlap, Plan, Recurrence, RecurrenceError};
 use crate::time::Timestamp;
 
 /// One of the instants that a rule names, and how it stands with those before it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Occurrence {
     /// The instant that the rule names. A job that is late keeps it.
     pub scheduled_for: Timestamp,
@@ -17,7 +17,7 @@ pub struct Occurrence {
 }
 
 /// Why an occurrence does not run.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reason {
@@ -30,7 +30,7 @@ pub enum Reason {
 }
 
 /// Occurrences that were passed over, one after the other and for one reason.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Passed {
     /// How many. Not zero.
     pub count: u64,
@@ -151,23 +151,46 @@ impl Recurrence {
         Ok(self.pass(&plan, *waiting, count, reason, now))
     }
 
-    /// What follows an occurrence that ended at `at`. If those that came due meanwhile need not run, they are passed over.
+    /// What follows an occurrence whose handler began at `began` and ended at `at`. If those that came due meanwhile need not run,
+    /// they are passed over.
     ///
     /// # Errors
     /// When the rule cannot be worked out here.
     ///
     /// # Complexity
     /// As [`Recurrence::late`].
-    pub fn ended(&self, ran: &Occurrence, at: Timestamp) -> Result<Step, RecurrenceError> {
+    pub fn ended(&self, ran: &Occurrence, began: Timestamp, at: Timestamp) -> Result<Step, RecurrenceError> {
         let plan = Plan::new(&self.rule, ran.scheduled_for)?;
-        let next = self.one_after(&plan, *ran);
+        self.after_run(&plan, self.one_after(&plan, *ran), began, at)
+    }
+
+    /// What follows a run that ended at `at` and was one more than the rule names: the occurrence that it waited for when it was
+    /// brought forward. If that came due meanwhile, it is as in [`Recurrence::ended`].
+    ///
+    /// # Errors
+    /// When the rule cannot be worked out here.
+    pub fn resumed(&self, waited_for: &Occurrence, at: Timestamp) -> Result<Step, RecurrenceError> {
+        let plan = Plan::new(&self.rule, waited_for.scheduled_for)?;
+        self.after_run(&plan, Some(*waited_for), waited_for.scheduled_for.saturating_sub_micros(1), at)
+    }
+
+    fn after_run(
+        &self,
+        plan: &Plan,
+        next: Option<Occurrence>,
+        began: Timestamp,
+        at: Timestamp,
+    ) -> Result<Step, RecurrenceError> {
         let Some(due) = next.filter(|next| next.scheduled_for <= at) else {
             return Ok(Step { passed: None, next });
         };
+        // Of a backlog that is to run, what was due before this run is not overlapped by it.
+        let is_backlog = matches!(self.missed, Missed::All { .. }) && due.scheduled_for <= began;
         match self.overlap {
+            Overlap::Skip if is_backlog => Ok(Step { passed: None, next }),
             Overlap::Skip => {
-                let count = self.count_after(&plan, &due, at).saturating_add(1);
-                Ok(self.pass(&plan, due, count, Reason::Overlap, at))
+                let count = self.count_after(plan, &due, at).saturating_add(1);
+                Ok(self.pass(plan, due, count, Reason::Overlap, at))
             }
             Overlap::Allow | Overlap::After => self.late(&due, at, LateCause::Busy),
         }

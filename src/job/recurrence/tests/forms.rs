@@ -217,5 +217,5 @@ fn without_cron_an_expression_is_kept_and_not_worked_out() {
     assert_eq!(rule.first(now), Err(RecurrenceError::NoCron));
     assert_eq!(rule.preview(now).unwrap_err(), RecurrenceError::NoCron);
     let occurrence = super::occurrence(now, 1, 0);
-    assert_eq!(rule.ended(&occurrence, now), Err(RecurrenceError::NoCron));
+    assert_eq!(rule.ended(&occurrence, now, now), Err(RecurrenceError::NoCron));
 }

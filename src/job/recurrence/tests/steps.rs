@@ -66,8 +66,13 @@ fn what_is_next_does_not_depend_on_when_somebody_asks() {
     }
     // Whenever the handler ends, the next is a week after this one.
     for seconds in [0, 1, 3600, 6 * 24 * 3600] {
-        let ended =
-            rule.ended(&first, first.scheduled_for.saturating_add_micros(seconds * 1_000_000)).unwrap();
+        let ended = rule
+            .ended(
+                &first,
+                first.scheduled_for,
+                first.scheduled_for.saturating_add_micros(seconds * 1_000_000),
+            )
+            .unwrap();
         let next = ended.next.unwrap();
         assert_eq!((ended.passed, next.number), (None, 2));
         assert_eq!(next.scheduled_for.micros_since(first.scheduled_for), 7 * 24 * 3600 * 1_000_000);
@@ -130,7 +135,7 @@ fn being_a_little_late_drops_nothing() {
 fn what_comes_due_during_a_run_is_told() {
     let ran = occurrence(after(60), 1, 5);
     let end = after(200);
-    let ended = |overlap| every(60).overlap(overlap).ended(&ran, end).unwrap();
+    let ended = |overlap| every(60).overlap(overlap).ended(&ran, after(61), end).unwrap();
     assert_eq!(
         ended(Overlap::Skip),
         Step { passed: passed(2, Reason::Overlap, 120, 180), next: Some(occurrence(after(240), 4, 2)) }
@@ -139,14 +144,30 @@ fn what_comes_due_during_a_run_is_told() {
         Step { passed: passed(1, Reason::Coalesced, 120, 120), next: Some(occurrence(after(180), 3, 1)) };
     assert_eq!((ended(Overlap::After), ended(Overlap::Allow)), (coalesced, coalesced));
     let all = every(60).overlap(Overlap::After).missed(Missed::All { max: NonZeroU32::new(9).unwrap() });
-    assert_eq!(all.ended(&ran, end), Ok(Step { passed: None, next: Some(occurrence(after(120), 2, 0)) }));
+    assert_eq!(
+        all.ended(&ran, after(61), end),
+        Ok(Step { passed: None, next: Some(occurrence(after(120), 2, 0)) })
+    );
+}
+
+#[test]
+fn a_backlog_that_is_to_run_is_not_taken_for_an_overlap() {
+    let all = every(60).missed(Missed::All { max: NonZeroU32::new(9).unwrap() });
+    // It began with two behind it, and a third came due while it ran.
+    let step = all.ended(&occurrence(after(60), 1, 0), after(190), after(245)).unwrap();
+    assert_eq!(step, Step { passed: None, next: Some(occurrence(after(120), 2, 0)) });
+    let step = all.ended(&occurrence(after(180), 3, 0), after(190), after(245)).unwrap();
+    assert_eq!(
+        step,
+        Step { passed: passed(1, Reason::Overlap, 240, 240), next: Some(occurrence(after(300), 5, 1)) }
+    );
 }
 
 /// What is passed over counts towards the end.
 #[test]
 fn a_rule_may_end_with_what_is_passed_over() {
     let rule = every(60).count(3).unwrap();
-    let step = rule.ended(&occurrence(after(60), 1, 0), after(1_000)).unwrap();
+    let step = rule.ended(&occurrence(after(60), 1, 0), after(60), after(1_000)).unwrap();
     assert_eq!(step, Step { passed: passed(2, Reason::Overlap, 120, 180), next: None });
     let step = rule.late(&occurrence(after(60), 1, 0), after(1_000), LateCause::Down).unwrap();
     assert_eq!(
@@ -224,7 +245,7 @@ proptest! {
         prop_assert_eq!(late(Missed::All { max: NonZeroU32::new(max).unwrap() }, LateCause::Down), some);
         prop_assert_eq!(late(Missed::None, LateCause::Down), by_hand(&rule, &all, from, now, 0, Reason::Missed));
         prop_assert_eq!(late(Missed::None, LateCause::Busy), by_hand(&rule, &all, from, now, 1, Reason::Missed));
-        let ended = rule.clone().overlap(Overlap::Skip).ended(&all[from], now).unwrap();
+        let ended = rule.clone().overlap(Overlap::Skip).ended(&all[from], all[from].scheduled_for, now).unwrap();
         prop_assert_eq!(ended, by_hand(&rule, &all, from + 1, now, 0, Reason::Overlap));
     }
 }
