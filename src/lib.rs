@@ -26,9 +26,9 @@
 //! says which crashes the change survives. `DESIGN.md` has the same list, and the tests are named after its numbers.
 //!
 //! 1. **Never early.** A job fires at or after its due time, across clock steps, restarts, takeovers and catch-up.
-//! 2. **Nothing acknowledged is lost.** A job whose schedule was acknowledged ends fired, cancelled, replaced, or
+//! 2. **Nothing acknowledged is lost.** A job whose schedule was acknowledged ends fired, cancelled, replaced, dead, or
 //!    skipped by its queue's policy, or it is still pending.
-//! 3. **Cancel means cancel.** After an acknowledged cancel the job never starts. Cancel against fire has one winner,
+//! 3. **Cancel means cancel.** After an acknowledged cancel the job never starts: no retry either. Cancel against fire has one winner,
 //!    and the answer says which.
 //! 4. **Outcomes are definite.** Every call says what it did, as a value to match on. A reschedule never brings back
 //!    a job that has fired. A change that the store has not confirmed in time is `Unconfirmed`: it is in force, and
@@ -103,9 +103,9 @@ pub mod wheel;
 pub use clock::{Clock, Profile};
 pub use engine::{
     BoxError, Builder, CallError, CancelError, CancelReason, Cancellation, Change, Commit, ContextTask,
-    Engine, IntoJobResult, InvalidCursor, Job, JobPage, JobResult, Lateness, ListCursor, ListError, Misfire,
-    NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes, Planned, PurgeError, QUEUES_MAX,
-    QueueConfig, QueueError, QueueStats, RescheduleError, RestoreProgress, ReviveError, Schedule,
+    Engine, FailedAttempt, IntoJobResult, InvalidCursor, Job, JobPage, JobResult, Lateness, ListCursor,
+    ListError, Misfire, NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes, Planned, PurgeError,
+    QUEUES_MAX, QueueConfig, QueueError, QueueStats, RescheduleError, RestoreProgress, ReviveError, Schedule,
     ScheduleError, ShutdownReport, Standby, StartError, StartPhase, Startup, Stats, StoreState, StoreStats,
     Target, Task,
 };

@@ -127,11 +127,11 @@ fn the_figures_of_an_engine() {
     stats.queues.push(QueueStats::default());
     let expected = json!({
         "pending": 0, "ready": 0, "running": 0, "fired_remembered": 0,
-        "scheduled": 0, "rescheduled": 0, "cancelled": 0, "fired": 0, "succeeded": 0, "failed": 0,
+        "scheduled": 0, "rescheduled": 0, "cancelled": 0, "fired": 0, "succeeded": 0, "failed": 0, "dead": 0,
         "lateness": {"count": 0, "p50_us": 1, "p99_us": 2_000, "p999_us": 3_000_000, "max_us": u64::MAX},
         "queues": [{
             "name": "", "has_handler": false, "unhandled": 0, "is_paused": false, "ready": 0, "running": 0,
-            "fired": 0, "succeeded": 0, "failed": 0, "panicked": 0,
+            "fired": 0, "succeeded": 0, "failed": 0, "panicked": 0, "retried": 0, "died": 0,
         }],
         "log_pending": 0, "is_store_healthy": false,
         "store": {
@@ -170,8 +170,8 @@ async fn the_figures_of_a_namespace() {
     let expected = json!({
         "partitions": 1, "partitions_used": 1, "partitions_owned": 1, "log_records": 0,
         "jobs": {
-            "pending": 2, "overdue": 0, "running": 0, "fired": 0,
-            "queues": [{"queue": "sales", "pending": 2, "overdue": 0, "running": 0}],
+            "pending": 2, "overdue": 0, "running": 0, "dead": 0, "fired": 0,
+            "queues": [{"queue": "sales", "pending": 2, "overdue": 0, "running": 0, "dead": 0}],
         },
         "load": {
             "from": "2026-12-01T10:00:00.000000Z", "bucket_us": 1_000_000,
@@ -191,6 +191,7 @@ async fn the_figures_of_a_namespace() {
 fn what_a_partition_has_done() {
     let counts = json!({
         "scheduled": 0, "rescheduled": 0, "cancelled": 0, "skipped": 0, "started": 0, "succeeded": 0, "failed": 0,
+        "retried": 0, "died": 0, "revived": 0, "purged": 0,
     });
     assert_eq!(value(Counts::default()), counts);
 }

@@ -8,8 +8,8 @@ use reveille::partition::{
 };
 use reveille::sim::Simulation;
 use reveille::{
-    CallError, CancelError, Change, Due, Durability, Engine, Priority, RescheduleError, ScheduleError,
-    Target, Timestamp, Version,
+    CallError, CancelError, Change, Due, Durability, Engine, Priority, PurgeError, PurgeOutcome,
+    RescheduleError, Retry, ReviveError, ReviveOutcome, ScheduleError, Target, Timestamp, Version,
 };
 
 use crate::app::App;
@@ -64,6 +64,9 @@ impl Caller {
             }
             Call::Reschedule { key, when, by } => self.reschedule(&format!("k{key}"), when, by).await,
             Call::Cancel { key, by } => self.cancel(&format!("k{key}"), by).await,
+            Call::CancelRunning { key, by } => self.cancel_running(&format!("k{key}"), by).await,
+            Call::Revive { key, when, by } => self.revive(&format!("k{key}"), when, by).await,
+            Call::Purge { key, by } => self.purge(&format!("k{key}"), by).await,
             Call::Lookup { key } => self.lookup(&format!("k{key}")),
             Call::Pause => drop(self.engine.pause("work")),
             Call::Resume => drop(self.engine.resume("work")),
@@ -112,6 +115,9 @@ impl Caller {
             .durability(level);
         if wish.is_once {
             schedule = schedule.at_most_once();
+        }
+        if let Behave::Flaky(_, attempts, us) = wish.behave {
+            schedule = schedule.retry(Retry::attempts(attempts).fixed(Duration::from_micros(us)));
         }
         // One reading of the clocks for the call and for its expected outcome.
         let pending = self.pending(Version::FIRST, due);
@@ -285,6 +291,111 @@ impl Caller {
         self.waits(key, &[done], level, commit).await;
     }
 
+    async fn cancel_running(self, key: &str, by: By) {
+        let (target, nonce, _) = self.named(key, by);
+        let commit = self.engine.cancel_running(target);
+        let said = commit.outcome().copied().map_err(|error| error.to_string());
+        self.note(|| format!("cancel {key}, and what comes after, {by:?}: {said:?}"));
+        let outcome = match commit.outcome() {
+            Ok(outcome) => *outcome,
+            Err(CancelError::Call(error)) if is_refusal(error) => return,
+            Err(error) => return self.broken("4 definite", format!("cancel of {key}: {error}")),
+        };
+        let level = self.app.setting.durability;
+        let told = self.app.ledger.with(self.life, |life, jobs| {
+            let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
+            let is_foretold = match (stand, outcome) {
+                (Stand::Pending(_), CancelOutcome::Cancelled) => true,
+                (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, outcome.into()),
+            };
+            if !is_foretold {
+                return Err(format!("cancel of {key} said {outcome:?}, and the job was {stand:?}"));
+            }
+            let Some(nonce) = nonce else { return Ok(Done::Nothing) };
+            match outcome {
+                CancelOutcome::Cancelled => life.gone(nonce),
+                CancelOutcome::Running => life.stop(nonce),
+                _ => return Ok(Done::Nothing),
+            }
+            jobs[nonce].taken_back.push(Fact::new(self.life, level));
+            Ok(Done::TakenBack { nonce, at: jobs[nonce].taken_back.len() - 1 })
+        });
+        let done = self.foretold(told);
+        self.waits(key, &[done], level, commit).await;
+    }
+
+    async fn revive(self, key: &str, when: When, by: By) {
+        let due = self.due(when);
+        let (target, nonce, _) = self.named(key, by);
+        let commit = self.engine.revive(target, due);
+        let said = commit.outcome().map(|outcome| matches!(outcome, ReviveOutcome::Revived { .. }));
+        let said = said.map_err(|error| error.to_string());
+        self.note(|| format!("revive {key} {by:?} {due:?}: {said:?}"));
+        let outcome = match commit.outcome() {
+            Ok(outcome) => *outcome,
+            Err(ReviveError::Call(error)) if is_refusal(error) => return,
+            Err(error) => return self.broken("4 definite", format!("revival of {key}: {error}")),
+        };
+        let (pending, level) = (self.pending(Version::FIRST, due), self.app.setting.durability);
+        let told = self.app.ledger.with(self.life, |life, jobs| {
+            let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
+            let is_taken = matches!(life.of_key(key), Some((_, Stand::Pending(_))));
+            let is_foretold = match (stand, outcome) {
+                (Stand::Dead(version), ReviveOutcome::Revived { version: next }) => {
+                    !is_taken && next.0 == version.0 + 1
+                }
+                (Stand::Dead(_), ReviveOutcome::KeyTaken { .. }) => is_taken,
+                (Stand::Dead(_), ReviveOutcome::NotFound) => life.purges(),
+                (Stand::Dead(_), _) => false,
+                (Stand::Pending(_), outcome) => outcome == ReviveOutcome::NotDead,
+                (_, outcome) => matches!(outcome, ReviveOutcome::NotDead | ReviveOutcome::NotFound),
+            };
+            if !is_foretold {
+                return Err(format!("revival of {key} said {outcome:?}, and the job was {stand:?}"));
+            }
+            let (ReviveOutcome::Revived { version }, Some(nonce)) = (outcome, nonce) else {
+                return Ok(Done::Nothing);
+            };
+            life.pending(key, nonce, Pending { version, ..pending });
+            jobs[nonce].moves.push((version, Fact::new(self.life, level)));
+            Ok(Done::Moved { nonce, at: jobs[nonce].moves.len() - 1 })
+        });
+        let done = self.foretold(told);
+        self.waits(key, &[done], level, commit).await;
+    }
+
+    async fn purge(self, key: &str, by: By) {
+        let (target, nonce, _) = self.named(key, by);
+        let commit = self.engine.purge(target);
+        let said = commit.outcome().copied().map_err(|error| error.to_string());
+        self.note(|| format!("purge {key} {by:?}: {said:?}"));
+        let outcome = match commit.outcome() {
+            Ok(outcome) => *outcome,
+            Err(PurgeError::Call(error)) if is_refusal(error) => return,
+            Err(error) => return self.broken("4 definite", format!("purge of {key}: {error}")),
+        };
+        let level = self.app.setting.durability;
+        let told = self.app.ledger.with(self.life, |life, jobs| {
+            let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
+            let is_foretold = match (stand, outcome) {
+                (Stand::Dead(_), PurgeOutcome::Purged) => true,
+                (Stand::Dead(_), PurgeOutcome::NotFound) => life.purges(),
+                (Stand::Dead(_), _) => false,
+                (Stand::Pending(_), outcome) => outcome == PurgeOutcome::NotDead,
+                (_, outcome) => matches!(outcome, PurgeOutcome::NotDead | PurgeOutcome::NotFound),
+            };
+            if !is_foretold {
+                return Err(format!("purge of {key} said {outcome:?}, and the job was {stand:?}"));
+            }
+            let (PurgeOutcome::Purged, Some(nonce)) = (outcome, nonce) else { return Ok(Done::Nothing) };
+            life.gone(nonce);
+            jobs[nonce].taken_back.push(Fact::new(self.life, level));
+            Ok(Done::TakenBack { nonce, at: jobs[nonce].taken_back.len() - 1 })
+        });
+        let done = self.foretold(told);
+        self.waits(key, &[done], level, commit).await;
+    }
+
     fn lookup(&self, key: &str) {
         let outcome = self.engine.lookup(key);
         let told = self.app.ledger.with(self.life, |life, jobs| {
@@ -302,6 +413,7 @@ impl Caller {
                         LookupOutcome::Running(_) => Late::Running,
                         LookupOutcome::AlreadyFired { .. } => Late::Fired,
                         LookupOutcome::NotFound => Late::NotFound,
+                        LookupOutcome::Dead(_) => Late::Dead,
                         _ => Late::Never,
                     },
                 ),
@@ -408,7 +520,7 @@ macro_rules! refusals {
     };
 }
 
-refusals!(ScheduleError, RescheduleError, CancelError);
+refusals!(ScheduleError, RescheduleError, CancelError, ReviveError, PurgeError);
 
 impl Refusal for CallError {
     fn of_call(self) -> Result<CallError, String> {
@@ -421,6 +533,7 @@ impl Refusal for CallError {
 enum Late {
     Running,
     Fired,
+    Dead,
     NotFound,
     /// No such answer.
     Never,
@@ -433,6 +546,7 @@ macro_rules! late {
                 match outcome {
                     $outcome::Running => Late::Running,
                     $outcome::AlreadyFired { .. } => Late::Fired,
+                    $outcome::Dead { .. } => Late::Dead,
                     $outcome::NotFound => Late::NotFound,
                     _ => Late::Never,
                 }
@@ -455,6 +569,7 @@ fn is_late(stand: Stand, is_once: bool, key: &str, life: &crate::ledger::Life, l
         Stand::Running => late == Late::Running || (is_once && late != Late::Never),
         // The memory of fired jobs has an end.
         Stand::Ended(_) => matches!(late, Late::Fired | Late::NotFound),
+        Stand::Dead(_) => late == Late::Dead || (late == Late::NotFound && life.purges()),
         Stand::Gone => late == Late::NotFound || (late == Late::Fired && life.may_remember(key)),
     }
 }

@@ -33,6 +33,8 @@ pub struct Setting {
     pub catch_up_per_second: u32,
     /// Fired jobs that are remembered.
     pub fired_max: usize,
+    /// Dead jobs that are kept.
+    pub dead_max: usize,
     /// The concurrency of the queue `work`.
     pub concurrency: usize,
     /// The network's latency, in microseconds.
@@ -87,6 +89,14 @@ pub enum Behave {
     Hang,
     /// Schedules its own key again, after this time.
     Repeat(u64),
+    /// Fails so many times, and then succeeds. It may fail so often, and waits for this time in between.
+    Flaky(u16, u16, u64),
+    /// Asks once to run again after this time.
+    Again(u64),
+    /// Says that it is of no use to try again.
+    Dead,
+    /// Says that there is nothing to do.
+    Discard,
 }
 
 impl Behave {
@@ -99,6 +109,10 @@ impl Behave {
             Behave::Panic => "panic".to_owned(),
             Behave::Hang => "hang".to_owned(),
             Behave::Repeat(us) => format!("repeat {us}"),
+            Behave::Flaky(fails, attempts, us) => format!("flaky {us} {fails} {attempts}"),
+            Behave::Again(us) => format!("again {us}"),
+            Behave::Dead => "dead".to_owned(),
+            Behave::Discard => "discard".to_owned(),
         }
     }
 
@@ -108,12 +122,17 @@ impl Behave {
         let mut words = text.split(' ').skip(1);
         let word = words.next().unwrap_or_default();
         let us = words.next().and_then(|us| us.parse().ok()).unwrap_or(0);
+        let mut number = || words.next().and_then(|number| number.parse().ok()).unwrap_or(1);
         match word {
             "slow" => Behave::Slow(us),
             "fail" => Behave::Fail,
             "panic" => Behave::Panic,
             "hang" => Behave::Hang,
             "repeat" => Behave::Repeat(us),
+            "flaky" => Behave::Flaky(number(), number(), us),
+            "again" => Behave::Again(us),
+            "dead" => Behave::Dead,
+            "discard" => Behave::Discard,
             _ => Behave::Quick,
         }
     }
@@ -155,6 +174,29 @@ pub enum Call {
         /// The key.
         key: u8,
         /// How the job is named, and by which version.
+        by: By,
+    },
+    /// Of the newest job of a key, also if it runs: nothing comes after.
+    CancelRunning {
+        /// The key.
+        key: u8,
+        /// How the job is named.
+        by: By,
+    },
+    /// Of the newest job of a key, if it is dead.
+    Revive {
+        /// The key.
+        key: u8,
+        /// When.
+        when: When,
+        /// How the job is named.
+        by: By,
+    },
+    /// Of the newest job of a key, if it is dead.
+    Purge {
+        /// The key.
+        key: u8,
+        /// How the job is named.
         by: By,
     },
     /// Of the newest job of a key.
@@ -258,6 +300,7 @@ pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
         plan.push(Item { at_us, what: What::Fault(draw_fault(&mut rng, &setting)) });
     }
     draw_blocks(&setting, &mut plan);
+    draw_retries(&setting, &mut plan);
     draw_losses(seed, &setting, faults > 0, &mut plan);
     plan.sort_by_key(|item| item.at_us);
     (setting, plan)
@@ -271,6 +314,42 @@ fn draw_blocks(setting: &Setting, plan: &mut Vec<Item>) {
         let at_us = rng.u64(SECOND..setting.active_us);
         let us = rng.u64(10 * MS..setting.lease_ms * MS * 3);
         plan.push(Item { at_us, what: What::Fault(Fault::Block(rng.usize(..setting.slots), us)) });
+    }
+}
+
+/// Jobs that live more than once, and calls about them, in one run of two. From a random stream of its own too.
+fn draw_retries(setting: &Setting, plan: &mut Vec<Item>) {
+    let mut rng = fastrand::Rng::with_seed(setting.seed ^ 0x7e77_1e5a_6a1e);
+    let calls = if rng.bool() { rng.u64(8..60) } else { 0 };
+    for _ in 0..calls {
+        let at_us = rng.u64(500 * MS..setting.active_us);
+        let call = draw_retry(&mut rng);
+        plan.push(Item { at_us, what: What::Call(rng.usize(..setting.slots), call) });
+    }
+}
+
+fn draw_retry(rng: &mut fastrand::Rng) -> Call {
+    let key = rng.u8(..9);
+    let by = [By::Key, By::Key, By::Handle][rng.usize(..3)];
+    match rng.u8(..10) {
+        0..5 => Call::Schedule {
+            key,
+            is_inline: rng.u8(..5) == 0,
+            when: When::In(rng.u64(..3 * SECOND)),
+            on_conflict: [OnConflict::Reject, OnConflict::Replace, OnConflict::Keep][rng.usize(..3)],
+            priority: Priority(rng.u8(99..102)),
+            is_once: false,
+            level: None,
+            behave: match rng.u8(..8) {
+                0..5 => Behave::Flaky(rng.u16(1..4), rng.u16(1..4), rng.u64(..2 * SECOND)),
+                5 => Behave::Again(rng.u64(..2 * SECOND)),
+                6 => Behave::Dead,
+                _ => Behave::Discard,
+            },
+        },
+        5..7 => Call::CancelRunning { key, by },
+        7..9 => Call::Revive { key, when: When::In(rng.u64(..2 * SECOND)), by },
+        _ => Call::Purge { key, by },
     }
 }
 
@@ -336,6 +415,7 @@ fn draw_setting(seed: u64, rng: &mut fastrand::Rng) -> Setting {
         commit_deadline_ms: [1_000, 4_000, 30_000][rng.usize(..3)],
         catch_up_per_second: [0, 5, 100_000][rng.usize(..3)],
         fired_max: [2, 20, 100_000][rng.usize(..3)],
+        dead_max: [1, 10_000][usize::from(seed % 3 > 0)],
         concurrency: [1, 2, 16][rng.usize(..3)],
         delay_us: [100, 600, 5_000][rng.usize(..3)],
         rates_ppm: (0..slots).map(|_| rng.u64(980_000..=1_020_000)).collect(),

@@ -67,7 +67,7 @@ pub fn run_beside(
         server.join(twin);
     }
     let network = Network::new(&world, &server, setting.seed, setting.delay_us);
-    let ledger = Ledger::new(&world, setting.tick_us, setting.lease_ms * 1_000);
+    let ledger = Ledger::new(&world, setting);
     let policy = setting.policy;
     let (losses, lost) = (Arc::clone(&ledger), Arc::clone(&ledger));
     // A crash spares what is on the disk, a failover what the replica has; FLUSHALL spares nothing.

@@ -43,7 +43,7 @@ pub use error::{
     StartError,
 };
 pub use ownership::StoreState;
-pub use queues::{Misfire, QUEUES_MAX, QueueConfig};
+pub use queues::{FailedAttempt, Misfire, QUEUES_MAX, QueueConfig};
 pub use run::{BoxError, ContextTask, IntoJobResult, Job, JobResult, Task};
 pub use start::{Builder, RestoreProgress, Standby, StartPhase, Startup};
 pub use state::{CancelReason, Cancellation, Engine};

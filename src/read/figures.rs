@@ -23,9 +23,11 @@ pub struct Figures {
     pub overdue: u64,
     /// Jobs with a handler.
     pub running: u64,
+    /// Dead jobs that are kept.
+    pub dead: u64,
     /// Fired jobs that are remembered.
     pub fired: u64,
-    /// Jobs that have not fired, by queue, in the order of their names.
+    /// Jobs that have not fired, the dead included, by queue, in the order of their names.
     pub queues: Vec<QueueFigures>,
 }
 
@@ -41,6 +43,8 @@ pub struct QueueFigures {
     pub overdue: u64,
     /// Jobs with a handler.
     pub running: u64,
+    /// Dead jobs that are kept.
+    pub dead: u64,
 }
 
 impl QueueFigures {
@@ -64,9 +68,16 @@ impl Figures {
                 let name = partition.queue_name(job.queue).map(|name| name.as_str().to_owned());
                 QueueFigures::of(name.unwrap_or_default())
             });
-            if job.state == JobState::Running {
-                queue.running += 1;
-                continue;
+            match job.state {
+                JobState::Running => {
+                    queue.running += 1;
+                    continue;
+                }
+                JobState::Dead => {
+                    queue.dead += 1;
+                    continue;
+                }
+                _ => {}
             }
             queue.pending += 1;
             queue.overdue += u64::from(job.due < now.wall);
@@ -87,12 +98,14 @@ impl Figures {
         self.pending += other.pending;
         self.overdue += other.overdue;
         self.running += other.running;
+        self.dead += other.dead;
         match self.queues.binary_search_by(|queue| queue.queue.cmp(&other.queue)) {
             Ok(at) => {
                 let queue = &mut self.queues[at];
                 queue.pending += other.pending;
                 queue.overdue += other.overdue;
                 queue.running += other.running;
+                queue.dead += other.dead;
             }
             Err(at) => self.queues.insert(at, other),
         }

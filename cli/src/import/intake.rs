@@ -167,7 +167,12 @@ async fn never(_: Job) {
 
 fn draft(text: &str) -> Result<(Key, Draft), String> {
     match op::parse(text).map_err(|error| error.to_string())? {
-        Op { key, action: Action::Schedule(draft) } => Ok((key, draft)),
-        Op { action, .. } => Err(format!("the op is {}; an import takes `schedule` only", action.name())),
+        Op::Job(key, Action::Schedule(draft)) => Ok((key, draft)),
+        Op::Job(_, action) => Err(not_schedule(action.name())),
+        Op::Queue(_, action) => Err(not_schedule(action.name())),
     }
+}
+
+fn not_schedule(op: &str) -> String {
+    format!("the op is {op}; an import takes `schedule` only")
 }

@@ -20,12 +20,14 @@ pub(super) struct Fields<'a> {
     pub(super) payload: Option<&'a RawValue>,
     pub(super) payload_base64: Option<String>,
     pub(super) on_conflict: Option<String>,
+    pub(super) and_after: Option<bool>,
     /// By their names, in the order of the line.
     pub(super) options: Vec<(&'static str, &'a RawValue)>,
 }
 
 /// But for the options.
-const NAMES: [&str; 8] = ["op", "key", "queue", "at", "in", "payload", "payload_base64", "on_conflict"];
+const NAMES: [&str; 9] =
+    ["op", "key", "queue", "at", "in", "payload", "payload_base64", "on_conflict", "and_after"];
 
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -60,6 +62,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 "payload" => fields.payload = map.next_value()?,
                 "payload_base64" => fields.payload_base64 = map.next_value()?,
                 "on_conflict" => fields.on_conflict = map.next_value()?,
+                "and_after" => fields.and_after = map.next_value()?,
                 option => {
                     let value: Option<&RawValue> = map.next_value()?;
                     fields.options.extend(value.map(|value| (option, value)));

@@ -117,7 +117,7 @@ mod tests {
             let job = job(&key, "q\t\"", -1 - at as i64, &options, &payload);
             let line = line(&job);
             assert_eq!(line.matches('\n').count(), 1, "{line}");
-            let Ok(Op { key, action: Action::Schedule(draft) }) = op::parse(&line) else { panic!("{line}") };
+            let Ok(Op::Job(key, Action::Schedule(draft))) = op::parse(&line) else { panic!("{line}") };
             assert_eq!((&key, draft.queue.as_str()), (job.key, job.queue));
             assert_eq!((draft.due, &draft.payload), (Due::At(job.due), job.payload));
             assert_eq!(&draft.options, job.options);

@@ -22,9 +22,11 @@ const QUEUE_DEFAULT: &str = "default";
 
 /// The operation of a line.
 #[derive(Debug)]
-pub(crate) struct Op {
-    pub(crate) key: Key,
-    pub(crate) action: Action,
+pub(crate) enum Op {
+    /// About the job of a key.
+    Job(Key, Action),
+    /// About a queue.
+    Queue(String, QueueAction),
 }
 
 /// What is to be done with the job of the key.
@@ -32,8 +34,30 @@ pub(crate) struct Op {
 pub(crate) enum Action {
     Schedule(Draft),
     Reschedule(Due),
-    Cancel,
+    Cancel {
+        /// Also one that runs: nothing comes after.
+        and_after: bool,
+    },
     Lookup,
+    Revive(Due),
+    Purge,
+}
+
+/// What is to be done with a queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum QueueAction {
+    Pause,
+    Resume,
+}
+
+impl QueueAction {
+    /// The op's name in a line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            QueueAction::Pause => "pause",
+            QueueAction::Resume => "resume",
+        }
+    }
 }
 
 /// A job to be scheduled.
@@ -54,8 +78,10 @@ impl Action {
         match self {
             Action::Schedule(_) => "schedule",
             Action::Reschedule(_) => "reschedule",
-            Action::Cancel => "cancel",
+            Action::Cancel { .. } => "cancel",
             Action::Lookup => "lookup",
+            Action::Revive(_) => "revive",
+            Action::Purge => "purge",
         }
     }
 }
@@ -69,7 +95,9 @@ pub(crate) enum OpError {
     Json(String),
     #[error("`{field}` is missing")]
     Missing { field: &'static str },
-    #[error("unknown op {0}; the ops are schedule, reschedule, cancel and lookup")]
+    #[error(
+        "unknown op {0}; the ops are schedule, reschedule, cancel, lookup, revive, purge, pause and resume"
+    )]
     UnknownOp(Brief),
     #[error("`{field}` has no meaning for {op}; leave it out")]
     Useless { field: &'static str, op: &'static str },
@@ -118,18 +146,30 @@ pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
             on_conflict: fields.on_conflict.take().map(|text| on_conflict(&text)).transpose()?,
         }),
         "reschedule" => Action::Reschedule(fields.take_due()?),
-        "cancel" => Action::Cancel,
+        "cancel" => Action::Cancel { and_after: fields.and_after.take().unwrap_or(false) },
         "lookup" => Action::Lookup,
+        "revive" => Action::Revive(fields.take_due()?),
+        "purge" => Action::Purge,
+        "pause" => return fields.into_queue_op(key.as_deref(), QueueAction::Pause),
+        "resume" => return fields.into_queue_op(key.as_deref(), QueueAction::Resume),
         unknown => return Err(OpError::UnknownOp(Brief::new(unknown))),
     };
     if let Some(field) = fields.left_over() {
         return Err(OpError::Useless { field, op: action.name() });
     }
     let key = Key::new(key.ok_or(OpError::Missing { field: "key" })?)?;
-    Ok(Op { key, action })
+    Ok(Op::Job(key, action))
 }
 
 impl Fields<'_> {
+    fn into_queue_op(mut self, key: Option<&str>, action: QueueAction) -> Result<Op, OpError> {
+        let queue = self.queue.take().ok_or(OpError::Missing { field: "queue" })?;
+        match key.map(|_| "key").or(self.left_over()) {
+            Some(field) => Err(OpError::Useless { field, op: action.name() }),
+            None => Ok(Op::Queue(queue, action)),
+        }
+    }
+
     fn take_due(&mut self) -> Result<Due, OpError> {
         match (self.at.take(), self.after.take()) {
             (Some(at), None) => due(at, "at", "a string or a number of seconds", |text, is_number| {
@@ -178,6 +218,7 @@ impl Fields<'_> {
             ("payload", self.payload.is_some()),
             ("payload_base64", self.payload_base64.is_some()),
             ("on_conflict", self.on_conflict.is_some()),
+            ("and_after", self.and_after.is_some()),
         ];
         let options = self.options.iter().map(|&(name, _)| (name, true));
         fields.into_iter().chain(options).find_map(|(name, is_there)| is_there.then_some(name))
@@ -240,7 +281,7 @@ mod tests {
 
     fn draft(line: &str) -> Draft {
         match parse(line) {
-            Ok(Op { action: Action::Schedule(draft), .. }) => draft,
+            Ok(Op::Job(_, Action::Schedule(draft))) => draft,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -280,13 +321,16 @@ mod tests {
     #[test]
     fn null_is_as_good_as_nothing() {
         let line = r#"{"op":"cancel","key":"k","at":null,"payload":null,"queue":null}"#;
-        assert!(matches!(parse(line), Ok(Op { action: Action::Cancel, .. })));
+        assert!(matches!(parse(line), Ok(Op::Job(_, Action::Cancel { and_after: false }))));
     }
 
     #[test]
     fn escapes_are_read() {
-        let op = parse(r#"{"op":"lookup","key":"\u00e9\n\ud83c\udfab"}"#).unwrap();
-        assert_eq!(op.key.as_str(), "é\n🎫");
+        let Ok(Op::Job(key, Action::Lookup)) = parse(r#"{"op":"lookup","key":"\u00e9\n\ud83c\udfab"}"#)
+        else {
+            panic!("a look-up")
+        };
+        assert_eq!(key.as_str(), "é\n🎫");
         let draft = draft(r#"{"op":"schedule","key":"k","in":"\u0031s"}"#);
         assert_eq!(draft.due, Due::In(Duration::from_secs(1)));
     }

@@ -5,14 +5,17 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::sync::Arc;
 
 use reveille::{
-    CancelError, CancelOutcome, Commit, End, Engine, Job, Key, LookupOutcome, OnConflict, QueueConfig,
-    QueueError, RescheduleError, RescheduleOutcome, ScheduleError, ScheduleOutcome,
+    CancelError, CancelOutcome, Commit, End, Engine, History, Job, Key, LookupOutcome, OnConflict,
+    PurgeError, PurgeOutcome, QueueConfig, QueueError, QueueName, RescheduleError, RescheduleOutcome,
+    ReviveError, ReviveOutcome, ScheduleError, ScheduleOutcome,
 };
 
+use super::exec;
 use super::output::{Ack, Answer, Mistake, Output};
-use crate::jsonl::op::{Action, Draft, Op};
+use crate::jsonl::op::{Action, Draft, Op, QueueAction};
 use crate::jsonl::text::cut_middle;
 use crate::jsonl::time::Rfc3339;
 
@@ -25,6 +28,16 @@ pub(super) struct Caller {
     engine: Engine,
     output: Output,
     queues: BTreeSet<String>,
+    exec: Option<Exec>,
+}
+
+/// How jobs are run, if not by writing them out.
+#[derive(Clone, Debug)]
+pub(super) struct Exec {
+    /// For `sh -c`.
+    pub(super) command: Arc<str>,
+    /// How many of a queue at a time.
+    pub(super) concurrency: usize,
 }
 
 /// A line's answer, once it is durable.
@@ -38,6 +51,8 @@ pub(super) enum Reply {
         key: Key,
         pending: Pending,
     },
+    /// It is done.
+    Done(Ack),
 }
 
 #[derive(Debug)]
@@ -45,12 +60,14 @@ pub(super) enum Pending {
     Schedule(Commit<ScheduleOutcome, ScheduleError>),
     Reschedule(Commit<RescheduleOutcome, RescheduleError>),
     Cancel(Commit<CancelOutcome, CancelError>),
+    Revive(Commit<ReviveOutcome, ReviveError>),
+    Purge(Commit<PurgeOutcome, PurgeError>),
     Lookup(Box<LookupOutcome>),
 }
 
 impl Caller {
-    pub(super) fn new(engine: Engine, output: Output) -> Self {
-        Caller { engine, output, queues: BTreeSet::new() }
+    pub(super) fn new(engine: Engine, output: Output, exec: Option<Exec>) -> Self {
+        Caller { engine, output, queues: BTreeSet::new(), exec }
     }
 
     /// Has restored jobs fire, even if no line ever names their queues.
@@ -60,7 +77,10 @@ impl Caller {
 
     /// Does what a line asks for.
     pub(super) fn call(&mut self, line: u64, op: Op) -> Reply {
-        let Op { key, action } = op;
+        let (key, action) = match op {
+            Op::Job(key, action) => (key, action),
+            Op::Queue(queue, action) => return self.call_queue(line, &queue, action),
+        };
         let name = action.name();
         let pending = match action {
             Action::Schedule(draft) => match self.schedule(&key, draft) {
@@ -68,10 +88,30 @@ impl Caller {
                 Err(error) => return Reply::mistake(line, error),
             },
             Action::Reschedule(due) => Pending::Reschedule(self.engine.reschedule(&key, due)),
-            Action::Cancel => Pending::Cancel(self.engine.cancel(&key)),
+            Action::Cancel { and_after: false } => Pending::Cancel(self.engine.cancel(&key)),
+            Action::Cancel { and_after: true } => Pending::Cancel(self.engine.cancel_running(&key)),
+            Action::Revive(due) => Pending::Revive(self.engine.revive(&key, due)),
+            Action::Purge => Pending::Purge(self.engine.purge(&key)),
             Action::Lookup => Pending::Lookup(Box::new(self.engine.lookup(&key))),
         };
         Reply::Call { line, op: name, key, pending }
+    }
+
+    fn call_queue(&mut self, line: u64, queue: &str, action: QueueAction) -> Reply {
+        let (done, outcome) = match action {
+            QueueAction::Pause => {
+                // A queue may be paused before its first job.
+                (self.make_queue(queue).and_then(|()| self.engine.pause(queue)), "paused")
+            }
+            QueueAction::Resume => (self.engine.resume(queue), "resumed"),
+        };
+        match done {
+            Ok(()) => {
+                let answer = Answer { queue: QueueName::new(queue).ok(), ..outcome_only(outcome) };
+                Reply::Done(Ack { line, op: action.name(), key: None, answer })
+            }
+            Err(error) => Reply::mistake(line, error),
+        }
     }
 
     fn schedule(
@@ -87,12 +127,25 @@ impl Caller {
         if self.queues.contains(name) {
             return Ok(());
         }
+        let (failed, dead) = (self.output.clone(), self.output.clone());
+        let config = QueueConfig::new(name)
+            .on_failure(move |attempt| failed.failed(attempt))
+            .on_death(move |job, reason| dead.dead(job, reason));
         let output = self.output.clone();
-        let fire = move |job: Job| {
-            let output = output.clone();
-            async move { output.fired(job).await }
-        };
-        self.engine.add_queue(QueueConfig::new(name).concurrency(FIRING_MAX), fire)?;
+        match self.exec.clone() {
+            None => self.engine.add_queue(config.concurrency(FIRING_MAX), move |job: Job| {
+                let output = output.clone();
+                async move { output.fired(&Arc::new(job)).await }
+            })?,
+            Some(exec) => self.engine.add_queue(config.concurrency(exec.concurrency), move |job: Job| {
+                let (output, command) = (output.clone(), Arc::clone(&exec.command));
+                async move {
+                    let job = Arc::new(job);
+                    output.fired(&job).await;
+                    exec::run(&command, &job).await
+                }
+            })?,
+        }
         self.queues.insert(name.to_owned());
         Ok(())
     }
@@ -119,10 +172,11 @@ impl Reply {
     pub(super) async fn settled(self) -> Result<Ack, Mistake> {
         let (line, op, key, pending) = match self {
             Reply::Mistake(mistake) => return Err(mistake),
+            Reply::Done(ack) => return Ok(ack),
             Reply::Call { line, op, key, pending } => (line, op, key, pending),
         };
         match pending.answer().await {
-            Ok(answer) => Ok(Ack { line, op, key, answer }),
+            Ok(answer) => Ok(Ack { line, op, key: Some(key), answer }),
             Err(error) => Err(Mistake { line, error: cut_middle(error) }),
         }
     }
@@ -134,6 +188,8 @@ impl Pending {
             Pending::Schedule(commit) => commit.await.map(scheduled).map_err(|error| error.to_string()),
             Pending::Reschedule(commit) => commit.await.map(rescheduled).map_err(|error| error.to_string()),
             Pending::Cancel(commit) => commit.await.map(cancelled).map_err(|error| error.to_string()),
+            Pending::Revive(commit) => commit.await.map(revived).map_err(|error| error.to_string()),
+            Pending::Purge(commit) => commit.await.map(purged).map_err(|error| error.to_string()),
             Pending::Lookup(outcome) => Ok(found(*outcome)),
         }
     }
@@ -178,6 +234,24 @@ fn cancelled(outcome: CancelOutcome) -> Answer {
     }
 }
 
+fn revived(outcome: ReviveOutcome) -> Answer {
+    match outcome {
+        ReviveOutcome::Revived { .. } => outcome_only("revived"),
+        // A key names one job.
+        ReviveOutcome::KeyTaken { .. } => outcome_only("key_taken"),
+        ReviveOutcome::NotDead => outcome_only("not_dead"),
+        ReviveOutcome::NotFound => outcome_only("not_found"),
+    }
+}
+
+fn purged(outcome: PurgeOutcome) -> Answer {
+    outcome_only(match outcome {
+        PurgeOutcome::Purged => "purged",
+        PurgeOutcome::NotDead => "not_dead",
+        PurgeOutcome::NotFound => "not_found",
+    })
+}
+
 fn found(outcome: LookupOutcome) -> Answer {
     let (name, job) = match outcome {
         LookupOutcome::Scheduled(job) => ("scheduled", job),
@@ -189,7 +263,11 @@ fn found(outcome: LookupOutcome) -> Answer {
         LookupOutcome::NotFound => return outcome_only("not_found"),
         _ => return outcome_only("other"),
     };
+    let history = job.history.as_deref();
     Answer {
+        attempt: (job.attempt > 0).then_some(job.attempt),
+        error: history.and_then(History::last_error).map(|error| error.message.to_string()),
+        died_at: history.and_then(|history| history.death).map(|death| Rfc3339(death.at)),
         due: Some(Rfc3339(job.due)),
         queue: Some(job.queue),
         version: Some(job.version.0),

@@ -22,6 +22,7 @@
 //!   The session's gate keeps it from making calls once the session ends.
 
 mod call;
+mod exec;
 mod left;
 mod output;
 mod session;
@@ -34,8 +35,8 @@ use std::time::Duration;
 
 use reveille::{Builder, Engine, Profile};
 
-use call::Caller;
 pub(crate) use call::schedule;
+use call::{Caller, Exec};
 use output::Output;
 use session::Session;
 
@@ -53,10 +54,16 @@ Operations, one per line:
       where the time is not ambiguous: \"2026-12-01T10:00:00[Europe/Berlin]\".
       Or `in`, as \"1.5s\", \"1h30m\", or a number of seconds. Units are w, d, h, m, s, ms, us and ns.
       Optional: queue, payload (or payload_base64 for any bytes), priority (among jobs of one tick 0 goes first, 255
-      last), delivery (at_least_once, at_most_once), on_conflict (reject, replace, keep).
+      last), delivery (at_least_once, at_most_once), on_conflict (reject, replace, keep), timeout (\"5s\"), expires (an
+      instant), retry ({\"attempts\":5,\"backoff\":\"exponential\",\"base\":\"1s\",\"max\":\"1h\",\"jitter\":\"full\"}; backoff is fixed,
+      exponential or sidekiq, jitter none or full).
   {\"op\":\"reschedule\",\"key\":\"concert:42\",\"in\":\"90s\"}
   {\"op\":\"cancel\",\"key\":\"concert:42\"}
+      \"and_after\":true also ends what comes after an attempt that runs.
   {\"op\":\"lookup\",\"key\":\"concert:42\"}
+  {\"op\":\"revive\",\"key\":\"concert:42\",\"in\":0} and {\"op\":\"purge\",\"key\":\"concert:42\"}
+      bring a dead job back, or take it away.
+  {\"op\":\"pause\",\"queue\":\"mails\"} and {\"op\":\"resume\",\"queue\":\"mails\"}
 
 With --store the jobs are kept in Redis, and the next run with the same store and namespace goes on with them. While
 another process fires them, this one waits to take over. While the store is not there yet, it waits for that too, unless
@@ -87,6 +94,15 @@ pub(crate) struct Args {
     /// How to wait for the next due time [default: precise, or eco on a single core]
     #[arg(long, value_enum)]
     profile: Option<ProfileName>,
+
+    /// Give each job to `sh -c COMMAND`: its payload on standard input, REVEILLE_KEY, REVEILLE_QUEUE, REVEILLE_ATTEMPT and
+    /// REVEILLE_DUE in its environment. Status 0 is done, any other a failed attempt
+    #[arg(long, value_name = "COMMAND")]
+    exec: Option<String>,
+
+    /// How many commands of a queue may run at a time
+    #[arg(long, value_name = "COMMANDS", default_value = "16", requires = "exec", value_parser = parse_concurrency)]
+    concurrency: usize,
 
     /// The resolution of due times
     #[arg(long, value_name = "DELAY", default_value = "1ms", value_parser = time::parse_delay)]
@@ -160,7 +176,7 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
         }
         _ = &mut written => return Err("the output was closed before anything was begun".into()),
     };
-    let mut caller = Caller::new(engine.clone(), output.clone());
+    let mut caller = Caller::new(engine.clone(), output.clone(), args.exec());
     caller.adopt().map_err(|error| cannot("go on with the jobs in the store", error))?;
     let session = Session::start(input, caller, engine, output, named);
     let session = session.map_err(|error| cannot("start a thread", error))?;
@@ -176,6 +192,11 @@ impl Args {
     fn exits_when_idle(&self, source: &Source) -> bool {
         let has_end = matches!(source, Source::File(_)) && !source.is_named_pipe();
         self.exit_when_idle || (has_end && !self.no_exit_when_idle)
+    }
+
+    fn exec(&self) -> Option<Exec> {
+        let command = self.exec.as_deref()?.into();
+        Some(Exec { command, concurrency: self.concurrency })
     }
 
     async fn start(&self, named: Option<&Named>) -> Result<Engine, String> {
@@ -216,6 +237,13 @@ fn parse_horizon(text: &str) -> Result<Duration, String> {
     const YEARS_1000: Duration = Duration::from_secs(1000 * 365 * 24 * 3600);
     let horizon = time::parse_delay(text).map_err(|error| error.to_string())?;
     if horizon > YEARS_1000 { Err("a horizon has 365000 days at most".into()) } else { Ok(horizon) }
+}
+
+fn parse_concurrency(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(commands @ 1..=10_000) => Ok(commands),
+        _ => Err("it must be a number from 1 to 10000".into()),
+    }
 }
 
 fn parse_payload_max(text: &str) -> Result<usize, String> {

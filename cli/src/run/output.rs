@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::thread;
 
 use reveille::partition::QueueName;
-use reveille::{Job, Key};
+use reveille::{Cause, DeathReason, FailedAttempt, History, Job, JobView, Key};
 #[cfg(unix)]
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Serialize, Serializer};
@@ -36,8 +36,9 @@ const BATCH_MAX: usize = 4096;
 pub(super) struct Ack {
     pub(super) line: u64,
     pub(super) op: &'static str,
-    #[serde(serialize_with = "key_as_text")]
-    pub(super) key: Key,
+    /// Not of a queue's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<Key>,
     #[serde(flatten)]
     pub(super) answer: Answer,
 }
@@ -61,6 +62,12 @@ pub(super) struct Answer {
     pub(super) queue: Option<QueueName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<u32>,
+    /// How often its handler has begun, if it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) attempt: Option<u16>,
+    /// What its last failure said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<String>,
 }
 
 /// An error in a line.
@@ -75,9 +82,11 @@ enum Event {
     /// With the permit that it holds until it is written.
     Answered(Result<Ack, Mistake>, OwnedSemaphorePermit),
     Fired {
-        job: Job,
+        job: Arc<Job>,
         flushed: oneshot::Sender<()>,
     },
+    Failed(FailedAttempt),
+    Dead(Box<JobView>, DeathReason),
     /// The reader of the output has gone.
     ReaderGone,
     /// The last one.
@@ -99,6 +108,23 @@ enum Written<'a> {
         attempt: u16,
         #[serde(flatten)]
         payload: payload::Written<'a>,
+    },
+    Failed {
+        key: &'a str,
+        queue: &'a str,
+        attempt: u16,
+        cause: Cause,
+        error: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_at: Option<Rfc3339>,
+    },
+    Dead {
+        key: &'a str,
+        queue: &'a str,
+        attempts: u16,
+        reason: DeathReason,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<&'a str>,
     },
 }
 
@@ -154,12 +180,22 @@ impl Output {
     ///
     /// On the single thread of `run`'s runtime a handler is polled for the first time right after its job was started:
     /// so jobs come out in the order in which they started.
-    pub(super) async fn fired(&self, job: Job) {
+    pub(super) async fn fired(&self, job: &Arc<Job>) {
         let (flushed, is_flushed) = oneshot::channel();
-        let sent = self.events.send(Event::Fired { job, flushed });
+        let sent = self.events.send(Event::Fired { job: Arc::clone(job), flushed });
         if sent.is_err() || is_flushed.await.is_err() {
             std::future::pending().await
         }
+    }
+
+    /// Hands an attempt that failed to the writer. Before its job fires again that waits for what was handed over before.
+    pub(super) fn failed(&self, attempt: &FailedAttempt) {
+        let _ = self.events.send(Event::Failed(attempt.clone()));
+    }
+
+    /// Hands a job that died to the writer.
+    pub(super) fn dead(&self, job: &JobView, reason: DeathReason) {
+        let _ = self.events.send(Event::Dead(Box::new(job.clone()), reason));
     }
 
     /// Has the writer end when it has written everything that was sent before.
@@ -212,6 +248,8 @@ fn write(to: &mut impl Write, event: Event, handlers: &mut Vec<oneshot::Sender<(
             write_fired(to, &job)?;
             handlers.push(flushed);
         }
+        Event::Failed(attempt) => write_failed(to, &attempt)?,
+        Event::Dead(job, reason) => write_dead(to, &job, reason)?,
         Event::ReaderGone => return Err(io::ErrorKind::BrokenPipe.into()),
         Event::End => return Ok(false),
     }
@@ -232,13 +270,33 @@ fn write_fired(to: &mut impl Write, job: &Job) -> io::Result<()> {
     write_line(to, &fired)
 }
 
+fn write_failed(to: &mut impl Write, attempt: &FailedAttempt) -> io::Result<()> {
+    let failed = Written::Failed {
+        key: attempt.key.as_str(),
+        queue: attempt.queue.as_str(),
+        attempt: attempt.attempt,
+        cause: attempt.cause,
+        error: &attempt.error,
+        retry_at: attempt.retry_at.map(Rfc3339),
+    };
+    write_line(to, &failed)
+}
+
+fn write_dead(to: &mut impl Write, job: &JobView, reason: DeathReason) -> io::Result<()> {
+    let error = job.history.as_deref().and_then(History::last_error);
+    let dead = Written::Dead {
+        key: job.key.as_str(),
+        queue: job.queue.as_str(),
+        attempts: job.attempt,
+        reason,
+        error: error.map(|error| &*error.message),
+    };
+    write_line(to, &dead)
+}
+
 fn write_line(to: &mut impl Write, event: &Written<'_>) -> io::Result<()> {
     serde_json::to_writer(&mut *to, event)?;
     to.write_all(b"\n")
-}
-
-fn key_as_text<S: Serializer>(key: &Key, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(key.as_str())
 }
 
 fn queue_as_text<S: Serializer>(queue: &Option<QueueName>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod ends;
+mod exec;
 mod mistakes;
 mod ops;
 mod pipes;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reveille::sim::Simulation;
-use reveille::{End, Job};
+use reveille::{End, Job, JobResult, LookupOutcome};
 
 use super::App;
 use crate::calls::{Caller, Wish};
-use crate::ledger::nonce;
+use crate::ledger::{Next, nonce};
 use crate::plan::{Behave, When};
 use crate::process::Process;
 
@@ -21,8 +21,8 @@ pub(super) struct Handlers {
 }
 
 impl Handlers {
-    pub(super) async fn handle(&self, job: Job) -> Result<(), String> {
-        let Some(nonce) = nonce(job.payload().as_bytes()) else { return Ok(()) };
+    pub(super) async fn handle(&self, job: Job) -> JobResult {
+        let Some(nonce) = nonce(job.payload().as_bytes()) else { return JobResult::Done };
         self.app.ledger.began(self.life, nonce);
         let behave = Behave::of_payload(job.payload().as_bytes());
         match behave {
@@ -31,31 +31,47 @@ impl Handlers {
                 let mut healed = self.app.is_healed.subscribe();
                 let _ = healed.wait_for(|is_healed| *is_healed).await;
             }
-            Behave::Repeat(us) => self.repeat(&job, us),
-            Behave::Quick | Behave::Fail | Behave::Panic => {}
+            // So that something may happen while it runs.
+            Behave::Flaky(_, _, us) => self.process.sleep(Duration::from_micros(us / 4)).await,
+            _ => {}
         }
-        self.app.ledger.ended(self.life, nonce, end_of(&behave));
-        self.app.world.note(|| format!("life {}: end of {nonce}", self.life));
-        match behave {
-            Behave::Fail => Err("it was told to".to_owned()),
-            Behave::Panic => panic!("it was told to"),
-            _ => Ok(()),
-        }
+        self.end(&job, nonce, behave)
     }
 
-    pub(super) fn handle_inline(&self, job: &Job) -> Result<(), String> {
-        let Some(nonce) = nonce(job.payload().as_bytes()) else { return Ok(()) };
+    pub(super) fn handle_inline(&self, job: &Job) -> JobResult {
+        let Some(nonce) = nonce(job.payload().as_bytes()) else { return JobResult::Done };
         self.app.ledger.began(self.life, nonce);
         let behave = Behave::of_payload(job.payload().as_bytes());
+        self.end(job, nonce, behave)
+    }
+
+    /// Ends an attempt, and tells the ledger what comes after.
+    fn end(&self, job: &Job, nonce: usize, behave: Behave) -> JobResult {
         if let Behave::Repeat(us) = behave {
             self.repeat(job, us);
         }
-        self.app.ledger.ended(self.life, nonce, end_of(&behave));
-        match behave {
-            Behave::Fail => Err("it was told to".to_owned()),
-            Behave::Panic => panic!("it was told to"),
-            _ => Ok(()),
+        let now_us = self.process.now().mono.as_micros();
+        let (result, next) = match behave {
+            Behave::Fail => (JobResult::Failed("it was told to".into()), Next::Ended(End::Failed)),
+            Behave::Panic => (JobResult::Done, Next::Ended(End::Panicked)),
+            Behave::Flaky(fails, attempts, us) if job.attempt() <= fails => {
+                let is_last = failures(job) + 1 >= attempts;
+                let next = if is_last { Next::Dead } else { Next::Again(now_us + us) };
+                (JobResult::Failed("not yet".into()), next)
+            }
+            Behave::Again(us) if job.attempt() == 1 => {
+                (JobResult::again_in(Duration::from_micros(us)), Next::Again(now_us + us))
+            }
+            Behave::Dead => (JobResult::dead("it is of no use"), Next::Dead),
+            Behave::Discard => (JobResult::discarded("there is nothing to do"), Next::Ended(End::Discarded)),
+            _ => (JobResult::Done, Next::Ended(End::Done)),
+        };
+        self.app.ledger.ended(self.life, nonce, next);
+        self.app.world.note(|| format!("life {}: end of {nonce}: {next:?}", self.life));
+        if behave == Behave::Panic {
+            panic!("it was told to");
         }
+        result
     }
 
     fn repeat(&self, job: &Job, us: u64) {
@@ -79,11 +95,10 @@ impl Handlers {
     }
 }
 
-/// How a handler with this behaviour ends.
-fn end_of(behave: &Behave) -> End {
-    match behave {
-        Behave::Fail => End::Failed,
-        Behave::Panic => End::Panicked,
-        _ => End::Done,
+/// How often a job that runs has failed before.
+fn failures(job: &Job) -> u16 {
+    match job.engine().lookup(job.handle()) {
+        LookupOutcome::Running(view) => view.history.map_or(0, |history| history.failures),
+        _ => 0,
     }
 }

@@ -332,7 +332,8 @@ fn builder(app: &Arc<App>, process: &Arc<Process>, life: u64) -> reveille::Build
         .log_records_max(setting.log_records_max)
         .commit_deadline(Duration::from_millis(setting.commit_deadline_ms))
         .catch_up_per_second(setting.catch_up_per_second)
-        .remember_fired(setting.fired_max, Duration::from_secs(3600));
+        .remember_fired(setting.fired_max, Duration::from_secs(3600))
+        .keep_dead(setting.dead_max, Duration::from_secs(3600));
     on_start(builder, move |queue, started| {
         told.app
             .world

@@ -106,6 +106,8 @@ pub(crate) struct JobLog {
     pub began: Vec<Fact>,
     /// The lives in which it was started.
     pub starts: Vec<u64>,
+    /// Whether an attempt was its last in some life: it has ended, or died.
+    pub has_ended: bool,
 }
 
 impl JobLog {
@@ -122,6 +124,7 @@ impl JobLog {
             taken_back: Vec::new(),
             began: Vec::new(),
             starts: Vec::new(),
+            has_ended: false,
         }
     }
 

@@ -16,8 +16,21 @@ pub(crate) enum Stand {
     Running,
     /// Its handler has ended, like this.
     Ended(End),
+    /// It is dead, and of this version.
+    Dead(Version),
     /// There is no such job.
     Gone,
+}
+
+/// What comes after an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Next {
+    /// Nothing: the job has ended.
+    Ended(End),
+    /// Another, not before this time by the monotonic clock.
+    Again(u64),
+    /// The job is dead.
+    Dead,
 }
 
 /// A job that waits.
@@ -44,6 +57,12 @@ pub(crate) struct Life {
     pub(crate) begun_us: u64,
     began_at: Now,
     jobs: BTreeMap<usize, Stand>,
+    /// Of those that run, or ran.
+    versions: BTreeMap<usize, Version>,
+    /// Those that were cancelled while they ran.
+    stopped: BTreeSet<usize>,
+    /// Whether a dead job may be purged for another.
+    purges: bool,
     newest: BTreeMap<String, usize>,
     /// Keys of which a fired job may be remembered.
     fired: BTreeSet<String>,
@@ -63,7 +82,7 @@ struct StartRank {
 
 impl Life {
     /// A life that begins with nothing.
-    pub(crate) fn new(now: Now, owner: &str, begun_us: u64) -> Self {
+    pub(crate) fn new(now: Now, owner: &str, begun_us: u64, purges: bool) -> Self {
         Life {
             steps: 0,
             is_over: false,
@@ -71,6 +90,9 @@ impl Life {
             begun_us,
             began_at: now,
             jobs: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            stopped: BTreeSet::new(),
+            purges,
             newest: BTreeMap::new(),
             fired: BTreeSet::new(),
             last: BTreeMap::new(),
@@ -81,6 +103,22 @@ impl Life {
     pub(crate) fn pending(&mut self, key: &str, nonce: usize, pending: Pending) {
         self.jobs.insert(nonce, Stand::Pending(pending));
         self.newest.insert(key.to_owned(), nonce);
+    }
+
+    /// A job is dead from here on.
+    pub(crate) fn dead(&mut self, key: &str, nonce: usize, version: Version) {
+        self.jobs.insert(nonce, Stand::Dead(version));
+        self.newest.insert(key.to_owned(), nonce);
+    }
+
+    /// A job that runs was cancelled: nothing comes after.
+    pub(crate) fn stop(&mut self, nonce: usize) {
+        self.stopped.insert(nonce);
+    }
+
+    /// Whether a dead job may have been purged for another.
+    pub(crate) fn purges(&self) -> bool {
+        self.purges
     }
 
     /// A fired job of this key is remembered from before.
@@ -111,18 +149,39 @@ impl Life {
     }
 
     /// A job is given to its handler. Returns where it stood.
-    pub(crate) fn start(&mut self, nonce: usize) -> Stand {
+    pub(crate) fn start(&mut self, nonce: usize, version: Version) -> Stand {
         let stood = self.stand(nonce);
+        self.versions.insert(nonce, version);
         self.jobs.insert(nonce, Stand::Running);
         stood
     }
 
-    /// A handler ends.
-    pub(crate) fn end(&mut self, nonce: usize, end: End) {
+    /// An attempt ends. Returns whether it was the last.
+    pub(crate) fn end(&mut self, key: &str, nonce: usize, next: Next) -> bool {
+        let version = self.versions.get(&nonce).map_or(Version::FIRST, |version| Version(version.0 + 1));
+        let end = match next {
+            Next::Ended(end) => end,
+            Next::Again(_) | Next::Dead if self.stopped.contains(&nonce) => End::Cancelled,
+            Next::Again(at_us) => {
+                let pending = Pending { version, due: DueAt::Mono(Some(at_us)), known: None };
+                self.jobs.insert(nonce, Stand::Pending(pending));
+                // Its key names it again, unless another job of the key is pending.
+                let named = self.of_key(key);
+                if !matches!(named, Some((_, Stand::Pending(_)))) {
+                    self.newest.insert(key.to_owned(), nonce);
+                }
+                return false;
+            }
+            Next::Dead => {
+                self.jobs.insert(nonce, Stand::Dead(version));
+                return true;
+            }
+        };
         self.jobs.insert(nonce, Stand::Ended(end));
         if let Some((key, _)) = self.newest.iter().find(|(_, newest)| **newest == nonce) {
             self.fired.insert(key.clone());
         }
+        true
     }
 
     /// Whether a start keeps to the order of its tick; if not, after which place it comes. Only jobs that were known before

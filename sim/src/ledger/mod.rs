@@ -14,12 +14,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use reveille::partition::{Delivery, TimeBase};
-use reveille::sim::{Image, Now, Started};
-use reveille::{Durability, End, Handle};
+use reveille::sim::{Image, JobImage, Now, Started};
+use reveille::{Durability, Handle};
 
 pub(crate) use facts::{Fact, JobLog};
-pub(crate) use life::{Life, Pending, Stand};
+pub(crate) use life::{Life, Next, Pending, Stand};
 
+use crate::plan::Setting;
 use crate::shadow::Event;
 use crate::world::World;
 
@@ -86,12 +87,16 @@ struct State {
     lost_us: u64,
     /// How long an owner relies on a proof at most.
     lease_us: u64,
+    /// Whether some of the dead may be purged for others.
+    purges: bool,
 }
 
 impl Ledger {
     /// An empty ledger.
-    pub(crate) fn new(world: &Arc<World>, tick_us: u64, lease_us: u64) -> Arc<Self> {
-        let state = State { tick_us, lease_us, ..State::default() };
+    pub(crate) fn new(world: &Arc<World>, setting: &Setting) -> Arc<Self> {
+        let (tick_us, lease_us, purges) =
+            (setting.tick_us, setting.lease_ms * 1_000, setting.dead_max < 1_000);
+        let state = State { tick_us, lease_us, purges, ..State::default() };
         Arc::new(Ledger { world: Arc::clone(world), state: Mutex::new(state) })
     }
 
@@ -105,9 +110,20 @@ impl Ledger {
     /// An engine has been restored: what it holds now is where this life begins.
     pub(crate) fn restored(&self, life: u64, owner: &str, now: Now, is_told_exactly: bool, images: &[Image]) {
         let mut state = self.state.lock();
-        let mut begun = Life::new(now, owner, self.world.now_us());
+        let mut begun = Life::new(now, owner, self.world.now_us(), state.purges);
+        let is_dead = |job: &JobImage| job.history.as_ref().is_some_and(|history| history.death.is_some());
         for image in images {
-            for job in &image.jobs {
+            // A key names a pending job rather than a dead one.
+            let (dead, pending): (Vec<_>, Vec<_>) = image.jobs.iter().partition(|job| is_dead(job));
+            for job in &dead {
+                // And one that has fired, if that is newer.
+                let is_named =
+                    !image.fired.iter().any(|fired| fired.key == job.spec.key && fired.id > job.id);
+                if let Some(nonce) = nonce(job.spec.payload.as_bytes()).filter(|_| is_named) {
+                    begun.dead(job.spec.key.as_str(), nonce, job.version);
+                }
+            }
+            for job in pending {
                 let Some(nonce) = nonce(job.spec.payload.as_bytes()) else { continue };
                 let due = match job.spec.due.base {
                     TimeBase::Wall => DueAt::Wall(job.spec.due.wall.as_micros()),
@@ -248,7 +264,7 @@ impl Ledger {
         let begun_us = life_of.begun_us;
         let is_lease_lost = *lost_us > begun_us && self.world.now_us() < *lost_us + *lease_us;
         let binds = |fact: &Fact| fact.binds_for(life, begun_us, is_lease_lost);
-        match life_of.start(nonce) {
+        match life_of.start(nonce, started.version) {
             Stand::Pending(pending) => {
                 if !pending.due.is_reached(now) {
                     broken("1 never early", &format!("due {:?}, and the clocks show {now:?}", pending.due));
@@ -261,6 +277,7 @@ impl Ledger {
                 }
             }
             Stand::Running | Stand::Ended(_) => broken("6 once in a life", "it was started before"),
+            Stand::Dead(_) => broken("4 definite", "it was dead"),
             Stand::Gone => broken("3 cancel means cancel", "it had been taken back, or was never there"),
         }
         if log.taken_back.iter().any(binds) {
@@ -298,8 +315,11 @@ impl Ledger {
     }
 
     /// A handler is about to end, like this.
-    pub(crate) fn ended(&self, life: u64, nonce: usize, end: End) {
-        let _ = self.with(life, |life, _| life.end(nonce, end));
+    pub(crate) fn ended(&self, life: u64, nonce: usize, next: Next) {
+        let _ = self.with(life, |life, jobs| {
+            let key = jobs[nonce].key.clone();
+            jobs[nonce].has_ended |= life.end(&key, nonce, next);
+        });
     }
 
     /// At the end, after the faults: every acknowledged job has fired, was cancelled, or is pending.
@@ -312,10 +332,14 @@ impl Ledger {
             .collect();
         for (nonce, log) in state.jobs.iter().enumerate() {
             let is_owed = log.taken.as_ref().is_some_and(Fact::binds);
-            let is_known = !log.starts.is_empty() || !log.taken_back.is_empty() || pending.contains(&nonce);
+            // One that may begin once only has ended with a crash in its middle.
+            let has_ended = log.has_ended || (log.delivery == Delivery::AtMostOnce && !log.starts.is_empty());
+            let is_known = has_ended || !log.taken_back.is_empty() || pending.contains(&nonce);
             if is_owed && !is_known {
-                let detail =
-                    format!("job {nonce} ({}) was acknowledged, and is neither fired nor pending", log.key);
+                let detail = format!(
+                    "job {nonce} ({}) was acknowledged, and has neither ended nor is it there",
+                    log.key
+                );
                 return self.world.broken("2 nothing is lost", detail);
             }
         }

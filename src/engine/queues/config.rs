@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::policy::Policy;
+use super::policy::{FailedAttempt, Policy};
 use crate::job::{AttemptError, DeathReason, JobView, Passed, Retry};
 
 /// The name and the limits of a queue.
@@ -111,6 +111,14 @@ impl QueueConfig {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.policy.timeout = Some(timeout);
+        self
+    }
+
+    /// Is told of each attempt at a job of the queue that failed, after the engine has decided what comes next, where the handler
+    /// ended: it must be quick.
+    #[must_use]
+    pub fn on_failure(mut self, told: impl Fn(&FailedAttempt) + Send + Sync + 'static) -> Self {
+        self.policy.on_failure = Some(Arc::new(told));
         self
     }
 

@@ -9,6 +9,7 @@ mod table;
 mod unhandled;
 
 pub use config::{Misfire, QueueConfig};
+pub use policy::FailedAttempt;
 pub(crate) use policy::Policy;
 pub(crate) use queue::{Queue, Runner};
 pub use table::QUEUES_MAX;

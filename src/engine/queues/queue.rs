@@ -91,8 +91,14 @@ impl Queue {
 
     /// What it says of failures.
     pub(crate) fn policy(&self) -> &Policy {
-        const NONE: &Policy =
-            &Policy { retry: None, backoff: None, timeout: None, on_death: None, on_passed_over: None };
+        const NONE: &Policy = &Policy {
+            retry: None,
+            backoff: None,
+            timeout: None,
+            on_failure: None,
+            on_death: None,
+            on_passed_over: None,
+        };
         self.policy.get().unwrap_or(NONE)
     }
 

@@ -195,6 +195,9 @@ fn report_failure(seat: &Seat, attempt: &Attempt, failure: &Failure) -> Sequel {
         None => sequel,
         Some(recurs) => *follow(seat, attempt, recurs, sequel),
     };
+    if failure.is_fault() {
+        known.tell_failure(&seat.queue, failure, &sequel);
+    }
     let retry_in = match &sequel {
         Sequel::Again(again) => Some(format!("{:?}", again.due)),
         _ => None,

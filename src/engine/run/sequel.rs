@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::attempt::{Attempt, report};
 use super::handler::Seat;
 use super::recurs::Recurring;
-use crate::engine::queues::{Policy, Queue};
+use crate::engine::queues::{FailedAttempt, Policy, Queue};
 use crate::engine::state::{Failure, FailureKind, Owned, Shared};
 use crate::job::{AttemptError, Retry, Verdict, draw};
 use crate::partition::{
@@ -39,6 +39,8 @@ pub(crate) struct Known {
     failures: u16,
     retry: Option<Retry>,
     expires: Option<Timestamp>,
+    /// Whether it was cancelled while it ran.
+    is_stopped: bool,
     now: Timestamp,
 }
 
@@ -50,6 +52,7 @@ impl Shared {
             LookupOutcome::Running(view) => Some(Known {
                 id: view.id,
                 attempt: view.attempt,
+                is_stopped: view.history.as_ref().is_some_and(|history| history.is_stopped),
                 failures: view.history.as_ref().map_or(0, |history| history.failures),
                 retry: view.options.retry().copied(),
                 expires: view.options.expires().map(|expires| expires.0),
@@ -64,6 +67,13 @@ impl Shared {
 impl Sequel {
     /// After `failure`, by the job's policy or its queue's.
     pub(crate) fn of(failure: &Failure, known: &Known, policy: &Policy) -> Sequel {
+        match Sequel::by_policy(failure, known, policy) {
+            Sequel::Again(_) | Sequel::Dies(..) if known.is_stopped => Sequel::Ends(End::Cancelled),
+            sequel => sequel,
+        }
+    }
+
+    fn by_policy(failure: &Failure, known: &Known, policy: &Policy) -> Sequel {
         let (cause, end) = match failure.kind {
             FailureKind::Again(due) => return Sequel::Again(Again { due, fault: None, is_counted: false }),
             FailureKind::Discarded => return Sequel::Ends(End::Discarded),
@@ -98,6 +108,33 @@ impl Sequel {
 }
 
 impl Known {
+    /// Tells whoever wants to know of an attempt that failed.
+    pub(crate) fn tell_failure(&self, queue: &Queue, failure: &Failure, sequel: &Sequel) {
+        let Some(on_failure) = &queue.policy().on_failure else { return };
+        let failed = FailedAttempt {
+            id: self.id,
+            key: self.key.clone(),
+            queue: queue.name.clone(),
+            attempt: self.attempt,
+            cause: match failure.kind {
+                FailureKind::Panicked => Cause::Panicked,
+                FailureKind::TimedOut => Cause::TimedOut,
+                _ => Cause::Failed,
+            },
+            error: failure.message.clone(),
+            retry_at: match sequel {
+                Sequel::Again(Again { due: Due::At(at), .. }) => Some(*at),
+                Sequel::Again(Again { due: Due::In(after), .. }) => {
+                    Some(self.now.saturating_add_micros(u64::try_from(after.as_micros()).unwrap_or(u64::MAX)))
+                }
+                _ => None,
+            },
+        };
+        if catch_unwind(AssertUnwindSafe(|| on_failure(&failed))).is_err() {
+            tracing::error!(key = self.key.as_str(), "what was to be told of a failed attempt panicked");
+        }
+    }
+
     fn verdict(&self, retry: &Retry, cause: Cause) -> Verdict {
         let chance = draw(self.id, self.attempt);
         Verdict::of(retry, cause, self.failures, chance, self.now, self.expires)

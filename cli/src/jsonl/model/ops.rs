@@ -13,7 +13,7 @@ use crate::jsonl::op::{self, Action, Draft, Op, OpError};
 use crate::jsonl::time::TimeError;
 use crate::jsonl::{job, payload};
 
-const OPS: [&str; 4] = ["schedule", "reschedule", "cancel", "lookup"];
+const OPS: [&str; 8] = ["schedule", "reschedule", "cancel", "lookup", "revive", "purge", "pause", "resume"];
 
 pub(super) fn check(line: &str) {
     let fields = Fields::read(line);
@@ -28,26 +28,42 @@ pub(super) fn check(line: &str) {
 
 fn check_op(op: &Op, fields: &Fields) {
     assert!(fields.are_known(), "a field was ignored");
-    assert_eq!(fields.text("op").as_deref(), Some(op.action.name()));
-    assert_eq!(fields.text("key").as_deref(), Some(op.key.as_str()));
-    for name in fields.names() {
-        assert!(!fields.has(name) || has_meaning(name, op.action.name()), "`{name}` was ignored");
+    let name = match op {
+        Op::Job(key, action) => {
+            assert_eq!(fields.text("key").as_deref(), Some(key.as_str()));
+            action.name()
+        }
+        Op::Queue(queue, action) => {
+            assert_eq!(fields.text("queue").as_deref(), Some(queue.as_str()));
+            action.name()
+        }
+    };
+    assert_eq!(fields.text("op").as_deref(), Some(name));
+    for field in fields.names() {
+        assert!(!fields.has(field) || has_meaning(field, name), "`{field}` was ignored");
     }
-    match &op.action {
+    let Op::Job(key, action) = op else { return };
+    match action {
         Action::Schedule(draft) => {
             check_draft(draft, fields);
-            check_written(&op.key, draft);
+            check_written(key, draft);
             check_shown(&draft.payload);
         }
-        Action::Reschedule(due) => check_due(*due, fields),
-        Action::Cancel | Action::Lookup => {}
+        Action::Reschedule(due) | Action::Revive(due) => check_due(*due, fields),
+        Action::Cancel { and_after } => {
+            assert_eq!(and_after.to_string(), fields.json("and_after").unwrap_or("false"));
+        }
+        Action::Lookup | Action::Purge => {}
     }
 }
 
 fn has_meaning(field: &str, op: &str) -> bool {
     match field {
-        "op" | "key" => true,
-        "at" | "in" => matches!(op, "schedule" | "reschedule"),
+        "op" => true,
+        "key" => !matches!(op, "pause" | "resume"),
+        "queue" => matches!(op, "schedule" | "pause" | "resume"),
+        "at" | "in" => matches!(op, "schedule" | "reschedule" | "revive"),
+        "and_after" => op == "cancel",
         _ => op == "schedule",
     }
 }
@@ -104,9 +120,7 @@ fn check_written(key: &Key, draft: &Draft) {
         job::Written { key, queue: queue.as_str(), due, options: &draft.options, payload: &draft.payload };
     let mut line = Vec::new();
     job.write(&mut line).expect("a vector takes all");
-    let Op { key: again, action: Action::Schedule(again_draft) } = read_one(&line) else {
-        panic!("{line:?}")
-    };
+    let Op::Job(again, Action::Schedule(again_draft)) = read_one(&line) else { panic!("{line:?}") };
     assert_eq!((&again, &again_draft.queue), (key, &draft.queue));
     assert_eq!((again_draft.due, again_draft.payload), (draft.due, draft.payload.clone()));
     assert_eq!(again_draft.options, draft.options);
@@ -117,7 +131,7 @@ fn check_shown(payload: &Payload) {
     let shown = serde_json::to_string(&payload::Written::to_be_shown(payload)).expect("text and base64");
     let fields = shown.strip_prefix('{').expect("an object");
     let line = format!("{{\"op\":\"schedule\",\"key\":\"k\",\"in\":0,{fields}\n");
-    let Op { action: Action::Schedule(draft), .. } = read_one(line.as_bytes()) else { panic!("{line}") };
+    let Op::Job(_, Action::Schedule(draft)) = read_one(line.as_bytes()) else { panic!("{line}") };
     let is_json = serde_json::from_slice::<&RawValue>(payload.as_bytes());
     let expected = is_json.map_or_else(|_| payload.clone(), |json| on_one_line(json.get()));
     assert_eq!(draft.payload, expected);

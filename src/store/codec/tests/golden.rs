@@ -2,8 +2,11 @@
 //! is written can no longer be read by the programs that are out there. Do not change the bytes: a change of them is a
 //! new format, with a reader for both.
 
+use std::time::Duration;
+
 use super::bytes::{hex, unhex};
 use super::*;
+use crate::job::{Expires, Retry, Timeout};
 
 pub(super) const BATCH: &str = "
     52564c42 0200 0000 e7000000 d700aa34                   # magic, format, flags, length 231, CRC-32
@@ -138,4 +141,122 @@ fn image() -> Image {
     };
     let fired = vec![fired(17, End::Done), fired(18, End::Interrupted)];
     Image { jobs: vec![pending(4_999), running], fired, next_sequence: 5_000 }
+}
+
+/// What came with retries. The same promise holds.
+pub(super) const RETRIES_BATCH: &str = "
+    52564c42 0200 0000 3a010000 4419e3a8                   # magic, format, flags, length 314, CRC-32
+    03 07 fbe803 fbcc10 0d                                 # partition, epoch, first, near, records
+    01 09 6f70656e5f73616c65                               # queues: open_sale
+    03 05 7265747279 07 74696d656f7574 07 65787069726573   # options: retry, timeout, expires
+    01 00 0a 70726f647563743a3432 00 09 353030207365617473 # scheduled: 4300, product:42, 500 seats
+       01 fd00d05150ddc10c00 2b                            #   wall, options
+       00 15 0300 010108 40420f0000000000 00a493d600000000 #   3 attempts, fixed, none, 8, 1 s, 1 h
+       01 08 8813000000000000                              #   5 ms
+       02 08 00e828a8ee600600                              #   expires
+    0a 00 fd00d05150ddc10c00 02 03 02 fd00d05150ddc10c00   # again: 4300, at, attempt 2, version 3, mono
+       00 00                                               #   does not count, no fault
+    0a 00 fd00d05150ddc10c00 02 03 02 fd00d05150ddc10c00   # again
+       01 01 09 6e6f20616e73776572                         #   counts, failed: no answer
+    0a 00 fd00d05150ddc10c00 02 03 02 fd00d05150ddc10c00   # again
+       01 03 02 c3a9                                       #   counts, timed out: é
+    0b 00 fd00d05150ddc10c00 04 01 02 02 6f68              # died: 4300, at, version 4, exhausted, panicked: oh
+    0b 02 fd00d05150ddc10c00 04 02 04 00                   # died: 4301, killed, interrupted
+    0b 04 fd00d05150ddc10c00 04 03 00                      # died: 4302, expired
+    0c 00 05 02 fd00d05150ddc10c00                         # revived: 4300, version 5, mono
+    0d 02                                                  # purged: 4301
+    0e 06                                                  # to be stopped: 4303
+    08 fbcf20 fd00d05150ddc10c00 05                        # finished: 100, timed out
+    08 fbcd20 fd00d05150ddc10c00 06                        # finished: 101, discarded
+    08 fbcb20 fd00d05150ddc10c00 07                        # finished: 102, cancelled
+";
+
+pub(super) const RETRIES_CHUNK: &str = "
+    52565343 0200 0000 24010000 6e15624a                   # magic, format, flags, length 292, CRC-32
+    03 07 05 02 fbe803 fb8813 03 00                        # as in the tables, 3 jobs, none fired
+    01 09 6f70656e5f73616c65 00                            # queues: open_sale; no options
+    03 05 0a 70726f647563743a3432 00 09 353030207365617473 # pending again: 4997, product:42, 500 seats
+       01 fd00d05150ddc10c00 00 01 02                      #   wall, no options, version 1, 2
+       02 01 00 2a                                         #   2 failures, 1 revival, not stopped, errors
+       01 fd00d05150ddc10c00 01 09 6e6f20616e73776572      #   attempt 1, at, failed: no answer
+       02 fd00d05150ddc10c00 03 09 6e6f20616e73776572      #   attempt 2, at, timed out
+    04 03 0a 70726f647563743a3432 00 09 353030207365617473 # running again: 4998
+       01 fd00d05150ddc10c00 00 01 03 fd00d05150ddc10c00   #   wall, no options, version 1, 3, since
+       02 01 01 2a                                         #   2 failures, 1 revival, to be stopped, errors
+       01 fd00d05150ddc10c00 01 09 6e6f20616e73776572
+       02 fd00d05150ddc10c00 03 09 6e6f20616e73776572
+    05 01 0a 70726f647563743a3432 00 09 353030207365617473 # dead: 4999
+       01 fd00d05150ddc10c00 00 01 02                      #   wall, no options, version 1, 2
+       fd00d05150ddc10c00 01                               #   died, exhausted
+       02 01 00 2a                                         #   2 failures, 1 revival, not stopped, errors
+       01 fd00d05150ddc10c00 01 09 6e6f20616e73776572
+       02 fd00d05150ddc10c00 03 09 6e6f20616e73776572
+";
+
+#[test]
+fn what_came_with_retries_has_these_bytes() {
+    assert_eq!(hex(&encoded(&retries())), hex(&unhex(RETRIES_BATCH)));
+    assert_eq!(read_batch(&unhex(RETRIES_BATCH)), Ok((batch_header(), retries())));
+    assert_eq!(hex(&encoded_image(&histories())), hex(&unhex(RETRIES_CHUNK)));
+    assert_eq!(read_chunk(&unhex(RETRIES_CHUNK)), Ok((chunk_header(), histories())));
+}
+
+fn retries() -> Vec<Record> {
+    let retry = Retry::attempts(3).fixed(Duration::from_secs(1));
+    let options = JobOptions::default()
+        .with_retry(retry)
+        .with_timeout(Timeout(Duration::from_millis(5)))
+        .with_expires(Expires(TEN));
+    let scheduled = scheduled(4_300);
+    let spec = JobSpec { options, ..scheduled.spec };
+    let due = RecordedDue { base: TimeBase::Mono, wall: TEN };
+    let fault = |cause, message: &str| Some(Fault::new(cause, message));
+    let retried = |sequence, fault: Option<Fault>| Record::Retried {
+        id: id(sequence),
+        at: TEN,
+        attempt: 2,
+        version: Version(3),
+        due,
+        is_counted: fault.is_some(),
+        fault,
+    };
+    let died = |sequence, reason, fault| Record::Died {
+        id: id(sequence),
+        at: TEN,
+        version: Version(4),
+        reason,
+        fault,
+    };
+    vec![
+        Record::Scheduled(ScheduledRecord { spec, ..scheduled }),
+        retried(4_300, None),
+        retried(4_300, fault(Cause::Failed, "no answer")),
+        retried(4_300, fault(Cause::TimedOut, "é")),
+        died(4_300, DeathReason::Exhausted, fault(Cause::Panicked, "oh")),
+        died(4_301, DeathReason::Killed, fault(Cause::Interrupted, "")),
+        died(4_302, DeathReason::Expired, None),
+        Record::Revived { id: id(4_300), version: Version(5), due },
+        Record::Purged { id: id(4_301) },
+        Record::Stopped { id: id(4_303) },
+        Record::Finished { id: id(100), at: TEN, end: End::TimedOut },
+        Record::Finished { id: id(101), at: TEN, end: End::Discarded },
+        Record::Finished { id: id(102), at: TEN, end: End::Cancelled },
+    ]
+}
+
+fn histories() -> Image {
+    let error = |attempt, cause| AttemptError::new(attempt, TEN, &Fault::new(cause, "no answer"));
+    let history = |death, is_stopped| {
+        let mut history = History::default();
+        (history.failures, history.revivals) = (2, 1);
+        history.errors = vec![error(1, Cause::Failed), error(2, Cause::TimedOut)];
+        (history.death, history.is_stopped) = (death, is_stopped);
+        Some(Box::new(history))
+    };
+    let waiting = JobImage { attempt: 2, history: history(None, false), ..pending(4_997) };
+    let running =
+        JobImage { attempt: 3, running_since: Some(TEN), history: history(None, true), ..pending(4_998) };
+    let death = Some(Death::new(TEN, DeathReason::Exhausted));
+    let dead = JobImage { attempt: 2, history: history(death, false), ..pending(4_999) };
+    Image { jobs: vec![waiting, running, dead], fired: Vec::new(), next_sequence: 5_000 }
 }
