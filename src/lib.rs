@@ -112,12 +112,13 @@ pub use engine::{
 pub use job::{
     AttemptError, Backoff, CancelOutcome, Cause, Death, DeathReason, Delivery, End, FiredView, Handle,
     History, InvalidKey, InvalidQueueName, Jitter, JobFilter, JobId, JobState, JobView, KEY_BYTES_MAX, Key,
-    LookupOutcome, NotCancelled, NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload, Priority,
-    PurgeOutcome, QUEUE_NAME_BYTES_MAX, QueueName, Refusal, RescheduleOutcome, Retry, ReviveOutcome,
-    ScheduleOutcome, Version,
+    LookupOutcome, Missed, NotCancelled, NotRescheduled, NotScheduled, OnConflict, Overlap, PartitionId,
+    Payload, Priority, PurgeOutcome, QUEUE_NAME_BYTES_MAX, QueueName, Recurrence, Refusal, RescheduleOutcome,
+    Retry, ReviveOutcome, ScheduleOutcome, Version,
 };
 pub use partition::{Due, InvalidTimestamp, Timestamp};
 pub use store::Durability;
+pub use time::{InvalidDuration, parse_duration};
 
 /// Has the code in the README compiled.
 #[cfg(all(doctest, feature = "redis"))]

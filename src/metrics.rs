@@ -91,6 +91,7 @@ metrics! {
     PANICKED: Counter "reveille_jobs_panicked_total" "" ["queue"] "Handlers that panicked"
     RETRIED: Counter "reveille_jobs_retried_total" "" ["queue"] "Attempts after which a job waits for another"
     DIED: Counter "reveille_jobs_died_total" "" ["queue"] "Jobs that failed as often as they may, or too late, and are kept among the dead"
+    PASSED: Counter "reveille_occurrences_passed_over_total" "" ["queue"] "Occurrences of recurring jobs that did not run: skipped, or a later one ran for them"
     LATENESS: Histogram "reveille_job_lateness_seconds" "seconds" ["queue"] "From a job's due time to the start of its handler"
     DURATION: Histogram "reveille_handler_duration_seconds" "seconds" ["queue"] "From the start of a handler to its end"
     READY: Gauge "reveille_jobs_ready" "" ["queue"] "Jobs due that wait for a handler"

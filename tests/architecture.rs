@@ -34,6 +34,8 @@ const FLOORS: &[&[&str]] = &[
 /// Folders that are no rooms: each belongs to the room that it lies in.
 const WITHIN: &[&str] = &[
     "job::options",
+    "job::recurrence",
+    "job::recurrence::cron",
     "partition::model",
     "partition::ready",
     "partition::replay",

@@ -199,6 +199,18 @@ pub enum Call {
         /// How the job is named.
         by: By,
     },
+    /// Of a recurring job, as every process does when it starts.
+    Recur {
+        /// Its key.
+        key: u8,
+        /// Which of its rules.
+        rule: u8,
+    },
+    /// Of a recurring job, also if it runs.
+    EndRecurring {
+        /// Its key.
+        key: u8,
+    },
     /// Of the newest job of a key.
     Lookup {
         /// The key.
@@ -301,6 +313,7 @@ pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
     }
     draw_blocks(&setting, &mut plan);
     draw_retries(&setting, &mut plan);
+    draw_recurring(&setting, &mut plan);
     draw_losses(seed, &setting, faults > 0, &mut plan);
     plan.sort_by_key(|item| item.at_us);
     (setting, plan)
@@ -350,6 +363,22 @@ fn draw_retry(rng: &mut fastrand::Rng) -> Call {
         5..7 => Call::CancelRunning { key, by },
         7..9 => Call::Revive { key, when: When::In(rng.u64(..2 * SECOND)), by },
         _ => Call::Purge { key, by },
+    }
+}
+
+/// Recurring jobs, in one run of three. From a random stream of its own too.
+fn draw_recurring(setting: &Setting, plan: &mut Vec<Item>) {
+    let mut rng = fastrand::Rng::with_seed(setting.seed ^ 0x4ec0_4ec0_4ec0);
+    let calls = if rng.u8(..3) == 0 { rng.u64(4..30) } else { 0 };
+    for _ in 0..calls {
+        let at_us = rng.u64(500 * MS..setting.active_us);
+        let key = rng.u8(..4);
+        let call = match rng.u8(..12) {
+            0 => Call::EndRecurring { key },
+            1 | 2 => Call::Recur { key, rule: 1 },
+            _ => Call::Recur { key, rule: 0 },
+        };
+        plan.push(Item { at_us, what: What::Call(rng.usize(..setting.slots), call) });
     }
 }
 

@@ -11,6 +11,7 @@ mod json;
 mod options;
 mod outcome;
 mod payload;
+mod recurrence;
 mod spec;
 mod text;
 mod view;
@@ -35,5 +36,9 @@ pub use outcome::{
     ReviveOutcome, ScheduleOutcome,
 };
 pub use payload::Payload;
+pub use recurrence::{
+    InvalidRecurrence, LateCause, Missed, Occurrence, Overlap, Passed, Preview, Progress, Reason, Recurrence,
+    RecurrenceError, Step,
+};
 pub use spec::{JobSpec, RecordedDue};
 pub use view::{FiredView, JobState};

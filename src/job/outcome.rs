@@ -21,6 +21,10 @@ pub enum OnConflict {
     Replace,
     /// Leave the pending job and say [`ScheduleOutcome::Kept`]: for calls that may repeat.
     Keep,
+    /// Leave the job and say [`ScheduleOutcome::Kept`] if it is just as this call has it; else put the new one in its place. For
+    /// recurring jobs, which every replica of a service may schedule when it starts: if only the rule is the same, the new one
+    /// waits for the occurrence that the old one waited for. Of a job that does not recur the due times are not compared.
+    Update,
 }
 
 /// What `schedule` did.

@@ -9,6 +9,16 @@ use super::{
 use crate::slab::Index;
 use crate::wheel::Timers;
 
+/// The job that a new one takes the place of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Before {
+    None,
+    /// It is pending, and goes.
+    Replaced(Index),
+    /// It runs, and recurs no more.
+    Detached(Index),
+}
+
 impl Partition {
     /// Keeps a record of what was just done, for the log.
     // Inlined, with the record made in place: moving one takes as long as some of the changes.
@@ -25,7 +35,7 @@ impl Partition {
         self.note(|| record);
     }
 
-    /// The one place where jobs come from, for calls and for replay: the job of a record, in place of the one at `replaces`.
+    /// The one place where jobs come from, for calls and for replay: the job of a record, in place of the one `before`.
     /// `queue` is the number that this process has for its queue. Returns where it lies; `None` if there is no slot left.
     #[inline]
     pub(super) fn take<D>(
@@ -34,11 +44,13 @@ impl Partition {
         spec: &JobSpec<D>,
         due: RecordedDue,
         queue: QueueId,
-        replaces: Option<Index>,
+        before: Before,
         now: impl NowSource,
     ) -> Option<Index> {
-        if let Some(replaced) = replaces {
-            self.take_back(replaced);
+        match before {
+            Before::None => {}
+            Before::Replaced(index) => self.take_back(index),
+            Before::Detached(index) => self.detach(index),
         }
         self.counts.scheduled += 1;
         self.add(id, spec, due, queue, now)
@@ -54,7 +66,16 @@ impl Partition {
                 self.remove(index);
                 self.counts.skipped += 1;
             }
-            Record::Started { at, attempt, .. } => self.hand_out(index, at, attempt),
+            Record::Started { at, attempt, .. } | Record::StartedAs { at, attempt, .. } => {
+                self.hand_out(index, at, attempt);
+            }
+            Record::Recurred { at, version, end, ref fault, due, occurrence, passed, .. } => {
+                self.ran(index, at, end, fault.as_ref());
+                self.go_on(index, version, due, occurrence, passed, now);
+            }
+            Record::PassedOver { version, due, occurrence, passed, .. } => {
+                self.go_on(index, version, due, occurrence, Some(passed), now);
+            }
             Record::Interrupted { .. } => {
                 self.unplace(index);
                 self.place(index, now);

@@ -1,5 +1,6 @@
 //! The calls of a user: schedule, reschedule, cancel, look up.
 
+use super::apply::Before;
 use super::job::State;
 use super::table::{Job, JobTable};
 use super::{
@@ -56,19 +57,26 @@ impl Partition {
         draft: Draft,
         mut now: impl NowSource,
     ) -> Result<ScheduleOutcome, Refusal> {
-        let Draft { spec, queue, on_conflict } = draft;
+        let Draft { mut spec, queue, on_conflict } = draft;
         if spec.payload.len() > self.config.payload_bytes_max {
             let (bytes, max) = (spec.payload.len(), self.config.payload_bytes_max);
             return Err(Refusal::PayloadTooLarge { bytes, max });
         }
-        let due = self.record_due(spec.due, &mut now)?;
-        let pending = current.filter(|&handle| self.is_pending(handle));
-        let replaced = match (pending, on_conflict) {
+        let mut due = self.record_due(spec.due, &mut now)?;
+        let holder = current.filter(|&handle| self.holds_key(handle));
+        let replaced = match (holder, on_conflict) {
             (Some(handle), OnConflict::Reject) => return Ok(ScheduleOutcome::AlreadyScheduled { handle }),
             (Some(handle), OnConflict::Keep) => return Ok(ScheduleOutcome::Kept { handle }),
-            (Some(handle), OnConflict::Replace) => Some(handle),
+            (Some(handle), OnConflict::Update) if self.is_as_said(handle, &spec, queue) => {
+                return Ok(ScheduleOutcome::Kept { handle });
+            }
+            (Some(handle), OnConflict::Replace | OnConflict::Update) => Some(handle),
             (None, _) => None,
         };
+        if spec.options.recurrence().is_some() {
+            let goes_on = replaced.filter(|_| on_conflict == OnConflict::Update);
+            due = self.begin_recurring(&mut spec, due, goes_on);
+        }
         if replaced.is_none() && self.jobs.len() >= JobTable::CAPACITY_MAX {
             return Err(Refusal::NoSlot);
         }
@@ -77,13 +85,20 @@ impl Partition {
             replaced_job.is_none_or(|job| job.key() == spec.key.as_str()),
             "an index maps a key to its own job"
         );
-        let (replaces, was) =
-            (replaced_job.map(|job| job.id()), replaced_job.map(|job| job.due().as_told(&mut now)));
+        let was = replaced_job.map(|job| job.due().as_told(&mut now));
+        let (replaces, detaches, before) = match replaced_job {
+            Some(job) if matches!(job.state(), State::Running(_)) => {
+                (None, Some(job.id()), replaced.map_or(Before::None, |handle| Before::Detached(handle.index)))
+            }
+            Some(job) => {
+                (Some(job.id()), None, replaced.map_or(Before::None, |handle| Before::Replaced(handle.index)))
+            }
+            None => (None, None, Before::None),
+        };
         let id = JobId::new(self.id, self.next_sequence);
-        let replaced = replaced.map(|handle| handle.index);
-        let index = self.take(id, &spec, due, queue, replaced, now).ok_or(Refusal::NoSlot)?;
+        let index = self.take(id, &spec, due, queue, before, now).ok_or(Refusal::NoSlot)?;
         let handle = self.handle(index);
-        self.note(|| Record::Scheduled(ScheduledRecord { id, spec: spec.with_due(due), replaces }));
+        self.note(|| Record::Scheduled(ScheduledRecord { id, spec: spec.with_due(due), replaces, detaches }));
         Ok(match was {
             Some(was) => ScheduleOutcome::Replaced { handle, was },
             None => ScheduleOutcome::Scheduled { handle },

@@ -156,7 +156,7 @@ impl Partition {
         if !matches!(job.state(), State::Dead(_)) {
             return Ok(ReviveOutcome::NotDead);
         }
-        if let Some(handle) = current.filter(|&current| self.is_pending(current)) {
+        if let Some(handle) = current.filter(|&current| self.holds_key(current)) {
             return Ok(ReviveOutcome::KeyTaken { handle });
         }
         let (id, version) = (job.id(), job.version().next());

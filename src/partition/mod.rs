@@ -45,6 +45,7 @@ mod priorities;
 mod rank;
 mod ready;
 mod record;
+mod recur;
 mod replay;
 mod run;
 mod table;
@@ -77,6 +78,7 @@ pub use past::Behind;
 pub use rank::{Rank, RankKey};
 pub use ready::QueueId;
 pub use record::{Record, ScheduledRecord};
+pub(crate) use recur::Next;
 pub use replay::{CatchUp, FiredImage, Image, JobImage, Replay, ReplayError, Restored, Slice};
 pub(crate) use run::Begin;
 pub use run::Started;
@@ -84,9 +86,9 @@ pub use run::Started;
 pub use crate::job::{
     AttemptError, CancelOutcome, Cause, Death, DeathReason, Delivery, End, Fault, Handle, History,
     InvalidKey, JobId, JobOptions, JobSpec, JobView, KEY_BYTES_MAX, Key, LookupOutcome, NotCancelled,
-    NotRescheduled, NotScheduled, OnConflict, PartitionId, Payload, Priority, PurgeOutcome,
-    QUEUE_NAME_BYTES_MAX, QueueName, RecordedDue, Refusal, RescheduleOutcome, Retry, ReviveOutcome,
-    ScheduleOutcome, Version,
+    NotRescheduled, NotScheduled, Occurrence, OnConflict, PartitionId, Passed, Payload, Priority,
+    PurgeOutcome, QUEUE_NAME_BYTES_MAX, QueueName, RecordedDue, Refusal, RescheduleOutcome, Retry,
+    ReviveOutcome, ScheduleOutcome, Version,
 };
 
 use crate::slab::Index;
@@ -170,6 +172,10 @@ pub struct Counts {
     pub succeeded: u64,
     /// Jobs whose handler failed, and that were not tried again nor are dead.
     pub failed: u64,
+    /// Runs of recurring jobs after which they wait for a later occurrence. They are also counted as succeeded or failed.
+    pub recurred: u64,
+    /// Occurrences of recurring jobs that were passed over.
+    pub passed: u64,
     /// Attempts after which a job was to be tried again.
     pub retried: u64,
     /// Jobs that died.

@@ -5,7 +5,7 @@
 //!
 //! A record names a job by its id, not by its key: a cancel or an acknowledgement is a few bytes in the log.
 
-use super::{DeathReason, End, Fault, JobId, JobSpec, RecordedDue, Timestamp, Version};
+use super::{DeathReason, End, Fault, JobId, JobSpec, Occurrence, Passed, RecordedDue, Timestamp, Version};
 
 /// One change of a partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,6 +35,17 @@ pub enum Record {
         at: Timestamp,
         /// How often its handler has begun, this time included.
         attempt: u16,
+    },
+    /// A recurring job was handed to its handler. Its attempts are counted anew for each occurrence: the version says which.
+    StartedAs {
+        /// The job.
+        id: JobId,
+        /// When.
+        at: Timestamp,
+        /// How often the handler has begun for this occurrence, this time included.
+        attempt: u16,
+        /// The job's version.
+        version: Version,
     },
     /// A restart found the job with its handler, and the process that ran it is gone: the job is pending again, due as before.
     Interrupted {
@@ -71,6 +82,38 @@ pub enum Record {
         fault: Option<Fault>,
         /// Whether it counts as a failure.
         is_counted: bool,
+    },
+    /// The run of a recurring job has ended: it is pending again, for a later occurrence.
+    Recurred {
+        /// The job.
+        id: JobId,
+        /// When the run ended.
+        at: Timestamp,
+        /// Its version after the change.
+        version: Version,
+        /// How the run ended.
+        end: End,
+        /// What went wrong, if something did.
+        fault: Option<Fault>,
+        /// Its due after the change.
+        due: RecordedDue,
+        /// The occurrence that it waits for.
+        occurrence: Occurrence,
+        /// The occurrences between the two, if they were passed over.
+        passed: Option<Passed>,
+    },
+    /// Occurrences of a recurring job, which is pending or runs, were passed over: it is about a later one.
+    PassedOver {
+        /// The job.
+        id: JobId,
+        /// Its version after the change.
+        version: Version,
+        /// Its due after the change.
+        due: RecordedDue,
+        /// The occurrence that it is about.
+        occurrence: Occurrence,
+        /// Those before it.
+        passed: Passed,
     },
     /// The job is not tried again, and kept among the dead.
     Died {
@@ -122,6 +165,8 @@ pub struct ScheduledRecord {
     pub spec: JobSpec,
     /// The pending job of the same key that it took the place of. One record, so that no crash lies between.
     pub replaces: Option<JobId>,
+    /// The recurring job of the same key that runs, and that recurs no more: this one goes on in its place.
+    pub detaches: Option<JobId>,
 }
 
 impl Record {
@@ -132,6 +177,9 @@ impl Record {
             Record::Rescheduled { id, .. }
             | Record::Cancelled { id }
             | Record::Started { id, .. }
+            | Record::StartedAs { id, .. }
+            | Record::Recurred { id, .. }
+            | Record::PassedOver { id, .. }
             | Record::Interrupted { id, .. }
             | Record::Finished { id, .. }
             | Record::Retried { id, .. }
@@ -151,6 +199,10 @@ impl Record {
             Record::Scheduled(ScheduledRecord { spec, .. }) => {
                 FIXED + spec.key.as_str().len() + spec.payload.len() + spec.options.weight()
             }
+            Record::Recurred { fault, .. } => {
+                2 * FIXED + fault.as_ref().map_or(0, |fault| fault.message.len())
+            }
+            Record::PassedOver { .. } => 2 * FIXED,
             Record::Retried { fault, .. } | Record::Died { fault, .. } => {
                 FIXED + fault.as_ref().map_or(0, |fault| fault.message.len())
             }

@@ -82,16 +82,22 @@ impl Partition {
                 self.place(index, now);
                 continue;
             }
-            if job.rare().is_some_and(|rare| rare.expires().is_some()) && self.has_expired(index, now) {
+            let rare = job.rare();
+            let recurs = rare.is_some_and(|rare| rare.recurrence().is_some());
+            if rare.is_some_and(|rare| rare.expires().is_some()) && self.has_expired(index, now) {
                 self.expired.push(self.handle(index));
                 self.die(self.handle(index), DeathReason::Expired, None, now);
                 continue;
             }
-            let (id, due) = (job.id(), job.due());
+            let (id, due, version) = (job.id(), job.due(), job.version());
             let was_overdue = self.restart.was_overdue(id, due);
             let attempt = job.attempt().saturating_add(1);
             self.hand_out(index, now.wall, attempt);
-            self.note(|| Record::Started { id, at: now.wall, attempt });
+            let at = now.wall;
+            self.note(|| match recurs {
+                false => Record::Started { id, at, attempt },
+                true => Record::StartedAs { id, at, attempt, version },
+            });
             self.warm_ahead(queue);
             let job = self.jobs.get(index)?;
             let lateness_us = due.lateness_us(now);

@@ -92,7 +92,7 @@ impl Contents {
     /// word: those delivered at least once are pending again, those delivered at most once have failed.
     #[must_use]
     pub fn after_restart(mut self) -> Self {
-        self.partition.end_cut_short(&|_| None, self.now);
+        self.partition.end_cut_short(&|_| None, &mut Vec::new(), self.now);
         self
     }
 

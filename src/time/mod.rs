@@ -4,13 +4,18 @@
 //! The monotonic clock only moves forward, at one second a second, and means nothing outside this process.
 //! A job due `At` an instant follows the wall, a job due `In` a delay follows the monotonic clock.
 
+mod duration;
 #[cfg(feature = "jiff")]
 mod jiff;
 mod rfc3339;
 pub(crate) mod span;
 mod system;
 
+pub(crate) use duration::DurationText;
+pub use duration::{InvalidDuration, parse_duration};
 pub use rfc3339::InvalidTimestamp;
+#[cfg(feature = "cron")]
+pub(crate) use rfc3339::{civil, day_number};
 
 use std::fmt;
 use std::ops::{Add, Sub};

@@ -35,7 +35,7 @@ impl fmt::Display for Timestamp {
 
 /// The date so many days after 1970-01-01, by the Gregorian calendar. After Howard Hinnant, "chrono-Compatible Low-Level Date
 /// Algorithms": years begin in March, so that the leap day is the last of its year.
-fn civil(days: i64) -> (i64, i64, i64) {
+pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(ERA_DAYS), days.rem_euclid(ERA_DAYS));
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -47,7 +47,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// The number of a date, counted from 1970-01-01; `None` if there is no such date.
-fn day_number(year: i64, month: i64, day: i64) -> Option<i64> {
+pub(crate) fn day_number(year: i64, month: i64, day: i64) -> Option<i64> {
     let (from_march, march_year) = if month > 2 { (month - 3, year) } else { (month + 9, year - 1) };
     let (era, year_of_era) = (march_year.div_euclid(400), march_year.rem_euclid(400));
     let day_of_year = (153 * from_march + 2) / 5 + day - 1;

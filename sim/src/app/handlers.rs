@@ -8,7 +8,7 @@ use reveille::{End, Job, JobResult, LookupOutcome};
 
 use super::App;
 use crate::calls::{Caller, Wish};
-use crate::ledger::{Next, nonce};
+use crate::ledger::{Next, is_recurring, nonce};
 use crate::plan::{Behave, When};
 use crate::process::Process;
 
@@ -22,6 +22,13 @@ pub(super) struct Handlers {
 
 impl Handlers {
     pub(super) async fn handle(&self, job: Job) -> JobResult {
+        if is_recurring(job.payload().as_bytes()) {
+            self.begin_occurrence(&job);
+            if number(&job) % 4 == 1 && !*self.app.is_healed.borrow() {
+                self.process.sleep(Duration::from_millis(400 * (number(&job) % 7))).await;
+            }
+            return self.end_occurrence(&job);
+        }
         let Some(nonce) = nonce(job.payload().as_bytes()) else { return JobResult::Done };
         self.app.ledger.began(self.life, nonce);
         let behave = Behave::of_payload(job.payload().as_bytes());
@@ -38,7 +45,26 @@ impl Handlers {
         self.end(&job, nonce, behave)
     }
 
+    fn begin_occurrence(&self, job: &Job) {
+        let (life, now) = (self.life, self.process.now());
+        self.app.world.note(|| format!("life {life}: occurrence {} of {} begins", number(job), job.key()));
+        if let Some((promise, detail)) =
+            self.app.ledger.recurring(|recurring| recurring.began(life, job, now))
+        {
+            self.app.world.broken(promise, format!("life {life}: {detail}"));
+        }
+    }
+
+    fn end_occurrence(&self, job: &Job) -> JobResult {
+        self.app.ledger.recurring(|recurring| recurring.ended(self.life, job));
+        if number(job) % 5 == 3 { JobResult::Failed("it was told to".into()) } else { JobResult::Done }
+    }
+
     pub(super) fn handle_inline(&self, job: &Job) -> JobResult {
+        if is_recurring(job.payload().as_bytes()) {
+            self.begin_occurrence(job);
+            return self.end_occurrence(job);
+        }
         let Some(nonce) = nonce(job.payload().as_bytes()) else { return JobResult::Done };
         self.app.ledger.began(self.life, nonce);
         let behave = Behave::of_payload(job.payload().as_bytes());
@@ -93,6 +119,11 @@ impl Handlers {
         };
         self.process.spawn_task(caller.schedule(wish));
     }
+}
+
+/// Which occurrence of a recurring job it is.
+fn number(job: &Job) -> u64 {
+    job.options().occurrence().map_or(0, |progress| progress.occurrence.number)
 }
 
 /// How often a job that runs has failed before.

@@ -8,6 +8,7 @@
 
 mod facts;
 mod life;
+mod recurring;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use reveille::{Durability, Handle};
 
 pub(crate) use facts::{Fact, JobLog};
 pub(crate) use life::{Life, Next, Pending, Stand};
+pub(crate) use recurring::{Recurring, is_recurring};
 
 use crate::plan::Setting;
 use crate::shadow::Event;
@@ -79,6 +81,7 @@ pub(crate) struct Ledger {
 #[derive(Default)]
 struct State {
     jobs: Vec<JobLog>,
+    recurring: Recurring,
     lives: BTreeMap<u64, Life>,
     tick_us: u64,
     /// Partitions of which the server has lost something that was not written again, and since when.
@@ -170,8 +173,14 @@ impl Ledger {
         facts.filter(|fact| fact.life == life).for_each(Fact::excuse_if_endangered);
     }
 
+    /// Work on what is known of recurring jobs.
+    pub(crate) fn recurring<T>(&self, act: impl FnOnce(&mut Recurring) -> T) -> T {
+        act(&mut self.state.lock().recurring)
+    }
+
     /// Everything that was done in a life has been flushed, as the engine says.
     pub(crate) fn flushed(&self, life: u64, level: Durability) {
+        self.recurring(|recurring| recurring.flushed(life));
         let now_us = self.world.now_us();
         for log in &mut self.state.lock().jobs {
             log.facts_mut().filter(|fact| fact.life == life).for_each(|fact| fact.flush(now_us, level));
@@ -187,7 +196,9 @@ impl Ledger {
 
     /// The server has lost something, of whatever kind.
     pub(crate) fn store_lost(&self) {
-        self.state.lock().lost_us = self.world.now_us();
+        let mut state = self.state.lock();
+        state.lost_us = self.world.now_us();
+        state.recurring.lost();
     }
 
     /// The server has lost something, or a partition was written anew.
@@ -211,7 +222,10 @@ impl Ledger {
             }
         });
         match event {
-            Event::Lost(_) => drop(state.unmended.insert(partition, now_us)),
+            Event::Lost(_) => {
+                state.unmended.insert(partition, now_us);
+                state.recurring.lost();
+            }
             Event::Rewritten(_) => drop(state.unmended.remove(&partition)),
         }
         let (writer, begun_us) = writer.map_or((0, 0), |(number, life)| (*number, life.begun_us));
@@ -247,6 +261,9 @@ impl Ledger {
 
     /// A job is given to its handler.
     pub(crate) fn started(&self, life: u64, queue: &str, started: &Started, now: Now) {
+        if is_recurring(started.payload.as_bytes()) {
+            return;
+        }
         let Some(nonce) = nonce(started.payload.as_bytes()) else {
             return self.world.broken("4 definite", format!("a job of nobody's has fired: {}", started.key));
         };
@@ -325,6 +342,10 @@ impl Ledger {
     /// At the end, after the faults: every acknowledged job has fired, was cancelled, or is pending.
     pub(crate) fn settle(&self, image: &[Image]) {
         let state = self.state.lock();
+        if let Some(key) = state.recurring.missing(image) {
+            let detail = format!("the recurring job {key} was acknowledged, and is not there");
+            return self.world.broken("2 nothing is lost", detail);
+        }
         let pending: Vec<usize> = image
             .iter()
             .flat_map(|image| &image.jobs)

@@ -189,7 +189,7 @@ impl Shared {
         let place = keys.place(hash, |slot| partition.is_of_key(slot, wanted.spec.key.as_str()));
         let current = place.slot().and_then(|slot| partition.handle_at(slot));
         // A pending job with the same key gives up its place, or the new job is not taken. Neither needs more room.
-        let is_new = !current.is_some_and(|handle| partition.is_pending(handle));
+        let is_new = !current.is_some_and(|handle| partition.holds_key(handle));
         if is_new && !self.room.make(room, partition.live()) {
             return Err(full);
         }

@@ -7,7 +7,7 @@ use super::commit::Commit;
 use crate::engine::error::ScheduleError;
 use crate::engine::queues::Queue;
 use crate::engine::state::{Engine, Shared};
-use crate::job::{Expires, Retry, Timeout};
+use crate::job::{Expires, Recurrence, Retry, Timeout};
 use crate::partition::{
     Delivery, Draft, Due, JobOptions, JobSpec, Key, OnConflict, Payload, Priority, ScheduleOutcome, Timestamp,
 };
@@ -21,7 +21,7 @@ pub struct Schedule<'a> {
     /// The first mistake in it, reported when it is scheduled.
     parts: Result<Parts<'a>, ScheduleError>,
     options: JobOptions,
-    on_conflict: OnConflict,
+    on_conflict: Option<OnConflict>,
     durability: Durability,
 }
 
@@ -41,7 +41,7 @@ impl<'a> Schedule<'a> {
             engine,
             parts: queue.and_then(|queue| Ok(Parts { queue, payload: payload?, key: None })),
             options: JobOptions::default(),
-            on_conflict: OnConflict::Reject,
+            on_conflict: None,
             durability: engine.shared.settings.durability.unwrap_or_default(),
         }
     }
@@ -91,7 +91,7 @@ impl<'a> Schedule<'a> {
 
     /// What to do if a job of this key is pending: [`OnConflict::Reject`] unless told otherwise.
     pub fn on_conflict(mut self, policy: OnConflict) -> Self {
-        self.on_conflict = policy;
+        self.on_conflict = Some(policy);
         self
     }
 
@@ -138,6 +138,40 @@ impl<'a> Schedule<'a> {
         }
     }
 
+    /// Schedules it to come again and again, by a rule, under its key. O(1).
+    ///
+    /// It is one job: when a run has ended it waits again, with the same key and id, until the rule ends or it is cancelled. If a
+    /// job of the key is there, [`OnConflict::Update`] says what to do unless told otherwise: every replica of a service may
+    /// schedule it when it starts, and nothing is done if it is just the same.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use reveille::{Engine, Job, Recurrence};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let report = |job: Job| async move {
+    ///     println!("for {}, {} missed before it", job.scheduled_for(), job.missed());
+    /// };
+    /// let engine = Engine::builder().queue("reports", report).start().await?;
+    ///
+    /// let hourly = Recurrence::every(Duration::from_secs(3600))?;
+    /// engine.schedule_raw("reports", "sales").key("report:sales").recurring(hourly).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`at`](Self::at); and [`ScheduleError::Recurrence`] when the rule has ended by now, names no instant, or cannot be
+    /// worked out here.
+    pub fn recurring(mut self, rule: Recurrence) -> Commit<ScheduleOutcome, ScheduleError> {
+        let first = match rule.first(self.engine.shared.clock.now().wall) {
+            Ok(first) => first,
+            Err(error) => return Commit::now(Err(error.into())),
+        };
+        self.on_conflict = self.on_conflict.or(Some(OnConflict::Update));
+        self.options = self.options.with_recurrence(rule);
+        self.at(first.scheduled_for)
+    }
+
     /// Sets the due time of a job for [`Engine::schedule_many`]. Nothing is scheduled yet.
     pub fn planned(self, due: impl Into<Due>) -> Planned<'a> {
         Planned { due: due.into(), job: self }
@@ -148,7 +182,7 @@ impl<'a> Schedule<'a> {
         let Parts { queue, payload, key } = self.parts?;
         let key = key.unwrap_or_else(|| unused_key(&self.engine.shared.clock));
         let spec = JobSpec { key, queue: queue.name.clone(), payload, due, options: self.options };
-        Ok(Draft { spec, queue: queue.id, on_conflict: self.on_conflict })
+        Ok(Draft { spec, queue: queue.id, on_conflict: self.on_conflict.unwrap_or_default() })
     }
 }
 

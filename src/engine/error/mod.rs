@@ -11,6 +11,7 @@ mod tests;
 
 pub use change::Change;
 
+use crate::job::RecurrenceError;
 use crate::partition::{InvalidKey, QUEUE_NAME_BYTES_MAX, Refusal};
 use crate::store::{Durability, StoreError};
 
@@ -46,6 +47,9 @@ pub enum ScheduleError {
     /// The task could not be turned into a payload.
     #[error("the task cannot be encoded as JSON; see its `Serialize`")]
     Encode(#[from] serde_json::Error),
+    /// The rule by which it is to recur names no instant, or cannot be worked out here.
+    #[error(transparent)]
+    Recurrence(#[from] RecurrenceError),
     /// The call was not possible, or was not acknowledged.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -208,7 +212,8 @@ impl ScheduleError {
             | ScheduleError::Refused(_)
             | ScheduleError::UnknownQueue { .. }
             | ScheduleError::Full { .. }
-            | ScheduleError::Encode(_) => Change::None,
+            | ScheduleError::Encode(_)
+            | ScheduleError::Recurrence(_) => Change::None,
         }
     }
 }

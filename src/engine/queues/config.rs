@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::policy::{FailedAttempt, Policy};
 use super::rate::Rate;
-use crate::job::{AttemptError, DeathReason, JobView, Retry};
+use crate::job::{AttemptError, DeathReason, JobView, Passed, Retry};
 
 /// The name and the limits of a queue.
 ///
@@ -138,6 +138,14 @@ impl QueueConfig {
     #[must_use]
     pub fn on_death(mut self, told: impl Fn(&JobView, DeathReason) + Send + Sync + 'static) -> Self {
         self.policy.on_death = Some(Arc::new(told));
+        self
+    }
+
+    /// Is told of occurrences of recurring jobs that did not run, by the job's key, where that is found out: it must be quick. Those
+    /// that a restart finds are told before the first job fires.
+    #[must_use]
+    pub fn on_passed_over(mut self, told: impl Fn(&str, &Passed) + Send + Sync + 'static) -> Self {
+        self.policy.on_passed_over = Some(Arc::new(told));
         self
     }
 

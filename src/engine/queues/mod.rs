@@ -2,6 +2,7 @@
 
 mod config;
 mod meters;
+mod passed;
 mod policy;
 mod queue;
 mod rate;

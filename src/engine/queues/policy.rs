@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::job::{AttemptError, Cause, DeathReason, JobId, JobView, Key, QueueName, Retry};
+use crate::job::{AttemptError, Cause, DeathReason, JobId, JobView, Key, Passed, QueueName, Retry};
 use crate::partition::Timestamp;
 
 /// How long a job waits after its so manieth failure; `None`: it is not tried again.
@@ -12,6 +12,9 @@ pub(crate) type BackoffFn = dyn Fn(u16, &AttemptError) -> Option<Duration> + Sen
 
 /// Told of a job that is dead, and why.
 pub(crate) type DeathFn = dyn Fn(&JobView, DeathReason) + Send + Sync;
+
+/// Told of occurrences of a recurring job, by its key, that were passed over.
+pub(crate) type PassedFn = dyn Fn(&str, &Passed) + Send + Sync;
 
 /// An attempt that failed: what [`QueueConfig::on_failure`](crate::QueueConfig::on_failure) is told.
 #[derive(Clone, Debug)]
@@ -44,6 +47,7 @@ pub(crate) struct Policy {
     pub(crate) timeout: Option<Duration>,
     pub(crate) on_failure: Option<Arc<FailureFn>>,
     pub(crate) on_death: Option<Arc<DeathFn>>,
+    pub(crate) on_passed_over: Option<Arc<PassedFn>>,
 }
 
 impl fmt::Debug for Policy {

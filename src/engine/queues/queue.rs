@@ -58,6 +58,8 @@ pub(crate) struct Share {
     pub(crate) panicked: AtomicU64,
     pub(crate) retried: AtomicU64,
     pub(crate) died: AtomicU64,
+    /// Occurrences of recurring jobs that were passed over.
+    pub(crate) passed: AtomicU64,
 }
 
 /// What runs a queue's jobs.
@@ -114,8 +116,14 @@ impl Queue {
 
     /// What it says of failures.
     pub(crate) fn policy(&self) -> &Policy {
-        const NONE: &Policy =
-            &Policy { retry: None, backoff: None, timeout: None, on_failure: None, on_death: None };
+        const NONE: &Policy = &Policy {
+            retry: None,
+            backoff: None,
+            timeout: None,
+            on_failure: None,
+            on_death: None,
+            on_passed_over: None,
+        };
         self.policy.get().unwrap_or(NONE)
     }
 

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tracing::Span;
 
 use super::handler::{BoxError, Ends, InlineFn, Job, JobResult, Seat};
+use super::recurs::Recurs;
 use super::sequel::Sequel;
 use super::spans;
 use crate::chain::Chain;
@@ -36,13 +37,16 @@ pub(crate) struct Attempt {
     pub(crate) began: MonoTime,
     /// The span that the handler runs in, if a subscriber wants it.
     span: Option<Span>,
+    /// If it is of a job that recurs.
+    recurs: Option<Box<Recurs>>,
 }
 
 impl Attempt {
     #[inline]
-    pub(crate) fn new(started: &Started, seat: &Seat) -> Self {
+    pub(crate) fn new(started: &mut Started, seat: &Seat) -> Self {
+        let recurs = Recurs::begin(started, seat);
         let span = spans::are_wanted().then(|| spans::of(started, seat));
-        Attempt { handle: started.handle, number: started.attempt, began: started.began, span }
+        Attempt { handle: started.handle, number: started.attempt, began: started.began, span, recurs }
     }
 
     /// The handler ended at `ended`.
@@ -162,9 +166,25 @@ pub(crate) fn report(seat: &Seat, attempt: &Attempt, end: Result<(), Failure>) -
     }
     let Err(failure) = end else {
         seat.queue.share(usize::from(handle.partition().0)).succeeded.fetch_add(1, Ordering::Relaxed);
-        return Ok(());
+        return match &attempt.recurs {
+            None => Ok(()),
+            Some(recurs) => Err(follow(seat, attempt, recurs, Sequel::Ends(End::Done))),
+        };
     };
     Err(Box::new(report_failure(seat, attempt, &failure)))
+}
+
+/// What comes after an occurrence of a recurring job.
+#[cold]
+fn follow(seat: &Seat, attempt: &Attempt, recurs: &Recurs, sequel: Sequel) -> Box<Sequel> {
+    let sequel = recurs.follow(sequel, seat.shared.clock.now().wall);
+    if let Sequel::Recurs(recurring) = &sequel
+        && let Some(passed) = recurring.next.passed
+        && let Some(known) = seat.shared.known(attempt.handle)
+    {
+        seat.queue.tell_passed(known.key.as_str(), passed);
+    }
+    Box::new(sequel)
 }
 
 #[cold]
@@ -176,6 +196,10 @@ fn report_failure(seat: &Seat, attempt: &Attempt, failure: &Failure) -> Sequel {
     // Looked up only here, so that no job carries its names for this.
     let Some(known) = seat.shared.known(attempt.handle) else { return Sequel::Ends(End::Failed) };
     let sequel = Sequel::of(failure, &known, seat.queue.policy());
+    let sequel = match &attempt.recurs {
+        None => sequel,
+        Some(recurs) => *follow(seat, attempt, recurs, sequel),
+    };
     if failure.is_fault() {
         known.tell_failure(&seat.queue, failure, &sequel);
     }

@@ -252,11 +252,11 @@ impl Driver {
 fn run_one(
     seat: &Arc<Seat>,
     handler: &InlineFn,
-    started: Started,
+    mut started: Started,
     lead: &mut Lead,
     goes_on: bool,
 ) -> Option<Started> {
-    let attempt = Attempt::new(&started, seat);
+    let attempt = Attempt::new(&mut started, seat);
     run_attempt(seat, handler, &attempt, started, lead, goes_on)
 }
 
@@ -280,9 +280,9 @@ fn run_attempt(
 }
 
 /// Runs a job whose start the store has to know of first: on the runtime.
-async fn run_later(running: Running<Arc<Seat>>, handler: Arc<InlineFn>, started: Started) {
+async fn run_later(running: Running<Arc<Seat>>, handler: Arc<InlineFn>, mut started: Started) {
     let seat = Arc::clone(running.seat());
-    let mut attempt = Attempt::new(&started, &seat);
+    let mut attempt = Attempt::new(&mut started, &seat);
     let begun = begun(&seat, &started, &mut attempt).await;
     running.ends();
     match begun {

@@ -103,6 +103,20 @@ impl Job {
         self.started.due
     }
 
+    /// The instant for which it was scheduled: of a recurring job, the one that its rule names, however late it runs, and whatever
+    /// [`due`](Self::due) became of retries. Of another, its due time.
+    pub fn scheduled_for(&self) -> Timestamp {
+        self.started
+            .options
+            .occurrence()
+            .map_or(self.started.due, |progress| progress.occurrence.scheduled_for)
+    }
+
+    /// How many occurrences of a recurring job were passed over since the last one that ran. 0 for another job.
+    pub fn missed(&self) -> u64 {
+        self.started.options.occurrence().map_or(0, |progress| progress.occurrence.missed)
+    }
+
     /// When it fired; never before it was due.
     pub fn fired_at(&self) -> Timestamp {
         self.started.fired_at

@@ -7,6 +7,7 @@ mod context;
 pub(crate) mod driver;
 mod handler;
 mod order;
+mod recurs;
 mod rehearsal;
 mod release;
 mod sequel;

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use super::attempt::{Attempt, report};
 use super::handler::Seat;
+use super::recurs::Recurring;
 use crate::engine::queues::{FailedAttempt, Policy, Queue};
 use crate::engine::state::{Failure, FailureKind, Owned, Shared};
 use crate::job::{AttemptError, Retry, Verdict, draw};
 use crate::partition::{
-    Again, Cause, DeathReason, Due, End, Fault, Handle, JobId, Key, LookupOutcome, MonoTime, Timestamp,
+    Again, Cause, DeathReason, Due, End, Fault, Handle, JobId, Key, LookupOutcome, MonoTime, Now, Partition,
+    Timestamp,
 };
 use crate::sync::atomic::Ordering::SeqCst;
 
@@ -25,6 +27,8 @@ pub(crate) enum Sequel {
     Again(Again),
     /// The job is dead.
     Dies(DeathReason, Fault),
+    /// The job waits for its next occurrence.
+    Recurs(Box<Recurring>),
 }
 
 /// What is known of a job while its attempt ends.
@@ -165,6 +169,19 @@ impl Known {
     }
 }
 
+/// Has a job wait for its next occurrence; or end, if it recurs no more.
+fn recur(partition: &mut Partition, handle: Handle, recurring: Recurring, now: Now) -> bool {
+    let Recurring { end, fault, next, otherwise } = recurring;
+    if partition.recur(handle, end, fault, next, now) {
+        return true;
+    }
+    match otherwise {
+        // To be stopped, which these see to.
+        Sequel::Dies(reason, fault) => partition.die(handle, reason, Some(fault), now),
+        _ => partition.finish(handle, end, now),
+    }
+}
+
 impl Shared {
     /// Ends an attempt as it `ended`: reports it, and has its job go on or end. Returns when that was.
     pub(crate) fn end_with(
@@ -191,6 +208,7 @@ impl Shared {
                 Sequel::Again(again) => owned.partition.retry(handle, again, now),
                 Sequel::Dies(reason, fault) => owned.partition.die(handle, reason, Some(fault), now),
                 Sequel::Ends(end) => owned.partition.finish(handle, end, now),
+                Sequel::Recurs(recurring) => recur(&mut owned.partition, handle, *recurring, now),
             };
             debug_assert!(is_concluded, "a job that was started is running until it is finished");
             self.name_again(owned, handle);

@@ -129,7 +129,7 @@ where
         lead: &mut Lead,
         turn: &mut Turn,
     ) -> MonoTime {
-        let Some(started) = next.as_ref() else { return seat.shared.clock.mono() };
+        let Some(started) = next.as_mut() else { return seat.shared.clock.mono() };
         let handle = started.handle;
         let running = Running::new(&**seat, handle);
         let mut attempt = Attempt::new(started, seat);
@@ -171,10 +171,10 @@ impl RunJob for OnThread {
         _: &mut Lead,
         _: &mut Turn,
     ) -> MonoTime {
-        let Some(started) = next.take() else { return seat.shared.clock.mono() };
+        let Some(mut started) = next.take() else { return seat.shared.clock.mono() };
         let handle = started.handle;
         let running = Running::new(Arc::clone(seat), handle);
-        let mut attempt = Attempt::new(&started, seat);
+        let mut attempt = Attempt::new(&mut started, seat);
         if let Err(failure) = begun(seat, &started, &mut attempt).await {
             running.ends();
             return seat.shared.end_with(seat, &attempt, Err(failure));

@@ -366,6 +366,11 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
             "the log has lost records; jobs gave way to later ones of their keys"
         );
     }
+    for (queue, key, passed) in &restored.passed {
+        if let Some(queue) = queues.by_id(*queue) {
+            queue.tell_passed(key.as_str(), *passed);
+        }
+    }
     queues.count_unhandled(&restored.partition);
     let jobs = restored.partition.live();
     let last = LastSnapshot { covered, at: now.mono, is_cut_off: log_end < complete };

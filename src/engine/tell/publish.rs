@@ -144,6 +144,7 @@ fn publish_queue(queue: &Queue, ready: usize, oldest_ready_us: u64) {
     meters.panicked.reach(queue.total(|share| &share.panicked));
     meters.retried.reach(queue.total(|share| &share.retried));
     meters.died.reach(queue.total(|share| &share.died));
+    meters.passed.reach(queue.total(|share| &share.passed));
     meters.ready.set(ready as f64);
     meters.oldest_ready_s.set(seconds(oldest_ready_us));
     meters.running.set(queue.running() as f64);

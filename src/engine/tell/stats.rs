@@ -150,6 +150,8 @@ pub struct QueueStats {
     pub retried: u64,
     /// How many jobs have died: they failed as often as they may, or too late.
     pub died: u64,
+    /// How many occurrences of recurring jobs were passed over: they were skipped, or a later one ran for them.
+    pub passed_over: u64,
 }
 
 impl Engine {
@@ -199,6 +201,7 @@ impl Engine {
                 panicked: queue.total(|share| &share.panicked),
                 retried: queue.total(|share| &share.retried),
                 died: queue.total(|share| &share.died),
+                passed_over: queue.total(|share| &share.passed),
             };
             stats.ready += queue.ready;
             stats.running += queue.running;

@@ -14,6 +14,7 @@
 mod delivery;
 mod limits;
 mod priority;
+mod recurrence;
 mod retry;
 #[cfg(test)]
 mod trial;
@@ -23,6 +24,7 @@ use serde::de::DeserializeOwned;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::recurrence::{Progress, Recurrence};
 pub use delivery::Delivery;
 pub use limits::{Expires, Timeout};
 pub use priority::Priority;
@@ -183,6 +185,10 @@ options! {
         delivery: Delivery, with_delivery;
     }
     rare {
+        /// How it recurs.
+        recurrence: Recurrence, with_recurrence;
+        /// How far it has come, if it recurs.
+        occurrence: Progress, with_occurrence;
         /// How often, and when, it is tried again if it fails; as its queue has it if there is none.
         retry: Retry, with_retry;
         /// How long an attempt may take; as its queue has it if there is none.
@@ -317,6 +323,24 @@ impl Rare {
     pub(crate) fn expires(&self) -> Option<Timestamp> {
         self.expires.map(|Expires(at)| at)
     }
+
+    #[inline]
+    pub(crate) fn recurrence(&self) -> Option<&Recurrence> {
+        self.recurrence.as_ref()
+    }
+
+    pub(crate) fn occurrence(&self) -> Option<Progress> {
+        self.occurrence
+    }
+
+    pub(crate) fn set_occurrence(&mut self, progress: Progress) {
+        self.occurrence = Some(progress);
+    }
+
+    /// It does not recur any more.
+    pub(crate) fn end_recurrence(&mut self) {
+        self.recurrence = None;
+    }
 }
 
 impl Common {
@@ -346,6 +370,8 @@ mod tests {
         JobOptions::default()
             .with_priority(Priority(7))
             .with_delivery(Delivery::AtMostOnce)
+            .with_recurrence(Recurrence::every(std::time::Duration::from_secs(5)).unwrap())
+            .with_occurrence(Progress::first(Timestamp::from_micros(5)))
             .with_retry(Retry::sidekiq().count_interrupted().forgive_panics())
             .with_timeout(Timeout(Duration::from_millis(1_500)))
             .with_expires(Expires(Timestamp::from_micros(-7)))

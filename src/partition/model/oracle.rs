@@ -99,7 +99,7 @@ impl Oracle {
         let current = self.by_key.get(&key).copied();
         match (current.filter(|&job| self.jobs[job].life == Life::Pending), on_conflict) {
             (None, _) => Expected::New,
-            (Some(job), OnConflict::Replace) => Expected::InPlaceOf(job),
+            (Some(job), OnConflict::Replace | OnConflict::Update) => Expected::InPlaceOf(job),
             (Some(job), OnConflict::Keep) => Expected::Kept(job),
             (Some(job), OnConflict::Reject) => Expected::Rejected(job),
         }

@@ -3,19 +3,21 @@
 //! In this order, and each by records, so that who reads them later need not decide it again:
 //! 1. Of two pending jobs of one key the earlier goes: see [`Replay::cancel_superseded`].
 //! 2. Jobs that were with a handler were cut short. They become pending again, or have ended.
-//! 3. Jobs that are overdue are skipped, held to a pace, or left to fire at once: see [`CatchUp`].
+//! 3. Of recurring jobs, occurrences that came due meanwhile are passed over as their rules say.
+//! 4. Jobs that are overdue are skipped, held to a pace, or left to fire at once: see [`CatchUp`].
 
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
 
 use super::{FixedState, Replay};
-use crate::job::{Rare, Verdict, draw};
+use crate::job::{LateCause, Missed, Rare, Step, Verdict, draw};
 use crate::partition::job::State;
 use crate::partition::overdue::Restart;
 use crate::partition::table::Job;
 use crate::partition::{
-    Cause, Delivery, Due, End, Fault, Handle, JobId, Key, Now, Partition, QueueId, Record, Retry,
+    Cause, DeathReason, Delivery, Due, End, Fault, Handle, JobId, Key, Now, Partition, Passed, QueueId,
+    Record, RecordedDue, Retry, TimeBase,
 };
 use crate::slab::Index;
 
@@ -58,6 +60,8 @@ pub struct Restored {
     pub interrupted: usize,
     /// How many jobs gave way to a later one of the same key. None, unless the log has lost records.
     pub superseded: usize,
+    /// The occurrences of recurring jobs that were passed over, and why, by job.
+    pub passed: Vec<(QueueId, Key, Passed)>,
 }
 
 impl Replay<'_> {
@@ -70,12 +74,15 @@ impl Replay<'_> {
     pub fn finish(mut self, is_logged: bool, catch_up: &CatchUp<'_>, now: Now) -> Restored {
         self.partition.config.is_logged = is_logged;
         let superseded = self.settle(now);
-        let interrupted = self.partition.end_cut_short(catch_up.retry, now);
+        let mut passed = Vec::new();
+        let interrupted = self.partition.end_cut_short(catch_up.retry, &mut passed, now);
         self.partition.restart = Restart::new(self.partition.next_sequence, now);
+        let gone = self.partition.pass_over_missed(catch_up, &mut passed, now);
         let (overdue, skipped) = self.partition.catch_up(catch_up, now);
+        let skipped = skipped + gone;
         self.partition.forgotten.clear();
         let keys = self.partition.keys();
-        Restored { partition: self.partition, keys, overdue, skipped, interrupted, superseded }
+        Restored { partition: self.partition, keys, overdue, skipped, interrupted, superseded, passed }
     }
 
     /// Ends the replay for whoever only reads: the partition as the records leave it. It keeps no records. Jobs that were
@@ -104,8 +111,12 @@ impl Replay<'_> {
             // Every job of the image has been told of: no record is missing.
             return 0;
         }
-        // One that has begun before has given its key up.
-        let is_new = |job: Job<'_>| job.state().is_pending() && job.attempt() == 0;
+        // One that has begun before has given its key up, unless it recurs.
+        let recurs = |job: Job<'_>| job.rare().is_some_and(|rare| rare.recurrence().is_some());
+        let is_new = |job: Job<'_>| match job.state() {
+            State::Running(_) => recurs(job),
+            state => state.is_pending() && (job.attempt() == 0 || recurs(job)),
+        };
         let pending = || self.partition.jobs.iter().filter(|&(_, job)| is_new(job));
         let mut latest: HashMap<&str, JobId, FixedState> = HashMap::default();
         for (_, job) in pending().filter(|(_, job)| job.id().sequence() >= self.next_taken) {
@@ -117,7 +128,9 @@ impl Replay<'_> {
         let mut superseded: Vec<(JobId, Index)> = superseded.map(|(index, job)| (job.id(), index)).collect();
         superseded.sort_unstable();
         for &(id, index) in &superseded {
-            self.partition.commit(Record::Cancelled { id }, index, now);
+            let runs = self.partition.jobs.get(index).is_some_and(|job| !job.state().is_pending());
+            let record = if runs { Record::Stopped { id } } else { Record::Cancelled { id } };
+            self.partition.commit(record, index, now);
         }
         superseded.len()
     }
@@ -125,7 +138,12 @@ impl Replay<'_> {
 
 impl Partition {
     /// Says what becomes of jobs whose handlers were cut short. Returns how many there were.
-    pub(crate) fn end_cut_short(&mut self, retry: &dyn Fn(QueueId) -> Option<Retry>, now: Now) -> usize {
+    pub(crate) fn end_cut_short(
+        &mut self,
+        retry: &dyn Fn(QueueId) -> Option<Retry>,
+        passed: &mut Vec<(QueueId, Key, Passed)>,
+        now: Now,
+    ) -> usize {
         let running = self.jobs.iter().filter(|(_, job)| matches!(job.state(), State::Running(_)));
         let mut cut_short: Vec<(JobId, Index)> = running.map(|(index, job)| (job.id(), index)).collect();
         cut_short.sort_unstable();
@@ -133,15 +151,74 @@ impl Partition {
             let Some(job) = self.jobs.get(index) else { continue };
             let (delivery, attempt) = (job.options().delivery(), job.attempt());
             let is_stopped = job.history().is_some_and(|history| history.is_stopped);
+            let recurs = job.rare().is_some_and(|rare| rare.recurrence().is_some()) && !is_stopped;
             let record = match delivery {
-                Delivery::AtLeastOnce if !is_stopped => self
-                    .after_interruption(job, retry, now)
-                    .unwrap_or(Record::Interrupted { id, at: now.wall, attempt }),
+                Delivery::AtLeastOnce if !is_stopped => {
+                    let again = self.after_interruption(job, retry, now);
+                    again.unwrap_or_else(|| match recurs {
+                        false => Record::Interrupted { id, at: now.wall, attempt },
+                        true => begins_again(job, now),
+                    })
+                }
                 _ => Record::Finished { id, at: self.end_at(now), end: End::Interrupted },
             };
+            let record = match record {
+                Record::Finished { .. } if recurs => occurrence_after(job, record, None, now),
+                Record::Died { ref fault, .. } if recurs => {
+                    let fault = fault.clone();
+                    occurrence_after(job, record, fault, now)
+                }
+                record => record,
+            };
+            if let Record::Recurred { passed: Some(over), .. } = record {
+                passed.push((job.queue(), Key::known(job.key()), over));
+            }
             self.commit(record, index, now);
         }
         cut_short.len()
+    }
+
+    /// Says which occurrences of recurring jobs do not run of those that came due while nobody was there, by each job's own rule. A
+    /// job that was cut short, or waits for a retry, is still about the occurrence that it had begun with. Returns how many jobs
+    /// have no occurrence left.
+    fn pass_over_missed(
+        &mut self,
+        policy: &CatchUp<'_>,
+        passed: &mut Vec<(QueueId, Key, Passed)>,
+        now: Now,
+    ) -> usize {
+        let mut due = Vec::new();
+        for (index, job) in self.jobs.iter() {
+            let is_due = job.state().is_pending() && job.attempt() == 0 && job.due().is_reached(now);
+            let Some(rare) = job.rare().filter(|_| is_due) else { continue };
+            let (Some(rule), Some(progress)) = (rare.recurrence(), rare.occurrence()) else { continue };
+            let late_us = job.due().lateness_us(now);
+            let is_too_late = (policy.skip_after_us)(job.queue()).is_some_and(|after_us| late_us > after_us);
+            let step = match is_too_late {
+                // The queue says that it is of no use by now.
+                true => {
+                    rule.clone().missed(Missed::None).late(&progress.occurrence, now.wall, LateCause::Down)
+                }
+                false => rule.late(&progress.occurrence, now.wall, LateCause::Down),
+            };
+            // One that cannot be worked out here runs, and says so after it.
+            let Ok(Step { passed: Some(over), next }) = step else { continue };
+            due.push((job.id(), index, over, next));
+        }
+        due.sort_unstable_by_key(|&(id, ..)| id);
+        let mut gone = 0;
+        for (id, index, over, next) in due {
+            let Some(job) = self.jobs.get(index) else { continue };
+            passed.push((job.queue(), Key::known(job.key()), over));
+            match next {
+                Some(next) => drop(self.pass_over(self.handle(index), next, over, now)),
+                None => {
+                    gone += 1;
+                    self.commit(Record::Skipped { id, at: now.wall }, index, now);
+                }
+            }
+        }
+        gone
     }
 
     /// What becomes of a job that was cut short, if its policy counts that as a failure.
@@ -177,7 +254,9 @@ impl Partition {
                 continue;
             }
             let late_us = job.due().lateness_us(now);
-            if (policy.skip_after_us)(job.queue()).is_some_and(|after_us| late_us > after_us) {
+            // Of one that recurs only occurrences are skipped, and they have been.
+            let recurs = job.rare().is_some_and(|rare| rare.recurrence().is_some());
+            if !recurs && (policy.skip_after_us)(job.queue()).is_some_and(|after_us| late_us > after_us) {
                 skipped.push((job.id(), index));
             } else {
                 overdue.push(index);
@@ -191,5 +270,35 @@ impl Partition {
             self.hold_overdue(&overdue, per_second_max, now);
         }
         (overdue.len(), skipped.len())
+    }
+}
+
+/// An occurrence whose handler was cut short: it runs again, due as before.
+fn begins_again(job: Job<'_>, now: Now) -> Record {
+    let (id, at, attempt, version) = (job.id(), now.wall, job.attempt(), job.version().next());
+    Record::Retried { id, at, attempt, version, due: job.recorded_due(), fault: None, is_counted: false }
+}
+
+/// What a recurring job waits for after a run that was cut short, and does not run again; `last` if nothing comes after it. One
+/// whose rule cannot be worked out here is kept among the dead.
+fn occurrence_after(job: Job<'_>, last: Record, fault: Option<Fault>, now: Now) -> Record {
+    let rare = job.rare();
+    let Some((rule, progress)) = rare.and_then(|rare| Some((rare.recurrence()?, rare.occurrence()?))) else {
+        return last;
+    };
+    let (id, at, version) = (job.id(), now.wall, job.version().next());
+    let next = rule
+        .next_after(&progress.occurrence)
+        .and_then(|next| next.map_or(Ok(None), |next| rule.late(&next, at, LateCause::Down).map(Some)));
+    match next {
+        Ok(Some(Step { passed, next: Some(occurrence) })) => {
+            let due = RecordedDue { base: TimeBase::Wall, wall: occurrence.scheduled_for };
+            Record::Recurred { id, at, version, end: End::Interrupted, fault, due, occurrence, passed }
+        }
+        Ok(_) => last,
+        Err(error) => {
+            let fault = Some(Fault::new(Cause::Failed, &error.to_string()));
+            Record::Died { id, at, version, reason: DeathReason::Killed, fault }
+        }
     }
 }

@@ -8,11 +8,13 @@
 //! | --- | --- | --- | --- |
 //! | Scheduled | not there: is added | there, or gone again: stays, or is added until the record of its end | the id |
 //! | … that replaces | old there: goes | old not there | the old id |
+//! | … that detaches | old there: recurs no more | old there, and recurs no more; or gone | it does nothing twice |
 //! | Rescheduled | there, older: moves | there, as new or newer; or gone | the version |
 //! | Cancelled, Skipped | there: goes | gone | the id |
+//! | StartedAs | older, or begun less often: starts | newer, or begun as often or more, or a tombstone, or gone | the version, and the attempt |
 //! | Started | begun less often: starts | begun as often or more, or a tombstone, or gone | the attempt |
 //! | Interrupted | running, in that attempt: pending again | pending, or begun more often, or a tombstone, or gone | the attempt |
-//! | Retried, Died, Revived | there, older: changes | there, as new or newer; or gone | the version |
+//! | Retried, Recurred, PassedOver, Died, Revived | there, older: changes | there, as new or newer; or gone | the version |
 //! | Purged | dead: goes | gone | the id |
 //! | Stopped | running: is marked | running: is marked again, or a tombstone, or gone | it does nothing twice |
 //! | Finished | running: ends | a tombstone, or gone | the id |
@@ -36,6 +38,7 @@
 //!   if they belonged to these. A job that runs in the image was cut short: that is the first of them which is about it.
 
 use super::{Replay, ReplayError};
+use crate::partition::apply::Before;
 use crate::partition::job::State;
 use crate::partition::{JobId, Now, Record, ScheduledRecord};
 use crate::slab::Index;
@@ -70,10 +73,15 @@ impl Replay<'_> {
             self.check_life(&replaced, index)?;
             self.change(replaced, index, now);
         }
+        if let Some(old) = scheduled.detaches
+            && let Some(&index) = self.by_id.get(&old)
+        {
+            self.partition.detach(index);
+        }
         if self.by_id.contains_key(&id) || self.fired_ahead.contains(&id) {
             return Ok(());
         }
-        self.take(scheduled, None, now)
+        self.take(scheduled, Before::None, now)
     }
 
     fn change_unless_changed(&mut self, id: JobId, record: Record, now: Now) -> Result<(), ReplayError> {
@@ -103,12 +111,17 @@ impl Replay<'_> {
             (
                 Record::Rescheduled { version, .. }
                 | Record::Retried { version, .. }
+                | Record::Recurred { version, .. }
+                | Record::PassedOver { version, .. }
                 | Record::Died { version, .. }
                 | Record::Revived { version, .. },
                 _,
             ) => !version.is_after(job.version()),
             (Record::Stopped { .. }, state) => !matches!(state, State::Running(_)),
             (Record::Started { attempt, .. }, _) => *attempt <= job.attempt(),
+            (Record::StartedAs { attempt, version, .. }, _) => {
+                !version.is_after(job.version()) && (*version != job.version() || *attempt <= job.attempt())
+            }
             (Record::Interrupted { attempt, .. }, State::Running(_)) => *attempt < job.attempt(),
             (Record::Interrupted { .. }, _) => true,
             _ => false,

@@ -19,6 +19,7 @@ use std::collections::{HashMap, HashSet};
 
 use numbers::Numbers;
 
+use super::apply::Before;
 use super::job::State;
 use super::{
     Config, Death, History, JobId, Now, Partition, PartitionId, QueueId, QueueName, Record, ScheduledRecord,
@@ -169,16 +170,18 @@ impl<'a> Replay<'a> {
                 if id.sequence() < self.partition.next_sequence {
                     return Err(ReplayError::KnownJob(id));
                 }
-                let replaced = match scheduled.replaces {
-                    None => None,
-                    Some(old) => {
-                        let index = *self.by_id.get(&old).ok_or(ReplayError::UnknownJob(old))?;
+                let known = |old| self.by_id.get(&old).copied().ok_or(ReplayError::UnknownJob(old));
+                let before = match (scheduled.replaces, scheduled.detaches) {
+                    (Some(old), _) => {
+                        let index = known(old)?;
                         self.check_life(&Record::Cancelled { id: old }, index)?;
                         self.by_id.remove(&old);
-                        Some(index)
+                        Before::Replaced(index)
                     }
+                    (None, Some(old)) => Before::Detached(known(old)?),
+                    (None, None) => Before::None,
                 };
-                self.take(scheduled, replaced, now)?;
+                self.take(scheduled, before, now)?;
                 self.next_taken = id.sequence() + 1;
             }
             record => {
@@ -191,17 +194,12 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Takes a job that is new, in place of the one at `replaces`.
-    fn take(
-        &mut self,
-        scheduled: ScheduledRecord,
-        replaces: Option<Index>,
-        now: Now,
-    ) -> Result<(), ReplayError> {
+    /// Takes a job that is new, in place of the one `before`.
+    fn take(&mut self, scheduled: ScheduledRecord, before: Before, now: Now) -> Result<(), ReplayError> {
         let id = scheduled.id;
         let queue = self.queues.number(&scheduled.spec.queue).ok_or(ReplayError::TooManyQueues)?;
         let spec = &scheduled.spec;
-        let index = self.partition.take(id, spec, spec.due, queue, replaces, now);
+        let index = self.partition.take(id, spec, spec.due, queue, before, now);
         self.by_id.insert(id, index.ok_or(ReplayError::NoSlot)?);
         Ok(())
     }

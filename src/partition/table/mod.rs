@@ -443,6 +443,17 @@ impl JobMut<'_> {
         self.beside.far.entry(self.slot).or_default()
     }
 
+    /// Its rare options. From here on there are some.
+    #[cold]
+    pub(super) fn rare_mut(&mut self) -> &mut Rare {
+        self.far().rare.get_or_insert_default()
+    }
+
+    /// What is remembered of its attempts, if anything is.
+    pub(super) fn known_history_mut(&mut self) -> Option<&mut History> {
+        if self.line.has_far() { self.far().history.as_deref_mut() } else { None }
+    }
+
     /// What is remembered of its attempts. From here on there is something.
     #[cold]
     pub(super) fn history_mut(&mut self) -> &mut History {

@@ -56,7 +56,7 @@ pub fn record_bytes(record: &Record) -> usize {
     const OF_ID: usize = wire::TAG_BYTES + wire::NUMBER_BYTES_MAX;
     match record {
         Record::Scheduled(job) => {
-            let replaced = if job.replaces.is_some() { wire::NUMBER_BYTES_MAX } else { 0 };
+            let replaced = if job.replaces.or(job.detaches).is_some() { wire::NUMBER_BYTES_MAX } else { 0 };
             let texts = wire::bytes_of(job.spec.key.as_str().len()) + wire::bytes_of(job.spec.payload.len());
             wire::JOB_BYTES_MAX + replaced + texts + option_bytes(&job.spec.options).0
         }
@@ -64,6 +64,16 @@ pub fn record_bytes(record: &Record) -> usize {
         Record::Cancelled { .. } => OF_ID,
         Record::Started { .. } | Record::Interrupted { .. } => {
             OF_ID + wire::NUMBER_BYTES_MAX + wire::ATTEMPT_BYTES_MAX
+        }
+        Record::StartedAs { .. } => {
+            OF_ID + wire::NUMBER_BYTES_MAX + wire::ATTEMPT_BYTES_MAX + wire::VERSION_BYTES_MAX
+        }
+        Record::Recurred { fault, .. } => {
+            let run = wire::NUMBER_BYTES_MAX + wire::VERSION_BYTES_MAX + wire::TAG_BYTES;
+            OF_ID + run + fault_bytes(fault.as_ref()) + wire::OCCURRENCE_BYTES_MAX + wire::PASSED_BYTES_MAX
+        }
+        Record::PassedOver { .. } => {
+            OF_ID + wire::VERSION_BYTES_MAX + wire::OCCURRENCE_BYTES_MAX + wire::PASSED_BYTES_MAX
         }
         Record::Finished { .. } => OF_ID + wire::NUMBER_BYTES_MAX + wire::TAG_BYTES,
         Record::Skipped { .. } => OF_ID + wire::NUMBER_BYTES_MAX,
@@ -121,9 +131,10 @@ fn write_record<'a>(
     Ok(match record {
         Record::Scheduled(scheduled) => {
             let job = wire::Job::of(id, &scheduled.spec, tables)?;
-            match scheduled.replaces {
-                None => wire::Record::Scheduled { job },
-                Some(replaced) => wire::Record::Replacing { job, replaced: ids.write(replaced)? },
+            match (scheduled.replaces, scheduled.detaches) {
+                (None, None) => wire::Record::Scheduled { job },
+                (Some(replaced), _) => wire::Record::Replacing { job, replaced: ids.write(replaced)? },
+                (None, Some(detached)) => wire::Record::Detaching { job, detached: ids.write(detached)? },
             }
         }
         Record::Rescheduled { version, due, .. } => {
@@ -134,6 +145,26 @@ fn write_record<'a>(
         &Record::Started { at, attempt, .. } => {
             wire::Record::StartedAgain { id, at: at.as_micros(), attempt }
         }
+        &Record::StartedAs { at, attempt, version, .. } => {
+            wire::Record::StartedAs { id, at: at.as_micros(), attempt, version: version.0 }
+        }
+        &Record::Recurred { at, version, end, ref fault, ref occurrence, ref passed, .. } => {
+            wire::Record::Recurred {
+                id,
+                at: at.as_micros(),
+                version: version.0,
+                end: end.into(),
+                fault: fault.as_ref().into(),
+                next: occurrence.into(),
+                passed: passed.as_ref().into(),
+            }
+        }
+        &Record::PassedOver { version, ref occurrence, ref passed, .. } => wire::Record::PassedOver {
+            id,
+            version: version.0,
+            next: occurrence.into(),
+            passed: Some(passed).into(),
+        },
         &Record::Interrupted { at, attempt, .. } => {
             wire::Record::Interrupted { id, at: at.as_micros(), attempt }
         }
@@ -171,11 +202,38 @@ fn read_record(record: wire::Record<'_>, ids: Ids, names: &Names) -> Result<Reco
     Ok(match record {
         wire::Record::Scheduled { job } => {
             let (id, spec) = job.read(ids, names)?;
-            Record::Scheduled(ScheduledRecord { id, spec, replaces: None })
+            Record::Scheduled(ScheduledRecord { id, spec, replaces: None, detaches: None })
         }
         wire::Record::Replacing { job, replaced } => {
             let (id, spec) = job.read(ids, names)?;
-            Record::Scheduled(ScheduledRecord { id, spec, replaces: Some(ids.read(replaced)?) })
+            let replaces = Some(ids.read(replaced)?);
+            Record::Scheduled(ScheduledRecord { id, spec, replaces, detaches: None })
+        }
+        wire::Record::Detaching { job, detached } => {
+            let (id, spec) = job.read(ids, names)?;
+            let detaches = Some(ids.read(detached)?);
+            Record::Scheduled(ScheduledRecord { id, spec, replaces: None, detaches })
+        }
+        wire::Record::StartedAs { id, at: us, attempt, version } => {
+            Record::StartedAs { id: ids.read(id)?, at: at(us), attempt, version: Version(version) }
+        }
+        wire::Record::Recurred { id, at: us, version, end, fault, next, passed } => {
+            let (occurrence, due) = next.read();
+            Record::Recurred {
+                id: ids.read(id)?,
+                at: at(us),
+                version: Version(version),
+                end: end.into(),
+                fault: fault.read()?,
+                due,
+                occurrence,
+                passed: passed.read()?,
+            }
+        }
+        wire::Record::PassedOver { id, version, next, passed } => {
+            let (occurrence, due) = next.read();
+            let passed = passed.read()?.ok_or(CodecError::invalid("no occurrence was passed over"))?;
+            Record::PassedOver { id: ids.read(id)?, version: Version(version), due, occurrence, passed }
         }
         wire::Record::Rescheduled { id, version, due } => {
             Record::Rescheduled { id: ids.read(id)?, version: Version(version), due: due.into() }

@@ -34,6 +34,7 @@ mod job;
 #[doc(hidden)]
 pub mod model;
 mod names;
+mod occurrence;
 #[cfg(test)]
 mod tests;
 mod wire;

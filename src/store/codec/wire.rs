@@ -97,6 +97,10 @@ tagged! {
         12 => Revived { id: i64, version: u32, due: Due },
         13 => Purged { id: i64 },
         14 => Stopped { id: i64 },
+        15 => Detaching { job: Job<'a>, detached: i64 },
+        16 => StartedAs { id: i64, at: i64, attempt: u16, version: u32 },
+        17 => Recurred { id: i64, at: i64, version: u32, end: End, fault: Fault<'a>, next: Occurrence, passed: Passed },
+        18 => PassedOver { id: i64, version: u32, next: Occurrence, passed: Passed },
     }
 }
 
@@ -117,6 +121,23 @@ tagged! {
         2 => Panicked { message: &'a str },
         3 => TimedOut { message: &'a str },
         4 => Interrupted { message: &'a str },
+    }
+}
+
+/// Its due is its instant.
+#[derive(Encode, Decode)]
+pub(super) struct Occurrence {
+    pub(super) scheduled_for: i64,
+    pub(super) number: u64,
+    pub(super) missed: u64,
+}
+
+tagged! {
+    enum Passed {
+        0 => None,
+        1 => Coalesced { count: u64, first: i64, last: i64 },
+        2 => Missed { count: u64, first: i64, last: i64 },
+        3 => Overlap { count: u64, first: i64, last: i64 },
     }
 }
 
@@ -230,6 +251,8 @@ pub(super) const DUE_BYTES_MAX: usize = TAG_BYTES + NUMBER_BYTES_MAX;
 pub(super) const JOB_BYTES_MAX: usize = TAG_BYTES + NUMBER_BYTES_MAX + QUEUE_BYTES_MAX + DUE_BYTES_MAX;
 /// Of a fault without its text.
 pub(super) const FAULT_BYTES_MAX: usize = TAG_BYTES;
+pub(super) const OCCURRENCE_BYTES_MAX: usize = 3 * NUMBER_BYTES_MAX;
+pub(super) const PASSED_BYTES_MAX: usize = TAG_BYTES + 3 * NUMBER_BYTES_MAX;
 /// Of a history without its errors, and of an error without its fault.
 pub(super) const HISTORY_BYTES_MAX: usize = 2 * ATTEMPT_BYTES_MAX + 1;
 pub(super) const ERROR_BYTES_MAX: usize = ATTEMPT_BYTES_MAX + NUMBER_BYTES_MAX;

@@ -1,220 +1,28 @@
-//! Delays as text: numbers with units, the largest first, or a duration of ISO 8601.
-//!
-//! # Rules
-//! - A day has 24 hours, a week seven days. A month and a year have no length, and are no units.
-//! - Only the last number may have a fraction, after a point. A comma stands between two units at most, where it cannot
-//!   be taken for a part of a number.
+//! Delays as text. The library reads them; the messages are of a line, and short.
 
 use std::time::Duration;
+
+use reveille::{InvalidDuration, parse_duration};
 
 use super::{DelayFault, TimeError};
 use crate::jsonl::text::Brief;
 
-const SECOND_NS: u128 = 1_000_000_000;
-
-/// The symbols of each unit, its names in the singular, which may have an `s` behind them, and what it lasts.
-const UNITS: [(&[&str], &[&str], u128); 8] = [
-    (&["w"], &["wk", "week"], 7 * 24 * 3600 * SECOND_NS),
-    (&["d"], &["day"], 24 * 3600 * SECOND_NS),
-    (&["h"], &["hr", "hour"], 3600 * SECOND_NS),
-    (&["m"], &["min", "minute"], 60 * SECOND_NS),
-    (&["s"], &["sec", "second"], SECOND_NS),
-    (&["ms"], &["msec", "milli", "millisecond"], 1_000_000),
-    // With the micro sign, and with the letter of which it is an older form.
-    (&["us", "\u{b5}s", "\u{3bc}s"], &["usec", "\u{b5}sec", "\u{3bc}sec", "micro", "microsecond"], 1_000),
-    (&["ns"], &["nsec", "nano", "nanosecond"], 1),
-];
-
-/// Units that some months or years have more of than others.
-const CALENDAR_UNITS: [&str; 5] = ["y", "yr", "year", "mo", "month"];
-
-/// The designators of ISO 8601 before its `T`, and after it.
-const ISO_DAYS: [(char, u128); 2] = [('W', 7 * 24 * 3600 * SECOND_NS), ('D', 24 * 3600 * SECOND_NS)];
-const ISO_TIME: [(char, u128); 3] = [('H', 3600 * SECOND_NS), ('M', 60 * SECOND_NS), ('S', SECOND_NS)];
-
-/// As many as an instant can have of them before and after 1970.
-const MICROS_MAX: u128 = i64::MAX as u128;
-
 /// Reads a delay: `1.5s`, `1h30m`, `2 days`, or ISO 8601 as `PT90S`.
 pub(crate) fn parse_delay(text: &str) -> Result<Duration, TimeError> {
-    let ns = read(text).map_err(|fault| fault.of(Brief::new(text)))?;
-    let (seconds, ns) = (ns / SECOND_NS, ns % SECOND_NS);
-    // Both fit: what does not was found to be out of range.
-    Ok(Duration::new(seconds as u64, ns as u32))
+    parse_duration(text).map_err(|error| fault(error).of(Brief::new(text)))
 }
 
-/// The nanoseconds, rounded up.
-fn read(text: &str) -> Result<u128, DelayFault> {
-    let (is_negative, unsigned) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (text.ends_with(" ago"), text.strip_prefix('+').unwrap_or(text)),
-    };
-    let unsigned = unsigned.strip_suffix(" ago").unwrap_or(unsigned);
-    let ns = match unsigned.strip_prefix(['P', 'p']) {
-        Some(rest) => iso_8601(rest)?,
-        None => with_units(unsigned)?,
-    };
-    match ns {
-        _ if is_negative => Err(DelayFault::Negative),
-        ns if ns.div_ceil(1_000) > MICROS_MAX => Err(DelayFault::OutOfRange),
-        ns => Ok(ns),
+fn fault(error: InvalidDuration) -> DelayFault {
+    match error {
+        InvalidDuration::NoUnit { number } => DelayFault::NoUnit { number: Brief::number(&number) },
+        InvalidDuration::Unit { unit } => DelayFault::Unit { unit: Brief::new(&unit) },
+        InvalidDuration::CalendarUnit => DelayFault::CalendarUnit,
+        InvalidDuration::Comma => DelayFault::Comma,
+        InvalidDuration::Order => DelayFault::Order,
+        InvalidDuration::Fraction => DelayFault::Fraction,
+        InvalidDuration::TimeOfDay => DelayFault::TimeOfDay,
+        InvalidDuration::Negative => DelayFault::Negative,
+        InvalidDuration::OutOfRange => DelayFault::OutOfRange,
+        _ => DelayFault::Form,
     }
-}
-
-/// `1h 30m`.
-fn with_units(mut text: &str) -> Result<u128, DelayFault> {
-    let mut sum = Sum::default();
-    loop {
-        let (number, rest) = Number::split(text)?;
-        let rest = number.rest_after(rest)?;
-        let (name, after) = word(rest);
-        let unit_ns = unit(name).ok_or_else(|| wrong_unit(&number, name, after, sum.is_empty()))?;
-        sum.add(&number, unit_ns)?;
-        let next = after.strip_prefix(',').filter(|rest| rest.starts_with(is_space)).unwrap_or(after);
-        text = next.trim_start_matches(is_space);
-        if after.is_empty() {
-            return Ok(sum.ns);
-        }
-        // Also what ends in a space or a comma: something is missing there.
-        if text.is_empty() {
-            return Err(DelayFault::Form);
-        }
-    }
-}
-
-/// What follows the `P` of a duration of ISO 8601.
-fn iso_8601(text: &str) -> Result<u128, DelayFault> {
-    let upper = text.to_ascii_uppercase();
-    let (days, time) = match upper.split_once('T') {
-        Some((days, time)) => (days, Some(time)),
-        None => (&*upper, None),
-    };
-    let mut sum = Sum::default();
-    let has_calendar_unit = sum.add_iso(days, &ISO_DAYS)?;
-    if has_calendar_unit {
-        return Err(DelayFault::CalendarUnit);
-    }
-    if time.is_some_and(str::is_empty) || sum.add_iso(time.unwrap_or_default(), &ISO_TIME)? || sum.is_empty()
-    {
-        return Err(DelayFault::Form);
-    }
-    Ok(sum.ns)
-}
-
-/// Nanoseconds of one unit after the other.
-#[derive(Default)]
-struct Sum {
-    ns: u128,
-    /// The last unit, and whether its number had a fraction.
-    last: Option<(u128, bool)>,
-}
-
-impl Sum {
-    fn is_empty(&self) -> bool {
-        self.last.is_none()
-    }
-
-    fn add(&mut self, number: &Number<'_>, unit_ns: u128) -> Result<(), DelayFault> {
-        match self.last {
-            Some((last_ns, _)) if unit_ns >= last_ns => return Err(DelayFault::Order),
-            Some((_, true)) => return Err(DelayFault::Fraction),
-            _ => {}
-        }
-        let sum = number.times(unit_ns).and_then(|ns| self.ns.checked_add(ns));
-        self.ns = sum.ok_or(DelayFault::OutOfRange)?;
-        self.last = Some((unit_ns, number.fraction.is_some()));
-        Ok(())
-    }
-
-    /// Adds numbers that have one letter each for a unit. Returns whether it met one for a month or a year.
-    fn add_iso(&mut self, mut text: &str, units: &[(char, u128)]) -> Result<bool, DelayFault> {
-        while !text.is_empty() {
-            let (number, rest) = Number::split(text)?;
-            let mut letters = rest.chars();
-            let letter = letters.next().ok_or(DelayFault::Form)?;
-            match units.iter().find(|unit| unit.0 == letter) {
-                Some((_, unit_ns)) => self.add(&number, *unit_ns)?,
-                None if matches!(letter, 'Y' | 'M') => return Ok(true),
-                None if letter == ',' => return Err(DelayFault::Comma),
-                None => return Err(DelayFault::Form),
-            }
-            text = letters.as_str();
-        }
-        Ok(false)
-    }
-}
-
-/// A decimal number without a sign.
-struct Number<'a> {
-    text: &'a str,
-    whole: &'a str,
-    fraction: Option<&'a str>,
-}
-
-impl<'a> Number<'a> {
-    /// The number with which a text begins, and the text after it.
-    fn split(text: &'a str) -> Result<(Self, &'a str), DelayFault> {
-        let digits =
-            |text: &'a str| text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-        let (whole, rest) = digits(text);
-        let (fraction, rest) = match rest.strip_prefix('.').map(digits) {
-            Some((fraction, rest)) => (Some(fraction), rest),
-            None => (None, rest),
-        };
-        if whole.is_empty() || fraction.is_some_and(str::is_empty) {
-            return Err(DelayFault::Form);
-        }
-        Ok((Number { text: &text[..text.len() - rest.len()], whole, fraction }, rest))
-    }
-
-    /// What follows the space between a number and its unit. What would make another number of it is refused.
-    fn rest_after(&self, rest: &'a str) -> Result<&'a str, DelayFault> {
-        let mut chars = rest.chars();
-        match (chars.next(), chars.next()) {
-            (Some(','), _) => Err(DelayFault::Comma),
-            (Some(':'), Some('0'..='9')) => Err(DelayFault::TimeOfDay),
-            (Some('.'), _) => Err(DelayFault::Form),
-            _ => Ok(rest.trim_start_matches(is_space)),
-        }
-    }
-
-    /// So many nanoseconds of a unit, rounded up; `None` if they are too many.
-    fn times(&self, unit_ns: u128) -> Option<u128> {
-        // So many digits times the longest unit fit. Of those behind them it counts whether there are any.
-        const DIGITS: usize = 22;
-        let whole: u128 = self.whole.parse().ok()?;
-        let fraction = self.fraction.unwrap_or_default();
-        let digits = fraction.bytes().chain(std::iter::repeat(b'0')).take(DIGITS);
-        let first = digits.fold(0, |sum, digit| sum * 10 + u128::from(digit - b'0'));
-        let has_rest = fraction.bytes().skip(DIGITS).any(|digit| digit != b'0');
-        let part_ns = ((first + u128::from(has_rest)) * unit_ns).div_ceil(10_u128.pow(DIGITS as u32));
-        whole.checked_mul(unit_ns)?.checked_add(part_ns)
-    }
-}
-
-/// The letters with which a text begins, and the text after them.
-fn word(text: &str) -> (&str, &str) {
-    text.split_at(text.find(|c: char| !c.is_alphabetic()).unwrap_or(text.len()))
-}
-
-fn unit(name: &str) -> Option<u128> {
-    let singular = name.strip_suffix('s').unwrap_or(name);
-    let mut units = UNITS.iter();
-    units.find(|(symbols, names, _)| symbols.contains(&name) || names.contains(&singular)).map(|unit| unit.2)
-}
-
-fn wrong_unit(number: &Number<'_>, name: &str, after: &str, is_first: bool) -> DelayFault {
-    let singular = name.strip_suffix('s').unwrap_or(name);
-    match name {
-        "" if after.is_empty() || !is_first || after.starts_with(|c: char| c.is_ascii_digit()) => {
-            DelayFault::NoUnit { number: Brief::number(number.text) }
-        }
-        "" => DelayFault::Form,
-        _ if CALENDAR_UNITS.contains(&singular) => DelayFault::CalendarUnit,
-        _ => DelayFault::Unit { unit: Brief::new(name) },
-    }
-}
-
-fn is_space(c: char) -> bool {
-    matches!(c, ' ' | '\t')
 }

@@ -46,6 +46,40 @@ pub(super) const CHUNK: &str = "
        fd00d05150ddc10c00 fdb8db5150ddc10c00               #   began, ended
 ";
 
+/// Of recurring jobs.
+#[test]
+fn records_of_recurring_jobs_have_these_bytes() {
+    let occurrence = Occurrence { scheduled_for: wall(60_000_000).wall, number: 7, missed: 3 };
+    let passed = Passed { count: 3, reason: Reason::Overlap, first: TEN, last: TEN };
+    let (due, fault) = (wall(60_000_000), Some(Fault::new(Cause::Failed, "no")));
+    let records = [
+        Record::Scheduled(ScheduledRecord { detaches: Some(id(4_000)), ..scheduled(4_300) }),
+        Record::StartedAs { id: id(100), at: TEN, attempt: 1, version: Version(2) },
+        Record::Recurred {
+            id: id(100),
+            at: TEN,
+            version: Version(3),
+            end: End::Failed,
+            fault,
+            due,
+            occurrence,
+            passed: None,
+        },
+        Record::PassedOver { id: id(100), version: Version(4), due, occurrence, passed },
+    ];
+    let bytes = "
+        0f 00 0a 70726f647563743a3432 00 09 353030207365617473 # detaching: 4300, product:42, 500 seats
+           01 fd00d05150ddc10c00 00 fb5702                     #   wall, no options, 4000
+        10 fbcf20 fd00d05150ddc10c00 01 02                     # started as: 100, attempt 1, version 2
+        11 fbcf20 fd00d05150ddc10c00 03 02 01 02 6e6f          # recurred: 100, version 3, failed, `no`
+           fd00de7857ddc10c00 07 03 00                         #   a minute later, number 7, 3 missed, none passed over
+        12 fbcf20 04 fd00de7857ddc10c00 07 03                  # passed over: 100, version 4, the same
+           03 03 fd00d05150ddc10c00 fd00d05150ddc10c00         #   3 by overlap, the first, the last
+    ";
+    assert!(hex(&encoded(&records)).ends_with(&hex(&unhex(bytes))), "{}", hex(&encoded(&records)));
+    assert_eq!(read_batch(&encoded(&records)).unwrap().1, records);
+}
+
 #[test]
 fn a_batch_has_these_bytes() {
     assert_eq!(hex(&encoded(&records())), hex(&unhex(BATCH)));
@@ -60,7 +94,12 @@ fn a_chunk_has_these_bytes() {
 
 /// Every kind of record, and what a job can have.
 fn records() -> Vec<Record> {
-    let second = ScheduledRecord { id: id(4_301), spec: second(Priority::LAST), replaces: Some(id(4_000)) };
+    let second = ScheduledRecord {
+        id: id(4_301),
+        spec: second(Priority::LAST),
+        replaces: Some(id(4_000)),
+        detaches: None,
+    };
     vec![
         Record::Scheduled(scheduled(4_300)),
         Record::Scheduled(second),

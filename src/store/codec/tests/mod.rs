@@ -10,7 +10,7 @@ mod size;
 
 use super::model::{read_batch, read_chunk};
 use super::*;
-use crate::job::{ERRORS_MAX, Trial};
+use crate::job::{ERRORS_MAX, Occurrence, Passed, Reason, Trial};
 use crate::partition::{
     AttemptError, Cause, Death, DeathReason, Delivery, End, Fault, FiredImage, History, Image, JobId,
     JobImage, JobOptions, JobSpec, Key, PartitionId, Payload, Priority, QueueName, Record, RecordedDue,
@@ -37,7 +37,7 @@ fn wall(us: i64) -> RecordedDue {
 fn scheduled(sequence: u64) -> ScheduledRecord {
     let (key, payload) = (Key::new("product:42").unwrap(), Payload::from("500 seats"));
     let spec = JobSpec::new(key, queue("open_sale"), payload, wall(0));
-    ScheduledRecord { id: id(sequence), spec, replaces: None }
+    ScheduledRecord { id: id(sequence), spec, replaces: None, detaches: None }
 }
 
 fn pending(sequence: u64) -> JobImage {

@@ -121,11 +121,14 @@ fn moved(mut record: Record, to: PartitionId) -> Record {
     match &mut record {
         Record::Scheduled(job) => {
             there(&mut job.id);
-            job.replaces.iter_mut().for_each(there);
+            job.replaces.iter_mut().chain(&mut job.detaches).for_each(there);
         }
         Record::Rescheduled { id, .. }
         | Record::Cancelled { id }
         | Record::Started { id, .. }
+        | Record::StartedAs { id, .. }
+        | Record::Recurred { id, .. }
+        | Record::PassedOver { id, .. }
         | Record::Interrupted { id, .. }
         | Record::Finished { id, .. }
         | Record::Retried { id, .. }
@@ -149,6 +152,12 @@ fn record() -> impl Strategy<Value = Record> {
         1 => (id(), instant(), end()).prop_map(|(id, at, end)| Record::Finished { id, at, end }),
         1 => (id(), instant()).prop_map(|(id, at)| Record::Skipped { id, at }),
         1 => retried(),
+        1 => (id(), instant(), attempt(), version())
+            .prop_map(|(id, at, attempt, version)| Record::StartedAs { id, at, attempt, version }),
+        1 => recurred(),
+        1 => (id(), version(), occurrence(), passed()).prop_map(|(id, version, (occurrence, due), passed)| {
+            Record::PassedOver { id, version, due, occurrence, passed }
+        }),
         1 => ((id(), instant(), version()), reason(), prop::option::of(fault())).prop_map(
             |((id, at, version), reason, fault)| Record::Died { id, at, version, reason, fault }
         ),
@@ -166,13 +175,48 @@ fn retried() -> impl Strategy<Value = Record> {
     })
 }
 
+fn recurred() -> impl Strategy<Value = Record> {
+    let run = (sequence().prop_map(id), instant(), version(), end(), prop::option::of(fault()));
+    let next = (occurrence(), prop::option::of(passed()));
+    (run, next).prop_map(|((id, at, version, end, fault), ((occurrence, due), passed))| Record::Recurred {
+        id,
+        at,
+        version,
+        end,
+        fault,
+        due,
+        occurrence,
+        passed,
+    })
+}
+
+/// With its due.
+fn occurrence() -> impl Strategy<Value = (Occurrence, RecordedDue)> {
+    (instant(), any::<u64>(), any::<u64>()).prop_map(|(scheduled_for, number, missed)| {
+        let due = RecordedDue { base: TimeBase::Wall, wall: scheduled_for };
+        (Occurrence { scheduled_for, number, missed }, due)
+    })
+}
+
+fn passed() -> impl Strategy<Value = Passed> {
+    let reason = prop::sample::select(vec![Reason::Coalesced, Reason::Missed, Reason::Overlap]);
+    (1..=u64::MAX, reason, instant(), instant()).prop_map(|(count, reason, first, last)| Passed {
+        count,
+        reason,
+        first,
+        last,
+    })
+}
+
 fn job() -> impl Strategy<Value = ScheduledRecord> {
     let name = prop_oneof!["[a-d]", "\\PC{1,30}"];
     let texts = (key(), name, prop::collection::vec(any::<u8>(), 0..600));
-    let rest = (due(), options(), prop::option::of(sequence()));
-    (sequence(), texts, rest).prop_map(|(sequence, (key, name, payload), (due, options, replaces))| {
+    let rest = (due(), options(), prop::option::of((sequence(), any::<bool>())));
+    (sequence(), texts, rest).prop_map(|(sequence, (key, name, payload), (due, options, before))| {
         let spec = JobSpec { options, ..JobSpec::new(key, queue(&name), payload.into(), due) };
-        ScheduledRecord { id: id(sequence), spec, replaces: replaces.map(id) }
+        let before = |is_detached| before.filter(|before| before.1 == is_detached).map(|before| id(before.0));
+        let (replaces, detaches) = (before(false), before(true));
+        ScheduledRecord { id: id(sequence), spec, replaces, detaches }
     })
 }
 
