@@ -158,7 +158,8 @@ pub(crate) fn schedule(
     draft: Draft,
     on_conflict: OnConflict,
 ) -> Commit<ScheduleOutcome, ScheduleError> {
-    let on_conflict = draft.on_conflict.unwrap_or(on_conflict);
+    let by_default = if draft.options.debounce().is_some() { OnConflict::Replace } else { on_conflict };
+    let on_conflict = draft.on_conflict.unwrap_or(by_default);
     let schedule = engine.schedule_raw(&draft.queue, draft.payload).key(key.as_str());
     schedule.options(draft.options).on_conflict(on_conflict).due(draft.due)
 }
@@ -200,6 +201,9 @@ fn scheduled(outcome: ScheduleOutcome) -> Answer {
         ScheduleOutcome::Scheduled { .. } => outcome_only("scheduled"),
         ScheduleOutcome::Replaced { was, .. } => {
             Answer { was: Some(Rfc3339(was)), ..outcome_only("replaced") }
+        }
+        ScheduleOutcome::Updated { version, .. } => {
+            Answer { version: Some(version.0), ..outcome_only("updated") }
         }
         ScheduleOutcome::Kept { .. } => outcome_only("kept"),
         ScheduleOutcome::AlreadyScheduled { .. } => outcome_only("already_scheduled"),
