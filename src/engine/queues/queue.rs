@@ -4,10 +4,13 @@ use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::meters::QueueMeters;
 use super::policy::Policy;
 use super::unhandled::Unhandled;
 use crate::engine::meters::Register;
+use crate::job::Passed;
 use crate::partition::{QueueId, QueueName, Rank};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
@@ -22,6 +25,8 @@ pub(crate) struct Queue {
     skip_after_us: OnceLock<u64>,
     /// What it says of failures.
     policy: OnceLock<Policy>,
+    /// Occurrences that were passed over before the queue was claimed, by the keys of their jobs.
+    pub(super) untold_passed: Mutex<Vec<(Box<str>, Passed)>>,
     /// What runs its jobs. Without it they wait.
     runner: OnceLock<Runner>,
     is_paused: AtomicBool,
@@ -72,6 +77,7 @@ impl Queue {
             concurrency: OnceLock::new(),
             skip_after_us: OnceLock::new(),
             policy: OnceLock::new(),
+            untold_passed: Mutex::default(),
             runner: OnceLock::new(),
             is_paused: AtomicBool::new(false),
             shares: (0..partitions).map(|_| Share::default()).collect(),
@@ -129,6 +135,7 @@ impl Queue {
         let is_first = self.concurrency.set(concurrency).is_ok();
         if is_first {
             let _ = self.policy.set(policy);
+            self.tell_untold();
         }
         if let Some(us) = skip_after_us.filter(|_| is_first) {
             let _ = self.skip_after_us.set(us);
