@@ -103,11 +103,11 @@ pub mod wheel;
 pub use clock::{Clock, Profile};
 pub use engine::{
     BoxError, Builder, CallError, CancelError, CancelReason, Cancellation, Change, Commit, ContextTask,
-    Engine, FailedAttempt, IntoJobResult, InvalidCursor, Job, JobPage, JobResult, Lateness, ListCursor,
-    ListError, Misfire, NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes, Planned, PurgeError,
-    QUEUES_MAX, QueueConfig, QueueError, QueueStats, RescheduleError, RestoreProgress, ReviveError, Schedule,
-    ScheduleError, ShutdownReport, Standby, StartError, StartPhase, Startup, Stats, StoreState, StoreStats,
-    Target, Task,
+    Engine, FailedAttempt, IntoJobResult, InvalidCursor, Job, JobCount, JobPage, JobResult, Lateness,
+    ListCursor, ListError, Misfire, NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes, Planned,
+    PurgeError, Purged, QUEUES_MAX, QueueConfig, QueueError, QueueStats, Rate, RescheduleError,
+    RestoreProgress, ReviveError, Revived, Schedule, ScheduleError, ShutdownReport, Standby, StartError,
+    StartPhase, Startup, Stats, StoreState, StoreStats, Target, Task,
 };
 pub use job::{
     AttemptError, Backoff, CancelOutcome, Cause, Death, DeathReason, Delivery, End, FiredView, Handle,

@@ -1,7 +1,7 @@
 //! Promise 7 over partitions: of the ready jobs of a queue the first starts by tick, priority and due, whichever partitions
 //! they are in. One worker, or the driver, and eight partitions.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use reveille::store::MemoryStore;
 use reveille::testing::TestEngine;
 use reveille::{Builder, Engine, Job, Priority, QueueConfig, Timestamp};
 use testkit::random::Random;
-use testkit::{Keys, TEN_O_CLOCK, at_ms, ms, real_now, until_idle};
+use testkit::{Keys, TEN_O_CLOCK, at_ms, eventually, ms, real_now, until_idle};
 
 const PARTITIONS: u16 = 8;
 
@@ -285,6 +285,40 @@ async fn what_was_overdue_starts_before_what_comes_due_while_both_wait() {
     engine.resume("q").unwrap();
     engine.settle().await;
     assert_order(&order, jobs);
+}
+
+/// Another queue's jobs do not wait until a burst has been gathered and released.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_of_another_queue_start_while_a_burst_is_on_its_way() {
+    const BURST: usize = 500_000;
+    const OTHERS: usize = 8;
+    // How many jobs of the burst had become ready when each of the others started.
+    let seen: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let others = {
+        let seen = Arc::clone(&seen);
+        move |job: Job| {
+            seen.lock().unwrap().push(job.engine().stats().queues[0].ready);
+            async {}
+        }
+    };
+    let burst = QueueConfig::new("burst").paused();
+    let builder = Engine::builder().partitions(PARTITIONS).queue(burst, |_: Job| async {});
+    let engine = builder.queue("others", others).start().await.unwrap();
+    let instant = real_now().saturating_add_micros(6_000_000);
+    for _ in 0..BURST {
+        engine.schedule_raw("burst", "").at(instant).into_outcome().unwrap().scheduled().unwrap();
+    }
+    for n in 1..=OTHERS {
+        let due = instant.saturating_add_micros(n as u64 * 1_000);
+        engine.schedule_raw("others", "").at(due).into_outcome().unwrap().scheduled().unwrap();
+    }
+    assert!(real_now() < instant, "this machine is too slow to schedule that many in time");
+    eventually("the burst is ready", || engine.stats().queues[0].ready == BURST).await;
+    eventually("the others have started", || seen.lock().unwrap().len() == OTHERS).await;
+    let early = seen.lock().unwrap().iter().filter(|&&ready| ready < BURST).count();
+    // Without a way past it there would be none, however long they take to start.
+    assert!(early > 0, "{:?} of {BURST} were ready", seen.lock().unwrap());
+    engine.shutdown(Duration::ZERO).await;
 }
 
 /// What happens to a backlog, in any order.

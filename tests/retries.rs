@@ -385,7 +385,7 @@ async fn a_cancel_while_it_runs_tells_the_handler_and_nothing_comes_after() {
     })
     .await;
     assert_eq!(*reasons.lock().unwrap(), [Some(CancelReason::Cancelled)]);
-    assert_eq!((engine.stats().running, engine.stats().queues[0].retried), (1, 1));
+    assert_eq!((engine.stats().running, engine.stats().queues[0].retried), (1, 0));
 
     // A pending one is cancelled as by `cancel`; a shutdown tells those that run.
     engine.schedule_raw("q", "").key("c").after(60 * SECOND).await.unwrap().scheduled().unwrap();
@@ -525,4 +525,31 @@ async fn inline_and_blocking_handlers_are_tried_again_too() {
     for queue in engine.stats().queues {
         assert_eq!((queue.succeeded, queue.failed, queue.retried), (1, 2, 2), "{}", queue.name);
     }
+}
+
+#[tokio::test]
+async fn the_dead_come_back_or_go_by_a_filter() {
+    let builder = Engine::builder()
+        .queue(queue(every_second(1)), fails)
+        .queue(QueueConfig::new("other").retry(every_second(1)), |_: Job| async { Err::<(), _>("never") });
+    let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap();
+    for n in 0..700 {
+        let (queue, key) = if n % 7 == 0 { ("other", format!("o{n}")) } else { ("q", format!("k{n}")) };
+        let payload = if n % 2 == 0 { "9" } else { "1" };
+        let job = engine.schedule_raw(queue, payload).key(key);
+        job.at(at_ms(10)).await.unwrap().scheduled().unwrap();
+    }
+    engine.advance(ms(100)).await;
+    assert_eq!(engine.stats().dead, 700);
+    let all = JobFilter::default();
+    assert_eq!(engine.count(&all).jobs, 0, "the dead are not to fire");
+    assert_eq!(engine.count(&all.clone().states([JobState::Dead])).jobs, 700);
+    assert_eq!(engine.purge_all(&all.clone().queue("other")).await.unwrap().purged, 100);
+    engine.schedule_raw("q", "1").key("k1").at(at_ms(90_000)).await.unwrap().scheduled().unwrap();
+    let revived = engine.revive_all(&all.queue("q"), at_ms(60_500)).await.unwrap();
+    assert_eq!((revived.revived, revived.key_taken, revived.gone), (599, 1, 0));
+    let load = engine.load(&JobFilter::default(), reveille::read::LoadBuckets::default());
+    assert_eq!((load.before, &load.buckets[..3], load.after), (0, &[0, 600, 0][..], 0));
+    engine.advance(ms(70_000)).await;
+    assert_eq!(engine.stats().dead, 301, "those that fail twice, and the one whose key was taken");
 }

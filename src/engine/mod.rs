@@ -35,15 +35,15 @@ mod tell;
 mod tests;
 
 pub use calls::{
-    Commit, InvalidCursor, JobPage, ListCursor, ListError, NotAllCancelled, NotAllRescheduled,
-    NotAllScheduled, Outcomes, Planned, Schedule, Target,
+    Commit, InvalidCursor, JobCount, JobPage, ListCursor, ListError, NotAllCancelled, NotAllRescheduled,
+    NotAllScheduled, Outcomes, Planned, Purged, Revived, Schedule, Target,
 };
 pub use error::{
     CallError, CancelError, Change, PurgeError, QueueError, RescheduleError, ReviveError, ScheduleError,
     StartError,
 };
 pub use ownership::StoreState;
-pub use queues::{FailedAttempt, Misfire, QUEUES_MAX, QueueConfig};
+pub use queues::{FailedAttempt, Misfire, QUEUES_MAX, QueueConfig, Rate};
 pub use run::{BoxError, ContextTask, IntoJobResult, Job, JobResult, Task};
 pub use start::{Builder, RestoreProgress, Standby, StartPhase, Startup};
 pub use state::{CancelReason, Cancellation, Engine};

@@ -10,6 +10,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use super::job::State;
 use super::table::{Job, JobMut};
 use super::{JobId, Priority, Timestamp, Version};
+use crate::wheel::Classes;
 
 /// Entries of a buffer that is kept from one tick to the next.
 const KEPT: usize = 1024;
@@ -34,7 +35,7 @@ impl Entry {
     }
 
     #[inline]
-    fn of(priority: Priority, due: Timestamp, id: JobId, slot: u32, version: Version) -> Self {
+    pub(super) fn of(priority: Priority, due: Timestamp, id: JobId, slot: u32, version: Version) -> Self {
         let priority_and_sequence = u64::from(priority.0) << SEQUENCE_BITS | id.sequence();
         Entry { due, priority_and_sequence, slot, version }
     }
@@ -83,6 +84,8 @@ pub(super) struct TickBatch {
     pub(super) wall_tick: u64,
     pub(super) mono_tick: u64,
     pub(super) has_wall: bool,
+    /// Of the jobs that were gathered since the batch was empty.
+    pub(super) classes: Classes,
     /// What the present slice has gathered since something came out of order, in the wheel's order.
     slice: Vec<Entry>,
     runs: Vec<VecDeque<Entry>>,
@@ -178,7 +181,7 @@ impl TickBatch {
 
     /// Keeps a small buffer for the next tick, and lets a large one go.
     fn give_back(&mut self) {
-        self.has_wall = false;
+        (self.has_wall, self.classes) = (false, Classes::NONE);
         if let Some(run) = self.runs.pop().filter(|run| run.capacity() <= KEPT) {
             self.spare = run;
         }

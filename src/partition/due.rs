@@ -99,9 +99,9 @@ pub enum Gathering {
 
 /// The current tick on both clocks.
 #[derive(Clone, Copy)]
-struct Ticks {
-    wall: u64,
-    mono: u64,
+pub(super) struct Ticks {
+    pub(super) wall: u64,
+    pub(super) mono: u64,
 }
 
 /// What came of a look for the oldest tick.
@@ -189,7 +189,7 @@ impl Partition {
         Gathering::Partly { at_least: [of_wall, or_mono], jobs: self.batch.len() }
     }
 
-    fn ticks(&self, now: Now) -> Ticks {
+    pub(super) fn ticks(&self, now: Now) -> Ticks {
         let tick_us = self.config.tick_us;
         Ticks {
             wall: now.wall.ticks_floor(tick_us),
@@ -270,7 +270,7 @@ impl Partition {
     }
 
     /// How many ticks ago the earliest source had something to do; `None` when nothing is due.
-    fn oldest_age(&self, ticks: Ticks, now: Now) -> Option<u64> {
+    pub(super) fn oldest_age(&self, ticks: Ticks, now: Now) -> Option<u64> {
         let wall = self
             .wall
             .next_deadline()
@@ -299,6 +299,7 @@ impl Partition {
             job.set_state(State::Collected);
             let due = job.due().as_told(since);
             batch.has_wall |= job.due().base() == TimeBase::Wall;
+            batch.classes.add(job.queue().class());
             batch.gather(Entry::new(slot, &job, due));
         };
         let progress = wall.advance(jobs, ticks.wall.saturating_sub(age), *left, &mut gather);
@@ -341,9 +342,17 @@ impl Partition {
             let collected = self.jobs.at(entry.slot).filter(|job| entry.is_of(job));
             let Some((queue, base)) = collected.map(|job| (job.queue(), job.due().base())) else { continue };
             let tick = if base == TimeBase::Wall { wall_tick } else { mono_tick };
-            self.make_ready(entry.slot, queue, Came::InTime, tick);
+            self.come_in_time(entry.slot, queue, base, tick);
         }
         true
+    }
+
+    /// The job in `slot`, which is nowhere, comes due in `tick` of the clock of its base.
+    #[inline]
+    pub(super) fn come_in_time(&mut self, slot: u32, queue: QueueId, base: TimeBase, tick: u64) {
+        let Some(ready) = self.ready_queue_mut(queue) else { return };
+        let tick = ready.no_earlier(tick, base);
+        self.make_ready(slot, queue, Came::InTime, tick);
     }
 
     /// Appends the job in `slot`, which is nowhere and came due in `tick`, to the ready list of its queue.

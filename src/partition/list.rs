@@ -82,6 +82,23 @@ impl Partition {
         slice
     }
 
+    /// Looks at no more than `slots_max` slots, from slot `from` on, and tells of each job that matches as far as counting goes.
+    /// Returns the slot to go on from; `None` when all have been seen.
+    pub(crate) fn count(
+        &self,
+        from: u32,
+        slots_max: usize,
+        wanted: &Wanted<'_>,
+        now: Now,
+        mut each: impl FnMut(Glance),
+    ) -> Option<u32> {
+        let mut scan = self.jobs.scan(from, slots_max.max(1));
+        for (_, job) in scan.by_ref().filter(|&(_, job)| wanted.matches(job)) {
+            each(Glance { queue: job.queue(), due: job.due().as_told(now), state: job.as_read() });
+        }
+        scan.cursor()
+    }
+
     /// Every job that has not fired, as far as counting goes. O(jobs).
     pub(crate) fn glances(&self, now: Now) -> impl Iterator<Item = Glance> + '_ {
         let live = self.jobs.iter().filter(|(_, job)| !matches!(job.state(), State::Fired(..)));

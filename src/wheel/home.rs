@@ -42,6 +42,36 @@ pub(crate) trait Home {
 
     /// The tick of an entry that is on a list, as it was given when the entry was put there. For any other entry: any tick.
     fn deadline(node: &Self::Node, scale: Self::Scale) -> u64;
+
+    /// The class of an entry, which stays what it is while the entry is on a list.
+    fn class(node: &Self::Node) -> Classes;
+}
+
+/// A set of the classes that timers are of: 64 at most. A list knows which it has, so that one which has none of some classes need
+/// not be looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Classes(u64);
+
+impl Classes {
+    pub(crate) const NONE: Classes = Classes(0);
+    pub(crate) const ALL: Classes = Classes(u64::MAX);
+
+    /// The one of this number. Numbers that differ by a multiple of 64 have the same.
+    #[inline]
+    pub(crate) fn of(number: u16) -> Classes {
+        Classes(1 << (number % 64))
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, others: Classes) {
+        self.0 |= others.0;
+    }
+
+    /// Whether all `others` are in here.
+    #[inline]
+    pub(crate) fn contains(self, others: Classes) -> bool {
+        others.0 & !self.0 == 0
+    }
 }
 
 /// What the lists keep in an entry. It is theirs while the entry is on a list, and means nothing otherwise.
@@ -174,6 +204,11 @@ impl<T> Home for Slab<Node<T>> {
     #[inline]
     fn deadline(node: &Node<T>, (): ()) -> u64 {
         node.deadline
+    }
+
+    #[inline]
+    fn class(_: &Node<T>) -> Classes {
+        Classes::NONE
     }
 }
 

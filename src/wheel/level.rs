@@ -157,6 +157,18 @@ impl Occupancy {
         let slots = self.slots.get(level as usize)?;
         Some(Place::from_parts(level, slots.trailing_zeros()))
     }
+
+    /// Those that begin by the tick `until`, seen from `now`.
+    pub(super) fn until(&self, now: u64, until: u64) -> impl Iterator<Item = Place> {
+        (0..LEVELS as u32).flat_map(move |level| {
+            let mut slots = self.slots[level as usize];
+            std::iter::from_fn(move || {
+                let place = (slots != 0).then(|| Place::from_parts(level, slots.trailing_zeros()))?;
+                slots &= slots - 1;
+                (place.start(now) <= until).then_some(place)
+            })
+        })
+    }
 }
 
 #[cfg(any(test, fuzzing))]

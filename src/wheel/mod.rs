@@ -43,7 +43,7 @@ use std::{fmt, mem};
 
 use crate::slab::{Index, Slab};
 use home::Node;
-pub(crate) use home::{Home, Linked};
+pub(crate) use home::{Classes, Home, Linked};
 pub(crate) use timers::Timers;
 
 /// Timers by deadline. See the [module's documentation](self) for the rules.

@@ -10,8 +10,10 @@
 //!
 //! All else is as the [module above](super) says.
 
+use std::ops::RangeInclusive;
+
 use super::Progress;
-use super::home::{Home, Linked, Links};
+use super::home::{Classes, Home, Linked, Links};
 use super::level::{Place, Time};
 use super::slots::Slots;
 
@@ -197,6 +199,22 @@ impl Timers {
             }
             self.time = Time { now: start, cascading: place.level() };
         }
+    }
+
+    /// Finds timers that fall due after the first of `ticks` and by the last, while time is not past the first. Changes nothing.
+    ///
+    /// It leaves out the classes that are `passed`, and adds to these the classes of the first tick, of what is not told apart from
+    /// it yet, of a list of more than a few hundred timers, and of all that it has not looked at when no more looks are `left`. What
+    /// it has found before of a class that is among them in the end is to be ignored. So what is found of any other is all of it.
+    pub(crate) fn look_past<H: Home>(
+        &self,
+        home: &H,
+        ticks: RangeInclusive<u64>,
+        passed: &mut Classes,
+        left: &mut usize,
+        found: &mut Vec<u32>,
+    ) {
+        self.slots.look_past(home, self.time, ticks, passed, left, found);
     }
 
     /// Has the processor fetch the neighbours of an entry, which was fetched before.

@@ -7,6 +7,7 @@
 #![cfg(unix)]
 
 mod fencing;
+mod retries;
 
 use std::time::Duration;
 

@@ -68,7 +68,8 @@ impl Waits<'_> {
     /// It has an answer.
     pub(crate) fn ends(self) {
         if let Some(count) = self.0.waiting.lock().get_mut(&self.1) {
-            *count -= 1;
+            // Those of a life that was over when the others were forgotten count for nothing.
+            *count = count.saturating_sub(1);
         }
     }
 }

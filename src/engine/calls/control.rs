@@ -1,10 +1,10 @@
-//! Queues while the engine runs: added, paused, resumed.
+//! Queues while the engine runs: added, paused, resumed, and given other limits.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use crate::engine::error::QueueError;
-use crate::engine::queues::{Queue, QueueConfig};
+use crate::engine::queues::{Queue, QueueConfig, Rate};
 use crate::engine::run::{Ends, Job, worker};
 use crate::engine::state::Engine;
 
@@ -52,6 +52,33 @@ impl Engine {
         queue.set_paused(false);
         self.call_workers(queue);
         self.shared.waker.wake();
+        Ok(())
+    }
+
+    /// Changes how many jobs of a queue may start in a time; `None` for as many as its concurrency lets.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub fn set_rate(&self, queue: &str, rate: Option<Rate>) -> Result<(), QueueError> {
+        let queue = self.queue(queue)?;
+        queue.set_rate(rate);
+        self.call_workers(queue);
+        self.shared.waker.wake();
+        Ok(())
+    }
+
+    /// Changes how many jobs of a queue may run at a time. With fewer than run now, those go on, and others start when enough have ended.
+    /// Of an inline queue one runs at a time, whatever is said here.
+    ///
+    /// # Errors
+    /// When there is no such queue, or none may run.
+    pub fn set_concurrency(&self, queue: &str, jobs: usize) -> Result<(), QueueError> {
+        let queue = self.queue(queue)?;
+        if jobs == 0 {
+            return Err(QueueError::NoConcurrency { name: queue.name.as_str().to_owned() });
+        }
+        queue.set_concurrency(jobs);
+        self.call_workers(queue);
         Ok(())
     }
 

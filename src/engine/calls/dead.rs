@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::commit::Commit;
+use super::list::ListCursor;
 use super::target::{Destination, Target};
 use crate::clock::LazyNow;
 use crate::engine::error::{PurgeError, ReviveError};
 use crate::engine::state::{Engine, Owned, Shared};
+use crate::job::{JobFilter, JobState, JobView};
 use crate::partition::{Due, PurgeOutcome, ReviveOutcome};
 
 impl Shared {
@@ -75,7 +79,81 @@ impl Shared {
     }
 }
 
+/// What [`Engine::revive_all`] did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct Revived {
+    /// Jobs that are pending again.
+    pub revived: u64,
+    /// Jobs that stay dead, since another of their key is pending.
+    pub key_taken: u64,
+    /// Jobs that were gone, or no longer dead, when their turn came.
+    pub gone: u64,
+}
+
+/// What [`Engine::purge_all`] did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct Purged {
+    /// Jobs that are gone.
+    pub purged: u64,
+    /// Jobs that were gone, or no longer dead, when their turn came.
+    pub gone: u64,
+}
+
 impl Engine {
+    /// [Brings back](Self::revive) every dead job that matches, whatever states the filter names. One call after the other, in slices:
+    /// jobs that die meanwhile may be met or not. Resolves when all are as durable as the engine's calls are.
+    ///
+    /// # Errors
+    /// The first error ends it: what was brought back by then stays so.
+    pub async fn revive_all(&self, filter: &JobFilter, due: impl Into<Due>) -> Result<Revived, ReviveError> {
+        let (due, mut done) = (due.into(), Revived::default());
+        let mut from = Some(ListCursor::default());
+        while let Some(page) = self.dead_page(filter, &mut from) {
+            let calls: Vec<_> = page.iter().map(|job| self.revive(job, due)).collect();
+            for call in calls {
+                match call.await? {
+                    ReviveOutcome::Revived { .. } => done.revived += 1,
+                    ReviveOutcome::KeyTaken { .. } => done.key_taken += 1,
+                    ReviveOutcome::NotDead | ReviveOutcome::NotFound => done.gone += 1,
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// [Takes away](Self::purge) every dead job that matches, whatever states the filter names, as
+    /// [`revive_all`](Self::revive_all) brings them back.
+    ///
+    /// # Errors
+    /// The first error ends it: what was taken away by then stays so.
+    pub async fn purge_all(&self, filter: &JobFilter) -> Result<Purged, PurgeError> {
+        let mut done = Purged::default();
+        let mut from = Some(ListCursor::default());
+        while let Some(page) = self.dead_page(filter, &mut from) {
+            let calls: Vec<_> = page.iter().map(|job| self.purge(job)).collect();
+            for call in calls {
+                match call.await? {
+                    PurgeOutcome::Purged => done.purged += 1,
+                    PurgeOutcome::NotDead | PurgeOutcome::NotFound => done.gone += 1,
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// The next of the dead that match; `None` if there are no more.
+    fn dead_page(&self, filter: &JobFilter, from: &mut Option<ListCursor>) -> Option<Vec<JobView>> {
+        /// Few enough for a log that has room for few records.
+        const PAGE: usize = 256;
+        let filter = filter.clone().states([JobState::Dead]);
+        // The cursor is this engine's own.
+        let page = self.list(&filter, from.take()?, PAGE).ok()?;
+        *from = page.next;
+        Some(page.jobs)
+    }
+
     /// Brings a dead job back: it is pending again with its payload and its history, and may fail as often as a new one. It no longer
     /// expires. O(log of the queue's dead).
     ///

@@ -4,6 +4,7 @@ mod auto_key;
 mod batch;
 mod commit;
 mod control;
+mod count;
 mod dead;
 mod ending;
 mod list;
@@ -14,6 +15,8 @@ mod schedule;
 mod target;
 
 pub use commit::Commit;
+pub use count::JobCount;
+pub use dead::{Purged, Revived};
 pub use list::{InvalidCursor, JobPage, ListCursor, ListError};
 pub use outcomes::{NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes};
 pub use schedule::{Planned, Schedule};

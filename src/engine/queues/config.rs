@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::policy::{FailedAttempt, Policy};
+use super::rate::Rate;
 use crate::job::{AttemptError, DeathReason, JobView, Passed, Retry};
 
 /// The name and the limits of a queue.
@@ -20,6 +21,7 @@ pub struct QueueConfig {
     pub(super) is_paused: bool,
     pub(super) misfire: Misfire,
     pub(super) policy: Policy,
+    pub(super) rate: Option<Rate>,
 }
 
 /// What happens to a queue's jobs that came due while no engine ran: between the end of one and the restore of the next.
@@ -43,6 +45,7 @@ impl QueueConfig {
             is_paused: false,
             misfire: Misfire::FireNow,
             policy: Policy::default(),
+            rate: None,
         }
     }
 
@@ -68,6 +71,14 @@ impl QueueConfig {
     #[must_use]
     pub fn concurrency(mut self, jobs: usize) -> Self {
         self.concurrency = jobs;
+        self
+    }
+
+    /// How many of its jobs may start in a time. Those that are due and may not start yet wait, in order; other queues do not notice.
+    /// It can be changed while the engine runs: [`Engine::set_rate`](crate::Engine::set_rate).
+    #[must_use]
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.rate = Some(rate);
         self
     }
 

@@ -5,6 +5,7 @@ mod meters;
 mod passed;
 mod policy;
 mod queue;
+mod rate;
 mod table;
 mod unhandled;
 
@@ -12,5 +13,6 @@ pub use config::{Misfire, QueueConfig};
 pub use policy::FailedAttempt;
 pub(crate) use policy::Policy;
 pub(crate) use queue::{Queue, Runner};
+pub use rate::Rate;
 pub use table::QUEUES_MAX;
 pub(crate) use table::Queues;

@@ -8,28 +8,36 @@ use parking_lot::Mutex;
 
 use super::meters::QueueMeters;
 use super::policy::Policy;
+use super::rate::{Limiter, Rate};
 use super::unhandled::Unhandled;
 use crate::engine::meters::Register;
 use crate::job::Passed;
-use crate::partition::{QueueId, QueueName, Rank};
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::partition::{MonoTime, QueueId, QueueName, Rank};
+use crate::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
+
+/// A queue that is paused, and one that its rate holds back.
+const PAUSED: u8 = 1;
+const HELD: u8 = 2;
 
 /// A queue of an engine. Shared by callers, driver and workers; everything in it is atomic.
 pub(crate) struct Queue {
     pub(crate) id: QueueId,
     pub(crate) name: QueueName,
-    /// How many workers it may have. Set for a queue that was built; not for one that is known from a store only.
-    concurrency: OnceLock<usize>,
+    /// How many workers it may have: 0 for a queue that is known from a store only.
+    concurrency: AtomicUsize,
     /// How overdue a job may be at a restart and still fire; `None`: without a limit.
     skip_after_us: OnceLock<u64>,
+    /// How many of its jobs may start in a time.
+    pub(crate) limiter: Limiter,
     /// What it says of failures.
     policy: OnceLock<Policy>,
     /// Occurrences that were passed over before the queue was claimed, by the keys of their jobs.
     pub(super) untold_passed: Mutex<Vec<(Box<str>, Passed)>>,
     /// What runs its jobs. Without it they wait.
     runner: OnceLock<Runner>,
-    is_paused: AtomicBool,
+    /// What keeps its jobs from starting, as bits.
+    stops: AtomicU8,
     /// Its share of each partition.
     shares: Box<[Share]>,
     workers: AtomicUsize,
@@ -74,12 +82,13 @@ impl Queue {
         Queue {
             id,
             name: name.clone(),
-            concurrency: OnceLock::new(),
+            concurrency: AtomicUsize::new(0),
             skip_after_us: OnceLock::new(),
+            limiter: Limiter::default(),
             policy: OnceLock::new(),
             untold_passed: Mutex::default(),
             runner: OnceLock::new(),
-            is_paused: AtomicBool::new(false),
+            stops: AtomicU8::new(0),
             shares: (0..partitions).map(|_| Share::default()).collect(),
             workers: AtomicUsize::new(0),
             seats: AtomicUsize::new(0),
@@ -93,6 +102,22 @@ impl Queue {
     /// How overdue a job may be at a restart and still fire.
     pub(crate) fn skip_after_us(&self) -> Option<u64> {
         self.skip_after_us.get().copied()
+    }
+
+    /// How many workers it may have.
+    pub(crate) fn concurrency(&self) -> usize {
+        self.concurrency.load(Ordering::SeqCst)
+    }
+
+    /// Has so many of its jobs run at a time from here on. Those that run go on.
+    pub(crate) fn set_concurrency(&self, jobs: usize) {
+        self.concurrency.store(jobs, Ordering::SeqCst);
+    }
+
+    /// Whether a worker is one too many, since there may be fewer than there were.
+    #[inline]
+    pub(crate) fn has_too_many_workers(&self) -> bool {
+        self.workers.load(Ordering::SeqCst) > self.concurrency()
     }
 
     /// What it says of failures.
@@ -121,18 +146,19 @@ impl Queue {
     /// Whether a worker could take another job.
     #[cfg(feature = "_sim")]
     pub(crate) fn has_room(&self) -> bool {
-        let most = self.concurrency.get().copied().unwrap_or(0);
+        let most = self.concurrency();
         self.has_runner() && self.running() < most
     }
 
     /// Whether its jobs have a runner, or are about to get one. Otherwise only a store knows it.
     pub(crate) fn is_claimed(&self) -> bool {
-        self.concurrency.get().is_some()
+        self.concurrency() > 0
     }
 
     /// Has so many of its jobs run at a time, at most. Returns `false` if somebody has said so before: a queue is claimed once.
     pub(super) fn claim(&self, concurrency: usize, skip_after_us: Option<u64>, policy: Policy) -> bool {
-        let is_first = self.concurrency.set(concurrency).is_ok();
+        let claimed = self.concurrency.compare_exchange(0, concurrency, Ordering::SeqCst, Ordering::SeqCst);
+        let is_first = claimed.is_ok();
         if is_first {
             let _ = self.policy.set(policy);
             self.tell_untold();
@@ -158,12 +184,53 @@ impl Queue {
         fence(Ordering::SeqCst);
     }
 
+    /// Whether nothing keeps its jobs from starting: neither a pause nor its rate.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.stops.load(Ordering::SeqCst) == 0
+    }
+
     pub(crate) fn is_paused(&self) -> bool {
-        self.is_paused.load(Ordering::SeqCst)
+        self.stops.load(Ordering::SeqCst) & PAUSED != 0
     }
 
     pub(crate) fn set_paused(&self, is_paused: bool) {
-        self.is_paused.store(is_paused, Ordering::SeqCst);
+        self.set_stop(PAUSED, is_paused);
+    }
+
+    /// Its rate lets nothing start until then.
+    pub(crate) fn hold(&self, until: MonoTime) {
+        // In this order: whoever lets it go, once it is said until when, undoes both.
+        self.set_stop(HELD, true);
+        self.limiter.hold(until);
+    }
+
+    /// Its rate lets something start again, if its time has come. Returns whether it was held until now; if it still is, until when.
+    pub(crate) fn let_go(&self, now: MonoTime) -> Result<bool, MonoTime> {
+        if self.limiter.let_go(now) {
+            self.set_stop(HELD, false);
+            return Ok(true);
+        }
+        self.limiter.held_until().map_or(Ok(false), Err)
+    }
+
+    /// Whether its rate held it, and lets it go now.
+    pub(crate) fn is_held_until(&self, now: MonoTime) -> bool {
+        self.limiter.held_until().is_some_and(|until| until <= now)
+    }
+
+    /// Has so many of its jobs start in a time from here on.
+    pub(crate) fn set_rate(&self, rate: Option<Rate>) {
+        self.limiter.set(rate);
+        self.set_stop(HELD, false);
+    }
+
+    fn set_stop(&self, stop: u8, is_set: bool) {
+        if is_set {
+            self.stops.fetch_or(stop, Ordering::SeqCst);
+        } else {
+            self.stops.fetch_and(!stop, Ordering::SeqCst);
+        }
     }
 
     /// Publishes how many jobs of a partition are due; the caller holds the partition. Returns how many were.
@@ -210,7 +277,7 @@ impl Queue {
 
     /// Whether a call would find a worker, idle or new. Of a busy queue it is the cheapest thing to know.
     pub(crate) fn has_workers_to_call(&self) -> bool {
-        let most = self.concurrency.get().copied().unwrap_or(0);
+        let most = self.concurrency();
         self.idle_workers.load(Ordering::SeqCst) > 0 || self.workers.load(Ordering::SeqCst) < most
     }
 
@@ -228,7 +295,7 @@ impl Queue {
         // `run_by` sets the runner, then looks for work; a thread that brings work publishes it, then looks for the runner.
         fence(Ordering::SeqCst);
         let Some(Runner::Workers(spawn)) = self.runner.get() else { return self.tell_due() };
-        let most = self.concurrency.get().copied().unwrap_or(0);
+        let most = self.concurrency();
         for _ in idle..count {
             let room = |workers: usize| (workers < most).then_some(workers + 1);
             // Read first: in the common case of a busy queue this is all that a call costs.

@@ -93,7 +93,7 @@ impl Queues {
 
     /// Makes the queue of `config` for the caller, who will run its jobs. A queue is claimed once.
     pub(crate) fn claim(&self, config: QueueConfig) -> Result<Arc<Queue>, QueueError> {
-        let QueueConfig { name, concurrency, is_paused, misfire, policy } = config;
+        let QueueConfig { name, concurrency, is_paused, misfire, policy, rate } = config;
         if concurrency == 0 {
             return Err(QueueError::NoConcurrency { name });
         }
@@ -106,6 +106,7 @@ impl Queues {
         if !queue.claim(concurrency, skip_after_us, policy) {
             return Err(QueueError::Duplicate { name });
         }
+        queue.set_rate(rate);
         // A queue known from a store may have been paused already; that stands.
         if is_paused {
             queue.set_paused(true);

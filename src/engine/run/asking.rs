@@ -90,7 +90,7 @@ impl Question {
 
 /// Whether handlers run, or have jobs to run.
 fn has_work(shared: &Shared) -> bool {
-    let is_waiting = |queue: &&Arc<Queue>| queue.is_by_workers() && !queue.is_paused() && queue.ready() > 0;
+    let is_waiting = |queue: &&Arc<Queue>| queue.is_by_workers() && queue.is_open() && queue.ready() > 0;
     // In this order: a job that is ready no more is running, or has ended.
     shared.queues.iter().any(|queue| is_waiting(&queue)) || shared.life.running() > 0
 }

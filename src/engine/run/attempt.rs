@@ -10,6 +10,7 @@ use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
@@ -102,10 +103,13 @@ fn result(returned: JobResult) -> Result<(), Failure> {
 
 /// Runs an async handler to its end. All that is its own runs in the attempt's span: what it does while it is not polled, on
 /// tasks of its own, has that as a parent only if it says so.
+///
+/// The job is taken where it lies, on its way to the handler: to pass it on by value is to copy it, time and again.
 pub(crate) async fn run_async<F, Fut>(
     attempt: &Attempt,
     handler: &F,
-    job: Job,
+    job: &mut Option<Started>,
+    seat: &Arc<Seat>,
     limit: Option<Duration>,
 ) -> Result<(), Failure>
 where
@@ -113,7 +117,8 @@ where
     Fut: Future,
     Fut::Output: Ends,
 {
-    let mut future = pin!(Some(guarded(attempt, || Ok(handler(job)))?));
+    let mut begin = || job.take().map(|started| handler(Job::new(started, seat)));
+    let mut future = pin!(guarded(attempt, || Ok(begin()))?);
     let mut timer = limit.map(|limit| Box::pin(rt::sleep(limit)));
     let end = poll_fn(|context| {
         let polled =

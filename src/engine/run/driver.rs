@@ -159,6 +159,7 @@ impl Driver {
 
     /// Returns whether nothing is left to be done.
     fn turn(&mut self, now: Now) -> bool {
+        self.shared.let_rates_go(now.mono);
         let mut is_done = self.run_held();
         is_done &= self.release.turn(now);
         for (seat, handler) in &self.inline {

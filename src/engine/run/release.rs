@@ -9,14 +9,20 @@
 //! - A tick that is known to be large is gathered in one partition after the other. What is whole is released meanwhile, as far
 //!   as no partition can have a job of a lower priority in that tick: so the first job of a million waits for one partition's
 //!   share. That is known as long as none has a live job of a lower priority at all; otherwise it waits for all of them.
+//! - Once something of a large tick is released, partitions that have gathered nothing of it come first, until they have: from
+//!   then on their wheels tell it from later ticks.
+//! - While a large tick is on its way, what later ticks have goes past it, once a tick: jobs of queues of which nothing that comes
+//!   before is on its way in any partition (see [`release_past`](crate::partition::Partition::release_past)). So another
+//!   queue's jobs do not wait for a burst.
 //! - Jobs that were overdue at the start come last, with what is left of the budget. They are merged: none is released before one
 //!   of another partition that comes first. One pace is for all.
 
+use std::mem;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use crate::engine::state::{Busier, Shared};
-use crate::partition::{Gathering, Now, OverdueHead, Pace, Priority, RankKey};
+use crate::engine::state::{Busier, Owned, Shared};
+use crate::partition::{Behind, Gathering, Now, OverdueHead, Pace, Priority, RankKey};
 use crate::sync::atomic::Ordering::SeqCst;
 
 /// Work units of one stay in a partition: some tens to a few hundred microseconds.
@@ -28,6 +34,9 @@ const AT_ONCE_MAX: usize = 4 * PARTITION_BUDGET;
 /// Ticks that are released in a row when several partitions have something due.
 const TICKS_MAX: usize = 64;
 
+/// Work units of such a stay for the tick that comes after those that went past a large one.
+const PAST_BUDGET: usize = 256;
+
 /// What the driver knows from one turn to the next.
 pub(crate) struct Release {
     shared: Arc<Shared>,
@@ -35,6 +44,10 @@ pub(crate) struct Release {
     due: Vec<(usize, Gathering)>,
     /// How far they were, by partition, when a large tick was left to be gone on with: it is not looked for anew.
     left_at: Vec<Option<Gathering>>,
+    /// The tick of which something was released last.
+    begun: Option<i64>,
+    /// The tick, by the monotonic clock, in which something last had the chance to go past a large one.
+    past_at: u64,
     /// Workers to be called once a tick is released.
     busier: Busier,
     overdue: Option<CatchUp>,
@@ -47,7 +60,7 @@ struct Tick {
     first: Priority,
     /// Jobs of it that have been gathered.
     jobs: usize,
-    /// The first of the due partitions that is not done gathering it.
+    /// The one of the due partitions that gathers it next, if one is not done.
     partly: Option<usize>,
     /// Whether it is released as one.
     is_small: bool,
@@ -80,7 +93,15 @@ impl Release {
         let heads = vec![OverdueHead::Unseen; shared.cells.len()];
         let left_at = vec![None; shared.cells.len()];
         let (due, busier) = (Vec::new(), Busier::default());
-        Release { shared, due, left_at, busier, overdue: Some(CatchUp { pace, heads }) }
+        Release {
+            shared,
+            due,
+            left_at,
+            begun: None,
+            past_at: 0,
+            busier,
+            overdue: Some(CatchUp { pace, heads }),
+        }
     }
 
     /// Moves a slice of what is due to its queues. Returns whether nothing due is left.
@@ -102,8 +123,15 @@ impl Release {
     /// One partition has something due, and needs to look at no other.
     fn advance(&mut self, at: usize, now: Now) -> bool {
         self.left_at.fill(None);
-        let advance =
-            |owned: &mut crate::engine::state::Owned, now| owned.partition.advance(now, PARTITION_BUDGET);
+        let may_pass = self.may_pass(now);
+        let advance = |owned: &mut Owned, now| {
+            let is_done = owned.partition.advance(now, PARTITION_BUDGET);
+            if !is_done && may_pass {
+                let behind = owned.partition.behind(now, false);
+                owned.partition.release_past(now, behind, false);
+            }
+            is_done
+        };
         let mut busier = Busier::default();
         let is_done = self.shared.enter_quietly(at, Some(now), &mut busier, advance);
         if !busier.is_none() {
@@ -131,11 +159,13 @@ impl Release {
                 }
                 let (at, gathering) = &mut self.due[partly];
                 *gathering = gather(&self.shared, *at, now);
+                self.release_past(tick, now);
                 self.leave();
                 return false;
             }
             if !is_small {
                 self.release_noted(tick, first, now);
+                self.release_past(tick, now);
                 self.leave();
                 return false;
             }
@@ -153,6 +183,7 @@ impl Release {
         let apart = self.shared.releases.apart();
         let tick = self.due.iter().filter_map(|(_, gathering)| tick_of(gathering, apart)).min()?;
         let mut of_tick = Tick { tick, first: Priority::LAST, jobs: 0, partly: None, is_small: true };
+        let (is_begun, mut has_untold) = (self.begun == Some(tick), false);
         for (number, (_, gathering)) in self.due.iter().enumerate() {
             if tick_of(gathering, apart) != Some(tick) {
                 continue;
@@ -160,6 +191,9 @@ impl Release {
             let (first, jobs) = match *gathering {
                 Gathering::Whole { first, jobs } => (first, jobs),
                 Gathering::Partly { at_least: [first, _], jobs } => {
+                    if jobs == 0 && is_begun && !has_untold {
+                        (of_tick.partly, has_untold) = (Some(number), true);
+                    }
                     of_tick.partly = of_tick.partly.or(Some(number));
                     (first, jobs)
                 }
@@ -196,7 +230,38 @@ impl Release {
                 owned.partition.release_tick(up_to, PARTITION_BUDGET);
                 owned.partition.gather(now, PARTITION_BUDGET)
             });
+            self.begun = Some(tick);
         }
+    }
+
+    /// Whether there may be more to go past a large tick than the last time.
+    fn may_pass(&mut self, now: Now) -> bool {
+        let tick = now.mono.as_micros() / self.shared.settings.tick_us();
+        mem::replace(&mut self.past_at, tick) != tick
+    }
+
+    /// Releases, as one, what need not wait for a tick that takes several turns.
+    fn release_past(&mut self, tick: i64, now: Now) {
+        if !self.may_pass(now) {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let apart = shared.releases.apart();
+        let is_out = |gathering: &Gathering| tick_of(gathering, apart).is_none_or(|first| first > tick);
+        let mut behind = Behind::default();
+        for (at, gathering) in &self.due {
+            behind.add(shared.cells[*at].lock().partition.behind(now, is_out(gathering)));
+        }
+        let releasing = shared.releases.begin();
+        for (at, gathering) in &mut self.due {
+            let is_out = is_out(gathering);
+            *gathering = shared.enter_quietly(*at, Some(now), &mut self.busier, |owned, now| {
+                owned.partition.release_past(now, behind, is_out);
+                if is_out { owned.partition.gather(now, PAST_BUDGET) } else { *gathering }
+            });
+        }
+        drop(releasing);
+        self.call_workers();
     }
 
     fn call_workers(&mut self) {

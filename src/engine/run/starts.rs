@@ -19,45 +19,56 @@ impl Shared {
         queue: &Arc<Queue>,
         comes_first: impl FnOnce(&Owned) -> bool,
     ) -> Option<Started> {
-        let started = self.enter(at, None, |owned, now| {
+        let mut started = None;
+        self.enter(at, None, |owned, now| {
             if !comes_first(owned) {
-                return None;
+                return;
             }
             // Counted first, then looked whether it may: see `Life`.
-            let may_start = self.life.begin_one();
-            let started = if may_start { self.decide_start(at, queue, owned, now) } else { None };
+            if self.life.begin_one() {
+                self.decide_start(at, queue, owned, now, &mut started);
+            }
             if started.is_some() {
                 queue.share(at).running.fetch_add(1, SeqCst);
             } else {
                 self.ran_one();
             }
-            started
-        })?;
-        self.tell_start(queue, &started);
-        Some(started)
+        });
+        if let Some(started) = &started {
+            self.tell_start(queue, started);
+        }
+        started
     }
 
-    /// Decides under the lock of partition `at` whether a job of `queue` starts, and which. The caller is counted as running.
+    /// Decides under the lock of partition `at` whether a job of `queue` starts, and which: that is put in `next`, as a job is large
+    /// to be returned from call to call. The caller is counted as running.
     fn decide_start(
         self: &Arc<Self>,
         at: usize,
         queue: &Queue,
         owned: &mut Owned,
         now: Now,
-    ) -> Option<Started> {
+        next: &mut Option<Started>,
+    ) {
         if !self.may_start(queue) || !self.may_fire(at, now) {
-            return None;
+            return;
         }
-        let started = owned.partition.start(queue.id, now);
+        let has_rate = queue.limiter.is_set();
+        if has_rate && let Err(until) = queue.limiter.take(now.mono) {
+            return self.hold_for_rate(queue, until);
+        }
+        *next = owned.partition.start(queue.id, now);
+        if has_rate && next.is_none() {
+            queue.limiter.give_back();
+        }
         while let Some(expired) = owned.partition.take_expired() {
             self.expired(queue, at, expired);
         }
-        if let Some(started) = &started {
+        if let Some(started) = next {
             let lateness_us = started.lateness_us.clamp(1, HISTOGRAM_MAX_US);
             owned.lateness_us.saturating_record(lateness_us);
             queue.share(at).fired.fetch_add(1, Relaxed);
         }
-        started
     }
 
     /// A job was to be started too late, and is dead. The caller holds its partition, so it is told elsewhere.
@@ -101,7 +112,10 @@ impl Shared {
             debug_assert!(is_finished, "a job that was started is running until it is finished");
             let could_start =
                 goes_on(now.mono) && self.could_start_in(at, queue) && self.stays_first(at, queue, lead);
-            *next = if could_start { self.decide_start(at, queue, owned, now) } else { None };
+            *next = None;
+            if could_start {
+                self.decide_start(at, queue, owned, now, next);
+            }
             // The next takes over the counts of the one that has ended. They stood while it was decided.
             if next.is_none() {
                 queue.share(at).running.fetch_sub(1, SeqCst);

@@ -57,12 +57,18 @@ async fn work(seat: Arc<Seat>, handler: Arc<impl RunJob>) {
     let mut lead = Lead::from(queue.next_seat());
     let mut next = None;
     loop {
-        if let Some(started) = next.take().or_else(|| shared.start_next(queue, &mut lead)) {
+        if next.is_none() {
+            next = shared.start_next(queue, &mut lead);
+        }
+        if next.is_some() {
             if queue.has_workers_to_call() && shared.could_start(queue) {
                 queue.call_workers(1);
             }
-            let ended = handler.run(&seat, started, &mut next, &mut lead, &mut turn).await;
+            let ended = handler.run(&seat, &mut next, &mut lead, &mut turn).await;
             if next.is_none() && turn.is_over(ended) {
+                if queue.has_too_many_workers() {
+                    break;
+                }
                 turn = Turn::begins(ended);
                 lead.partition += 1;
                 tokio::task::yield_now().await;
@@ -70,7 +76,7 @@ async fn work(seat: Arc<Seat>, handler: Arc<impl RunJob>) {
             continue;
         }
         let called = || queue.called(IDLE_MAX, |queue| shared.could_start(queue), || shared.is_stopping());
-        if shared.is_stopping() || !called().await {
+        if shared.is_stopping() || !called().await || queue.has_too_many_workers() {
             break;
         }
         turn = Turn::begins(shared.clock.mono());
@@ -96,12 +102,11 @@ impl Turn {
 
 /// How a worker runs a job.
 trait RunJob: Send + Sync + 'static {
-    /// Returns when the job ended. `next` is the one that was started in its place: an own way out, since it is large, and what a
-    /// future returns is moved time and again.
+    /// Runs the job that is `next`. Returns when it ended, and leaves the one that was started in its place. It is passed like this
+    /// since it is large, and what a future is given or returns is moved time and again.
     fn run(
         &self,
         seat: &Arc<Seat>,
-        started: Started,
         next: &mut Option<Started>,
         lead: &mut Lead,
         turn: &mut Turn,
@@ -120,25 +125,28 @@ where
     async fn run(
         &self,
         seat: &Arc<Seat>,
-        mut started: Started,
         next: &mut Option<Started>,
         lead: &mut Lead,
         turn: &mut Turn,
     ) -> MonoTime {
+        let Some(started) = next.as_mut() else { return seat.shared.clock.mono() };
         let handle = started.handle;
         let running = Running::new(&**seat, handle);
-        let mut attempt = Attempt::new(&mut started, seat);
+        let mut attempt = Attempt::new(started, seat);
         // Asked here: a plain job is to pay for no future that does nothing.
         let begins = match started.begin() {
             Begin::AtOnce => Ok(()),
-            _ => begun(seat, &started, &mut attempt).await,
+            _ => begun(seat, started, &mut attempt).await,
         };
         let end = match begins {
             Ok(()) => {
-                let limit = seat.time_allowed(&started);
-                run_async(&attempt, &*self.0, Job::new(started, seat), limit).await
+                let limit = seat.time_allowed(started);
+                run_async(&attempt, &*self.0, next, seat, limit).await
             }
-            Err(failure) => Err(failure),
+            Err(failure) => {
+                *next = None;
+                Err(failure)
+            }
         };
         running.ends();
         turn.jobs += 1;
@@ -159,11 +167,11 @@ impl RunJob for OnThread {
     async fn run(
         &self,
         seat: &Arc<Seat>,
-        mut started: Started,
-        _: &mut Option<Started>,
+        next: &mut Option<Started>,
         _: &mut Lead,
         _: &mut Turn,
     ) -> MonoTime {
+        let Some(mut started) = next.take() else { return seat.shared.clock.mono() };
         let handle = started.handle;
         let running = Running::new(Arc::clone(seat), handle);
         let mut attempt = Attempt::new(&mut started, seat);

@@ -340,6 +340,7 @@ impl Builder {
             queues,
             releases: Releases::default(),
             // The driver looks at its first turn.
+            rate_wake: AtomicU64::new(u64::MAX),
             overdue_wake: AtomicU64::new(0),
             waker: Arc::default(),
             life: Life::new(),

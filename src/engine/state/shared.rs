@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) releases: Releases,
     /// When the next of those may go that were overdue at the start, by the monotonic clock; `u64::MAX` when there are none.
     pub(crate) overdue_wake: AtomicU64,
+    /// When the next of the queues may go on that their rates hold back, by the monotonic clock; `u64::MAX` when there are none.
+    pub(crate) rate_wake: AtomicU64,
     /// Wakes the driver.
     pub(crate) waker: Arc<Waker>,
     pub(crate) life: Life,
@@ -286,7 +288,7 @@ impl Shared {
 
     #[inline]
     pub(crate) fn may_start(&self, queue: &Queue) -> bool {
-        !queue.is_paused() && !self.is_stopping()
+        queue.is_open() && !self.is_stopping()
     }
 
     /// Due jobs of a queue that wait, but for those of partitions that are lost.
@@ -412,9 +414,33 @@ impl Shared {
 
     /// The earliest instant at which any partition has something to do.
     pub(crate) fn next_wake(&self, now: Now) -> Option<MonoTime> {
-        let overdue = self.overdue_wake.load(SeqCst);
-        let overdue = (overdue != u64::MAX).then_some(MonoTime::from_micros(overdue));
-        self.cells.iter().filter_map(|cell| cell.wake().as_mono(now)).chain(overdue).min()
+        let others = self.overdue_wake.load(SeqCst).min(self.rate_wake.load(SeqCst));
+        let others = (others != u64::MAX).then_some(MonoTime::from_micros(others));
+        self.cells.iter().filter_map(|cell| cell.wake().as_mono(now)).chain(others).min()
+    }
+
+    /// The rate of a queue lets nothing start until then: the driver is to see to it that it goes on.
+    #[cold]
+    pub(crate) fn hold_for_rate(&self, queue: &Queue, until: MonoTime) {
+        queue.hold(until);
+        self.rate_wake.fetch_min(until.as_micros(), SeqCst);
+        self.waker.wake_before(until);
+    }
+
+    /// Has the queues go on whose rates let something start again.
+    pub(crate) fn let_rates_go(&self, now: MonoTime) {
+        if self.rate_wake.load(SeqCst) > now.as_micros() {
+            return;
+        }
+        // First: what is held from here on is not overlooked.
+        self.rate_wake.store(u64::MAX, SeqCst);
+        for queue in self.queues.iter() {
+            match queue.let_go(now) {
+                Ok(true) if self.could_start(queue) => queue.call_workers(self.handlers.threads()),
+                Ok(_) => {}
+                Err(until) => drop(self.rate_wake.fetch_min(until.as_micros(), SeqCst)),
+            }
+        }
     }
 
     /// The partition that has something to do at that instant.

@@ -55,9 +55,12 @@ impl Shared {
             }
             counts.push(owned.partition.counts());
         }
-        let is_overdue_due = self.overdue_wake.load(SeqCst) <= self.clock.now().mono.as_micros();
-        let could_start =
-            is_overdue_due || self.queues.iter().any(|queue| queue.has_runner() && self.could_start(queue));
+        let now = self.clock.now().mono;
+        let is_overdue_due = self.overdue_wake.load(SeqCst) <= now.as_micros();
+        let is_rate_due = self.queues.iter().any(|queue| queue.is_held_until(now));
+        let could_start = is_overdue_due
+            || is_rate_due
+            || self.queues.iter().any(|queue| queue.has_runner() && self.could_start(queue));
         (!could_start && self.life.running() == 0).then_some(counts)
     }
 }

@@ -77,7 +77,7 @@ struct Written {
     max: Duration,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     jitter: Option<Jitter>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default = "interrupted")]
     uncounted: Vec<Uncounted>,
 }
 
@@ -207,6 +207,10 @@ const fn base() -> Duration {
 
 const fn longest() -> Duration {
     Duration::from_secs(3600)
+}
+
+fn interrupted() -> Vec<Uncounted> {
+    vec![Uncounted::Interrupted]
 }
 
 /// As it is written down.
@@ -349,10 +353,9 @@ mod tests {
     #[test]
     fn in_json_all_but_the_attempts_may_be_missing() {
         let read = |json| serde_json::from_str::<Retry>(json);
-        assert_eq!(
-            read(r#"{"attempts":10}"#).unwrap().count_interrupted(),
-            Retry::attempts(10).count_interrupted()
-        );
+        assert_eq!(read(r#"{"attempts":10}"#).unwrap(), Retry::attempts(10));
+        let counted = read(r#"{"attempts":10,"uncounted":[]}"#).unwrap();
+        assert_eq!(counted, Retry::attempts(10).count_interrupted());
         let fixed =
             read(r#"{"attempts":3,"backoff":"fixed","base":"500ms","max":"1h","jitter":"none"}"#).unwrap();
         assert_eq!(fixed.delay(1, 7), Duration::from_millis(500));

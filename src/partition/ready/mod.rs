@@ -8,9 +8,10 @@
 
 mod places;
 
-use super::QueueName;
 use super::job::State;
 use super::table::JobTable;
+use super::{QueueName, TimeBase};
+use crate::wheel::Classes;
 use places::Places;
 
 pub(super) use places::{Place, Ready};
@@ -19,9 +20,19 @@ pub(super) use places::{Place, Ready};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct QueueId(pub u16);
 
+impl QueueId {
+    /// What its jobs are for the wheels. Two queues may be of one class.
+    #[inline]
+    pub(super) fn class(self) -> Classes {
+        Classes::of(self.0)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct ReadyQueue {
     pub(super) name: QueueName,
+    /// The latest tick, by each clock, of which a job came in time.
+    latest: [u64; 2],
     /// By [`Came`], the first to go first.
     lists: [Places; 2],
     /// Whether the length has changed since it was last reported.
@@ -38,7 +49,7 @@ pub(super) enum Came {
 
 impl ReadyQueue {
     pub(super) fn new(name: QueueName) -> Self {
-        ReadyQueue { name, lists: Default::default(), is_touched: false }
+        ReadyQueue { name, latest: [0; 2], lists: Default::default(), is_touched: false }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -71,6 +82,15 @@ impl ReadyQueue {
         let list = &mut self.lists[came as usize];
         job.set_state(State::Ready(list.push(Ready { slot, tick })));
         list.tidy(jobs);
+    }
+
+    /// The tick as one of which a job comes in time: its own, or a later one of which jobs have come already. That may be while a
+    /// large tick comes, if the job was scheduled after its time.
+    #[inline]
+    pub(super) fn no_earlier(&mut self, tick: u64, base: TimeBase) -> u64 {
+        let latest = &mut self.latest[usize::from(base == TimeBase::Mono)];
+        *latest = tick.max(*latest);
+        *latest
     }
 
     /// Takes the job in `slot` out of its place.

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::job::{History, JobOptions, Rare};
 use crate::slab::{Index, Scan, Slab};
-use crate::wheel::Home;
+use crate::wheel::{Classes, Home};
 use beside::{Beside, Far};
 use key::LineKey;
 use line::Line;
@@ -266,6 +266,11 @@ impl Home for JobTable {
     #[inline]
     fn deadline(line: &Line, tick_us: u64) -> u64 {
         line.due().tick(tick_us)
+    }
+
+    #[inline]
+    fn class(line: &Line) -> Classes {
+        line.queue().class()
     }
 }
 

@@ -9,6 +9,7 @@ mod model;
 mod options;
 mod order;
 mod overdue;
+mod past;
 mod promises;
 mod ready;
 mod replay;

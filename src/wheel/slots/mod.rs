@@ -15,15 +15,20 @@
 //! - a node is in exactly one list, and the links of neighbours agree;
 //! - the bit of a place is set if and only if its list has a node;
 //! - a list is in the order in which its nodes were put into the place;
-//! - `differing` of a list has every bit in which a deadline in it differs from `first_deadline`.
+//! - `differing` of a list has every bit in which a deadline in it differs from `first_deadline`;
+//! - `classes` of a list has the class of every node in it.
 
 mod ahead;
 
 use std::mem;
+use std::ops::RangeInclusive;
 
-use super::home::{Home, Linked, Links, NIL};
+use super::home::{Classes, Home, Linked, Links, NIL};
 use super::level::{Occupancy, PLACES, Place, Time};
 use ahead::{Marks, STRIDE, Scouts};
+
+/// Nodes of a list that are looked at before their time.
+const LOOK_MAX: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Slots {
@@ -46,10 +51,19 @@ struct List {
     differing: u32,
     /// After how many more nodes one is marked.
     unmarked: u32,
+    /// Of the nodes that were put in since it was empty.
+    classes: Classes,
 }
 
 impl List {
-    const EMPTY: List = List { head: NIL, tail: NIL, first_deadline: 0, differing: 0, unmarked: STRIDE };
+    const EMPTY: List = List {
+        head: NIL,
+        tail: NIL,
+        first_deadline: 0,
+        differing: 0,
+        unmarked: STRIDE,
+        classes: Classes::NONE,
+    };
 }
 
 impl Slots {
@@ -96,11 +110,35 @@ impl Slots {
         self.lists[place.index()].tail
     }
 
+    /// See [`Timers::look_past`](super::Timers::look_past).
+    pub(super) fn look_past<H: Home>(
+        &self,
+        home: &H,
+        time: Time,
+        ticks: RangeInclusive<u64>,
+        passed: &mut Classes,
+        left: &mut usize,
+        found: &mut Vec<u32>,
+    ) {
+        let (first, until) = ticks.into_inner();
+        for place in self.occupancy.until(time.now, until) {
+            let List { head, classes, .. } = self.lists[place.index()];
+            let is_past = place.start(time.now) > first;
+            let before = found.len();
+            if is_past && (passed.contains(classes) || collect_due(home, head, until, *passed, left, found)) {
+                continue;
+            }
+            found.truncate(before);
+            passed.add(classes);
+        }
+    }
+
     /// Puts a node, which is linked to the tail of a place already, there.
     #[inline]
     pub(super) fn insert<H: Home>(&mut self, home: &mut H, slot: u32, deadline: u64, place: Place) {
         self.len += 1;
-        self.append(home, slot, deadline, place, true);
+        let class = home.at(slot).map(H::class).unwrap_or_default();
+        self.append(home, slot, deadline, class, place, true);
     }
 
     /// Takes out of its place a node that had these links.
@@ -130,12 +168,12 @@ impl Slots {
     ) -> bool {
         let place = time.place(deadline);
         let Some((node, old)) = find(home) else { return false };
-        let links = Links::of(node);
+        let (links, class) = (Links::of(node), H::class(node));
         let tail = self.tail(place);
         // What the tail will be once this one has been taken out.
         node.set_last(if tail == slot { links.prev } else { tail });
         self.unlink(home, slot, old, links, time);
-        self.append(home, slot, deadline, place, true);
+        self.append(home, slot, deadline, class, place, true);
         true
     }
 
@@ -221,11 +259,11 @@ impl Slots {
         let mut moved = 0;
         while moved < limit {
             let Some(node) = linked(home, slot) else { break };
-            let (deadline, next) = (H::deadline(node, scale), node.next());
+            let (deadline, class, next) = (H::deadline(node, scale), H::class(node), node.next());
             let place = time.usual_place(deadline);
             debug_assert_ne!(place, from);
             node.set_last(self.tail(place));
-            self.append(home, slot, deadline, place, counts);
+            self.append(home, slot, deadline, class, place, counts);
             if SCOUTED {
                 self.scouts.follow(home, &mut self.marks[from.index()]);
             }
@@ -246,8 +284,17 @@ impl Slots {
 
     /// Makes `slot` the tail of a list, but for the links of its own node. If it `counts`, it may be marked.
     #[inline]
-    fn append<H: Home>(&mut self, home: &mut H, slot: u32, deadline: u64, place: Place, counts: bool) {
+    fn append<H: Home>(
+        &mut self,
+        home: &mut H,
+        slot: u32,
+        deadline: u64,
+        class: Classes,
+        place: Place,
+        counts: bool,
+    ) {
         let list = &mut self.lists[place.index()];
+        list.classes.add(class);
         let tail = mem::replace(&mut list.tail, slot);
         match linked(home, tail) {
             Some(node) => {
@@ -325,6 +372,28 @@ impl Slots {
     }
 }
 
+/// Collects the nodes of a list that are due by `until`, but for those of some classes. Returns whether it got to the end of the
+/// list, within [`LOOK_MAX`] nodes and as many as are `left`.
+fn collect_due<H: Home>(
+    home: &H,
+    head: u32,
+    until: u64,
+    without: Classes,
+    left: &mut usize,
+    found: &mut Vec<u32>,
+) -> bool {
+    let (mut slot, scale) = (head, home.scale());
+    for _ in 0..LOOK_MAX.min(*left) {
+        let Some(node) = home.at(slot) else { break };
+        *left -= 1;
+        if H::deadline(node, scale) <= until && !without.contains(H::class(node)) {
+            found.push(slot);
+        }
+        slot = node.next();
+    }
+    slot == NIL
+}
+
 /// The node that a link or the end of a list leads to; `None` for [`NIL`].
 #[allow(unsafe_code, reason = "see `Home::known_mut`")]
 #[inline]
@@ -358,7 +427,7 @@ impl Slots {
     pub(super) fn validate<H: Home>(&self, home: &H, belongs: impl Fn(Place, u64) -> bool) {
         let mut linked = 0;
         for place in Place::all() {
-            let List { head, tail, first_deadline, differing, .. } = self.lists[place.index()];
+            let List { head, tail, first_deadline, differing, classes, .. } = self.lists[place.index()];
             assert_eq!(self.occupancy.contains(place), head != NIL, "bit of {place:?}");
             let (mut prev, mut slot) = (NIL, head);
             while slot != NIL {
@@ -369,6 +438,7 @@ impl Slots {
                 let noted = if differing == u32::MAX { u64::MAX } else { u64::from(differing) };
                 assert_eq!(differs & !noted, 0, "bits that differ in {place:?}");
                 assert!(belongs(place, deadline), "deadline {deadline} in {place:?}");
+                assert!(classes.contains(H::class(node)), "class of a node in {place:?}");
                 linked += 1;
                 assert!(linked <= self.len(), "{place:?} runs in a circle");
                 (prev, slot) = (slot, node.next());

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::slab::{Index, Slab};
 use crate::wheel::Timers;
-use crate::wheel::home::{Home, Linked, Links, NIL};
+use crate::wheel::home::{Classes, Home, Linked, Links, NIL};
 
 const DUE_PER_TICK: u64 = 10;
 
@@ -81,6 +81,10 @@ impl Home for Jobs {
 
     fn deadline(job: &Job, scale: u64) -> u64 {
         job.due / scale
+    }
+
+    fn class(job: &Job) -> Classes {
+        Classes::of(job.id as u16)
     }
 }
 

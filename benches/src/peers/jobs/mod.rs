@@ -26,13 +26,15 @@ const FEW: usize = 16;
 /// A row of the table: what it is called on one thread and on two, what the engine does, and what its peer does.
 type Row = ([&'static str; 2], Operation, Operation);
 
-const ROWS: [Row; 9] = [
+const ROWS: [Row; 11] = [
     row(["schedule", "schedule, two threads"], Operation::Schedule),
     row(["reschedule", "reschedule, two threads"], Operation::Reschedule),
     row(["cancel", "cancel, two threads"], Operation::Cancel),
     beside_single(["schedule by 16", "schedule by 16, two threads"], Operation::ScheduleMany(FEW)),
+    beside_single(["reschedule by 16", "reschedule by 16, two threads"], Operation::RescheduleMany(FEW)),
     beside_single(["cancel by 16", "cancel by 16, two threads"], Operation::CancelMany(FEW)),
     row(["schedule many", "schedule many, two threads"], Operation::ScheduleMany(MANY)),
+    row(["reschedule many", "reschedule many, two threads"], Operation::RescheduleMany(MANY)),
     row(["cancel many", "cancel many, two threads"], Operation::CancelMany(MANY)),
     row(["look up", "look up, two threads"], Operation::Lookup),
     row(["look up by handle", "look up by handle, two threads"], Operation::LookupByHandle),

@@ -11,6 +11,7 @@ pub(super) enum Operation {
     Cancel,
     /// So many in a call.
     ScheduleMany(usize),
+    RescheduleMany(usize),
     CancelMany(usize),
     Lookup,
     LookupByHandle,
@@ -31,6 +32,7 @@ impl Operation {
     pub(super) const fn single(self) -> Self {
         match self {
             Operation::ScheduleMany(_) => Operation::Schedule,
+            Operation::RescheduleMany(_) => Operation::Reschedule,
             Operation::CancelMany(_) => Operation::Cancel,
             single => single,
         }
@@ -68,6 +70,9 @@ pub(super) fn make<K: Keyed>(jobs: &K, operation: Operation, calls: &[Call<'_, K
         Operation::Cancel => calls.iter().for_each(|call| jobs.cancel(call.key)),
         Operation::ScheduleMany(count) => calls.chunks(count).for_each(|calls| {
             jobs.schedule_many(calls.iter().map(|call| (call.key, call.payload, call.due)));
+        }),
+        Operation::RescheduleMany(count) => calls.chunks(count).for_each(|calls| {
+            jobs.reschedule_many(calls.iter().map(|call| (call.key, call.due)));
         }),
         Operation::CancelMany(count) => {
             calls.chunks(count).for_each(|calls| jobs.cancel_many(calls.iter().map(|call| call.key)));

@@ -41,6 +41,11 @@ struct Made {
 }
 
 impl Jobs {
+    fn reschedule(&mut self, key: &str, due: Instant) {
+        let at = *self.by_key.get(key).expect("the job is pending");
+        self.queue.reset_at(&at, due);
+    }
+
     fn schedule(&mut self, made: Made) -> Key {
         let at = self.queue.insert_at(made.job, made.due);
         let before = self.by_key.insert(made.key, at);
@@ -93,9 +98,7 @@ impl Keyed for Baseline {
 
     fn reschedule(&self, key: &str, due: u64) {
         let due = self.due(due);
-        let mut jobs = self.lock();
-        let at = *jobs.by_key.get(key).expect("the job is pending");
-        jobs.queue.reset_at(&at, due);
+        self.lock().reschedule(key, due);
     }
 
     fn cancel(&self, key: &str) {
@@ -110,6 +113,11 @@ impl Keyed for Baseline {
         made.into_iter().for_each(|made| {
             jobs.schedule(made);
         });
+    }
+
+    fn reschedule_many<'a>(&self, moves: impl Iterator<Item = (&'a str, u64)>) {
+        let mut jobs = self.lock();
+        moves.for_each(|(key, due)| jobs.reschedule(key, self.due(due)));
     }
 
     fn cancel_many<'a>(&self, keys: impl Iterator<Item = &'a str>) {

@@ -84,6 +84,13 @@ impl Keyed for Reveille {
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(ScheduleOutcome::Scheduled { .. }))));
     }
 
+    fn reschedule_many<'a>(&self, moves: impl Iterator<Item = (&'a str, u64)>) {
+        let outcomes =
+            self.engine.reschedule_many(moves.map(|(key, due)| (key, self.due(due)))).into_outcome();
+        let outcomes = outcomes.expect("each job has an outcome of its own");
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(RescheduleOutcome::Rescheduled { .. }))));
+    }
+
     fn cancel_many<'a>(&self, keys: impl Iterator<Item = &'a str>) {
         let outcomes = self.engine.cancel_many(keys).into_outcome();
         let outcomes = outcomes.expect("each job has an outcome of its own");

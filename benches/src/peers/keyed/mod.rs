@@ -44,6 +44,9 @@ pub(crate) trait Keyed: Sync + Sized {
     /// As `schedule`, of many.
     fn schedule_many<'a>(&self, jobs: impl Iterator<Item = (&'a str, &'a Payload, u64)>);
 
+    /// As `reschedule`, of many.
+    fn reschedule_many<'a>(&self, moves: impl Iterator<Item = (&'a str, u64)>);
+
     /// As `cancel`, of many.
     fn cancel_many<'a>(&self, keys: impl Iterator<Item = &'a str>);
 
