@@ -14,7 +14,9 @@ const TIMES: [&str; 2] = ["at", "in"];
 
 /// Anything may stand there, right or wrong.
 fn is_any(name: &str) -> bool {
-    name == "payload" || JobOptions::names().any(|option| option == name)
+    const OF_RULE: [&str; 10] =
+        ["every", "cron", "zone", "anchor", "from", "until", "count", "missed", "missed_max", "overlap"];
+    name == "payload" || OF_RULE.contains(&name) || JobOptions::names().any(|option| option == name)
 }
 
 /// Names and values in the line's order.
