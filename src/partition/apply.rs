@@ -265,10 +265,7 @@ impl Partition {
                 self.touch(queue);
             }
             State::Running(_) => self.running -= 1,
-            State::Dead(at) => {
-                let (queue, id) = (job.queue(), job.id());
-                self.dead.remove(queue, at, id);
-            }
+            State::Dead(at) => self.leave_dead(index, at),
             // The batch passes over an entry whose job has gone or is no longer Collected.
             State::Collected | State::Fired(..) => {}
         }

@@ -289,7 +289,7 @@ impl Partition {
         let (state, since) = match job.state() {
             State::Running(since) => (JobState::Running, since),
             State::Ready(_) | State::Collected => (JobState::Ready, Timestamp::from_micros(0)),
-            _ if job.history().is_some() => (job.as_read(), Timestamp::from_micros(0)),
+            _ if job.has_more() => (job.as_read(), Timestamp::from_micros(0)),
             _ => (JobState::Pending, Timestamp::from_micros(0)),
         };
         Some(JobView {
@@ -303,7 +303,7 @@ impl Partition {
             version: job.version(),
             attempt: job.attempt(),
             state,
-            history: job.history().map(|history| Box::new(history.clone())),
+            history: if job.has_more() { job.history().cloned().map(Box::new) } else { None },
             since,
         })
     }

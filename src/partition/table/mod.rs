@@ -352,6 +352,12 @@ impl<'a> Job<'a> {
         if self.line.has_far() { self.table.beside.far.get(&self.slot) } else { None }
     }
 
+    /// Whether it has rare options, or a history.
+    #[inline]
+    pub(super) fn has_more(&self) -> bool {
+        self.line.has_far()
+    }
+
     /// What is remembered of its attempts.
     #[inline]
     pub(super) fn history(&self) -> Option<&'a History> {

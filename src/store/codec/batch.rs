@@ -48,7 +48,14 @@ pub fn encode_batch(header: &BatchHeader, records: &[Record], out: &mut Vec<u8>)
     wire::write(out, &head)?;
     tables.write(out)?;
     for record in records {
-        wire::write(out, &write_record(record, ids, &mut tables)?)?;
+        match record {
+            // By itself, as most are this, or short.
+            Record::Scheduled(ScheduledRecord { id, spec, replaces: None, detaches: None }) => {
+                let job = wire::Job::of(ids.write(*id)?, spec, &mut tables)?;
+                wire::write(out, &wire::Taken(job))?;
+            }
+            record => write_other(record, ids, &mut tables, out)?,
+        }
     }
     frame::seal(FrameKind::LogBatch, out)
 }
@@ -121,11 +128,26 @@ fn read_batch(bytes: &[u8], names: &mut Names, into: &mut Vec<Record>) -> Result
     names.read_tables(&mut body)?;
     into.reserve(body.room_for(head.records, wire::RECORD_BYTES_MIN)?);
     for _ in 0..head.records {
-        let record: wire::Record<'_> = body.read()?;
-        into.push(read_record(record, ids, names)?);
+        if body.next_byte() == Some(wire::Taken::TAG) {
+            let wire::Taken(job) = body.read()?;
+            let (id, spec) = job.read(ids, names)?;
+            into.push(Record::Scheduled(ScheduledRecord { id, spec, replaces: None, detaches: None }));
+        } else {
+            into.push(read_other(&mut body, ids, names)?);
+        }
     }
     body.end()?;
     Ok(BatchHeader { partition, epoch: head.epoch, first_record: head.first_record })
+}
+
+#[inline(never)]
+fn write_other(record: &Record, ids: Ids, tables: &mut Tables, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    wire::write(out, &write_record(record, ids, tables)?)
+}
+
+#[inline(never)]
+fn read_other(body: &mut Body<'_>, ids: Ids, names: &Names) -> Result<Record, CodecError> {
+    read_record(body.read()?, ids, names)
 }
 
 #[inline(always)]

@@ -105,6 +105,30 @@ tagged! {
     }
 }
 
+/// [`Record::Scheduled`] by itself: the same bytes, without the size of the other records.
+pub(super) struct Taken<'a>(pub(super) Job<'a>);
+
+impl Taken<'_> {
+    pub(super) const TAG: u8 = 1;
+}
+
+impl Encode for Taken<'_> {
+    #[inline(always)]
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        Self::TAG.encode(encoder)?;
+        self.0.encode(encoder)
+    }
+}
+
+/// The tag was looked at before.
+impl<'a, 'de: 'a, C> BorrowDecode<'de, C> for Taken<'a> {
+    #[inline(always)]
+    fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        u8::decode(decoder)?;
+        BorrowDecode::borrow_decode(decoder).map(Taken)
+    }
+}
+
 tagged! {
     enum JobImage<'a> {
         1 => Pending { job: Job<'a>, version: u32, attempt: u16 },
@@ -306,6 +330,12 @@ impl<'a> Body<'a> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The byte that the next value begins with.
+    #[inline(always)]
+    pub(super) fn next_byte(&self) -> Option<u8> {
+        self.0.first().copied()
     }
 
     /// The next value.
