@@ -183,6 +183,15 @@ pub enum Call {
         /// How the job is named.
         by: By,
     },
+    /// Of the newest job of a key.
+    Edit {
+        /// The key.
+        key: u8,
+        /// Its place in its tick from here on.
+        priority: Priority,
+        /// How the job is named, and by which version.
+        by: By,
+    },
     /// Of the newest job of a key, if it is dead.
     Revive {
         /// The key.
@@ -314,6 +323,7 @@ pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
     draw_blocks(&setting, &mut plan);
     draw_retries(&setting, &mut plan);
     draw_recurring(&setting, &mut plan);
+    draw_edits(&setting, &mut plan);
     draw_losses(seed, &setting, faults > 0, &mut plan);
     plan.sort_by_key(|item| item.at_us);
     (setting, plan)
@@ -378,6 +388,18 @@ fn draw_recurring(setting: &Setting, plan: &mut Vec<Item>) {
             1 | 2 => Call::Recur { key, rule: 1 },
             _ => Call::Recur { key, rule: 0 },
         };
+        plan.push(Item { at_us, what: What::Call(rng.usize(..setting.slots), call) });
+    }
+}
+
+/// Jobs that are edited, in one run of three. From a random stream of its own too.
+fn draw_edits(setting: &Setting, plan: &mut Vec<Item>) {
+    let mut rng = fastrand::Rng::with_seed(setting.seed ^ 0xed17_ed17);
+    let calls = if rng.u8(..3) == 0 { rng.u64(1..20) } else { 0 };
+    for _ in 0..calls {
+        let at_us = rng.u64(500 * MS..setting.active_us);
+        let by = [By::Key, By::Key, By::Handle, By::Version, By::OldVersion][rng.usize(..5)];
+        let call = Call::Edit { key: rng.u8(..9), priority: Priority(rng.u8(99..102)), by };
         plan.push(Item { at_us, what: What::Call(rng.usize(..setting.slots), call) });
     }
 }

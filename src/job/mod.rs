@@ -2,6 +2,7 @@
 //!
 //! The floor under the partition: nothing here knows where a job waits, what holds it in memory, or how it is written down.
 
+mod edit;
 mod filter;
 mod handle;
 mod history;
@@ -16,6 +17,7 @@ mod spec;
 mod text;
 mod view;
 
+pub use edit::Edit;
 pub use filter::JobFilter;
 pub use handle::Handle;
 pub use history::{AttemptError, Cause, Death, DeathReason, ERRORS_MAX, Fault, History, MESSAGE_BYTES_MAX};
@@ -29,11 +31,13 @@ pub use insist::{NotCancelled, NotRescheduled, NotScheduled};
 pub(crate) use options::OptionKind;
 #[cfg(test)]
 pub use options::Trial;
-pub use options::{Backoff, Delivery, Expires, InvalidOption, Jitter, JobOptions, Priority, Retry, Timeout};
+pub use options::{
+    Backoff, Debounce, Delivery, Expires, InvalidOption, Jitter, JobOptions, Priority, Retry, Timeout,
+};
 pub(crate) use options::{Common, Rare};
 pub use outcome::{
-    CancelOutcome, End, JobView, LookupOutcome, OnConflict, PurgeOutcome, Refusal, RescheduleOutcome,
-    ReviveOutcome, ScheduleOutcome,
+    CancelOutcome, EditOutcome, End, JobView, LookupOutcome, OnConflict, PurgeOutcome, Refusal,
+    RescheduleOutcome, ReviveOutcome, ScheduleOutcome,
 };
 pub use payload::Payload;
 pub use recurrence::{

@@ -62,6 +62,10 @@ impl Partition {
             Record::Scheduled(_) => debug_assert!(false, "a job that is there is not taken again"),
             Record::Rescheduled { version, due, .. } => self.change_due(index, version, due, now),
             Record::Cancelled { .. } => self.take_back(index),
+            // One that names a queue comes with its number: see `Replay::change`.
+            Record::Edited { version, ref edit, .. } => {
+                let _has_room = self.change_parts(index, version, edit, None, now);
+            }
             Record::Skipped { .. } => {
                 self.remove(index);
                 self.counts.skipped += 1;

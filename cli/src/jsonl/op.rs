@@ -275,11 +275,14 @@ fn on_conflict(text: &str) -> Result<OnConflict, OpError> {
         "reject" => Ok(OnConflict::Reject),
         "replace" => Ok(OnConflict::Replace),
         "keep" => Ok(OnConflict::Keep),
+        "keep_earlier" => Ok(OnConflict::KeepEarlier),
+        "keep_later" => Ok(OnConflict::KeepLater),
+        "payload" => Ok(OnConflict::Payload),
         "update" => Ok(OnConflict::Update),
         _ => Err(OpError::WrongValue {
             field: "on_conflict",
             value: Brief::new(text),
-            must_be: "\"reject\", \"replace\", \"keep\" or \"update\"",
+            must_be: "\"reject\", \"replace\", \"keep\", \"keep_earlier\", \"keep_later\", \"payload\" or \"update\"",
         }),
     }
 }

@@ -168,7 +168,9 @@ pub(crate) fn schedule(
             schedule.options(draft.options).on_conflict(on_conflict).recurring(rule)
         }
         (due, _) => {
-            let on_conflict = draft.on_conflict.unwrap_or(on_conflict);
+            let pushes = draft.options.debounce().is_some();
+            let by_default = if pushes { OnConflict::Replace } else { on_conflict };
+            let on_conflict = draft.on_conflict.unwrap_or(by_default);
             let due = due.unwrap_or(Due::In(Duration::ZERO));
             schedule.options(draft.options).on_conflict(on_conflict).due(due)
         }
@@ -212,6 +214,9 @@ fn scheduled(outcome: ScheduleOutcome) -> Answer {
         ScheduleOutcome::Scheduled { .. } => outcome_only("scheduled"),
         ScheduleOutcome::Replaced { was, .. } => {
             Answer { was: Some(Rfc3339(was)), ..outcome_only("replaced") }
+        }
+        ScheduleOutcome::Updated { version, .. } => {
+            Answer { version: Some(version.0), ..outcome_only("updated") }
         }
         ScheduleOutcome::Kept { .. } => outcome_only("kept"),
         ScheduleOutcome::AlreadyScheduled { .. } => outcome_only("already_scheduled"),

@@ -11,6 +11,7 @@
 //! Write its type in a file of its own, with [`JobOption`] for it, and add a line to the list, and to `all_set` in the tests. If
 //! it should have a method of its own on [`Schedule`](crate::Schedule), that adds it to those that are set.
 
+mod debounce;
 mod delivery;
 mod limits;
 mod priority;
@@ -25,6 +26,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::recurrence::{Progress, Recurrence};
+pub use debounce::Debounce;
 pub use delivery::Delivery;
 pub use limits::{Expires, Timeout};
 pub use priority::Priority;
@@ -195,6 +197,8 @@ options! {
         timeout: Timeout, with_timeout;
         /// When it is too late to begin with it.
         expires: Expires, with_expires;
+        /// How far calls under its key may push it back.
+        debounce: Debounce, with_debounce;
         #[cfg(test)]
         /// Some text.
         trial: Trial, with_trial;
@@ -314,6 +318,10 @@ impl OptionKind {
 }
 
 impl Rare {
+    pub(crate) fn debounce(&self) -> Option<Debounce> {
+        self.debounce
+    }
+
     #[inline]
     pub(crate) fn retry(&self) -> Option<Retry> {
         self.retry.as_deref().copied()
@@ -351,6 +359,11 @@ impl Common {
     pub(crate) fn priority(self) -> Priority {
         self.priority
     }
+
+    #[inline]
+    pub(crate) fn set_priority(&mut self, priority: Priority) {
+        self.priority = priority;
+    }
 }
 
 impl Serialize for JobOptions {
@@ -378,6 +391,7 @@ mod tests {
             .with_retry(Retry::sidekiq().count_interrupted().forgive_panics())
             .with_timeout(Timeout(Duration::from_millis(1_500)))
             .with_expires(Expires(Timestamp::from_micros(-7)))
+            .with_debounce(Debounce::new(Duration::from_secs(9)).begun(Timestamp::from_micros(5), None))
             .with_trial(Trial("yes".into()))
     }
 

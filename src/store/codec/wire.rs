@@ -101,6 +101,7 @@ tagged! {
         16 => StartedAs { id: i64, at: i64, attempt: u16, version: u32 },
         17 => Recurred { id: i64, at: i64, version: u32, end: End, fault: Fault<'a>, next: Occurrence, passed: Passed },
         18 => PassedOver { id: i64, version: u32, next: Occurrence, passed: Passed },
+        19 => Edited { id: i64, version: u32, payload: Option<&'a [u8]>, priority: Option<u8>, queue: Option<u32> },
     }
 }
 

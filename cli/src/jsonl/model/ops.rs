@@ -91,6 +91,9 @@ fn check_draft(draft: &Draft, fields: &Fields) {
         OnConflict::Reject => "reject",
         OnConflict::Replace => "replace",
         OnConflict::Keep => "keep",
+        OnConflict::KeepEarlier => "keep_earlier",
+        OnConflict::KeepLater => "keep_later",
+        OnConflict::Payload => "payload",
         OnConflict::Update => "update",
         on_conflict => panic!("{on_conflict:?} was read, and has no word"),
     });
