@@ -319,7 +319,7 @@ impl OptionKind {
 
 impl Rare {
     pub(crate) fn debounce(&self) -> Option<Debounce> {
-        self.debounce
+        self.debounce.as_deref().copied()
     }
 
     #[inline]
