@@ -466,7 +466,7 @@ fn draw_setting(seed: u64, rng: &mut fastrand::Rng) -> Setting {
         commit_deadline_ms: [1_000, 4_000, 30_000][rng.usize(..3)],
         catch_up_per_second: [0, 5, 100_000][rng.usize(..3)],
         fired_max: [2, 20, 100_000][rng.usize(..3)],
-        dead_max: [1, 10_000][usize::from(seed % 3 > 0)],
+        dead_max: [1, 10_000][usize::from(!seed.is_multiple_of(3))],
         concurrency: [1, 2, 16][rng.usize(..3)],
         delay_us: [100, 600, 5_000][rng.usize(..3)],
         rates_ppm: (0..slots).map(|_| rng.u64(980_000..=1_020_000)).collect(),

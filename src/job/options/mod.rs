@@ -62,10 +62,10 @@ macro_rules! options {
             $($common: $Common,)*
         }
 
-        /// Those that few jobs have.
+        /// Those that few jobs have. Each lies apart: a job with one of them does not pay for the others.
         #[derive(Clone, PartialEq, Eq, Debug, Default)]
         pub(crate) struct Rare {
-            $($(#[cfg($cfg)])? $rare: Option<$Rare>,)*
+            $($(#[cfg($cfg)])? $rare: Option<Box<$Rare>>,)*
         }
 
         impl JobOptions {
@@ -84,14 +84,14 @@ macro_rules! options {
 
             $($(#[cfg($cfg)])? $(#[doc = $rare_doc])*
             pub fn $rare(&self) -> Option<&$Rare> {
-                self.rare.as_deref()?.$rare.as_ref()
+                self.rare.as_deref()?.$rare.as_deref()
             }
 
             $(#[cfg($cfg)])?
             /// These, and that.
             #[must_use]
             pub fn $with_rare(mut self, $rare: $Rare) -> Self {
-                self.rare.get_or_insert_default().$rare = Some($rare);
+                self.rare.get_or_insert_default().$rare = Some(Box::new($rare));
                 self
             })*
         }
@@ -153,7 +153,7 @@ macro_rules! options {
                 match kind {
                     $(OptionKind::$common => self.common.$common = $Common::read(bytes)?,)*
                     $($(#[cfg($cfg)])? OptionKind::$rare => {
-                        self.rare.get_or_insert_default().$rare = Some($Rare::read(bytes)?);
+                        self.rare.get_or_insert_default().$rare = Some(Box::new($Rare::read(bytes)?));
                     })*
                 }
                 Some(())
@@ -163,7 +163,7 @@ macro_rules! options {
                 match kind {
                     $(OptionKind::$common => self.common.$common = serde_json::from_str(json)?,)*
                     $($(#[cfg($cfg)])? OptionKind::$rare => {
-                        self.rare.get_or_insert_default().$rare = Some(serde_json::from_str(json)?);
+                        self.rare.get_or_insert_default().$rare = Some(Box::new(serde_json::from_str(json)?));
                     })*
                 }
                 Ok(())
@@ -319,30 +319,33 @@ impl OptionKind {
 
 impl Rare {
     pub(crate) fn debounce(&self) -> Option<Debounce> {
-        self.debounce
+        self.debounce.as_deref().copied()
     }
 
     #[inline]
     pub(crate) fn retry(&self) -> Option<Retry> {
-        self.retry
+        self.retry.as_deref().copied()
     }
 
     #[inline]
     pub(crate) fn expires(&self) -> Option<Timestamp> {
-        self.expires.map(|Expires(at)| at)
+        self.expires.as_deref().map(|Expires(at)| *at)
     }
 
     #[inline]
     pub(crate) fn recurrence(&self) -> Option<&Recurrence> {
-        self.recurrence.as_ref()
+        self.recurrence.as_deref()
     }
 
     pub(crate) fn occurrence(&self) -> Option<Progress> {
-        self.occurrence
+        self.occurrence.as_deref().copied()
     }
 
     pub(crate) fn set_occurrence(&mut self, progress: Progress) {
-        self.occurrence = Some(progress);
+        match &mut self.occurrence {
+            Some(occurrence) => **occurrence = progress,
+            None => self.occurrence = Some(Box::new(progress)),
+        }
     }
 
     /// It does not recur any more.

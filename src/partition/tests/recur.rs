@@ -75,14 +75,14 @@ impl World {
             6 | 7 => self.end(at),
             8 => {
                 let Some(handle) = self.running(at) else { return };
-                let fault = (at % 2 == 0).then(|| Fault::new(Cause::Failed, "no"));
+                let fault = at.is_multiple_of(2).then(|| Fault::new(Cause::Failed, "no"));
                 let due = Due::In(Duration::from_millis(u64::from(at)));
                 self.rig.partition.retry(handle, Again { due, is_counted: fault.is_some(), fault }, now);
             }
             9 => {
                 let Some(handle) = self.of_state(State::is_live, at) else { return };
                 let Some((rule, occurrence)) = self.rule_of(handle) else { return };
-                let cause = if at % 2 == 0 { LateCause::Busy } else { LateCause::Down };
+                let cause = if at.is_multiple_of(2) { LateCause::Busy } else { LateCause::Down };
                 if let Ok(Step { passed: Some(passed), next: Some(next) }) =
                     rule.late(&occurrence, now.wall, cause)
                 {
@@ -101,7 +101,7 @@ impl World {
             }
             11 => {
                 let Some(handle) = self.of_state(|_| true, at) else { return };
-                if at % 3 == 0 {
+                if at.is_multiple_of(3) {
                     self.rig.partition.stop_after(handle);
                 } else if at % 3 == 1 {
                     let _too_late_or_not = self.rig.partition.cancel(handle, None);
@@ -122,7 +122,7 @@ impl World {
     fn schedule(&mut self, at: u8) {
         let (key, now) = (KEYS[usize::from(at) % 3], self.rig.now);
         let current = self.keys.get(key).copied();
-        let plain = at % 16 == 0;
+        let plain = at.is_multiple_of(16);
         let rule = Recurrence::every(Duration::from_millis(300 + 100 * u64::from(at / 64))).unwrap();
         let rule = match at / 3 % 4 {
             0 => rule,
@@ -130,7 +130,7 @@ impl World {
             2 => rule.overlap(Overlap::After).count(4).unwrap(),
             _ => rule.overlap(Overlap::Allow),
         };
-        let delivery = if at % 5 == 0 { Delivery::AtMostOnce } else { Delivery::AtLeastOnce };
+        let delivery = if at.is_multiple_of(5) { Delivery::AtMostOnce } else { Delivery::AtLeastOnce };
         let job = if plain {
             draft(key, Due::In(Duration::from_millis(50)))
         } else {
@@ -151,7 +151,7 @@ impl World {
 
     fn end(&mut self, at: u8) {
         let (Some(handle), now) = (self.running(at), self.rig.now) else { return };
-        let end = if at % 3 == 0 { End::Failed } else { End::Done };
+        let end = if at.is_multiple_of(3) { End::Failed } else { End::Done };
         let next = self.rule_of(handle).and_then(|(rule, ran)| rule.ended(&ran, now.wall, now.wall).ok());
         if let Some(Step { passed, next: Some(occurrence) }) = next {
             let fault = (end == End::Failed).then(|| Fault::new(Cause::Failed, "no"));

@@ -55,7 +55,9 @@ impl Fields {
         let is_text = |name| self.json(name).is_none_or(|_| self.text(name).is_some());
         let is_number = |name| self.json(name).is_some_and(|json| !json.starts_with('"'));
         self.names().all(|name| {
-            let is_known = TEXTS.contains(&name) && is_text(name)
+            let is_flag = name == "and_after" && matches!(self.json(name), None | Some("true" | "false"));
+            let is_known = is_flag
+                || TEXTS.contains(&name) && is_text(name)
                 || TIMES.contains(&name) && (is_number(name) || is_text(name))
                 || is_any(name);
             is_known && is_once(name)
