@@ -5,8 +5,8 @@ use super::job::State;
 use super::table::{Job, JobTable};
 use super::{
     CancelOutcome, Due, Edit, EditOutcome, Handle, JobId, JobSpec, JobView, Key, LookupOutcome, MonoTime,
-    Now, NowSource, OnConflict, Partition, Payload, QueueId, Record, RecordedDue, Refusal, RescheduleOutcome,
-    ScheduleOutcome, ScheduledRecord, TimeBase, Timestamp, Version,
+    Now, NowSource, OnConflict, Partition, Payload, Predecessor, QueueId, Record, RecordedDue, Refusal,
+    RescheduleOutcome, ScheduleOutcome, ScheduledRecord, TimeBase, Timestamp, Version,
 };
 use crate::job::{Debounce, JobState};
 use crate::time::micros_ceil;
@@ -98,19 +98,17 @@ impl Partition {
             "an index maps a key to its own job"
         );
         let was = replaced_job.map(|job| job.due().as_told(&mut now));
-        let (replaces, detaches, before) = match replaced_job {
-            Some(job) if matches!(job.state(), State::Running(_)) => {
-                (None, Some(job.id()), replaced.map_or(Before::None, |handle| Before::Detached(handle.index)))
+        let (told, before) = match replaced_job.zip(replaced) {
+            Some((job, handle)) if matches!(job.state(), State::Running(_)) => {
+                (Predecessor::Detached(job.id()), Before::Detached(handle.index))
             }
-            Some(job) => {
-                (Some(job.id()), None, replaced.map_or(Before::None, |handle| Before::Replaced(handle.index)))
-            }
-            None => (None, None, Before::None),
+            Some((job, handle)) => (Predecessor::Replaced(job.id()), Before::Replaced(handle.index)),
+            None => (Predecessor::None, Before::None),
         };
         let id = JobId::new(self.id, self.next_sequence);
         let index = self.take(id, &spec, due, queue, before, now).ok_or(Refusal::NoSlot)?;
         let handle = self.handle(index);
-        self.note(|| Record::Scheduled(ScheduledRecord { id, spec: spec.with_due(due), replaces, detaches }));
+        self.note(|| Record::Scheduled(ScheduledRecord { id, spec: spec.with_due(due), before: told }));
         Ok(match was {
             Some(was) => ScheduleOutcome::Replaced { handle, was },
             None => ScheduleOutcome::Scheduled { handle },

@@ -78,7 +78,7 @@ pub(crate) use pace::Pace;
 pub use past::Behind;
 pub use rank::{Rank, RankKey};
 pub use ready::QueueId;
-pub use record::{Record, ScheduledRecord};
+pub use record::{Predecessor, Record, ScheduledRecord};
 pub(crate) use recur::Next;
 pub use replay::{CatchUp, FiredImage, Image, JobImage, Replay, ReplayError, Restored, Slice};
 pub(crate) use run::Begin;

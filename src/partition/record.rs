@@ -174,10 +174,20 @@ pub struct ScheduledRecord {
     pub id: JobId,
     /// What it is.
     pub spec: JobSpec,
-    /// The pending job of the same key that it took the place of. One record, so that no crash lies between.
-    pub replaces: Option<JobId>,
-    /// The recurring job of the same key that runs, and that recurs no more: this one goes on in its place.
-    pub detaches: Option<JobId>,
+    /// The job of the same key that it took the place of. One record, so that no crash lies between.
+    pub before: Predecessor,
+}
+
+/// The job whose place a new one takes. One value, so that a record is no larger for what few have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Predecessor {
+    /// There was none.
+    #[default]
+    None,
+    /// It was pending, and goes.
+    Replaced(JobId),
+    /// It is a recurring job that runs. It goes on, and recurs no more: this one recurs in its place.
+    Detached(JobId),
 }
 
 impl Record {

@@ -10,8 +10,8 @@ use super::apply::Before;
 use super::job::{JobDue, State};
 use super::table::JobTable;
 use super::{
-    Due, End, Fault, Handle, JobId, JobSpec, Key, Now, NowSource, Occurrence, Partition, Passed, QueueId,
-    Record, RecordedDue, ScheduledRecord, TimeBase, Timestamp, Version,
+    Due, End, Fault, Handle, JobId, JobSpec, Key, Now, NowSource, Occurrence, Partition, Passed, Predecessor,
+    QueueId, Record, RecordedDue, ScheduledRecord, TimeBase, Timestamp, Version,
 };
 use crate::job::{AttemptError, Progress};
 use crate::slab::Index;
@@ -92,8 +92,8 @@ impl Partition {
         };
         let id = JobId::new(self.id, self.next_sequence);
         let index = self.take(id, &spec, due, queue, Before::Detached(handle.index), now)?;
-        let detaches = Some(detached);
-        self.note(|| Record::Scheduled(ScheduledRecord { id, spec, replaces: None, detaches }));
+        let before = Predecessor::Detached(detached);
+        self.note(|| Record::Scheduled(ScheduledRecord { id, spec, before }));
         Some(self.handle(index))
     }
 

@@ -40,7 +40,7 @@
 use super::{Replay, ReplayError};
 use crate::partition::apply::Before;
 use crate::partition::job::State;
-use crate::partition::{JobId, Now, Record, ScheduledRecord};
+use crate::partition::{JobId, Now, Predecessor, Record, ScheduledRecord};
 use crate::slab::Index;
 
 impl Replay<'_> {
@@ -66,14 +66,14 @@ impl Replay<'_> {
             return Err(ReplayError::KnownJob(id));
         }
         self.next_taken = id.sequence() + 1;
-        if let Some(old) = scheduled.replaces
+        if let Predecessor::Replaced(old) = scheduled.before
             && let Some(&index) = self.by_id.get(&old)
         {
             let replaced = Record::Cancelled { id: old };
             self.check_life(&replaced, index)?;
             self.change(replaced, index, now)?;
         }
-        if let Some(old) = scheduled.detaches
+        if let Predecessor::Detached(old) = scheduled.before
             && let Some(&index) = self.by_id.get(&old)
         {
             self.partition.detach(index);

@@ -22,7 +22,8 @@ use numbers::Numbers;
 use super::apply::Before;
 use super::job::State;
 use super::{
-    Config, Death, History, JobId, Now, Partition, PartitionId, QueueId, QueueName, Record, ScheduledRecord,
+    Config, Death, History, JobId, Now, Partition, PartitionId, Predecessor, QueueId, QueueName, Record,
+    ScheduledRecord,
 };
 use crate::slab::Index;
 
@@ -171,15 +172,15 @@ impl<'a> Replay<'a> {
                     return Err(ReplayError::KnownJob(id));
                 }
                 let known = |old| self.by_id.get(&old).copied().ok_or(ReplayError::UnknownJob(old));
-                let before = match (scheduled.replaces, scheduled.detaches) {
-                    (Some(old), _) => {
+                let before = match scheduled.before {
+                    Predecessor::Replaced(old) => {
                         let index = known(old)?;
                         self.check_life(&Record::Cancelled { id: old }, index)?;
                         self.by_id.remove(&old);
                         Before::Replaced(index)
                     }
-                    (None, Some(old)) => Before::Detached(known(old)?),
-                    (None, None) => Before::None,
+                    Predecessor::Detached(old) => Before::Detached(known(old)?),
+                    Predecessor::None => Before::None,
                 };
                 self.take(scheduled, before, now)?;
                 self.next_taken = id.sequence() + 1;

@@ -6,8 +6,8 @@ use super::{HOUR, MAIL, MODEL, Rig, config, draft, draft_with};
 use crate::partition::model::history;
 use crate::partition::{
     CancelOutcome, CatchUp, Config, Delivery, Due, End, Handle, Image, JobId, JobImage, JobOptions,
-    LookupOutcome, MonoTime, Now, Partition, PartitionId, Record, Replay, ReplayError, RescheduleOutcome,
-    Timestamp,
+    LookupOutcome, MonoTime, Now, Partition, PartitionId, Predecessor, Record, Replay, ReplayError,
+    RescheduleOutcome, Timestamp,
 };
 
 /// Clocks as they may stand when the process comes back.
@@ -27,7 +27,12 @@ fn follows(image: &Image, record: &Record) -> bool {
     };
     match record {
         Record::Scheduled(job) => {
-            job.id.sequence() >= image.next_sequence && job.replaces.is_none_or(|old| is_there(old, false))
+            job.id.sequence() >= image.next_sequence
+                && match job.before {
+                    Predecessor::None => true,
+                    Predecessor::Replaced(old) => is_there(old, false),
+                    Predecessor::Detached(old) => is_there(old, false),
+                }
         }
         Record::Revived { id, .. } | Record::Purged { id } => is_there(*id, true),
         record => is_there(record.id(), false),
@@ -313,7 +318,7 @@ fn what_does_not_follow_is_refused() {
 
     let Record::Scheduled(mut scheduled) = log[0].clone() else { panic!("{log:?}") };
     let gone = JobId::new(PartitionId(0), 77);
-    scheduled.replaces = Some(gone);
+    scheduled.before = Predecessor::Replaced(gone);
     let mut replay = Replay::new(PartitionId(0), config(), now);
     assert_eq!(replay.apply(Record::Scheduled(scheduled), now), Err(ReplayError::UnknownJob(gone)));
 }

@@ -6,7 +6,9 @@ use super::history::fault_bytes;
 use super::job::Ids;
 use super::names::{Names, Tables, option_bytes};
 use super::wire::{self, Body};
-use crate::partition::{Edit, PartitionId, Payload, Priority, Record, ScheduledRecord, Timestamp, Version};
+use crate::partition::{
+    Edit, PartitionId, Payload, Predecessor, Priority, Record, ScheduledRecord, Timestamp, Version,
+};
 
 /// Whose records a batch holds, and where in the log they are. How many there are follows from the records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,7 +52,7 @@ pub fn encode_batch(header: &BatchHeader, records: &[Record], out: &mut Vec<u8>)
     for record in records {
         match record {
             // By itself, as most are this, or short.
-            Record::Scheduled(ScheduledRecord { id, spec, replaces: None, detaches: None }) => {
+            Record::Scheduled(ScheduledRecord { id, spec, before: Predecessor::None }) => {
                 let job = wire::Job::of(ids.write(*id)?, spec, &mut tables)?;
                 wire::write(out, &wire::Taken(job))?;
             }
@@ -66,7 +68,7 @@ pub fn record_bytes(record: &Record) -> usize {
     const OF_ID: usize = wire::TAG_BYTES + wire::NUMBER_BYTES_MAX;
     match record {
         Record::Scheduled(job) => {
-            let replaced = if job.replaces.or(job.detaches).is_some() { wire::NUMBER_BYTES_MAX } else { 0 };
+            let replaced = if job.before == Predecessor::None { 0 } else { wire::NUMBER_BYTES_MAX };
             let texts = wire::bytes_of(job.spec.key.as_str().len()) + wire::bytes_of(job.spec.payload.len());
             wire::JOB_BYTES_MAX + replaced + texts + option_bytes(&job.spec.options).0
         }
@@ -131,7 +133,7 @@ fn read_batch(bytes: &[u8], names: &mut Names, into: &mut Vec<Record>) -> Result
         if body.next_byte() == Some(wire::Taken::TAG) {
             let wire::Taken(job) = body.read()?;
             let (id, spec) = job.read(ids, names)?;
-            into.push(Record::Scheduled(ScheduledRecord { id, spec, replaces: None, detaches: None }));
+            into.push(Record::Scheduled(ScheduledRecord { id, spec, before: Predecessor::None }));
         } else {
             into.push(read_other(&mut body, ids, names)?);
         }
@@ -160,10 +162,10 @@ fn write_record<'a>(
     Ok(match record {
         Record::Scheduled(scheduled) => {
             let job = wire::Job::of(id, &scheduled.spec, tables)?;
-            match (scheduled.replaces, scheduled.detaches) {
-                (None, None) => wire::Record::Scheduled { job },
-                (Some(replaced), _) => wire::Record::Replacing { job, replaced: ids.write(replaced)? },
-                (None, Some(detached)) => wire::Record::Detaching { job, detached: ids.write(detached)? },
+            match scheduled.before {
+                Predecessor::None => wire::Record::Scheduled { job },
+                Predecessor::Replaced(id) => wire::Record::Replacing { job, replaced: ids.write(id)? },
+                Predecessor::Detached(id) => wire::Record::Detaching { job, detached: ids.write(id)? },
             }
         }
         Record::Rescheduled { version, due, .. } => {
@@ -238,17 +240,17 @@ fn read_record(record: wire::Record<'_>, ids: Ids, names: &Names) -> Result<Reco
     Ok(match record {
         wire::Record::Scheduled { job } => {
             let (id, spec) = job.read(ids, names)?;
-            Record::Scheduled(ScheduledRecord { id, spec, replaces: None, detaches: None })
+            Record::Scheduled(ScheduledRecord { id, spec, before: Predecessor::None })
         }
         wire::Record::Replacing { job, replaced } => {
             let (id, spec) = job.read(ids, names)?;
-            let replaces = Some(ids.read(replaced)?);
-            Record::Scheduled(ScheduledRecord { id, spec, replaces, detaches: None })
+            let before = Predecessor::Replaced(ids.read(replaced)?);
+            Record::Scheduled(ScheduledRecord { id, spec, before })
         }
         wire::Record::Detaching { job, detached } => {
             let (id, spec) = job.read(ids, names)?;
-            let detaches = Some(ids.read(detached)?);
-            Record::Scheduled(ScheduledRecord { id, spec, replaces: None, detaches })
+            let before = Predecessor::Detached(ids.read(detached)?);
+            Record::Scheduled(ScheduledRecord { id, spec, before })
         }
         wire::Record::StartedAs { id, at: us, attempt, version } => {
             Record::StartedAs { id: ids.read(id)?, at: at(us), attempt, version: Version(version) }

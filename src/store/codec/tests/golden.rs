@@ -53,7 +53,7 @@ fn records_of_recurring_jobs_have_these_bytes() {
     let passed = Passed { count: 3, reason: Reason::Overlap, first: TEN, last: TEN };
     let (due, fault) = (wall(60_000_000), Some(Fault::new(Cause::Failed, "no")));
     let records = [
-        Record::Scheduled(ScheduledRecord { detaches: Some(id(4_000)), ..scheduled(4_300) }),
+        Record::Scheduled(ScheduledRecord { before: Predecessor::Detached(id(4_000)), ..scheduled(4_300) }),
         Record::StartedAs { id: id(100), at: TEN, attempt: 1, version: Version(2) },
         Record::Recurred {
             id: id(100),
@@ -97,8 +97,7 @@ fn records() -> Vec<Record> {
     let second = ScheduledRecord {
         id: id(4_301),
         spec: second(Priority::LAST),
-        replaces: Some(id(4_000)),
-        detaches: None,
+        before: Predecessor::Replaced(id(4_000)),
     };
     vec![
         Record::Scheduled(scheduled(4_300)),

@@ -13,8 +13,8 @@ use super::*;
 use crate::job::{ERRORS_MAX, Occurrence, Passed, Reason, Trial};
 use crate::partition::{
     AttemptError, Cause, Death, DeathReason, Delivery, Edit, End, Fault, FiredImage, History, Image, JobId,
-    JobImage, JobOptions, JobSpec, Key, PartitionId, Payload, Priority, QueueName, Record, RecordedDue,
-    ScheduledRecord, TimeBase, Timestamp, Version,
+    JobImage, JobOptions, JobSpec, Key, PartitionId, Payload, Predecessor, Priority, QueueName, Record,
+    RecordedDue, ScheduledRecord, TimeBase, Timestamp, Version,
 };
 
 const PARTITION: PartitionId = PartitionId(3);
@@ -37,7 +37,7 @@ fn wall(us: i64) -> RecordedDue {
 fn scheduled(sequence: u64) -> ScheduledRecord {
     let (key, payload) = (Key::new("product:42").unwrap(), Payload::from("500 seats"));
     let spec = JobSpec::new(key, queue("open_sale"), payload, wall(0));
-    ScheduledRecord { id: id(sequence), spec, replaces: None, detaches: None }
+    ScheduledRecord { id: id(sequence), spec, before: Predecessor::None }
 }
 
 fn pending(sequence: u64) -> JobImage {

@@ -121,7 +121,9 @@ fn moved(mut record: Record, to: PartitionId) -> Record {
     match &mut record {
         Record::Scheduled(job) => {
             there(&mut job.id);
-            job.replaces.iter_mut().chain(&mut job.detaches).for_each(there);
+            if let Predecessor::Replaced(id) | Predecessor::Detached(id) = &mut job.before {
+                there(id);
+            }
         }
         Record::Rescheduled { id, .. }
         | Record::Edited { id, .. }
@@ -227,9 +229,12 @@ fn job() -> impl Strategy<Value = ScheduledRecord> {
     let rest = (due(), options(), prop::option::of((sequence(), any::<bool>())));
     (sequence(), texts, rest).prop_map(|(sequence, (key, name, payload), (due, options, before))| {
         let spec = JobSpec { options, ..JobSpec::new(key, queue(&name), payload.into(), due) };
-        let before = |is_detached| before.filter(|before| before.1 == is_detached).map(|before| id(before.0));
-        let (replaces, detaches) = (before(false), before(true));
-        ScheduledRecord { id: id(sequence), spec, replaces, detaches }
+        let before = match before {
+            None => Predecessor::None,
+            Some((old, false)) => Predecessor::Replaced(id(old)),
+            Some((old, true)) => Predecessor::Detached(id(old)),
+        };
+        ScheduledRecord { id: id(sequence), spec, before }
     })
 }
 

@@ -11,7 +11,7 @@ fn usual(sequence: u64) -> JobImage {
 
 fn as_record(job: JobImage) -> Record {
     let JobImage { id, spec, .. } = job;
-    Record::Scheduled(ScheduledRecord { id, spec, replaces: None, detaches: None })
+    Record::Scheduled(ScheduledRecord { id, spec, before: Predecessor::None })
 }
 
 /// What one more job takes in a chunk whose next sequence is far above 2^32.
