@@ -191,7 +191,7 @@ async fn the_figures_of_a_namespace() {
 fn what_a_partition_has_done() {
     let counts = json!({
         "scheduled": 0, "rescheduled": 0, "cancelled": 0, "skipped": 0, "started": 0, "succeeded": 0, "failed": 0,
-        "recurred": 0, "passed": 0, "retried": 0, "died": 0, "revived": 0, "purged": 0,
+        "edited": 0, "recurred": 0, "passed": 0, "retried": 0, "died": 0, "revived": 0, "purged": 0,
     });
     assert_eq!(value(Counts::default()), counts);
 }
