@@ -108,18 +108,18 @@ pub use engine::{
     ListCursor, ListError, Misfire, NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes, Planned,
     PurgeError, Purged, QUEUES_MAX, QueueConfig, QueueError, QueueStats, Rate, RescheduleError,
     RestoreProgress, ReviveError, Revived, Schedule, ScheduleError, ShutdownReport, Standby, StartError,
-    StartPhase, Startup, Stats, StoreState, StoreStats, Target, Task,
+    StartPhase, Startup, Stats, StoreState, StoreStats, Tagged, TaggedJob, Target, Task,
 };
 pub use job::{
     AttemptError, Backoff, CancelOutcome, Cause, Death, DeathReason, Delivery, End, FiredView, Handle,
-    History, InvalidHeader, InvalidKey, InvalidQueueName, InvalidTag, Jitter, JobFilter, JobId, JobState, JobView, KEY_BYTES_MAX, Key,
-    LookupOutcome, Missed, NotCancelled, NotRescheduled, NotScheduled, OnConflict, Overlap, PartitionId,
-    Payload, Priority, PurgeOutcome, QUEUE_NAME_BYTES_MAX, QueueName, Recurrence, Refusal, RescheduleOutcome,
-    Retry, ReviveOutcome, ScheduleOutcome, Version,
+    History, InvalidHeader, InvalidKey, InvalidQueueName, InvalidTag, Jitter, JobFilter, JobId, JobState,
+    JobView, KEY_BYTES_MAX, Key, LookupOutcome, Missed, NotCancelled, NotRescheduled, NotScheduled,
+    OnConflict, Overlap, PartitionId, Payload, Priority, PurgeOutcome, QUEUE_NAME_BYTES_MAX, QueueName,
+    Recurrence, Refusal, RescheduleOutcome, Retry, ReviveOutcome, ScheduleOutcome, Version,
 };
 pub use partition::{Due, InvalidTimestamp, Timestamp};
 pub use store::Durability;
-pub use time::{InvalidDuration, parse_duration};
+pub use time::{InvalidDuration, Shift, parse_duration};
 
 /// Has the code in the README compiled.
 #[cfg(all(doctest, feature = "redis"))]

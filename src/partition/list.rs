@@ -10,7 +10,7 @@
 
 use super::job::State;
 use super::table::{Job, Walk};
-use super::{FiredImage, Handle, JobId, Now, Partition, QueueId, QueueName, Timestamp};
+use super::{FiredImage, Now, Partition, QueueId, QueueName, Timestamp};
 use crate::job::{FiredView, JobFilter, JobState, JobView};
 
 /// A [`JobFilter`] whose queue has a number.
@@ -119,22 +119,6 @@ impl Partition {
             Some(tag) => count_of(self.jobs.tagged(tag, from, slots_max), wanted, now, each),
             None => count_of(self.jobs.scan(from, slots_max), wanted, now, each),
         }
-    }
-
-    /// The jobs that have `tag`, and are pending or with a handler, from slot `from` on: no more than `jobs_max` are looked at.
-    /// Returns the slot to go on from; `None` when all have been seen.
-    pub(crate) fn tagged(
-        &self,
-        tag: &str,
-        from: u32,
-        jobs_max: usize,
-        mut each: impl FnMut(Handle, JobId, &str),
-    ) -> Option<u32> {
-        let mut walk = self.jobs.tagged(tag, from, jobs_max.max(1));
-        for (index, job) in walk.by_ref().filter(|(_, job)| job.state().is_live()) {
-            each(self.handle(index), job.id(), job.key());
-        }
-        walk.cursor()
     }
 
     /// Every job that has not fired, as far as counting goes. O(jobs).

@@ -42,7 +42,10 @@ pub enum InvalidHeader {
     #[error("the name of a header is empty; give it 1 to {HEADER_NAME_BYTES_MAX} visible ASCII characters")]
     EmptyName,
     /// The name is too long.
-    #[error("the name of the header that begins with {:?} has {bytes} bytes; it may have {HEADER_NAME_BYTES_MAX}", beginning(name))]
+    #[error(
+        "the name of the header that begins with {:?} has {bytes} bytes; it may have {HEADER_NAME_BYTES_MAX}",
+        beginning(name)
+    )]
     #[non_exhaustive]
     LongName {
         /// The name.

@@ -28,9 +28,7 @@ use serde::{Serialize, Serializer};
 
 use super::recurrence::{Progress, Recurrence};
 pub use delivery::Delivery;
-pub use headers::{
-    HEADER_NAME_BYTES_MAX, HEADER_VALUE_BYTES_MAX, HEADERS_MAX, Headers, InvalidHeader,
-};
+pub use headers::{HEADER_NAME_BYTES_MAX, HEADER_VALUE_BYTES_MAX, HEADERS_MAX, Headers, InvalidHeader};
 pub use limits::{Expires, Timeout};
 pub use priority::Priority;
 pub use retry::{Backoff, Jitter, Retry};

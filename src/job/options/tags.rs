@@ -184,10 +184,7 @@ mod tests {
             (vec!["a\nb"], "the tag \"a\\nb\" has a control character at byte 1; take it out"),
             (vec!["é\u{85}"], "the tag \"é\\u{85}\" has a control character at byte 2; take it out"),
             (vec!["\u{7f}"], "the tag \"\\u{7f}\" has a control character at byte 0; take it out"),
-            (
-                nine.iter().map(String::as_str).collect(),
-                "the tag \"t8\" is one too many: a job may have 8",
-            ),
+            (nine.iter().map(String::as_str).collect(), "the tag \"t8\" is one too many: a job may have 8"),
         ] {
             assert_eq!(Tags::new(tags).unwrap_err().to_string(), said);
         }

@@ -333,7 +333,8 @@ impl World {
 
     /// By tag are found the jobs that have it, each once, and are pending, with a handler, or dead; and not those that have fired.
     fn check_tag(&self, tag: &str) {
-        let states = [JobState::Pending, JobState::Retrying, JobState::Ready, JobState::Running, JobState::Dead];
+        let states =
+            [JobState::Pending, JobState::Retrying, JobState::Ready, JobState::Running, JobState::Dead];
         let filter = JobFilter::default().tag(tag).states(states);
         let wanted = Wanted::of(&filter, |_| None).expect("no queue is named");
         let (mut found, mut from) = (Vec::new(), Some(0));
