@@ -97,7 +97,10 @@ impl Caller {
             self.broken("4 definite", format!("by t{tag} was found {nonce}, which does not have it"));
         }
         if let Some((_, Some(nonce))) = amiss {
-            self.broken("4 definite", format!("by t{tag} was not found {nonce}, which is pending and has it"));
+            self.broken(
+                "4 definite",
+                format!("by t{tag} was not found {nonce}, which is pending and has it"),
+            );
         }
         let mut nonces: Vec<usize> = jobs.iter().map(|job| job.nonce).collect();
         nonces.sort_unstable();

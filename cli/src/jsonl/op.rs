@@ -404,7 +404,9 @@ mod tests {
         };
         assert_eq!(parsed(r#"{"op":"cancel","tag":"t"}"#), "t Cancel");
         assert_eq!(parsed(r#"{"op":"reschedule","tag":"t","in":1}"#), "t Reschedule(In(1s))");
-        for (by, shift) in [("\"5m\"", "Later(300s)"), ("\"-5m\"", "Earlier(300s)"), ("-1.5", "Earlier(1.5s)")] {
+        for (by, shift) in
+            [("\"5m\"", "Later(300s)"), ("\"-5m\"", "Earlier(300s)"), ("-1.5", "Earlier(1.5s)")]
+        {
             let line = format!(r#"{{"op":"reschedule","tag":"t","by":{by}}}"#);
             assert_eq!(parsed(&line), format!("t Move({shift})"));
         }

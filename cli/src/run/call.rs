@@ -113,7 +113,8 @@ impl Caller {
                     (done.error().map(ToString::to_string), done.cancelled(), "cancelled")
                 }
                 TagAction::Reschedule(due) => {
-                    let done = engine.reschedule_tagged(&tag, due).await.map_err(|error| error.to_string())?;
+                    let done =
+                        engine.reschedule_tagged(&tag, due).await.map_err(|error| error.to_string())?;
                     (done.error().map(ToString::to_string), done.rescheduled(), "rescheduled")
                 }
                 TagAction::Move(by) => {

@@ -124,7 +124,8 @@ fn check_shift(by: Shift, fields: &Fields) {
     let told = text.as_deref().unwrap_or(json);
     let (length, is_earlier) = told.strip_prefix('-').map_or((told, false), |length| (length, true));
     let expected = times::delay(length, text.is_some().then_some(length));
-    let expected = expected.map(|length| if is_earlier { Shift::Earlier(length) } else { Shift::Later(length) });
+    let expected =
+        expected.map(|length| if is_earlier { Shift::Earlier(length) } else { Shift::Later(length) });
     assert_eq!(expected, Ok(by));
 }
 
@@ -205,7 +206,9 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
 fn is_wrong(field: &str, fields: &Fields) -> bool {
     let (json, text) = (fields.json(field).unwrap_or("null"), fields.text(field).unwrap_or_default());
     match field {
-        "at" | "in" | "by" => !json.starts_with(['"', '-']) && !json.starts_with(|c: char| c.is_ascii_digit()),
+        "at" | "in" | "by" => {
+            !json.starts_with(['"', '-']) && !json.starts_with(|c: char| c.is_ascii_digit())
+        }
         "priority" => !(0..=255).any(|priority| json == priority.to_string()),
         "delivery" => !["at_least_once", "at_most_once"].contains(&text.as_str()),
         "on_conflict" => !["reject", "replace", "keep"].contains(&text.as_str()),
