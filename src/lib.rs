@@ -63,7 +63,8 @@
 //!
 //! # Logs
 //! They go through `tracing`, and never contain payloads. A handler runs in a span `job` (level `INFO`, target
-//! `reveille::job`) with the fields `key`, `queue`, `attempt` and `id`, so its own log lines say for which job they are. A
+//! `reveille::job`) with the fields `key`, `queue`, `attempt` and `id` (and `traceparent`, if the job has such a
+//! header), so its own log lines say for which job they are. A
 //! panic hook runs in the span too; only the hook learns where the panic came from. A failed job is logged as a warning with
 //! the whole chain of its error.
 
@@ -107,18 +108,18 @@ pub use engine::{
     Lateness, ListCursor, ListError, Misfire, NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes,
     Planned, PurgeError, Purged, QUEUES_MAX, QueueConfig, QueueError, QueueStats, Rate, RescheduleError,
     RestoreProgress, ReviveError, Revived, Schedule, ScheduleError, ShutdownReport, Standby, StartError,
-    StartPhase, Startup, Stats, StoreState, StoreStats, Target, Task,
+    StartPhase, Startup, Stats, StoreState, StoreStats, Tagged, TaggedJob, Target, Task,
 };
 pub use job::{
     AttemptError, Backoff, CancelOutcome, Cause, Death, DeathReason, Delivery, Edit, EditOutcome, End,
-    FiredView, Handle, History, InvalidKey, InvalidQueueName, Jitter, JobFilter, JobId, JobState, JobView,
-    KEY_BYTES_MAX, Key, LookupOutcome, Missed, NotCancelled, NotRescheduled, NotScheduled, OnConflict,
-    Overlap, PartitionId, Payload, Priority, PurgeOutcome, QUEUE_NAME_BYTES_MAX, QueueName, Recurrence,
-    Refusal, RescheduleOutcome, Retry, ReviveOutcome, ScheduleOutcome, Version,
+    FiredView, Handle, History, InvalidHeader, InvalidKey, InvalidQueueName, InvalidTag, Jitter, JobFilter,
+    JobId, JobState, JobView, KEY_BYTES_MAX, Key, LookupOutcome, Missed, NotCancelled, NotRescheduled,
+    NotScheduled, OnConflict, Overlap, PartitionId, Payload, Priority, PurgeOutcome, QUEUE_NAME_BYTES_MAX,
+    QueueName, Recurrence, Refusal, RescheduleOutcome, Retry, ReviveOutcome, ScheduleOutcome, Version,
 };
 pub use partition::{Due, InvalidTimestamp, Timestamp};
 pub use store::Durability;
-pub use time::{InvalidDuration, parse_duration};
+pub use time::{InvalidDuration, Shift, parse_duration};
 
 /// Has the code in the README compiled.
 #[cfg(all(doctest, feature = "redis"))]

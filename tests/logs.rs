@@ -58,6 +58,9 @@ async fn what_a_handler_logs_says_for_which_job() {
         .unwrap()
         .scheduled()
         .unwrap();
+    let traced =
+        engine.schedule_raw("spanned", "a secret").key("s:traced").header("traceparent", "00-1-2-01");
+    traced.after(ms(1)).await.unwrap().scheduled().unwrap();
     until_idle(&engine).await;
 
     let expect = [
@@ -77,6 +80,8 @@ async fn what_a_handler_logs_says_for_which_job() {
         assert_eq!((fields["queue"].as_str(), fields["attempt"].as_str()), (queue, "1"));
         assert!(!fields["id"].is_empty() && fields.len() == 4, "{fields:?}");
     }
+    let traced = one("it goes on", within("s:traced"));
+    assert_eq!((traced.spans[0].2["traceparent"].as_str(), traced.spans[0].2.len()), ("00-1-2-01", 5));
     let hook = one("the hook was told", within("s:panics"));
     assert!(hook.field("place").contains("tests/logs.rs"), "{hook:?}");
     let failed = one("a job failed", |line| line.fields["key"] == "s:panics");

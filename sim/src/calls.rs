@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::ledger::{Done, Fact, JobLog, Pending, Stand, due_at};
 use crate::plan::{Behave, By, Call, When};
 use crate::process::Process;
+use crate::tagged::tag_name;
 
 /// The distance between round instants.
 const ROUND_US: i64 = 500_000;
@@ -53,6 +54,8 @@ pub(crate) struct Wish {
     pub level: Option<Durability>,
     /// What its handler does.
     pub behave: Behave,
+    /// Its tag, if it has one.
+    pub tag: Option<u8>,
 }
 
 /// The rules of a recurring job: most calls have the first.
@@ -73,9 +76,11 @@ impl Caller {
         match call {
             Call::Schedule { key, is_inline, when, on_conflict, priority, is_once, level, behave } => {
                 let key = format!("k{key}");
-                let wish = Wish { key, is_inline, when, on_conflict, priority, is_once, level, behave };
+                let tag = None;
+                let wish = Wish { key, is_inline, when, on_conflict, priority, is_once, level, behave, tag };
                 self.schedule(wish).await;
             }
+            Call::Tagged(call) => self.call_tagged(call).await,
             Call::Reschedule { key, when, by } => self.reschedule(&format!("k{key}"), when, by).await,
             Call::Cancel { key, by } => self.cancel(&format!("k{key}"), by).await,
             Call::CancelRunning { key, by } => self.cancel_running(&format!("k{key}"), by).await,
@@ -96,7 +101,7 @@ impl Caller {
         }
     }
 
-    fn due(&self, when: When) -> Due {
+    pub(crate) fn due(&self, when: When) -> Due {
         let wall_us = self.process.now().wall.as_micros();
         match when {
             When::In(us) => Due::In(Duration::from_micros(us)),
@@ -120,7 +125,8 @@ impl Caller {
         let level = wish.level.unwrap_or(app.setting.durability);
         let delivery = if wish.is_once { Delivery::AtMostOnce } else { Delivery::AtLeastOnce };
         let start_level = app.setting.durability.max(Durability::Logged);
-        let nonce = app.ledger.open(JobLog::new(&wish.key, 0, delivery, start_level));
+        let log = JobLog::new(&wish.key, 0, delivery, start_level);
+        let nonce = app.ledger.open(JobLog { tag: wish.tag, ..log });
         let due = self.due(wish.when);
         let queue = if wish.is_inline { "inline" } else { "work" };
         let mut schedule = self
@@ -132,6 +138,9 @@ impl Caller {
             .durability(level);
         if wish.is_once {
             schedule = schedule.at_most_once();
+        }
+        if let Some(tag) = wish.tag {
+            schedule = schedule.tag(tag_name(tag));
         }
         if let Behave::Flaky(_, attempts, us) = wish.behave {
             schedule = schedule.retry(Retry::attempts(attempts).fixed(Duration::from_micros(us)));
@@ -230,7 +239,7 @@ impl Caller {
     }
 
     /// What a call to move a job did, as the ledger knows it then.
-    fn moved(
+    pub(crate) fn moved(
         &self,
         key: &str,
         nonce: Option<usize>,
@@ -264,7 +273,7 @@ impl Caller {
             let (RescheduleOutcome::Rescheduled { version, .. }, Some(nonce)) = (outcome, nonce) else {
                 return Ok(Done::Nothing);
             };
-            life.pending(key, nonce, Pending { version, ..pending });
+            life.moved(nonce, Pending { version, ..pending });
             jobs[nonce].moves.push((version, Fact::new(self.life, level)));
             Ok(Done::Moved { nonce, at: jobs[nonce].moves.len() - 1 })
         });
@@ -284,6 +293,18 @@ impl Caller {
             Err(CancelError::Call(error)) if is_refusal(error) => return,
             Err(error) => return self.broken("4 definite", format!("cancel of {key}: {error}")),
         };
+        let done = self.taken_back(key, nonce, version, outcome);
+        self.waits(key, &[done], self.app.setting.durability, commit).await;
+    }
+
+    /// What a call to cancel a job did, as the ledger knows it then.
+    pub(crate) fn taken_back(
+        &self,
+        key: &str,
+        nonce: Option<usize>,
+        version: Option<Version>,
+        outcome: CancelOutcome,
+    ) -> Done {
         let level = self.app.setting.durability;
         let told = self.app.ledger.with(self.life, |life, jobs| {
             let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
@@ -304,8 +325,7 @@ impl Caller {
             jobs[nonce].taken_back.push(Fact::new(self.life, level));
             Ok(Done::TakenBack { nonce, at: jobs[nonce].taken_back.len() - 1 })
         });
-        let done = self.foretold(told);
-        self.waits(key, &[done], level, commit).await;
+        self.foretold(told)
     }
 
     async fn cancel_running(self, key: &str, by: By) {
@@ -547,7 +567,7 @@ impl Caller {
     }
 
     /// Waits until changes are acknowledged, or cannot be.
-    async fn waits<T, E: Refusal>(
+    pub(crate) async fn waits<T, E: Refusal>(
         &self,
         key: &str,
         done: &[Done],
@@ -612,17 +632,17 @@ impl Caller {
         }
     }
 
-    fn note(&self, line: impl FnOnce() -> String) {
+    pub(crate) fn note(&self, line: impl FnOnce() -> String) {
         self.process.world().note(|| format!("life {}: {}", self.life, line()));
     }
 
-    fn broken(&self, promise: &'static str, detail: String) {
+    pub(crate) fn broken(&self, promise: &'static str, detail: String) {
         self.process.world().broken(promise, format!("life {}: {detail}", self.life));
     }
 }
 
 /// Why a change is not acknowledged.
-trait Refusal: std::fmt::Display + Sized {
+pub(crate) trait Refusal: std::fmt::Display + Sized {
     /// A refusal that any call may get, or another reason in words.
     fn of_call(self) -> Result<CallError, String>;
 }
@@ -710,7 +730,7 @@ fn word(outcome: &ScheduleOutcome) -> &'static str {
 }
 
 /// Whether a call was refused for an allowed reason, and says that nothing was changed.
-fn is_refusal(error: &CallError) -> bool {
+pub(crate) fn is_refusal(error: &CallError) -> bool {
     let may_be =
         matches!(error, CallError::ShuttingDown | CallError::LogFull { .. } | CallError::NotOwner { .. });
     may_be && error.change() == Change::None

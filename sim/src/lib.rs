@@ -24,6 +24,7 @@ mod run;
 mod server;
 mod shadow;
 mod shrink;
+mod tagged;
 mod trace;
 mod world;
 

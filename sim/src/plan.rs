@@ -220,6 +220,8 @@ pub enum Call {
         /// Its key.
         key: u8,
     },
+    /// Of jobs with tags.
+    Tagged(Tagged),
     /// Of the newest job of a key.
     Lookup {
         /// The key.
@@ -231,6 +233,36 @@ pub enum Call {
     Resume,
     /// Of every partition.
     Snapshot,
+}
+
+/// A call about jobs with tags.
+#[derive(Clone, Copy, Debug)]
+pub enum Tagged {
+    /// Of a job that has the tag.
+    Schedule {
+        /// Its key.
+        key: u8,
+        /// Its tag.
+        tag: u8,
+        /// When.
+        when: When,
+        /// If the key is taken.
+        on_conflict: OnConflict,
+        /// What its handler does.
+        behave: Behave,
+    },
+    /// Of all jobs that have the tag.
+    Cancel {
+        /// The tag.
+        tag: u8,
+    },
+    /// Of all jobs that have the tag.
+    Reschedule {
+        /// The tag.
+        tag: u8,
+        /// When.
+        when: When,
+    },
 }
 
 /// How a call names its job.
@@ -324,6 +356,7 @@ pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
     draw_retries(&setting, &mut plan);
     draw_recurring(&setting, &mut plan);
     draw_edits(&setting, &mut plan);
+    draw_tagged(&setting, &mut plan);
     draw_losses(seed, &setting, faults > 0, &mut plan);
     plan.sort_by_key(|item| item.at_us);
     (setting, plan)
@@ -401,6 +434,32 @@ fn draw_edits(setting: &Setting, plan: &mut Vec<Item>) {
         let by = [By::Key, By::Key, By::Handle, By::Version, By::OldVersion][rng.usize(..5)];
         let call = Call::Edit { key: rng.u8(..9), priority: Priority(rng.u8(99..102)), by };
         plan.push(Item { at_us, what: What::Call(rng.usize(..setting.slots), call) });
+    }
+}
+
+/// Jobs with tags, and calls about all that have one, in one run of three. From a random stream of its own too.
+fn draw_tagged(setting: &Setting, plan: &mut Vec<Item>) {
+    let mut rng = fastrand::Rng::with_seed(setting.seed ^ 0x7a65_7a65_7a65);
+    let calls = if rng.u8(..3) == 0 { rng.u64(8..50) } else { 0 };
+    for _ in 0..calls {
+        let at_us = rng.u64(500 * MS..setting.active_us);
+        let tag = rng.u8(..3);
+        let call = match rng.u8(..12) {
+            0 => Tagged::Cancel { tag },
+            1 => Tagged::Reschedule { tag, when: draw_when(&mut rng) },
+            _ => Tagged::Schedule {
+                key: rng.u8(..9),
+                tag,
+                when: draw_when(&mut rng),
+                on_conflict: [OnConflict::Reject, OnConflict::Replace, OnConflict::Keep][rng.usize(..3)],
+                behave: match rng.u8(..4) {
+                    0 => Behave::Flaky(rng.u16(1..4), rng.u16(1..4), rng.u64(..2 * SECOND)),
+                    1 => Behave::Slow(rng.u64(..2 * SECOND)),
+                    _ => Behave::Quick,
+                },
+            },
+        };
+        plan.push(Item { at_us, what: What::Call(rng.usize(..setting.slots), Call::Tagged(call)) });
     }
 }
 

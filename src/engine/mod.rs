@@ -36,7 +36,7 @@ mod tests;
 
 pub use calls::{
     Commit, InvalidCursor, JobCount, JobPage, ListCursor, ListError, NotAllCancelled, NotAllRescheduled,
-    NotAllScheduled, Outcomes, Planned, Purged, Revived, Schedule, Target,
+    NotAllScheduled, Outcomes, Planned, Purged, Revived, Schedule, Tagged, TaggedJob, Target,
 };
 pub use error::{
     CallError, CancelError, Change, EditError, PurgeError, QueueError, RescheduleError, ReviveError,

@@ -9,12 +9,14 @@ use super::JobState;
 ///
 /// let late_mails = JobFilter::default().queue("mails").states([JobState::Ready]);
 /// let of_an_order = JobFilter::default().key_prefix("order:42:");
-/// # let _ = (late_mails, of_an_order);
+/// let of_a_tenant = JobFilter::default().tag("tenant:7");
+/// # let _ = (late_mails, of_an_order, of_a_tenant);
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JobFilter {
     pub(crate) queue: Option<String>,
     pub(crate) key_prefix: String,
+    pub(crate) tag: Option<String>,
     states: u8,
 }
 
@@ -33,6 +35,13 @@ impl JobFilter {
         self
     }
 
+    /// Only jobs that have this tag: they are found without a look at any other. A fired job has none: its tags are not remembered.
+    #[must_use]
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tag = Some(tag.into());
+        self
+    }
+
     /// Only jobs in one of these states.
     #[must_use]
     pub fn states(mut self, states: impl IntoIterator<Item = JobState>) -> Self {
@@ -47,7 +56,7 @@ impl JobFilter {
 
 impl Default for JobFilter {
     fn default() -> Self {
-        let all = JobFilter { queue: None, key_prefix: String::new(), states: 0 };
+        let all = JobFilter { queue: None, key_prefix: String::new(), tag: None, states: 0 };
         all.states([JobState::Pending, JobState::Retrying, JobState::Ready, JobState::Running])
     }
 }

@@ -32,7 +32,9 @@ pub(crate) use options::OptionKind;
 #[cfg(test)]
 pub use options::Trial;
 pub use options::{
-    Backoff, Debounce, Delivery, Expires, InvalidOption, Jitter, JobOptions, Priority, Retry, Timeout,
+    Backoff, Debounce, Delivery, Expires, HEADER_NAME_BYTES_MAX, HEADER_VALUE_BYTES_MAX, HEADERS_MAX,
+    Headers, InvalidHeader, InvalidOption, InvalidTag, Jitter, JobOptions, Priority, Retry, TAG_BYTES_MAX,
+    TAGS_MAX, Tags, Timeout,
 };
 pub(crate) use options::{Common, Rare};
 pub use outcome::{

@@ -5,10 +5,11 @@
 //!   slot from the moment it is taken until it is forgotten. So a job that is in the table from the first slice to the last
 //!   is met exactly once, and one that comes or goes meanwhile at most once.
 //! - What does not match costs no clone.
+//! - Where a tag is wanted, only the jobs that have it are looked at: a slot is one of theirs then.
 //! - The order is that of the table, which says nothing about jobs.
 
 use super::job::State;
-use super::table::Job;
+use super::table::{Job, Walk};
 use super::{FiredImage, Now, Partition, QueueId, QueueName, Timestamp};
 use crate::job::{FiredView, JobFilter, JobState, JobView};
 
@@ -29,6 +30,11 @@ impl<'a> Wanted<'a> {
         Some(Wanted { queue, filter })
     }
 
+    /// The tag that is wanted, if one is: those that have it are found by it, and it need not be looked at again.
+    fn tag(&self) -> Option<&'a str> {
+        self.filter.tag.as_deref()
+    }
+
     fn matches(&self, job: Job<'_>) -> bool {
         let state = job.as_read();
         // What was restored of a fired job has no queue, so none has.
@@ -42,6 +48,8 @@ impl<'a> Wanted<'a> {
 pub(crate) struct ViewSlice {
     pub(crate) jobs: Vec<JobView>,
     pub(crate) fired: Vec<FiredView>,
+    /// How many jobs were looked at.
+    pub(crate) looked_at: usize,
     /// The slot to go on from; `None` when all have been seen.
     pub(crate) next: Option<u32>,
 }
@@ -65,11 +73,25 @@ impl Partition {
         wanted: &Wanted<'_>,
         now: Now,
     ) -> ViewSlice {
-        let mut slice = ViewSlice::default();
         // Nothing would never come to an end.
-        let mut scan = self.jobs.scan(from, slots_max.max(1));
-        while slice.jobs.len() + slice.fired.len() < jobs_max.max(1) {
-            let Some((index, job)) = scan.next() else { break };
+        let (slots_max, jobs_max) = (slots_max.max(1), jobs_max.max(1));
+        match wanted.tag() {
+            Some(tag) => self.list_of(self.jobs.tagged(tag, from, slots_max), jobs_max, wanted, now),
+            None => self.list_of(self.jobs.scan(from, slots_max), jobs_max, wanted, now),
+        }
+    }
+
+    fn list_of<'a>(
+        &'a self,
+        mut walk: impl Walk<'a>,
+        jobs_max: usize,
+        wanted: &Wanted<'_>,
+        now: Now,
+    ) -> ViewSlice {
+        let mut slice = ViewSlice::default();
+        while slice.jobs.len() + slice.fired.len() < jobs_max {
+            let Some((index, job)) = walk.next() else { break };
+            slice.looked_at += 1;
             if !wanted.matches(job) {
                 continue;
             }
@@ -78,7 +100,7 @@ impl Partition {
                 None => slice.jobs.extend(self.view(self.handle(index), job, now)),
             }
         }
-        slice.next = scan.cursor();
+        slice.next = walk.cursor();
         slice
     }
 
@@ -90,13 +112,13 @@ impl Partition {
         slots_max: usize,
         wanted: &Wanted<'_>,
         now: Now,
-        mut each: impl FnMut(Glance),
+        each: impl FnMut(Glance),
     ) -> Option<u32> {
-        let mut scan = self.jobs.scan(from, slots_max.max(1));
-        for (_, job) in scan.by_ref().filter(|&(_, job)| wanted.matches(job)) {
-            each(Glance { queue: job.queue(), due: job.due().as_told(now), state: job.as_read() });
+        let slots_max = slots_max.max(1);
+        match wanted.tag() {
+            Some(tag) => count_of(self.jobs.tagged(tag, from, slots_max), wanted, now, each),
+            None => count_of(self.jobs.scan(from, slots_max), wanted, now, each),
         }
-        scan.cursor()
     }
 
     /// Every job that has not fired, as far as counting goes. O(jobs).
@@ -121,6 +143,18 @@ impl Partition {
     pub(crate) fn queue_name(&self, queue: QueueId) -> Option<&QueueName> {
         self.ready_queue(queue).map(|ready| &ready.name)
     }
+}
+
+fn count_of<'a>(
+    mut walk: impl Walk<'a>,
+    wanted: &Wanted<'_>,
+    now: Now,
+    mut each: impl FnMut(Glance),
+) -> Option<u32> {
+    for (_, job) in walk.by_ref().filter(|&(_, job)| wanted.matches(job)) {
+        each(Glance { queue: job.queue(), due: job.due().as_told(now), state: job.as_read() });
+    }
+    walk.cursor()
 }
 
 impl Job<'_> {

@@ -50,6 +50,7 @@ mod recur;
 mod replay;
 mod run;
 mod table;
+mod tagged;
 
 #[doc(hidden)]
 #[cfg(any(test, fuzzing))]

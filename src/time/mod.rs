@@ -8,6 +8,7 @@ mod duration;
 #[cfg(feature = "jiff")]
 mod jiff;
 mod rfc3339;
+mod shift;
 pub(crate) mod span;
 mod system;
 
@@ -16,6 +17,7 @@ pub use duration::{InvalidDuration, parse_duration};
 pub use rfc3339::InvalidTimestamp;
 #[cfg(feature = "cron")]
 pub(crate) use rfc3339::{civil, day_number};
+pub use shift::Shift;
 
 use std::fmt;
 use std::ops::{Add, Sub};

@@ -169,6 +169,7 @@ fn draft(text: &str) -> Result<(Key, Draft), String> {
     match op::parse(text).map_err(|error| error.to_string())? {
         Op::Job(key, Action::Schedule(draft)) => Ok((key, draft)),
         Op::Job(_, action) => Err(not_schedule(action.name())),
+        Op::Tag(_, action) => Err(not_schedule(action.name())),
         Op::Queue(_, action) => Err(not_schedule(action.name())),
     }
 }

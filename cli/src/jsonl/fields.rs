@@ -16,9 +16,11 @@ use super::rule;
 pub(super) struct Fields<'a> {
     pub(super) op: Option<String>,
     pub(super) key: Option<String>,
+    pub(super) tag: Option<String>,
     pub(super) queue: Option<String>,
     pub(super) at: Option<&'a RawValue>,
     pub(super) after: Option<&'a RawValue>,
+    pub(super) by: Option<&'a RawValue>,
     pub(super) payload: Option<&'a RawValue>,
     pub(super) payload_base64: Option<String>,
     pub(super) on_conflict: Option<String>,
@@ -32,8 +34,8 @@ pub(super) struct Fields<'a> {
 }
 
 /// But for those of a rule, and for the options.
-const NAMES: [&str; 9] =
-    ["op", "key", "queue", "at", "in", "payload", "payload_base64", "on_conflict", "and_after"];
+const NAMES: [&str; 11] =
+    ["op", "key", "tag", "queue", "at", "in", "by", "payload", "payload_base64", "on_conflict", "and_after"];
 
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -62,9 +64,11 @@ impl<'de> Visitor<'de> for FieldsVisitor {
             match name {
                 "op" => fields.op = map.next_value()?,
                 "key" => fields.key = map.next_value()?,
+                "tag" => fields.tag = map.next_value()?,
                 "queue" => fields.queue = map.next_value()?,
                 "at" => fields.at = map.next_value()?,
                 "in" => fields.after = map.next_value()?,
+                "by" => fields.by = map.next_value()?,
                 "payload" => fields.payload = map.next_value()?,
                 "payload_base64" => fields.payload_base64 = map.next_value()?,
                 "on_conflict" => fields.on_conflict = map.next_value()?,

@@ -8,8 +8,8 @@
 
 use std::borrow::Cow;
 
-use reveille::job::{InvalidOption, JobOptions};
-use reveille::{Due, InvalidKey, Key, OnConflict, Payload};
+use reveille::job::{InvalidOption, InvalidTag, JobOptions, Tags};
+use reveille::{Due, InvalidKey, Key, OnConflict, Payload, Shift};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
@@ -26,8 +26,28 @@ const QUEUE_DEFAULT: &str = "default";
 pub(crate) enum Op {
     /// About the job of a key.
     Job(Key, Action),
+    /// About all jobs that have a tag.
+    Tag(String, TagAction),
     /// About a queue.
     Queue(String, QueueAction),
+}
+
+/// What is to be done with the jobs of a tag.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TagAction {
+    Cancel,
+    Reschedule(Due),
+    Move(Shift),
+}
+
+impl TagAction {
+    /// The op's name in a line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            TagAction::Cancel => "cancel",
+            TagAction::Reschedule(_) | TagAction::Move(_) => "reschedule",
+        }
+    }
 }
 
 /// What is to be done with the job of the key.
@@ -108,7 +128,7 @@ pub(crate) enum OpError {
          for a job that comes again"
     )]
     NoTime,
-    #[error("there are two times; keep `at` or `in`, not both")]
+    #[error("there are two times; keep one of `at`, `in` and `by`")]
     TwoTimes,
     #[error("there are two rules; keep one of `every`, `cron` and `recurrence`")]
     TwoRules,
@@ -120,8 +140,14 @@ pub(crate) enum OpError {
     Time { field: &'static str, error: TimeError },
     #[error("`{field}` is {value}, and must be {must_be}")]
     WrongValue { field: &'static str, value: Brief, must_be: &'static str },
+    #[error("there are two names; keep `key` or `tag`, not both")]
+    TwoNames,
+    #[error("`{field}`: {why}")]
+    Option { field: &'static str, why: String },
     #[error(transparent)]
     Key(#[from] InvalidKey),
+    #[error(transparent)]
+    Tag(#[from] InvalidTag),
 }
 
 impl OpError {
@@ -131,6 +157,7 @@ impl OpError {
         let value = text.as_deref().map_or_else(|| Brief::number(json), Brief::new);
         match error {
             InvalidOption::Value { name, must_be } => OpError::WrongValue { field: name, value, must_be },
+            InvalidOption::Refused { name, why, .. } => OpError::Option { field: name, why: why.clone() },
             _ => OpError::WrongValue { field: name, value, must_be: "left out" },
         }
     }
@@ -146,6 +173,10 @@ pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
         serde_json::from_str(line).map_err(|error| OpError::Json(describe(&error)))?;
     let op = fields.op.take().ok_or(OpError::Missing { field: "op" })?;
     let key = fields.key.take();
+    if let (Some(tag), "cancel" | "reschedule") = (&fields.tag, op.as_str()) {
+        Tags::check(tag)?;
+        return fields.into_tag_op(&op, key.is_some());
+    }
     let action = match op.as_str() {
         "schedule" => Action::Schedule(Draft {
             options: fields.take_options()?,
@@ -171,6 +202,25 @@ pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
 }
 
 impl Fields<'_> {
+    /// Of an op that has a tag.
+    fn into_tag_op(mut self, op: &str, has_key: bool) -> Result<Op, OpError> {
+        if has_key {
+            return Err(OpError::TwoNames);
+        }
+        let tag = self.tag.take().ok_or(OpError::Missing { field: "tag" })?;
+        let action = match (op, self.by.take()) {
+            ("cancel", None) => TagAction::Cancel,
+            ("cancel", Some(_)) => return Err(OpError::Useless { field: "by", op: "cancel" }),
+            (_, None) => TagAction::Reschedule(self.take_due()?),
+            (_, Some(_)) if self.at.is_some() || self.after.is_some() => return Err(OpError::TwoTimes),
+            (_, Some(by)) => TagAction::Move(shift(by)?),
+        };
+        match self.left_over() {
+            Some(field) => Err(OpError::Useless { field, op: action.name() }),
+            None => Ok(Op::Tag(tag, action)),
+        }
+    }
+
     fn into_queue_op(mut self, key: Option<&str>, action: QueueAction) -> Result<Op, OpError> {
         let queue = self.queue.take().ok_or(OpError::Missing { field: "queue" })?;
         match key.map(|_| "key").or(self.left_over()) {
@@ -237,9 +287,11 @@ impl Fields<'_> {
     /// A field that was not used. Used fields have been taken out.
     fn left_over(&self) -> Option<&'static str> {
         let fields = [
+            ("tag", self.tag.is_some()),
             ("queue", self.queue.is_some()),
             ("at", self.at.is_some()),
             ("in", self.after.is_some()),
+            ("by", self.by.is_some()),
             ("payload", self.payload.is_some()),
             ("payload_base64", self.payload_base64.is_some()),
             ("on_conflict", self.on_conflict.is_some()),
@@ -268,6 +320,26 @@ fn due(
         _ => return Err(OpError::WrongValue { field, value: Brief::new(json), must_be }),
     };
     due.map_err(|error| OpError::Time { field, error })
+}
+
+/// A delay, or one with a minus before it.
+fn shift(value: &RawValue) -> Result<Shift, OpError> {
+    let json = value.get();
+    let read = |text: &str, is_number: bool| {
+        let (length, is_earlier) = text.strip_prefix('-').map_or((text, false), |length| (length, true));
+        let delay = if is_number { time::parse_delay_seconds(length) } else { time::parse_delay(length) };
+        let shift = |delay| if is_earlier { Shift::Earlier(delay) } else { Shift::Later(delay) };
+        delay.map(shift).map_err(|error| OpError::Time { field: "by", error })
+    };
+    match serde_json::from_str::<Cow<'_, str>>(json) {
+        Ok(text) => read(&text, false),
+        // Only a number begins like this, and reading the line has checked that it is one.
+        Err(_) if json.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => read(json, true),
+        Err(_) => {
+            let must_be = "a string or a number of seconds, with a minus before it for earlier";
+            Err(OpError::WrongValue { field: "by", value: Brief::new(json), must_be })
+        }
+    }
 }
 
 fn on_conflict(text: &str) -> Result<OnConflict, OpError> {
@@ -354,6 +426,22 @@ mod tests {
     }
 
     #[test]
+    fn jobs_are_named_by_tag() {
+        let parsed = |line: &str| match parse(line) {
+            Ok(Op::Tag(tag, action)) => format!("{tag} {action:?}"),
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(parsed(r#"{"op":"cancel","tag":"t"}"#), "t Cancel");
+        assert_eq!(parsed(r#"{"op":"reschedule","tag":"t","in":1}"#), "t Reschedule(In(1s))");
+        for (by, shift) in
+            [("\"5m\"", "Later(300s)"), ("\"-5m\"", "Earlier(300s)"), ("-1.5", "Earlier(1.5s)")]
+        {
+            let line = format!(r#"{{"op":"reschedule","tag":"t","by":{by}}}"#);
+            assert_eq!(parsed(&line), format!("t Move({shift})"));
+        }
+    }
+
+    #[test]
     fn escapes_are_read() {
         let Ok(Op::Job(key, Action::Lookup)) = parse(r#"{"op":"lookup","key":"\u00e9\n\ud83c\udfab"}"#)
         else {
@@ -424,6 +512,27 @@ mod tests {
                 "`payload_base64` has no meaning for lookup",
             ),
             (r#"{"op":"cancel","key":"\ud800"}"#, "not JSON"),
+            (r#"{"op":"cancel","key":"k","tag":"t"}"#, "two names"),
+            (r#"{"op":"cancel","tag":""}"#, "a tag is empty"),
+            (r#"{"op":"cancel","tag":"a\tb"}"#, "the tag \"a\\tb\" has a control character at byte 1"),
+            (r#"{"op":"cancel","tag":"t","by":1}"#, "`by` has no meaning for cancel"),
+            (r#"{"op":"cancel","tag":"t","and_after":true}"#, "`and_after` has no meaning for cancel"),
+            (r#"{"op":"lookup","key":"k","tag":"t"}"#, "`tag` has no meaning for lookup"),
+            (r#"{"op":"reschedule","key":"k","in":1,"by":1}"#, "`by` has no meaning for reschedule"),
+            (r#"{"op":"reschedule","tag":"t"}"#, "the time is missing"),
+            (r#"{"op":"reschedule","tag":"t","by":"5m","in":1}"#, "two times"),
+            (r#"{"op":"reschedule","tag":"t","by":"soon"}"#, "`by`: "),
+            (r#"{"op":"reschedule","tag":"t","by":[]}"#, "`by` is \"[]\", and must be"),
+            (r#"{"op":"schedule","key":"k","in":1,"tags":["a",""]}"#, "`tags`: a tag is empty"),
+            (
+                r#"{"op":"schedule","key":"k","in":1,"tags":["1","2","3","4","5","6","7","8","9"]}"#,
+                "`tags`: the tag \"9\" is one too many",
+            ),
+            (r#"{"op":"schedule","key":"k","in":1,"tags":"a"}"#, "`tags` is \"a\", and must be a list"),
+            (
+                r#"{"op":"schedule","key":"k","in":1,"headers":{"a":"\n"}}"#,
+                "`headers`: the value of the header \"a\" has a control character at byte 0",
+            ),
         ] {
             let error = error(line);
             assert!(error.contains(said), "{line}: {error}");

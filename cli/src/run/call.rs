@@ -14,9 +14,11 @@ use reveille::{
     ReviveError, ReviveOutcome, ScheduleError, ScheduleOutcome,
 };
 
+use tokio::runtime::Handle;
+
 use super::exec;
 use super::output::{Ack, Answer, Mistake, Output};
-use crate::jsonl::op::{Action, Draft, Op, QueueAction};
+use crate::jsonl::op::{Action, Draft, Op, QueueAction, TagAction};
 use crate::jsonl::text::cut_middle;
 use crate::jsonl::time::Rfc3339;
 
@@ -30,6 +32,8 @@ pub(super) struct Caller {
     output: Output,
     queues: BTreeSet<String>,
     exec: Option<Exec>,
+    /// Of the session, for calls about a tag.
+    runtime: Handle,
 }
 
 /// How jobs are run, if not by writing them out.
@@ -67,8 +71,9 @@ pub(super) enum Pending {
 }
 
 impl Caller {
+    /// To be called within the session's runtime.
     pub(super) fn new(engine: Engine, output: Output, exec: Option<Exec>) -> Self {
-        Caller { engine, output, queues: BTreeSet::new(), exec }
+        Caller { engine, output, queues: BTreeSet::new(), exec, runtime: Handle::current() }
     }
 
     /// Has restored jobs fire, even if no line ever names their queues.
@@ -80,6 +85,7 @@ impl Caller {
     pub(super) fn call(&mut self, line: u64, op: Op) -> Reply {
         let (key, action) = match op {
             Op::Job(key, action) => (key, action),
+            Op::Tag(tag, action) => return self.call_tag(line, tag, action),
             Op::Queue(queue, action) => return self.call_queue(line, &queue, action),
         };
         let name = action.name();
@@ -96,6 +102,39 @@ impl Caller {
             Action::Lookup => Pending::Lookup(Box::new(self.engine.lookup(&key))),
         };
         Reply::Call { line, op: name, key, pending }
+    }
+
+    /// Waits until it is done: lines after it find what it has left.
+    fn call_tag(&self, line: u64, tag: String, action: TagAction) -> Reply {
+        let engine = &self.engine;
+        let done = self.runtime.block_on(async {
+            let (jobs, count, outcome) = match action {
+                TagAction::Cancel => {
+                    let done = engine.cancel_tagged(&tag).await.map_err(|error| error.to_string())?;
+                    (done.error().map(ToString::to_string), done.cancelled(), "cancelled")
+                }
+                TagAction::Reschedule(due) => {
+                    let done =
+                        engine.reschedule_tagged(&tag, due).await.map_err(|error| error.to_string())?;
+                    (done.error().map(ToString::to_string), done.rescheduled(), "rescheduled")
+                }
+                TagAction::Move(by) => {
+                    let done = engine.move_tagged(&tag, by).await.map_err(|error| error.to_string())?;
+                    (done.error().map(ToString::to_string), done.rescheduled(), "rescheduled")
+                }
+            };
+            Ok::<_, String>((jobs, count, outcome))
+        });
+        match done {
+            Ok((None, count, outcome)) => {
+                let answer = Answer { tag: Some(tag), count: Some(count), ..outcome_only(outcome) };
+                Reply::Done(Ack { line, op: action.name(), key: None, answer })
+            }
+            Ok((Some(error), count, outcome)) => {
+                Reply::mistake(line, format!("{count} jobs were {outcome}, and others were not: {error}"))
+            }
+            Err(error) => Reply::mistake(line, error),
+        }
     }
 
     fn call_queue(&mut self, line: u64, queue: &str, action: QueueAction) -> Reply {

@@ -57,10 +57,12 @@ Operations, one per line:
       last), delivery (at_least_once, at_most_once), on_conflict (reject, replace, keep, keep_earlier,
       keep_later, payload, update), debounce ({\"max\":\"10s\"}), timeout (\"5s\"), expires (an
       instant), retry ({\"attempts\":5,\"backoff\":\"exponential\",\"base\":\"1s\",\"max\":\"1h\",\"jitter\":\"full\"}; backoff is fixed,
-      exponential or sidekiq, jitter none or full).
+      exponential or sidekiq, jitter none or full), tags ([\"mail\"]), headers ({\"traceparent\":\"..\"}).
   {\"op\":\"reschedule\",\"key\":\"concert:42\",\"in\":\"90s\"}
   {\"op\":\"cancel\",\"key\":\"concert:42\"}
       \"and_after\":true also ends what comes after an attempt that runs.
+  {\"op\":\"cancel\",\"tag\":\"mail\"} and {\"op\":\"reschedule\",\"tag\":\"mail\",\"in\":\"90s\"}
+      all jobs that have the tag; \"by\":\"5m\" or \"-5m\" moves each from where it is.
   {\"op\":\"lookup\",\"key\":\"concert:42\"}
   {\"op\":\"revive\",\"key\":\"concert:42\",\"in\":0} and {\"op\":\"purge\",\"key\":\"concert:42\"}
       bring a dead job back, or take it away.

@@ -63,6 +63,11 @@ pub(super) struct Answer {
     pub(super) queue: Option<QueueName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tag: Option<String>,
+    /// How many jobs of the tag it was done to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) count: Option<usize>,
     /// How often its handler has begun, if it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) attempt: Option<u16>,

@@ -162,3 +162,37 @@ fn there_are_only_so_many_queues() {
     assert_eq!(number(error, "line"), reveille::QUEUES_MAX as u64 + 1);
     assert_eq!(of_kind(&ended.events, "fired").count(), reveille::QUEUES_MAX);
 }
+
+#[test]
+fn jobs_are_cancelled_and_moved_by_tag() {
+    let mut run = Run::start(&["--exit-when-idle"]);
+    for (key, tags) in [("a", json!(["t", "u"])), ("b", json!(["t"])), ("c", json!(["u"]))] {
+        let headers = json!({"traceparent": "00-1-2-01"});
+        let line = json!({"op": "schedule", "key": key, "in": 3600, "tags": tags, "headers": headers});
+        run.write(&format!("{line}\n"));
+    }
+    for (op, outcome, count) in [
+        (r#"{"op":"reschedule","tag":"u","by":"5m"}"#, "rescheduled", 2),
+        (r#"{"op":"cancel","tag":"t"}"#, "cancelled", 2),
+        (r#"{"op":"cancel","tag":"t"}"#, "cancelled", 0),
+        // Moved before the next line is read.
+        (r#"{"op":"reschedule","tag":"u","by":"-2h"}"#, "rescheduled", 1),
+    ] {
+        run.write(&format!("{op}\n"));
+        let acknowledged = loop {
+            let event = run.event();
+            if event["event"] == "ack" && event["op"] != "schedule" {
+                break event;
+            }
+        };
+        assert_eq!(
+            (acknowledged["outcome"].as_str(), acknowledged["count"].as_u64()),
+            (Some(outcome), Some(count))
+        );
+        assert!(acknowledged.get("key").is_none() && acknowledged["tag"].is_string(), "{acknowledged}");
+    }
+    run.end_input();
+    let ended = run.ended();
+    let fired: Vec<_> = of_kind(&ended.events, "fired").map(|event| event["key"].clone()).collect();
+    assert_eq!(fired, ["c"]);
+}

@@ -116,6 +116,7 @@ impl Handlers {
             is_once: false,
             level: None,
             behave: Behave::Quick,
+            tag: None,
         };
         self.process.spawn_task(caller.schedule(wish));
     }

@@ -98,6 +98,8 @@ pub(crate) struct JobLog {
     pub handle: Option<(u64, Handle)>,
     /// It was taken.
     pub taken: Option<Fact>,
+    /// Its tag, if it has one.
+    pub tag: Option<u8>,
     /// It was moved: to which version.
     pub moves: Vec<(Version, Fact)>,
     /// It was cancelled or replaced.
@@ -120,6 +122,7 @@ impl JobLog {
             start_level,
             handle: None,
             taken: None,
+            tag: None,
             moves: Vec::new(),
             taken_back: Vec::new(),
             began: Vec::new(),

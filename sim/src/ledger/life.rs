@@ -105,6 +105,11 @@ impl Life {
         self.newest.insert(key.to_owned(), nonce);
     }
 
+    /// A job that waits was moved. Its key may name another.
+    pub(crate) fn moved(&mut self, nonce: usize, pending: Pending) {
+        self.jobs.insert(nonce, Stand::Pending(pending));
+    }
+
     /// A job is dead from here on.
     pub(crate) fn dead(&mut self, key: &str, nonce: usize, version: Version) {
         self.jobs.insert(nonce, Stand::Dead(version));
@@ -135,6 +140,12 @@ impl Life {
     /// Where a job stands.
     pub(crate) fn stand(&self, nonce: usize) -> Stand {
         self.jobs.get(&nonce).copied().unwrap_or(Stand::Gone)
+    }
+
+    /// Those that are pending.
+    pub(crate) fn all_pending(&self) -> impl Iterator<Item = usize> + '_ {
+        let pending = self.jobs.iter().filter(|(_, stand)| matches!(stand, Stand::Pending(_)));
+        pending.map(|(&nonce, _)| nonce)
     }
 
     /// Whether a fired job of this key may be remembered.

@@ -23,7 +23,7 @@ pub struct JobCount {
 
 impl Engine {
     /// How many jobs match. O(jobs): it looks at every job, in holds of a partition's lock of some tens of microseconds each, and
-    /// takes about ten milliseconds a million.
+    /// takes about ten milliseconds a million. By tag ([`JobFilter::tag`]) it looks at the jobs that have the tag, and at no others.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -119,11 +119,12 @@ impl Shared {
             }
             let now = self.clock.now();
             let slots = SLICE.min(slots_left);
-            let ViewSlice { jobs, fired, next } =
+            let ViewSlice { jobs, fired, looked_at, next } =
                 cell.lock().partition.list(at.slot, slots, jobs_left, &wanted, now);
             page.jobs.extend(jobs);
             page.fired.extend(fired);
-            slots_left -= slots;
+            // One that has no job of the tag is only asked for it.
+            slots_left -= if filter.tag.is_some() { looked_at.max(1) } else { slots };
             at = match next {
                 Some(slot) => At { slot, ..at },
                 None => At { partition: at.partition + 1, slot: 0, ..at },

@@ -13,6 +13,7 @@ mod many;
 mod one;
 mod outcomes;
 mod schedule;
+mod tagged;
 mod target;
 
 pub use commit::Commit;
@@ -21,4 +22,5 @@ pub use dead::{Purged, Revived};
 pub use list::{InvalidCursor, JobPage, ListCursor, ListError};
 pub use outcomes::{NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes};
 pub use schedule::{Planned, Schedule};
+pub use tagged::{Tagged, TaggedJob};
 pub use target::Target;

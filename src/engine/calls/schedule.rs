@@ -7,7 +7,7 @@ use super::commit::Commit;
 use crate::engine::error::ScheduleError;
 use crate::engine::queues::Queue;
 use crate::engine::state::{Engine, Shared};
-use crate::job::{Debounce, Expires, Recurrence, Retry, Timeout};
+use crate::job::{Debounce, Expires, Headers, Recurrence, Retry, Tags, Timeout};
 use crate::partition::{
     Delivery, Draft, Due, JobOptions, JobSpec, Key, OnConflict, Payload, Priority, ScheduleOutcome, Timestamp,
 };
@@ -100,6 +100,42 @@ impl<'a> Schedule<'a> {
         self.options = self.options.with_debounce(Debounce::new(max));
         self.on_conflict = self.on_conflict.or(Some(OnConflict::Replace));
         self
+    }
+
+    /// A label by which it is found, cancelled and moved with all others that have it: see
+    /// [`Engine::cancel_tagged`]. Up to 8 of 1 to 64 bytes, without control characters.
+    pub fn tag(self, tag: impl AsRef<str>) -> Self {
+        self.tags([tag])
+    }
+
+    /// More labels: see [`tag`](Self::tag).
+    pub fn tags<T: AsRef<str>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        let all = self.options.tags().unwrap_or(&Tags::default()).with(tags);
+        match all {
+            Ok(all) => self.options = self.options.with_tags(all),
+            Err(error) => self.refuse(error),
+        }
+        self
+    }
+
+    /// A short text that travels with it under a name, beside its payload: `traceparent`, for one, which the
+    /// span of its handler then has as a field. Up to 16, with names of 1 to 64 visible ASCII characters, and values of up to 256
+    /// bytes without control characters. A name that is given again has the later value.
+    pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        let all = self.options.headers().unwrap_or(&Headers::default()).with([(name, value)]);
+        match all {
+            Ok(all) => self.options = self.options.with_headers(all),
+            Err(error) => self.refuse(error),
+        }
+        self
+    }
+
+    /// Keeps the first mistake.
+    #[cold]
+    fn refuse(&mut self, error: impl Into<ScheduleError>) {
+        if self.parts.is_ok() {
+            self.parts = Err(error.into());
+        }
     }
 
     /// All of its options, in place of those that were set before.

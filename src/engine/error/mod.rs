@@ -11,7 +11,7 @@ mod tests;
 
 pub use change::Change;
 
-use crate::job::RecurrenceError;
+use crate::job::{InvalidHeader, InvalidTag, RecurrenceError};
 use crate::partition::{InvalidKey, QUEUE_NAME_BYTES_MAX, Refusal};
 use crate::store::{Durability, StoreError};
 
@@ -50,6 +50,12 @@ pub enum ScheduleError {
     /// The rule by which it is to recur names no instant, or cannot be worked out here.
     #[error(transparent)]
     Recurrence(#[from] RecurrenceError),
+    /// A tag of it cannot be one, or is too many.
+    #[error(transparent)]
+    InvalidTag(#[from] InvalidTag),
+    /// A header of it cannot be one, or is too many.
+    #[error(transparent)]
+    InvalidHeader(#[from] InvalidHeader),
     /// The call was not possible, or was not acknowledged.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -238,7 +244,9 @@ impl ScheduleError {
             | ScheduleError::UnknownQueue { .. }
             | ScheduleError::Full { .. }
             | ScheduleError::Encode(_)
-            | ScheduleError::Recurrence(_) => Change::None,
+            | ScheduleError::Recurrence(_)
+            | ScheduleError::InvalidTag(_)
+            | ScheduleError::InvalidHeader(_) => Change::None,
         }
     }
 }

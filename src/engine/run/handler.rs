@@ -98,6 +98,12 @@ impl Job {
         &self.started.options
     }
 
+    /// The value of one of its headers: see [`Schedule::header`](crate::Schedule::header). All of them are in its
+    /// [`options`](Self::options).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.started.options.headers()?.value(name)
+    }
+
     /// When it was due. For a job scheduled after a delay, by the wall clock as it stood when it fired.
     pub fn due(&self) -> Timestamp {
         self.started.due

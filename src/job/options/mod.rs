@@ -13,10 +13,12 @@
 
 mod debounce;
 mod delivery;
+mod headers;
 mod limits;
 mod priority;
 mod recurrence;
 mod retry;
+mod tags;
 #[cfg(test)]
 mod trial;
 
@@ -28,9 +30,11 @@ use serde::{Serialize, Serializer};
 use super::recurrence::{Progress, Recurrence};
 pub use debounce::Debounce;
 pub use delivery::Delivery;
+pub use headers::{HEADER_NAME_BYTES_MAX, HEADER_VALUE_BYTES_MAX, HEADERS_MAX, Headers, InvalidHeader};
 pub use limits::{Expires, Timeout};
 pub use priority::Priority;
 pub use retry::{Backoff, Jitter, Retry};
+pub use tags::{InvalidTag, TAG_BYTES_MAX, TAGS_MAX, Tags};
 #[cfg(test)]
 pub use trial::Trial;
 
@@ -48,6 +52,11 @@ trait JobOption: Serialize + DeserializeOwned {
     /// The value that was written as `bytes`; `None` if none is.
     #[cfg_attr(not(feature = "codec"), allow(dead_code))]
     fn read(bytes: &[u8]) -> Option<Self>;
+
+    /// What is wrong with JSON of the right shape, if more can be said than what it must be.
+    fn why_not(_json: &str) -> Option<String> {
+        None
+    }
 }
 
 /// From the list of all options: where they lie, what gets and sets them, and how each is known by its name.
@@ -122,6 +131,13 @@ macro_rules! options {
                 match self {
                     $(OptionKind::$common => $Common::MUST_BE,)*
                     $($(#[cfg($cfg)])? OptionKind::$rare => $Rare::MUST_BE,)*
+                }
+            }
+
+            fn why_not(self, json: &str) -> Option<String> {
+                match self {
+                    $(OptionKind::$common => $Common::why_not(json),)*
+                    $($(#[cfg($cfg)])? OptionKind::$rare => $Rare::why_not(json),)*
                 }
             }
         }
@@ -199,6 +215,10 @@ options! {
         expires: Expires, with_expires;
         /// How far calls under its key may push it back.
         debounce: Debounce, with_debounce;
+        /// Its labels, by which it is found.
+        tags: Tags, with_tags;
+        /// Pairs that travel with it.
+        headers: Headers, with_headers;
         #[cfg(test)]
         /// Some text.
         trial: Trial, with_trial;
@@ -242,6 +262,15 @@ pub enum InvalidOption {
         /// What it can be.
         must_be: &'static str,
     },
+    /// It cannot be that, and why.
+    #[error("`{name}`: {why}")]
+    #[non_exhaustive]
+    Refused {
+        /// The option.
+        name: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 impl JobOptions {
@@ -258,9 +287,10 @@ impl JobOptions {
         let kind =
             OptionKind::by_name(name).ok_or_else(|| InvalidOption::Unknown { name: name.to_owned() })?;
         let mut changed = self.clone();
-        changed
-            .read_json(kind, json)
-            .map_err(|_| InvalidOption::Value { name: kind.name(), must_be: kind.must_be() })?;
+        changed.read_json(kind, json).map_err(|_| match kind.why_not(json) {
+            Some(why) => InvalidOption::Refused { name: kind.name(), why },
+            None => InvalidOption::Value { name: kind.name(), must_be: kind.must_be() },
+        })?;
         *self = changed;
         Ok(())
     }
@@ -341,6 +371,10 @@ impl Rare {
         self.occurrence.as_deref().copied()
     }
 
+    pub(crate) fn tags(&self) -> Option<&Tags> {
+        self.tags.as_deref()
+    }
+
     pub(crate) fn set_occurrence(&mut self, progress: Progress) {
         match &mut self.occurrence {
             Some(occurrence) => **occurrence = progress,
@@ -392,6 +426,8 @@ mod tests {
             .with_timeout(Timeout(Duration::from_millis(1_500)))
             .with_expires(Expires(Timestamp::from_micros(-7)))
             .with_debounce(Debounce::new(Duration::from_secs(9)).begun(Timestamp::from_micros(5), None))
+            .with_tags(Tags::new(["tenant:7", "mail"]).unwrap())
+            .with_headers(Headers::new([("traceparent", "00-1-2-01"), ("of", "shop")]).unwrap())
             .with_trial(Trial("yes".into()))
     }
 
@@ -443,6 +479,22 @@ mod tests {
                 "`delivery` must be \"at_least_once\" or \"at_most_once\"",
             ),
             ("trial", "7", "`trial` must be a text"),
+            (
+                "tags",
+                "\"a\"",
+                "`tags` must be a list of up to 8 texts of 1 to 64 bytes, without control characters",
+            ),
+            ("tags", "[\"a\",\"\"]", "`tags`: a tag is empty; give it 1 to 64 bytes"),
+            (
+                "headers",
+                "[]",
+                "`headers` must be an object of up to 16 texts of up to 256 bytes, with names of 1 to 64 visible ASCII characters",
+            ),
+            (
+                "headers",
+                "{\"a b\":\"\"}",
+                "`headers`: the name of the header \"a b\" has something else than visible ASCII characters at byte 1",
+            ),
             ("color", "7", "there is no option `color`"),
         ] {
             assert_eq!(options.set_json(name, json).unwrap_err().to_string(), said);

@@ -7,16 +7,19 @@ use super::oracle::{
     Expected, FIRED_FOR_US, FIRED_MAX, HORIZON_US, Life, MDue, MJob, Oracle, PAYLOAD_BYTES_MAX, TICK_US,
 };
 use super::snapshot::{Scanning, Snapshot};
-use crate::job::JobState;
+use crate::job::{JobFilter, JobState, Tags};
 use crate::partition::{
     CancelOutcome, Config, Delivery, Draft, Due, Edit, EditOutcome, End, Handle, Image, JobId, JobOptions,
     JobSpec, Key, LookupOutcome, MonoTime, Now, OnConflict, Partition, PartitionId, Payload, Priority,
-    QueueId, QueueName, Record, Refusal, RescheduleOutcome, ScheduleOutcome, Timestamp, Version,
+    QueueId, QueueName, Record, Refusal, RescheduleOutcome, ScheduleOutcome, Timestamp, Version, Wanted,
 };
 
 pub(super) const ID: PartitionId = PartitionId(3);
 pub(super) const KEYS: u8 = 24;
 pub(super) const QUEUES: u16 = 3;
+
+/// Which jobs have some of.
+const TAGS: [&str; 2] = ["one", "two"];
 
 pub(super) struct World {
     pub(super) partition: Partition,
@@ -376,6 +379,30 @@ impl World {
         assert_eq!(self.partition.live(), running + count(|life| *life == Life::Pending));
         assert_eq!(self.partition.fired_remembered(), self.oracle.fired.len());
         assert_eq!(self.partition.dead(), count(|life| matches!(life, Life::Dead(_))));
+        TAGS.iter().for_each(|tag| self.check_tag(tag));
+    }
+
+    /// By tag are found the jobs that have it, each once, and are pending, with a handler, or dead; and not those that have fired.
+    fn check_tag(&self, tag: &str) {
+        let states =
+            [JobState::Pending, JobState::Retrying, JobState::Ready, JobState::Running, JobState::Dead];
+        let filter = JobFilter::default().tag(tag).states(states);
+        let wanted = Wanted::of(&filter, |_| None).expect("no queue is named");
+        let (mut found, mut from) = (Vec::new(), Some(0));
+        while let Some(slot) = from {
+            let slice = self.partition.list(slot, 3, 2, &wanted, self.now);
+            assert!(slice.looked_at <= 3 && slice.jobs.len() <= 2);
+            found.extend(slice.jobs.into_iter().map(|view| view.id.as_u64()));
+            from = slice.next;
+        }
+        found.sort_unstable();
+        let has = |job: &&MJob| job.options.tags().is_some_and(|tags| tags.has(tag));
+        let is_there = |job: &&MJob| !matches!(job.life, Life::Fired(..) | Life::Gone);
+        let expected = self.oracle.jobs.iter().filter(has).filter(is_there).map(|job| job.id.as_u64());
+        assert_eq!(found, expected.collect::<Vec<_>>(), "jobs of {tag}");
+        let mut counted = 0;
+        assert_eq!(self.partition.count(0, usize::MAX, &wanted, self.now, |_| counted += 1), None);
+        assert_eq!(counted, found.len());
     }
 
     /// Lets time go on until every job has fired, and sees that the records tell all of it.
@@ -410,6 +437,11 @@ impl World {
 fn job_options(byte: u8) -> JobOptions {
     let delivery = if byte.is_multiple_of(2) { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
     let options = JobOptions::default().with_priority(Priority(byte % 3)).with_delivery(delivery);
+    let options = match byte % 4 {
+        1 => options.with_tags(Tags::new(&TAGS[..1]).expect("short")),
+        2 => options.with_tags(Tags::new(TAGS).expect("short")),
+        _ => options,
+    };
     #[cfg(test)]
     if byte.is_multiple_of(5) {
         return options.with_trial(crate::job::Trial(byte.to_string()));

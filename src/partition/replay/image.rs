@@ -11,7 +11,7 @@
 //! records since then it tells all: see [`Replay::apply_fuzzy`](super::Replay::apply_fuzzy).
 
 use crate::partition::job::State;
-use crate::partition::table::Job;
+use crate::partition::table::{Job, Walk};
 use crate::partition::{End, Handle, History, JobId, JobSpec, Key, Partition, Timestamp, Version};
 
 /// A partition's state: jobs by id and fired jobs in the order in which they will be forgotten where it is whole, both

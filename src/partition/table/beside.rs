@@ -14,7 +14,8 @@ use foldhash::fast::FixedState;
 
 use super::key::LineKey;
 use super::line::{Line, LineBlock};
-use crate::job::{History, Rare};
+use super::tags::TagIndex;
+use crate::job::{History, Rare, Tags};
 use crate::partition::{TimeBase, Timestamp};
 use crate::slab::ByteStore;
 
@@ -24,6 +25,8 @@ pub(super) struct Beside {
     pub(super) bytes: ByteStore,
     /// By slot.
     pub(super) far: HashMap<u32, Far, FixedState>,
+    /// Of those in `far`.
+    pub(super) tags: TagIndex,
     /// By slot.
     attempts: HashMap<u32, u16, FixedState>,
 }
@@ -35,6 +38,12 @@ pub(super) struct Far {
     pub(super) history: Option<Box<History>>,
 }
 
+impl Far {
+    pub(super) fn tags(&self) -> Option<&Tags> {
+        self.rare.as_deref()?.tags()
+    }
+}
+
 /// Of the instant at the beginning of a block.
 const INSTANT_BYTES: usize = 8;
 
@@ -43,7 +52,8 @@ const LONG: u8 = u8::MAX;
 
 impl Beside {
     pub(super) fn new() -> Self {
-        Beside { bytes: ByteStore::new(), far: HashMap::default(), attempts: HashMap::default() }
+        let (far, attempts) = (HashMap::default(), HashMap::default());
+        Beside { bytes: ByteStore::new(), far, tags: TagIndex::default(), attempts }
     }
 
     /// Stores what lies beside a line with this key and base: see [`Line::block`]. `None` if there is no room.
@@ -160,7 +170,10 @@ impl Beside {
 
     #[cold]
     fn forget_far(&mut self, slot: u32) {
-        self.far.remove(&slot);
+        let far = self.far.remove(&slot);
+        if let Some(tags) = far.as_ref().and_then(Far::tags) {
+            self.tags.remove(tags, slot);
+        }
         give_back(&mut self.far);
     }
 
@@ -179,6 +192,7 @@ impl Beside {
             attempts += usize::from(line.attempt().is_none());
             blocks += usize::from(line.block().len > 0);
         }
+        self.tags.validate(self.far.iter().filter_map(|(&slot, far)| Some((slot, far.tags()?))));
         assert_eq!((far, attempts), (self.far.len(), self.attempts.len()));
         assert_eq!(blocks, self.bytes.validate(), "blocks in use");
     }

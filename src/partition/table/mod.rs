@@ -13,7 +13,9 @@
 mod beside;
 mod key;
 mod line;
+mod tags;
 
+use std::collections::btree_set::Range;
 use std::ops::Deref;
 
 use super::job::{JobDue, State};
@@ -113,6 +115,9 @@ impl JobTable {
         if let Some(mut job) = self.get_mut(index) {
             job.far().rare = Some(Box::new(rare.clone()));
         }
+        if let Some(tags) = rare.tags() {
+            self.beside.tags.insert(tags, index.slot);
+        }
     }
 
     /// Adds a job that has ended.
@@ -206,6 +211,11 @@ impl JobTable {
         JobScan { table: self, lines: self.lines.scan(from, slots_max) }
     }
 
+    /// Reads the jobs that have `tag`, by slot, as [`scan`](Self::scan) reads all: `jobs_max` of them at most.
+    pub(super) fn tagged(&self, tag: &str, from: u32, jobs_max: usize) -> TagScan<'_> {
+        TagScan { table: self, slots: self.beside.tags.slots(tag, from), left: jobs_max }
+    }
+
     /// Has the processor fetch the job in `slot`.
     #[inline]
     pub(super) fn prefetch(&self, slot: u32) {
@@ -281,10 +291,38 @@ pub(super) struct JobScan<'a> {
     lines: Scan<'a, Line>,
 }
 
-impl JobScan<'_> {
+/// See [`JobTable::tagged`].
+pub(super) struct TagScan<'a> {
+    table: &'a JobTable,
+    slots: Range<'a, u32>,
+    left: usize,
+}
+
+/// Reads jobs by slot, and says where it stands.
+pub(super) trait Walk<'a>: Iterator<Item = (Index, Job<'a>)> {
     /// The slot to go on from; `None` when all have been seen.
-    pub(super) fn cursor(&self) -> Option<u32> {
+    fn cursor(&self) -> Option<u32>;
+}
+
+impl<'a> Walk<'a> for JobScan<'a> {
+    fn cursor(&self) -> Option<u32> {
         self.lines.cursor()
+    }
+}
+
+impl<'a> Walk<'a> for TagScan<'a> {
+    fn cursor(&self) -> Option<u32> {
+        self.slots.clone().next().copied()
+    }
+}
+
+impl<'a> Iterator for TagScan<'a> {
+    type Item = (Index, Job<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let &slot = self.slots.next()?;
+        Some((self.table.index_of(slot)?, self.table.at(slot)?))
     }
 }
 

@@ -8,9 +8,9 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The fields that are text, if they are there.
-const TEXTS: [&str; 5] = ["op", "key", "queue", "payload_base64", "on_conflict"];
+const TEXTS: [&str; 6] = ["op", "key", "tag", "queue", "payload_base64", "on_conflict"];
 
-const TIMES: [&str; 2] = ["at", "in"];
+const TIMES: [&str; 3] = ["at", "in", "by"];
 
 /// Anything may stand there, right or wrong.
 fn is_any(name: &str) -> bool {

@@ -2,14 +2,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reveille::job::{Delivery, QueueName};
-use reveille::{Due, Key, OnConflict, Payload};
+use reveille::job::{Delivery, QueueName, Tags};
+use reveille::{Due, Key, OnConflict, Payload, Shift};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
 use super::times;
 use crate::jsonl::input::Lines;
-use crate::jsonl::op::{self, Action, Draft, Op, OpError};
+use crate::jsonl::op::{self, Action, Draft, Op, OpError, TagAction};
 use crate::jsonl::time::TimeError;
 use crate::jsonl::{job, payload};
 
@@ -33,6 +33,15 @@ fn check_op(op: &Op, fields: &Fields) {
             assert_eq!(fields.text("key").as_deref(), Some(key.as_str()));
             action.name()
         }
+        Op::Tag(tag, action) => {
+            assert_eq!(fields.text("tag").as_ref(), Some(tag));
+            match action {
+                TagAction::Cancel => {}
+                TagAction::Reschedule(due) => check_due(*due, fields),
+                TagAction::Move(by) => check_shift(*by, fields),
+            }
+            action.name()
+        }
         Op::Queue(queue, action) => {
             assert_eq!(fields.text("queue").as_deref(), Some(queue.as_str()));
             action.name()
@@ -40,7 +49,7 @@ fn check_op(op: &Op, fields: &Fields) {
     };
     assert_eq!(fields.text("op").as_deref(), Some(name));
     for field in fields.names() {
-        assert!(!fields.has(field) || has_meaning(field, name), "`{field}` was ignored");
+        assert!(!fields.has(field) || has_meaning(field, name, fields), "`{field}` was ignored");
     }
     let Op::Job(key, action) = op else { return };
     match action {
@@ -57,10 +66,15 @@ fn check_op(op: &Op, fields: &Fields) {
     }
 }
 
-fn has_meaning(field: &str, op: &str) -> bool {
+/// A tag, if there is one, stands in place of the key.
+fn has_meaning(field: &str, op: &str, fields: &Fields) -> bool {
+    let is_by_tag = fields.has("tag") && matches!(op, "cancel" | "reschedule");
     match field {
         "op" => true,
         "key" => !matches!(op, "pause" | "resume"),
+        "tag" => is_by_tag,
+        "by" => is_by_tag && op == "reschedule",
+        "and_after" if is_by_tag => false,
         "queue" => matches!(op, "schedule" | "pause" | "resume"),
         "at" | "in" => matches!(op, "schedule" | "reschedule" | "revive"),
         "and_after" => op == "cancel",
@@ -114,6 +128,17 @@ fn check_due(due: Due, fields: &Fields) {
         _ => panic!("a time was ignored, or made up"),
     };
     assert_eq!(read_due(field, fields), Ok(due));
+}
+
+fn check_shift(by: Shift, fields: &Fields) {
+    assert!(!fields.has("at") && !fields.has("in"), "a time was ignored");
+    let (json, text) = (fields.json("by").unwrap_or_default(), fields.text("by"));
+    let told = text.as_deref().unwrap_or(json);
+    let (length, is_earlier) = told.strip_prefix('-').map_or((told, false), |length| (length, true));
+    let expected = times::delay(length, text.is_some().then_some(length));
+    let expected =
+        expected.map(|length| if is_earlier { Shift::Earlier(length) } else { Shift::Later(length) });
+    assert_eq!(expected, Ok(by));
 }
 
 /// The time of a field that is text or a number.
@@ -178,14 +203,18 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
             fields.has(field)
         }
         OpError::Useless { field, op: named } => {
-            op == *named && fields.has(field) && !has_meaning(field, &op)
+            op == *named && fields.has(field) && !has_meaning(field, &op, fields)
         }
         OpError::NoTime => !fields.has("at") && !fields.has("in"),
-        OpError::TwoTimes => fields.has("at") && fields.has("in"),
+        OpError::TwoTimes => ["at", "in", "by"].into_iter().filter(|field| fields.has(field)).count() > 1,
         OpError::TwoRules => {
             ["every", "cron", "recurrence"].iter().filter(|name| fields.has(name)).count() > 1
         }
         OpError::Rule { field, .. } => fields.has(field),
+        OpError::TwoNames => fields.has("key") && fields.has("tag"),
+        OpError::Option { field, .. } => fields.has(field),
+        OpError::Tag(_) => fields.text("tag").is_some_and(|tag| Tags::check(&tag).is_err()),
+        OpError::Time { field: "by", .. } => fields.has("by"),
         OpError::TwoPayloads => fields.has("payload") && fields.has("payload_base64"),
         OpError::Time { field: "every" | "anchor" | "from" | "until", .. } => op == "schedule",
         OpError::Time { field, error } => read_due(field, fields).as_ref() == Err(error),
@@ -197,7 +226,9 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
 fn is_wrong(field: &str, fields: &Fields) -> bool {
     let (json, text) = (fields.json(field).unwrap_or("null"), fields.text(field).unwrap_or_default());
     match field {
-        "at" | "in" => !json.starts_with(['"', '-']) && !json.starts_with(|c: char| c.is_ascii_digit()),
+        "at" | "in" | "by" => {
+            !json.starts_with(['"', '-']) && !json.starts_with(|c: char| c.is_ascii_digit())
+        }
         "priority" => !(0..=255).any(|priority| json == priority.to_string()),
         "delivery" => !["at_least_once", "at_most_once"].contains(&text.as_str()),
         "on_conflict" => !["reject", "replace", "keep", "update"].contains(&text.as_str()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::bytes::{hex, unhex};
 use super::*;
-use crate::job::{Expires, Retry, Timeout};
+use crate::job::{Expires, Headers, Retry, Tags, Timeout};
 
 pub(super) const BATCH: &str = "
     52564c42 0200 0000 e7000000 d700aa34                   # magic, format, flags, length 231, CRC-32
@@ -75,6 +75,25 @@ fn records_of_recurring_jobs_have_these_bytes() {
            fd00de7857ddc10c00 07 03 00                         #   a minute later, number 7, 3 missed, none passed over
         12 fbcf20 04 fd00de7857ddc10c00 07 03                  # passed over: 100, version 4, the same
            03 03 fd00d05150ddc10c00 fd00d05150ddc10c00         #   3 by overlap, the first, the last
+    ";
+    assert!(hex(&encoded(&records)).ends_with(&hex(&unhex(bytes))), "{}", hex(&encoded(&records)));
+    assert_eq!(read_batch(&encoded(&records)).unwrap().1, records);
+}
+
+#[test]
+fn tags_and_headers_have_these_bytes() {
+    let options = JobOptions::default()
+        .with_tags(Tags::new(["b", "\u{e9}"]).unwrap())
+        .with_headers(Headers::new([("traceparent", "00"), ("A", "")]).unwrap());
+    let scheduled = scheduled(4_300);
+    let spec = JobSpec { options, ..scheduled.spec };
+    let records = [Record::Scheduled(ScheduledRecord { spec, ..scheduled })];
+    let bytes = "
+        02 04 74616773 07 68656164657273                       # options: tags, headers
+        01 00 0a 70726f647563743a3432 00 09 353030207365617473 # scheduled: 4300, product:42, 500 seats
+           01 fd00d05150ddc10c00 1d                            #   wall, options
+           00 05 01 62 02 c3a9                                 #   b, é
+           01 14 01 41 0000 0b 7472616365706172656e74 0200 3030 # A: nothing, traceparent: 00
     ";
     assert!(hex(&encoded(&records)).ends_with(&hex(&unhex(bytes))), "{}", hex(&encoded(&records)));
     assert_eq!(read_batch(&encoded(&records)).unwrap().1, records);
