@@ -228,10 +228,11 @@ impl World {
         let (what, to) = (bytes.byte(), bytes.byte());
         let (handle, job, expected) = self.pick(bytes);
         let queue = (what & 1 > 0).then_some(QueueId(u16::from(to) % QUEUES));
-        let mut edit = Edit::default();
-        edit.queue = queue.map(queue_name);
-        edit.priority = (what & 2 > 0).then_some(Priority(to % 3));
-        edit.payload = (what & 4 > 0).then(|| Payload::from(vec![to; usize::from(to) % 11]));
+        let edit = Edit {
+            queue: queue.map(queue_name),
+            priority: (what & 2 > 0).then_some(Priority(to % 3)),
+            payload: (what & 4 > 0).then(|| Payload::from(vec![to; usize::from(to) % 11])),
+        };
         let (moves, len) = (what & 3 > 0, edit.payload.as_ref().map_or(0, Payload::len));
         let outcome = self.partition.edit(handle, edit.clone(), queue, expected, self.now);
         self.note();
