@@ -28,8 +28,8 @@
 //! 1. **Never early.** A job fires at or after its due time, across clock steps, restarts, takeovers and catch-up.
 //! 2. **Nothing acknowledged is lost.** A job whose schedule was acknowledged ends fired, cancelled, replaced, dead, or
 //!    skipped by its queue's policy, or it is still pending.
-//! 3. **Cancel means cancel.** After an acknowledged cancel the job never starts: no retry either. Cancel against fire has one winner,
-//!    and the answer says which.
+//! 3. **Cancel means cancel.** After an acknowledged cancel the job never starts: no retry and no next occurrence either. Cancel
+//!    against fire has one winner, and the answer says which.
 //! 4. **Outcomes are definite.** Every call says what it did, as a value to match on. A reschedule never brings back
 //!    a job that has fired. A change that the store has not confirmed in time is `Unconfirmed`: it is in force, and
 //!    may still become durable.
@@ -42,8 +42,8 @@
 //!    either order, and in a tick of more than 8,192 jobs the order over partitions is by priority alone. Replay is
 //!    deterministic: snapshot + log = live state.
 //! 8. **Late, never dropped.** Overload, catch-up, a takeover and an unreachable store make jobs late, or make calls
-//!    fail with an error. They never drop a job. A job that a queue's policy skips leaves a record, a count and a
-//!    line in the log.
+//!    fail with an error. They never drop a job. A job that a queue's policy skips, and an occurrence that does not
+//!    run, leave a record, a count and a line in the log.
 //! 9. **Everything is bounded.** Jobs, payload, key, horizon, queues, log buffer, remembered jobs, work per lock
 //!    hold. At a bound the caller gets a typed error.
 //! 10. **It says so.** Lateness, backlog, commit delay, lease and store health are values in `Engine::stats`,
@@ -104,18 +104,18 @@ pub mod wheel;
 pub use clock::{Clock, Profile};
 pub use engine::{
     BoxError, Builder, CallError, CancelError, CancelReason, Cancellation, Change, Commit, ContextTask,
-    Engine, FailedAttempt, IntoJobResult, InvalidCursor, Job, JobCount, JobPage, JobResult, Lateness,
-    ListCursor, ListError, Misfire, NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes, Planned,
-    PurgeError, Purged, QUEUES_MAX, QueueConfig, QueueError, QueueStats, Rate, RescheduleError,
+    EditError, Engine, FailedAttempt, IntoJobResult, InvalidCursor, Job, JobCount, JobPage, JobResult,
+    Lateness, ListCursor, ListError, Misfire, NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes,
+    Planned, PurgeError, Purged, QUEUES_MAX, QueueConfig, QueueError, QueueStats, Rate, RescheduleError,
     RestoreProgress, ReviveError, Revived, Schedule, ScheduleError, ShutdownReport, Standby, StartError,
     StartPhase, Startup, Stats, StoreState, StoreStats, Tagged, TaggedJob, Target, Task,
 };
 pub use job::{
-    AttemptError, Backoff, CancelOutcome, Cause, Death, DeathReason, Delivery, End, FiredView, Handle,
-    History, InvalidHeader, InvalidKey, InvalidQueueName, InvalidTag, Jitter, JobFilter, JobId, JobState,
-    JobView, KEY_BYTES_MAX, Key, LookupOutcome, Missed, NotCancelled, NotRescheduled, NotScheduled,
-    OnConflict, Overlap, PartitionId, Payload, Priority, PurgeOutcome, QUEUE_NAME_BYTES_MAX, QueueName,
-    Recurrence, Refusal, RescheduleOutcome, Retry, ReviveOutcome, ScheduleOutcome, Version,
+    AttemptError, Backoff, CancelOutcome, Cause, Death, DeathReason, Delivery, Edit, EditOutcome, End,
+    FiredView, Handle, History, InvalidHeader, InvalidKey, InvalidQueueName, InvalidTag, Jitter, JobFilter,
+    JobId, JobState, JobView, KEY_BYTES_MAX, Key, LookupOutcome, Missed, NotCancelled, NotRescheduled,
+    NotScheduled, OnConflict, Overlap, PartitionId, Payload, Priority, PurgeOutcome, QUEUE_NAME_BYTES_MAX,
+    QueueName, Recurrence, Refusal, RescheduleOutcome, Retry, ReviveOutcome, ScheduleOutcome, Version,
 };
 pub use partition::{Due, InvalidTimestamp, Timestamp};
 pub use store::Durability;

@@ -131,7 +131,7 @@ fn the_figures_of_an_engine() {
         "lateness": {"count": 0, "p50_us": 1, "p99_us": 2_000, "p999_us": 3_000_000, "max_us": u64::MAX},
         "queues": [{
             "name": "", "has_handler": false, "unhandled": 0, "is_paused": false, "ready": 0, "running": 0,
-            "fired": 0, "succeeded": 0, "failed": 0, "panicked": 0, "retried": 0, "died": 0,
+            "fired": 0, "succeeded": 0, "failed": 0, "panicked": 0, "retried": 0, "died": 0, "passed_over": 0,
         }],
         "log_pending": 0, "is_store_healthy": false,
         "store": {
@@ -191,7 +191,8 @@ async fn the_figures_of_a_namespace() {
 fn what_a_partition_has_done() {
     let counts = json!({
         "scheduled": 0, "rescheduled": 0, "cancelled": 0, "skipped": 0, "started": 0, "succeeded": 0, "failed": 0,
-        "retried": 0, "died": 0, "revived": 0, "purged": 0,
+        "recurred": 0, "passed": 0, "retried": 0, "died": 0, "revived": 0, "purged": 0,
+        "edited": 0,
     });
     assert_eq!(value(Counts::default()), counts);
 }

@@ -452,3 +452,25 @@ async fn it_may_be_scheduled_at_a_time_of_its_own_and_runs_inline() {
     engine.advance(SECOND * 15).await;
     assert_eq!(told.take(), [(3, 0, 1), (13, 0, 1)]);
 }
+
+#[cfg(feature = "cron")]
+#[tokio::test]
+async fn a_nightly_job_runs_once_in_every_night_whatever_clocks_do() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    for (begins, nights) in [
+        ("2027-03-26T12:00:00Z", ["2027-03-27T01:30:00", "2027-03-28T01:00:00", "2027-03-29T00:30:00"]),
+        ("2027-10-29T12:00:00Z", ["2027-10-30T00:30:00", "2027-10-31T00:30:00", "2027-11-01T01:30:00"]),
+    ] {
+        let sink = Arc::clone(&told);
+        let builder = Engine::builder().queue("q", move |job: Job| {
+            sink.lock().unwrap().push(job.fired_at().to_string()[..19].to_owned());
+            async {}
+        });
+        let begins: Timestamp = begins.parse().unwrap();
+        let engine = TestEngine::start(builder, begins).await.unwrap();
+        let nightly = Recurrence::cron("30 2 * * *", "Europe/Berlin").unwrap();
+        upsert(&engine, nightly).await.scheduled().unwrap();
+        engine.advance(Duration::from_secs(3 * 24 * 3600)).await;
+        assert_eq!(std::mem::take(&mut *told.lock().unwrap()), nights);
+    }
+}

@@ -9,9 +9,9 @@ use reveille::partition::{
 };
 use reveille::sim::Simulation;
 use reveille::{
-    CallError, CancelError, Change, Due, Durability, Engine, Missed, Overlap, Priority, PurgeError,
-    PurgeOutcome, Recurrence, RescheduleError, Retry, ReviveError, ReviveOutcome, ScheduleError, Target,
-    Timestamp, Version,
+    CallError, CancelError, Change, Due, Durability, Edit, EditError, EditOutcome, Engine, Missed, Overlap,
+    Priority, PurgeError, PurgeOutcome, Recurrence, RescheduleError, Retry, ReviveError, ReviveOutcome,
+    ScheduleError, Target, Timestamp, Version,
 };
 
 use crate::app::App;
@@ -84,6 +84,7 @@ impl Caller {
             Call::Reschedule { key, when, by } => self.reschedule(&format!("k{key}"), when, by).await,
             Call::Cancel { key, by } => self.cancel(&format!("k{key}"), by).await,
             Call::CancelRunning { key, by } => self.cancel_running(&format!("k{key}"), by).await,
+            Call::Edit { key, priority, by } => self.edit(&format!("k{key}"), priority, by).await,
             Call::Revive { key, when, by } => self.revive(&format!("k{key}"), when, by).await,
             Call::Purge { key, by } => self.purge(&format!("k{key}"), by).await,
             Call::Recur { key, rule } => self.recur(key, rule).await,
@@ -419,6 +420,50 @@ impl Caller {
         }
     }
 
+    async fn edit(self, key: &str, priority: Priority, by: By) {
+        let (target, nonce, version) = self.named(key, by);
+        let edit = Edit::priority(priority);
+        let commit = match version {
+            Some(version) => self.engine.edit_if(target, version, edit),
+            None => self.engine.edit(target, edit),
+        };
+        let said = commit.outcome().copied().map_err(|error| error.to_string());
+        self.note(|| format!("edit {key} {by:?} {priority:?}: {said:?}"));
+        let outcome = match commit.outcome() {
+            Ok(outcome) => *outcome,
+            Err(EditError::Call(error)) if is_refusal(error) => return,
+            Err(error) => return self.broken("4 definite", format!("edit of {key}: {error}")),
+        };
+        let (now, level) = (self.process.now(), self.app.setting.durability);
+        let told = self.app.ledger.with(self.life, |life, jobs| {
+            let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
+            let is_foretold = match (stand, outcome) {
+                (Stand::Pending(now), EditOutcome::Edited { version: next }) => {
+                    version.is_none_or(|version| version == now.version) && next.0 == now.version.0 + 1
+                }
+                (Stand::Pending(now), EditOutcome::Changed { version: told }) => {
+                    is_changed(version, now, told)
+                }
+                (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, outcome.into()),
+            };
+            if !is_foretold {
+                return Err(format!("edit of {key} said {outcome:?}, and the job was {stand:?}"));
+            }
+            let (EditOutcome::Edited { version }, Some(nonce), Stand::Pending(pending)) =
+                (outcome, nonce, stand)
+            else {
+                return Ok(Done::Nothing);
+            };
+            // It has its place in the order from here on.
+            let known = Some((now.wall.as_micros(), life.steps));
+            life.moved(nonce, Pending { version, known, ..pending });
+            jobs[nonce].moves.push((version, Fact::new(self.life, level)));
+            Ok(Done::Moved { nonce, at: jobs[nonce].moves.len() - 1 })
+        });
+        let done = self.foretold(told);
+        self.waits(key, &[done], level, commit).await;
+    }
+
     async fn revive(self, key: &str, when: When, by: By) {
         let due = self.due(when);
         let (target, nonce, _) = self.named(key, by);
@@ -615,7 +660,7 @@ macro_rules! refusals {
     };
 }
 
-refusals!(ScheduleError, RescheduleError, CancelError, ReviveError, PurgeError);
+refusals!(EditError, ScheduleError, RescheduleError, CancelError, ReviveError, PurgeError);
 
 impl Refusal for CallError {
     fn of_call(self) -> Result<CallError, String> {
@@ -650,7 +695,7 @@ macro_rules! late {
     };
 }
 
-late!(RescheduleOutcome, CancelOutcome);
+late!(RescheduleOutcome, CancelOutcome, EditOutcome);
 
 /// Whether a call that names `version` is right to be told that the job has another.
 fn is_changed(version: Option<Version>, now: Pending, told: Version) -> bool {
@@ -678,6 +723,7 @@ fn word(outcome: &ScheduleOutcome) -> &'static str {
     match outcome {
         ScheduleOutcome::Scheduled { .. } => "Scheduled",
         ScheduleOutcome::Replaced { .. } => "Replaced",
+        ScheduleOutcome::Updated { .. } => "Updated",
         ScheduleOutcome::Kept { .. } => "Kept",
         ScheduleOutcome::AlreadyScheduled { .. } => "AlreadyScheduled",
     }

@@ -183,6 +183,15 @@ pub enum Call {
         /// How the job is named.
         by: By,
     },
+    /// Of the newest job of a key.
+    Edit {
+        /// The key.
+        key: u8,
+        /// Its place in its tick from here on.
+        priority: Priority,
+        /// How the job is named, and by which version.
+        by: By,
+    },
     /// Of the newest job of a key, if it is dead.
     Revive {
         /// The key.
@@ -346,6 +355,7 @@ pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
     draw_blocks(&setting, &mut plan);
     draw_retries(&setting, &mut plan);
     draw_recurring(&setting, &mut plan);
+    draw_edits(&setting, &mut plan);
     draw_tagged(&setting, &mut plan);
     draw_losses(seed, &setting, faults > 0, &mut plan);
     plan.sort_by_key(|item| item.at_us);
@@ -441,6 +451,18 @@ fn draw_tagged(setting: &Setting, plan: &mut Vec<Item>) {
     }
 }
 
+/// Jobs that are edited, in one run of three. From a random stream of its own too.
+fn draw_edits(setting: &Setting, plan: &mut Vec<Item>) {
+    let mut rng = fastrand::Rng::with_seed(setting.seed ^ 0xed17_ed17);
+    let calls = if rng.u8(..3) == 0 { rng.u64(1..20) } else { 0 };
+    for _ in 0..calls {
+        let at_us = rng.u64(500 * MS..setting.active_us);
+        let by = [By::Key, By::Key, By::Handle, By::Version, By::OldVersion][rng.usize(..5)];
+        let call = Call::Edit { key: rng.u8(..9), priority: Priority(rng.u8(99..102)), by };
+        plan.push(Item { at_us, what: What::Call(rng.usize(..setting.slots), call) });
+    }
+}
+
 /// Loses data of the server, and sets its clock with leases standing. From a random stream of its own too.
 fn draw_losses(seed: u64, setting: &Setting, has_faults: bool, plan: &mut Vec<Item>) {
     const FIELDS: [&str; 14] = [
@@ -503,7 +525,7 @@ fn draw_setting(seed: u64, rng: &mut fastrand::Rng) -> Setting {
         commit_deadline_ms: [1_000, 4_000, 30_000][rng.usize(..3)],
         catch_up_per_second: [0, 5, 100_000][rng.usize(..3)],
         fired_max: [2, 20, 100_000][rng.usize(..3)],
-        dead_max: [1, 10_000][usize::from(seed % 3 > 0)],
+        dead_max: [1, 10_000][usize::from(!seed.is_multiple_of(3))],
         concurrency: [1, 2, 16][rng.usize(..3)],
         delay_us: [100, 600, 5_000][rng.usize(..3)],
         rates_ppm: (0..slots).map(|_| rng.u64(980_000..=1_020_000)).collect(),

@@ -56,6 +56,7 @@ impl ScheduleOutcome {
             ScheduleOutcome::AlreadyScheduled { .. } => Err(NotScheduled { outcome: self }),
             ScheduleOutcome::Scheduled { handle }
             | ScheduleOutcome::Replaced { handle, .. }
+            | ScheduleOutcome::Updated { handle, .. }
             | ScheduleOutcome::Kept { handle } => Ok(handle),
         }
     }

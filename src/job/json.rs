@@ -8,8 +8,8 @@
 use serde::{Serialize, Serializer};
 
 use super::{
-    CancelOutcome, End, FiredView, History, JobOptions, JobState, JobView, LookupOutcome, PurgeOutcome,
-    RescheduleOutcome, ReviveOutcome, ScheduleOutcome, Version,
+    CancelOutcome, EditOutcome, End, FiredView, History, JobOptions, JobState, JobView, LookupOutcome,
+    PurgeOutcome, RescheduleOutcome, ReviveOutcome, ScheduleOutcome, Version,
 };
 use crate::time::Timestamp;
 
@@ -125,6 +125,9 @@ impl Serialize for ScheduleOutcome {
         let answer = match *self {
             ScheduleOutcome::Scheduled { .. } => Answer::only("scheduled"),
             ScheduleOutcome::Replaced { was, .. } => Answer { was: Some(was), ..Answer::only("replaced") },
+            ScheduleOutcome::Updated { version, .. } => {
+                Answer { version: Some(version), ..Answer::only("updated") }
+            }
             ScheduleOutcome::Kept { .. } => Answer::only("kept"),
             ScheduleOutcome::AlreadyScheduled { .. } => Answer::only("already_scheduled"),
         };
@@ -157,6 +160,20 @@ impl Serialize for CancelOutcome {
             CancelOutcome::Dead { at } => Answer { died_at: Some(at), ..Answer::only("dead") },
             CancelOutcome::Changed { version } => Answer::changed(version),
             CancelOutcome::NotFound => Answer::only("not_found"),
+        };
+        answer.serialize(serializer)
+    }
+}
+
+impl Serialize for EditOutcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let answer = match *self {
+            EditOutcome::Edited { version } => Answer { version: Some(version), ..Answer::only("edited") },
+            EditOutcome::Running => Answer::only("running"),
+            EditOutcome::AlreadyFired { at } => Answer::already_fired(at),
+            EditOutcome::Dead { at } => Answer { died_at: Some(at), ..Answer::only("dead") },
+            EditOutcome::Changed { version } => Answer::changed(version),
+            EditOutcome::NotFound => Answer::only("not_found"),
         };
         answer.serialize(serializer)
     }

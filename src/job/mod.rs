@@ -2,6 +2,7 @@
 //!
 //! The floor under the partition: nothing here knows where a job waits, what holds it in memory, or how it is written down.
 
+mod edit;
 mod filter;
 mod handle;
 mod history;
@@ -16,6 +17,7 @@ mod spec;
 mod text;
 mod view;
 
+pub use edit::Edit;
 pub use filter::JobFilter;
 pub use handle::Handle;
 pub use history::{AttemptError, Cause, Death, DeathReason, ERRORS_MAX, Fault, History, MESSAGE_BYTES_MAX};
@@ -30,14 +32,14 @@ pub(crate) use options::OptionKind;
 #[cfg(test)]
 pub use options::Trial;
 pub use options::{
-    Backoff, Delivery, Expires, HEADER_NAME_BYTES_MAX, HEADER_VALUE_BYTES_MAX, HEADERS_MAX, Headers,
-    InvalidHeader, InvalidOption, InvalidTag, Jitter, JobOptions, Priority, Retry, TAG_BYTES_MAX, TAGS_MAX,
-    Tags, Timeout,
+    Backoff, Debounce, Delivery, Expires, HEADER_NAME_BYTES_MAX, HEADER_VALUE_BYTES_MAX, HEADERS_MAX,
+    Headers, InvalidHeader, InvalidOption, InvalidTag, Jitter, JobOptions, Priority, Retry, TAG_BYTES_MAX,
+    TAGS_MAX, Tags, Timeout,
 };
 pub(crate) use options::{Common, Rare};
 pub use outcome::{
-    CancelOutcome, End, JobView, LookupOutcome, OnConflict, PurgeOutcome, Refusal, RescheduleOutcome,
-    ReviveOutcome, ScheduleOutcome,
+    CancelOutcome, EditOutcome, End, JobView, LookupOutcome, OnConflict, PurgeOutcome, Refusal,
+    RescheduleOutcome, ReviveOutcome, ScheduleOutcome,
 };
 pub use payload::Payload;
 pub use recurrence::{

@@ -25,6 +25,12 @@ pub enum OnConflict {
     /// recurring jobs, which every replica of a service may schedule when it starts: if only the rule is the same, the new one
     /// waits for the occurrence that the old one waited for. Of a job that does not recur the due times are not compared.
     Update,
+    /// Whichever is due earlier: put the new job in the place of the pending one if that is due later, and else leave that.
+    KeepEarlier,
+    /// Whichever is due later: put the new job in the place of the pending one if that is due earlier, and else leave that.
+    KeepLater,
+    /// Give the pending job the payload of the new one, and leave all else of it. Says [`ScheduleOutcome::Updated`].
+    Payload,
 }
 
 /// What `schedule` did.
@@ -42,6 +48,13 @@ pub enum ScheduleOutcome {
         handle: Handle,
         /// When the job that it replaced was due.
         was: Timestamp,
+    },
+    /// The pending job of this key has another payload, as [`OnConflict::Payload`] asked.
+    Updated {
+        /// The pending job.
+        handle: Handle,
+        /// Its version now.
+        version: Version,
     },
     /// Nothing was done, as [`OnConflict::Keep`] asked: a job of this key is pending.
     Kept {
@@ -61,6 +74,7 @@ impl ScheduleOutcome {
         match *self {
             ScheduleOutcome::Scheduled { handle }
             | ScheduleOutcome::Replaced { handle, .. }
+            | ScheduleOutcome::Updated { handle, .. }
             | ScheduleOutcome::Kept { handle }
             | ScheduleOutcome::AlreadyScheduled { handle } => handle,
         }
@@ -155,6 +169,38 @@ pub enum LookupOutcome {
     },
     /// It failed as often as it may, or too late: [`JobView::history`] says how.
     Dead(JobView),
+    /// No such job is pending, nor is it among the fired ones that are still remembered.
+    NotFound,
+}
+
+/// What `edit` did.
+#[must_use = "the job may have fired, or be unknown; match on it"]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EditOutcome {
+    /// The job is changed.
+    Edited {
+        /// Its version now.
+        version: Version,
+    },
+    /// Too late: its handler has begun.
+    Running,
+    /// Too late: it fired.
+    #[non_exhaustive]
+    AlreadyFired {
+        /// When its handler began.
+        at: Timestamp,
+    },
+    /// Nothing was done: it is dead.
+    #[non_exhaustive]
+    Dead {
+        /// When it died.
+        at: Timestamp,
+    },
+    /// Nothing was done: the job has changed since the version that the call named.
+    Changed {
+        /// Its version now.
+        version: Version,
+    },
     /// No such job is pending, nor is it among the fired ones that are still remembered.
     NotFound,
 }

@@ -62,6 +62,10 @@ impl Partition {
             Record::Scheduled(_) => debug_assert!(false, "a job that is there is not taken again"),
             Record::Rescheduled { version, due, .. } => self.change_due(index, version, due, now),
             Record::Cancelled { .. } => self.take_back(index),
+            // One that names a queue comes with its number: see `Replay::change`.
+            Record::Edited { version, ref edit, .. } => {
+                let _has_room = self.change_parts(index, version, edit, None, now);
+            }
             Record::Skipped { .. } => {
                 self.remove(index);
                 self.counts.skipped += 1;
@@ -261,10 +265,7 @@ impl Partition {
                 self.touch(queue);
             }
             State::Running(_) => self.running -= 1,
-            State::Dead(at) => {
-                let (queue, id) = (job.queue(), job.id());
-                self.dead.remove(queue, at, id);
-            }
+            State::Dead(at) => self.leave_dead(index, at),
             // The batch passes over an entry whose job has gone or is no longer Collected.
             State::Collected | State::Fired(..) => {}
         }

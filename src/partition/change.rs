@@ -4,11 +4,11 @@ use super::apply::Before;
 use super::job::State;
 use super::table::{Job, JobTable};
 use super::{
-    CancelOutcome, Due, Handle, JobId, JobSpec, JobView, Key, LookupOutcome, MonoTime, Now, NowSource,
-    OnConflict, Partition, QueueId, Record, RecordedDue, Refusal, RescheduleOutcome, ScheduleOutcome,
-    ScheduledRecord, TimeBase, Timestamp, Version,
+    CancelOutcome, Due, Edit, EditOutcome, Handle, JobId, JobSpec, JobView, Key, LookupOutcome, MonoTime,
+    Now, NowSource, OnConflict, Partition, Payload, QueueId, Record, RecordedDue, Refusal, RescheduleOutcome,
+    ScheduleOutcome, ScheduledRecord, TimeBase, Timestamp, Version,
 };
-use crate::job::JobState;
+use crate::job::{Debounce, JobState};
 use crate::time::micros_ceil;
 use crate::wheel::Timers;
 
@@ -24,7 +24,7 @@ pub struct Draft {
 }
 
 /// How the state of a job answers a call that wants to change it.
-enum Standing {
+pub(super) enum Standing {
     Pending,
     Running,
     Fired(Timestamp),
@@ -34,7 +34,7 @@ enum Standing {
 
 impl Standing {
     #[inline]
-    fn of(job: Job<'_>, expected: Option<Version>) -> Standing {
+    pub(super) fn of(job: Job<'_>, expected: Option<Version>) -> Standing {
         match job.state() {
             State::Running(_) => Standing::Running,
             State::Fired(at, _) => Standing::Fired(at),
@@ -70,12 +70,24 @@ impl Partition {
             (Some(handle), OnConflict::Update) if self.is_as_said(handle, &spec, queue) => {
                 return Ok(ScheduleOutcome::Kept { handle });
             }
-            (Some(handle), OnConflict::Replace | OnConflict::Update) => Some(handle),
+            (Some(handle), OnConflict::KeepEarlier) if !self.is_due_after(handle, due, &mut now) => {
+                return Ok(ScheduleOutcome::Kept { handle });
+            }
+            (Some(handle), OnConflict::KeepLater) if !self.is_due_before(handle, due, &mut now) => {
+                return Ok(ScheduleOutcome::Kept { handle });
+            }
+            (Some(handle), OnConflict::Payload) if self.is_pending(handle) => {
+                return self.update_payload(handle, spec.payload, now);
+            }
+            (Some(handle), _) => Some(handle),
             (None, _) => None,
         };
         if spec.options.recurrence().is_some() {
             let goes_on = replaced.filter(|_| on_conflict == OnConflict::Update);
             due = self.begin_recurring(&mut spec, due, goes_on);
+        }
+        if let Some(debounce) = spec.options.debounce().copied() {
+            due = self.hold_to(&mut spec, debounce, due, replaced, now.now());
         }
         if replaced.is_none() && self.jobs.len() >= JobTable::CAPACITY_MAX {
             return Err(Refusal::NoSlot);
@@ -103,6 +115,44 @@ impl Partition {
             Some(was) => ScheduleOutcome::Replaced { handle, was },
             None => ScheduleOutcome::Scheduled { handle },
         })
+    }
+
+    fn is_due_after(&self, handle: Handle, due: RecordedDue, now: &mut impl NowSource) -> bool {
+        self.job(handle).is_some_and(|job| job.due().as_told(now) > due.wall)
+    }
+
+    fn is_due_before(&self, handle: Handle, due: RecordedDue, now: &mut impl NowSource) -> bool {
+        self.job(handle).is_some_and(|job| job.due().as_told(now) < due.wall)
+    }
+
+    fn update_payload(
+        &mut self,
+        handle: Handle,
+        payload: Payload,
+        now: impl NowSource,
+    ) -> Result<ScheduleOutcome, Refusal> {
+        match self.edit(handle, Edit::payload(payload), None, None, now)? {
+            EditOutcome::Edited { version } => Ok(ScheduleOutcome::Updated { handle, version }),
+            _ => Ok(ScheduleOutcome::AlreadyScheduled { handle }),
+        }
+    }
+
+    /// Holds a job to the latest due that the first of a row of calls has set: `replaced` is what the call before it scheduled.
+    fn hold_to(
+        &self,
+        spec: &mut JobSpec<Due>,
+        debounce: Debounce,
+        due: RecordedDue,
+        replaced: Option<Handle>,
+        now: Now,
+    ) -> RecordedDue {
+        let before = replaced.and_then(|handle| self.job(handle)?.rare()?.debounce());
+        let debounce = debounce.begun(now.wall, before);
+        spec.options = std::mem::take(&mut spec.options).with_debounce(debounce);
+        match debounce.until() {
+            Some(until) if due.wall > until => RecordedDue { wall: until, ..due },
+            _ => due,
+        }
     }
 
     /// Moves a pending job, if it still is of the version that `expected` names.
@@ -239,7 +289,7 @@ impl Partition {
         let (state, since) = match job.state() {
             State::Running(since) => (JobState::Running, since),
             State::Ready(_) | State::Collected => (JobState::Ready, Timestamp::from_micros(0)),
-            _ if job.history().is_some() => (job.as_read(), Timestamp::from_micros(0)),
+            _ if job.has_more() => (job.as_read(), Timestamp::from_micros(0)),
             _ => (JobState::Pending, Timestamp::from_micros(0)),
         };
         Some(JobView {
@@ -253,7 +303,7 @@ impl Partition {
             version: job.version(),
             attempt: job.attempt(),
             state,
-            history: job.history().map(|history| Box::new(history.clone())),
+            history: if job.has_more() { job.history().cloned().map(Box::new) } else { None },
             since,
         })
     }

@@ -235,6 +235,14 @@ impl Partition {
         self.dead.insert(queue, at, id, index.slot);
     }
 
+    /// Takes a job from among the dead.
+    #[cold]
+    pub(super) fn leave_dead(&mut self, index: Index, at: Timestamp) {
+        let Some(job) = self.jobs.get(index) else { return };
+        let (queue, id) = (job.queue(), job.id());
+        self.dead.remove(queue, at, id);
+    }
+
     /// The change of [`Record::Revived`].
     pub(super) fn raise(&mut self, index: Index, version: Version, due: RecordedDue, now: impl NowSource) {
         self.unplace(index);

@@ -35,6 +35,7 @@ mod batch;
 mod change;
 mod dead;
 mod due;
+mod edit;
 mod fired;
 mod job;
 mod list;
@@ -85,10 +86,10 @@ pub(crate) use run::Begin;
 pub use run::Started;
 
 pub use crate::job::{
-    AttemptError, CancelOutcome, Cause, Death, DeathReason, Delivery, End, Fault, Handle, History,
-    InvalidKey, JobId, JobOptions, JobSpec, JobView, KEY_BYTES_MAX, Key, LookupOutcome, NotCancelled,
-    NotRescheduled, NotScheduled, Occurrence, OnConflict, PartitionId, Passed, Payload, Priority,
-    PurgeOutcome, QUEUE_NAME_BYTES_MAX, QueueName, RecordedDue, Refusal, RescheduleOutcome, Retry,
+    AttemptError, CancelOutcome, Cause, Death, DeathReason, Delivery, Edit, EditOutcome, End, Fault, Handle,
+    History, InvalidKey, JobId, JobOptions, JobSpec, JobView, KEY_BYTES_MAX, Key, LookupOutcome,
+    NotCancelled, NotRescheduled, NotScheduled, Occurrence, OnConflict, PartitionId, Passed, Payload,
+    Priority, PurgeOutcome, QUEUE_NAME_BYTES_MAX, QueueName, RecordedDue, Refusal, RescheduleOutcome, Retry,
     ReviveOutcome, ScheduleOutcome, Version,
 };
 
@@ -163,6 +164,8 @@ pub struct Counts {
     pub scheduled: u64,
     /// Jobs moved.
     pub rescheduled: u64,
+    /// Jobs that were given another payload, priority or queue.
+    pub edited: u64,
     /// Jobs cancelled, those that another replaced included.
     pub cancelled: u64,
     /// Jobs that a restart found too overdue to fire.

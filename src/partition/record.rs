@@ -5,7 +5,9 @@
 //!
 //! A record names a job by its id, not by its key: a cancel or an acknowledgement is a few bytes in the log.
 
-use super::{DeathReason, End, Fault, JobId, JobSpec, Occurrence, Passed, RecordedDue, Timestamp, Version};
+use super::{
+    DeathReason, Edit, End, Fault, JobId, JobSpec, Occurrence, Passed, RecordedDue, Timestamp, Version,
+};
 
 /// One change of a partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,6 +23,15 @@ pub enum Record {
         version: Version,
         /// Its due after the change.
         due: RecordedDue,
+    },
+    /// A pending job was changed, and is due as before.
+    Edited {
+        /// The job.
+        id: JobId,
+        /// Its version after the change.
+        version: Version,
+        /// What was changed.
+        edit: Edit,
     },
     /// A job was taken back; it never fires.
     Cancelled {
@@ -175,6 +186,7 @@ impl Record {
         match self {
             Record::Scheduled(job) => job.id,
             Record::Rescheduled { id, .. }
+            | Record::Edited { id, .. }
             | Record::Cancelled { id }
             | Record::Started { id, .. }
             | Record::StartedAs { id, .. }
@@ -203,6 +215,7 @@ impl Record {
                 2 * FIXED + fault.as_ref().map_or(0, |fault| fault.message.len())
             }
             Record::PassedOver { .. } => 2 * FIXED,
+            Record::Edited { edit, .. } => FIXED + edit.weight(),
             Record::Retried { fault, .. } | Record::Died { fault, .. } => {
                 FIXED + fault.as_ref().map_or(0, |fault| fault.message.len())
             }

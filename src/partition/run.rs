@@ -82,12 +82,13 @@ impl Partition {
                 self.place(index, now);
                 continue;
             }
-            let rare = job.rare();
-            let recurs = rare.is_some_and(|rare| rare.recurrence().is_some());
-            if rare.is_some_and(|rare| rare.expires().is_some()) && self.has_expired(index, now) {
-                self.expired.push(self.handle(index));
-                self.die(self.handle(index), DeathReason::Expired, None, now);
-                continue;
+            let mut recurs = false;
+            if let Some(rare) = job.rare() {
+                recurs = rare.recurrence().is_some();
+                if self.has_expired(index, now) {
+                    self.expire(index, now);
+                    continue;
+                }
             }
             let (id, due, version) = (job.id(), job.due(), job.version());
             let was_overdue = self.restart.was_overdue(id, due);
@@ -126,6 +127,12 @@ impl Partition {
         let expires = job.rare().and_then(|rare| rare.expires());
         let is_revived = job.history().is_some_and(|history| history.revivals > 0);
         !is_revived && expires.is_some_and(|expires| now.wall > expires)
+    }
+
+    #[cold]
+    fn expire(&mut self, index: Index, now: Now) {
+        self.expired.push(self.handle(index));
+        self.die(self.handle(index), DeathReason::Expired, None, now);
     }
 
     /// Takes the jobs that were found to have expired since the last call.

@@ -102,7 +102,7 @@ impl Counts {
         self.last_line = line;
         let count = match outcome {
             Ok(ScheduleOutcome::Scheduled { .. }) => &mut self.scheduled,
-            Ok(ScheduleOutcome::Replaced { .. }) => &mut self.replaced,
+            Ok(ScheduleOutcome::Updated { .. } | ScheduleOutcome::Replaced { .. }) => &mut self.replaced,
             Ok(ScheduleOutcome::Kept { .. }) => &mut self.kept,
             Ok(ScheduleOutcome::AlreadyScheduled { .. }) => &mut self.already_scheduled,
             Err(error) => {

@@ -9,6 +9,8 @@ use reveille::job::JobOptions;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::rule;
+
 /// `None` for a field that is not there, or is `null`.
 #[derive(Default)]
 pub(super) struct Fields<'a> {
@@ -23,11 +25,15 @@ pub(super) struct Fields<'a> {
     pub(super) payload_base64: Option<String>,
     pub(super) on_conflict: Option<String>,
     pub(super) and_after: Option<bool>,
+    /// Whether the job recurs, as far as it was read.
+    pub(super) recurs: bool,
+    /// Of the rule of a recurring job.
+    pub(super) rule: rule::Fields<'a>,
     /// By their names, in the order of the line.
     pub(super) options: Vec<(&'static str, &'a RawValue)>,
 }
 
-/// But for the options.
+/// But for those of a rule, and for the options.
 const NAMES: [&str; 11] =
     ["op", "key", "tag", "queue", "at", "in", "by", "payload", "payload_base64", "on_conflict", "and_after"];
 
@@ -49,7 +55,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
         let (mut fields, mut seen) = (Fields::default(), Vec::new());
         while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-            let known = NAMES.into_iter().chain(JobOptions::names()).find(|known| *known == name);
+            let known = known_names().find(|known| *known == name);
             let name = known.ok_or_else(|| unknown(&name))?;
             if seen.contains(&name) {
                 return Err(Error::duplicate_field(name));
@@ -67,6 +73,10 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 "payload_base64" => fields.payload_base64 = map.next_value()?,
                 "on_conflict" => fields.on_conflict = map.next_value()?,
                 "and_after" => fields.and_after = map.next_value()?,
+                of_rule if rule::NAMES.contains(&of_rule) => {
+                    let value: Option<&RawValue> = map.next_value()?;
+                    fields.rule.extend(value.map(|value| (of_rule, value)));
+                }
                 option => {
                     let value: Option<&RawValue> = map.next_value()?;
                     fields.options.extend(value.map(|value| (option, value)));
@@ -77,8 +87,11 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
+fn known_names() -> impl Iterator<Item = &'static str> {
+    NAMES.into_iter().chain(rule::NAMES).chain(JobOptions::names())
+}
+
 fn unknown<E: Error>(name: &str) -> E {
-    let known: Vec<String> =
-        NAMES.into_iter().chain(JobOptions::names()).map(|name| format!("`{name}`")).collect();
+    let known: Vec<String> = known_names().map(|name| format!("`{name}`")).collect();
     E::custom(format_args!("unknown field `{name}`, expected one of {}", known.join(", ")))
 }

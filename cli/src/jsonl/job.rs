@@ -119,7 +119,7 @@ mod tests {
             assert_eq!(line.matches('\n').count(), 1, "{line}");
             let Ok(Op::Job(key, Action::Schedule(draft))) = op::parse(&line) else { panic!("{line}") };
             assert_eq!((&key, draft.queue.as_str()), (job.key, job.queue));
-            assert_eq!((draft.due, &draft.payload), (Due::At(job.due), job.payload));
+            assert_eq!((draft.due, &draft.payload), (Some(Due::At(job.due)), job.payload));
             assert_eq!(&draft.options, job.options);
             assert_eq!(draft.on_conflict, None);
         }

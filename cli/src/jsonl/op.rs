@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::fields::Fields;
 use super::payload;
+use super::rule;
 use super::text::{Brief, cut_middle, escaped};
 use super::time::{self, TimeError};
 
@@ -84,7 +85,8 @@ impl QueueAction {
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) queue: String,
-    pub(crate) due: Due,
+    /// `None` for a job that recurs, and whose rule says when it comes first.
+    pub(crate) due: Option<Due>,
     /// JSON text, unless the line has base64.
     pub(crate) payload: Payload,
     pub(crate) options: JobOptions,
@@ -121,10 +123,17 @@ pub(crate) enum OpError {
     UnknownOp(Brief),
     #[error("`{field}` has no meaning for {op}; leave it out")]
     Useless { field: &'static str, op: &'static str },
-    #[error("the time is missing; add `at` (RFC 3339, or seconds since 1970) or `in` (\"1.5s\", or seconds)")]
+    #[error(
+        "the time is missing; add `at` (RFC 3339, or seconds since 1970) or `in` (\"1.5s\", or seconds); or `every` or `cron` \
+         for a job that comes again"
+    )]
     NoTime,
     #[error("there are two times; keep one of `at`, `in` and `by`")]
     TwoTimes,
+    #[error("there are two rules; keep one of `every`, `cron` and `recurrence`")]
+    TwoRules,
+    #[error("`{field}`: {error}")]
+    Rule { field: &'static str, error: String },
     #[error("there are two payloads; keep `payload` or `payload_base64`, not both")]
     TwoPayloads,
     #[error("`{field}`: {error}")]
@@ -170,10 +179,10 @@ pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
     }
     let action = match op.as_str() {
         "schedule" => Action::Schedule(Draft {
-            due: fields.take_due()?,
+            options: fields.take_options()?,
+            due: fields.take_first_due()?,
             queue: fields.queue.take().unwrap_or_else(|| QUEUE_DEFAULT.to_owned()),
             payload: fields.take_payload()?,
-            options: fields.take_options()?,
             on_conflict: fields.on_conflict.take().map(|text| on_conflict(&text)).transpose()?,
         }),
         "reschedule" => Action::Reschedule(fields.take_due()?),
@@ -256,7 +265,23 @@ impl Fields<'_> {
                 .set_json(name, value.get())
                 .map_err(|error| OpError::wrong_option(name, value, &error))?;
         }
-        Ok(options)
+        self.recurs = options.recurrence().is_some();
+        match rule::take(&mut self.rule)? {
+            Some(_) if self.recurs => Err(OpError::TwoRules),
+            Some(rule) => {
+                self.recurs = true;
+                Ok(options.with_recurrence(rule))
+            }
+            None => Ok(options),
+        }
+    }
+
+    /// The due of a new job. One that recurs need not have any. To be called after its options were taken.
+    fn take_first_due(&mut self) -> Result<Option<Due>, OpError> {
+        match (&self.at, &self.after) {
+            (None, None) if self.recurs => Ok(None),
+            _ => self.take_due().map(Some),
+        }
     }
 
     /// A field that was not used. Used fields have been taken out.
@@ -272,7 +297,7 @@ impl Fields<'_> {
             ("on_conflict", self.on_conflict.is_some()),
             ("and_after", self.and_after.is_some()),
         ];
-        let options = self.options.iter().map(|&(name, _)| (name, true));
+        let options = self.rule.iter().chain(&self.options).map(|&(name, _)| (name, true));
         fields.into_iter().chain(options).find_map(|(name, is_there)| is_there.then_some(name))
     }
 }
@@ -322,10 +347,14 @@ fn on_conflict(text: &str) -> Result<OnConflict, OpError> {
         "reject" => Ok(OnConflict::Reject),
         "replace" => Ok(OnConflict::Replace),
         "keep" => Ok(OnConflict::Keep),
+        "keep_earlier" => Ok(OnConflict::KeepEarlier),
+        "keep_later" => Ok(OnConflict::KeepLater),
+        "payload" => Ok(OnConflict::Payload),
+        "update" => Ok(OnConflict::Update),
         _ => Err(OpError::WrongValue {
             field: "on_conflict",
             value: Brief::new(text),
-            must_be: "\"reject\", \"replace\" or \"keep\"",
+            must_be: "\"reject\", \"replace\", \"keep\", \"keep_earlier\", \"keep_later\", \"payload\" or \"update\"",
         }),
     }
 }
@@ -369,7 +398,7 @@ mod tests {
     fn a_schedule_has_defaults() {
         let draft = draft(r#"{"op":"schedule","key":"k","in":0.25}"#);
         assert_eq!(draft.queue, "default");
-        assert_eq!(draft.due, Due::In(Duration::from_millis(250)));
+        assert_eq!(draft.due, Some(Due::In(Duration::from_millis(250))));
         assert_eq!(draft.payload.as_bytes(), b"null");
         assert_eq!(draft.options, JobOptions::default());
         assert_eq!(draft.on_conflict, None);
@@ -383,7 +412,7 @@ mod tests {
                  "delivery":"at_most_once" } "#,
         );
         assert_eq!(draft.queue, "open_sale");
-        assert_eq!(draft.due, Due::At(Timestamp::from_micros(1_796_094_000_000_000)));
+        assert_eq!(draft.due, Some(Due::At(Timestamp::from_micros(1_796_094_000_000_000))));
         assert_eq!(draft.payload.as_bytes(), br#"{"seats": 5e2,"a":[1.10]}"#);
         let options = JobOptions::default().with_priority(Priority::FIRST);
         assert_eq!(draft.options, options.with_delivery(Delivery::AtMostOnce));
@@ -420,7 +449,7 @@ mod tests {
         };
         assert_eq!(key.as_str(), "é\n🎫");
         let draft = draft(r#"{"op":"schedule","key":"k","in":"\u0031s"}"#);
-        assert_eq!(draft.due, Due::In(Duration::from_secs(1)));
+        assert_eq!(draft.due, Some(Due::In(Duration::from_secs(1))));
     }
 
     #[test]

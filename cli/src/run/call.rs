@@ -6,9 +6,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reveille::{
-    CancelError, CancelOutcome, Commit, End, Engine, History, Job, Key, LookupOutcome, OnConflict,
+    CancelError, CancelOutcome, Commit, Due, End, Engine, History, Job, Key, LookupOutcome, OnConflict,
     PurgeError, PurgeOutcome, QueueConfig, QueueError, QueueName, RescheduleError, RescheduleOutcome,
     ReviveError, ReviveOutcome, ScheduleError, ScheduleOutcome,
 };
@@ -166,10 +167,11 @@ impl Caller {
         if self.queues.contains(name) {
             return Ok(());
         }
-        let (failed, dead) = (self.output.clone(), self.output.clone());
+        let [failed, dead, skipped] = [(); 3].map(|()| self.output.clone());
         let config = QueueConfig::new(name)
             .on_failure(move |attempt| failed.failed(attempt))
-            .on_death(move |job, reason| dead.dead(job, reason));
+            .on_death(move |job, reason| dead.dead(job, reason))
+            .on_passed_over(move |key, passed| skipped.skipped(key, *passed));
         let output = self.output.clone();
         match self.exec.clone() {
             None => self.engine.add_queue(config.concurrency(FIRING_MAX), move |job: Job| {
@@ -197,9 +199,21 @@ pub(crate) fn schedule(
     draft: Draft,
     on_conflict: OnConflict,
 ) -> Commit<ScheduleOutcome, ScheduleError> {
-    let on_conflict = draft.on_conflict.unwrap_or(on_conflict);
     let schedule = engine.schedule_raw(&draft.queue, draft.payload).key(key.as_str());
-    schedule.options(draft.options).on_conflict(on_conflict).due(draft.due)
+    match (draft.due, draft.options.recurrence().cloned()) {
+        (None, Some(rule)) => {
+            // The same again is no mistake: unless a line says otherwise.
+            let on_conflict = draft.on_conflict.unwrap_or(OnConflict::Update);
+            schedule.options(draft.options).on_conflict(on_conflict).recurring(rule)
+        }
+        (due, _) => {
+            let pushes = draft.options.debounce().is_some();
+            let by_default = if pushes { OnConflict::Replace } else { on_conflict };
+            let on_conflict = draft.on_conflict.unwrap_or(by_default);
+            let due = due.unwrap_or(Due::In(Duration::ZERO));
+            schedule.options(draft.options).on_conflict(on_conflict).due(due)
+        }
+    }
 }
 
 impl Reply {
@@ -239,6 +253,9 @@ fn scheduled(outcome: ScheduleOutcome) -> Answer {
         ScheduleOutcome::Scheduled { .. } => outcome_only("scheduled"),
         ScheduleOutcome::Replaced { was, .. } => {
             Answer { was: Some(Rfc3339(was)), ..outcome_only("replaced") }
+        }
+        ScheduleOutcome::Updated { version, .. } => {
+            Answer { version: Some(version.0), ..outcome_only("updated") }
         }
         ScheduleOutcome::Kept { .. } => outcome_only("kept"),
         ScheduleOutcome::AlreadyScheduled { .. } => outcome_only("already_scheduled"),

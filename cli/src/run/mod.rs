@@ -54,7 +54,8 @@ Operations, one per line:
       where the time is not ambiguous: \"2026-12-01T10:00:00[Europe/Berlin]\".
       Or `in`, as \"1.5s\", \"1h30m\", or a number of seconds. Units are w, d, h, m, s, ms, us and ns.
       Optional: queue, payload (or payload_base64 for any bytes), priority (among jobs of one tick 0 goes first, 255
-      last), delivery (at_least_once, at_most_once), on_conflict (reject, replace, keep), timeout (\"5s\"), expires (an
+      last), delivery (at_least_once, at_most_once), on_conflict (reject, replace, keep, keep_earlier,
+      keep_later, payload, update), debounce ({\"max\":\"10s\"}), timeout (\"5s\"), expires (an
       instant), retry ({\"attempts\":5,\"backoff\":\"exponential\",\"base\":\"1s\",\"max\":\"1h\",\"jitter\":\"full\"}; backoff is fixed,
       exponential or sidekiq, jitter none or full), tags ([\"mail\"]), headers ({\"traceparent\":\"..\"}).
   {\"op\":\"reschedule\",\"key\":\"concert:42\",\"in\":\"90s\"}

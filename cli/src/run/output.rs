@@ -15,6 +15,7 @@ use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::thread;
 
+use reveille::job::{Passed, Reason};
 use reveille::partition::QueueName;
 use reveille::{Cause, DeathReason, FailedAttempt, History, Job, JobView, Key};
 #[cfg(unix)]
@@ -92,6 +93,7 @@ enum Event {
     },
     Failed(FailedAttempt),
     Dead(Box<JobView>, DeathReason),
+    Skipped(Box<str>, Passed),
     /// The reader of the output has gone.
     ReaderGone,
     /// The last one.
@@ -111,6 +113,12 @@ enum Written<'a> {
         fired_at: Rfc3339,
         late_us: u64,
         attempt: u16,
+        /// Of a job that recurs.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        scheduled_for: Option<Rfc3339>,
+        /// How many occurrences were passed over before this.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        missed: Option<u64>,
         #[serde(flatten)]
         payload: payload::Written<'a>,
     },
@@ -122,6 +130,13 @@ enum Written<'a> {
         error: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         retry_at: Option<Rfc3339>,
+    },
+    Skipped {
+        key: &'a str,
+        reason: Reason,
+        count: u64,
+        first: Rfc3339,
+        last: Rfc3339,
     },
     Dead {
         key: &'a str,
@@ -203,6 +218,11 @@ impl Output {
         let _ = self.events.send(Event::Dead(Box::new(job.clone()), reason));
     }
 
+    /// Hands occurrences that did not run to the writer.
+    pub(super) fn skipped(&self, key: &str, passed: Passed) {
+        let _ = self.events.send(Event::Skipped(key.into(), passed));
+    }
+
     /// Has the writer end when it has written everything that was sent before.
     pub(super) fn end(&self) {
         // If it has failed already then it has ended.
@@ -255,6 +275,7 @@ fn write(to: &mut impl Write, event: Event, handlers: &mut Vec<oneshot::Sender<(
         }
         Event::Failed(attempt) => write_failed(to, &attempt)?,
         Event::Dead(job, reason) => write_dead(to, &job, reason)?,
+        Event::Skipped(key, passed) => write_skipped(to, &key, passed)?,
         Event::ReaderGone => return Err(io::ErrorKind::BrokenPipe.into()),
         Event::End => return Ok(false),
     }
@@ -262,6 +283,7 @@ fn write(to: &mut impl Write, event: Event, handlers: &mut Vec<oneshot::Sender<(
 }
 
 fn write_fired(to: &mut impl Write, job: &Job) -> io::Result<()> {
+    let progress = job.options().occurrence();
     let fired = Written::Fired {
         key: job.key().as_str(),
         queue: job.queue(),
@@ -269,6 +291,8 @@ fn write_fired(to: &mut impl Write, job: &Job) -> io::Result<()> {
         fired_at: Rfc3339(job.fired_at()),
         late_us: u64::try_from(job.lateness().as_micros()).unwrap_or(u64::MAX),
         attempt: job.attempt(),
+        scheduled_for: progress.map(|progress| Rfc3339(progress.occurrence.scheduled_for)),
+        missed: progress.map(|progress| progress.occurrence.missed),
         // `op` lets in JSON or what was given as base64; what was restored may be of another program.
         payload: payload::Written::to_be_shown(job.payload()),
     };
@@ -285,6 +309,11 @@ fn write_failed(to: &mut impl Write, attempt: &FailedAttempt) -> io::Result<()> 
         retry_at: attempt.retry_at.map(Rfc3339),
     };
     write_line(to, &failed)
+}
+
+fn write_skipped(to: &mut impl Write, key: &str, passed: Passed) -> io::Result<()> {
+    let Passed { count, reason, first, last } = passed;
+    write_line(to, &Written::Skipped { key, reason, count, first: Rfc3339(first), last: Rfc3339(last) })
 }
 
 fn write_dead(to: &mut impl Write, job: &JobView, reason: DeathReason) -> io::Result<()> {

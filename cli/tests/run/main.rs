@@ -7,4 +7,5 @@ mod exec;
 mod mistakes;
 mod ops;
 mod pipes;
+mod recurring;
 mod volume;

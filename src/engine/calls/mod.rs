@@ -6,6 +6,7 @@ mod commit;
 mod control;
 mod count;
 mod dead;
+mod edit;
 mod ending;
 mod list;
 mod many;

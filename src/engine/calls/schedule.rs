@@ -7,7 +7,7 @@ use super::commit::Commit;
 use crate::engine::error::ScheduleError;
 use crate::engine::queues::Queue;
 use crate::engine::state::{Engine, Shared};
-use crate::job::{Expires, Headers, Recurrence, Retry, Tags, Timeout};
+use crate::job::{Debounce, Expires, Headers, Recurrence, Retry, Tags, Timeout};
 use crate::partition::{
     Delivery, Draft, Due, JobOptions, JobSpec, Key, OnConflict, Payload, Priority, ScheduleOutcome, Timestamp,
 };
@@ -117,6 +117,25 @@ impl<'a> Schedule<'a> {
         if self.parts.is_ok() {
             self.parts = Err(error.into());
         }
+    }
+
+    /// For calls that come in rows, of which the last counts: each takes the place of the one before and pushes the job back, at most
+    /// to this long after the first. [`OnConflict::Replace`] unless told otherwise.
+    ///
+    /// ```
+    /// # use reveille::{Engine, Job};
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let engine = Engine::builder().queue("index", |_: Job| async {}).start().await?;
+    /// // Two seconds after the last change of a document, and ten after the first at most.
+    /// let change = engine.schedule_raw("index", "doc 7").key("doc:7").debounce(Duration::from_secs(10));
+    /// change.after(Duration::from_secs(2)).await?.scheduled()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn debounce(mut self, max: Duration) -> Self {
+        self.options = self.options.with_debounce(Debounce::new(max));
+        self.on_conflict = self.on_conflict.or(Some(OnConflict::Replace));
+        self
     }
 
     /// All of its options, in place of those that were set before.

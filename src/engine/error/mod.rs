@@ -88,6 +88,31 @@ pub enum CancelError {
     Call(#[from] CallError),
 }
 
+/// Why a job was not changed, or the change not acknowledged. [`change`](Self::change) says which.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EditError {
+    /// The key cannot be one.
+    #[error(transparent)]
+    InvalidKey(#[from] InvalidKey),
+    /// A limit on the job itself was passed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// No queue with this name was built or added, even if the store has jobs of it.
+    #[error(
+        "there is no queue named {:?}; build the engine with it, or add it with `Engine::add_queue`",
+        shown(name)
+    )]
+    #[non_exhaustive]
+    UnknownQueue {
+        /// The name.
+        name: String,
+    },
+    /// The call was not possible, or was not acknowledged.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
 /// Why a dead job was not brought back, or that was not acknowledged. [`change`](Self::change) says which.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -242,6 +267,16 @@ impl CancelError {
         match self {
             CancelError::Call(error) => error.change(),
             CancelError::InvalidKey(_) => Change::None,
+        }
+    }
+}
+
+impl EditError {
+    /// What became of the change.
+    pub fn change(&self) -> Change {
+        match self {
+            EditError::Call(error) => error.change(),
+            EditError::InvalidKey(_) | EditError::Refused(_) | EditError::UnknownQueue { .. } => Change::None,
         }
     }
 }

@@ -4,11 +4,14 @@ use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::meters::QueueMeters;
 use super::policy::Policy;
 use super::rate::{Limiter, Rate};
 use super::unhandled::Unhandled;
 use crate::engine::meters::Register;
+use crate::job::Passed;
 use crate::partition::{MonoTime, QueueId, QueueName, Rank};
 use crate::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
@@ -29,6 +32,8 @@ pub(crate) struct Queue {
     pub(crate) limiter: Limiter,
     /// What it says of failures.
     policy: OnceLock<Policy>,
+    /// Occurrences that were passed over before the queue was claimed, by the keys of their jobs.
+    pub(super) untold_passed: Mutex<Vec<(Box<str>, Passed)>>,
     /// What runs its jobs. Without it they wait.
     runner: OnceLock<Runner>,
     /// What keeps its jobs from starting, as bits.
@@ -81,6 +86,7 @@ impl Queue {
             skip_after_us: OnceLock::new(),
             limiter: Limiter::default(),
             policy: OnceLock::new(),
+            untold_passed: Mutex::default(),
             runner: OnceLock::new(),
             stops: AtomicU8::new(0),
             shares: (0..partitions).map(|_| Share::default()).collect(),
@@ -155,6 +161,7 @@ impl Queue {
         let is_first = claimed.is_ok();
         if is_first {
             let _ = self.policy.set(policy);
+            self.tell_untold();
         }
         if let Some(us) = skip_after_us.filter(|_| is_first) {
             let _ = self.skip_after_us.set(us);

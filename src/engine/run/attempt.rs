@@ -177,9 +177,8 @@ pub(crate) fn report(seat: &Seat, attempt: &Attempt, end: Result<(), Failure>) -
 /// What comes after an occurrence of a recurring job.
 #[cold]
 fn follow(seat: &Seat, attempt: &Attempt, recurs: &Recurs, sequel: Sequel) -> Box<Sequel> {
-    let sequel = recurs.follow(sequel, seat.shared.clock.now().wall);
-    if let Sequel::Recurs(recurring) = &sequel
-        && let Some(passed) = recurring.next.passed
+    let (sequel, passed) = recurs.follow(sequel, seat.shared.clock.now().wall);
+    if let Some(passed) = passed
         && let Some(known) = seat.shared.known(attempt.handle)
     {
         seat.queue.tell_passed(known.key.as_str(), passed);

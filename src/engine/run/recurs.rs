@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::handler::Seat;
 use super::sequel::Sequel;
 use crate::engine::state::Shared;
-use crate::job::{LateCause, Occurrence, Overlap, Recurrence, RecurrenceError, Step};
+use crate::job::{LateCause, Occurrence, Overlap, Passed, Recurrence, RecurrenceError, Step};
 use crate::partition::{Cause, DeathReason, End, Fault, Handle, Next, Started, Timestamp};
 
 /// What is kept of a recurring job while it runs.
@@ -83,21 +83,24 @@ impl Recurs {
         })
     }
 
-    /// What comes after the run in place of `sequel`, if that is not another attempt.
-    pub(crate) fn follow(&self, sequel: Sequel, now: Timestamp) -> Sequel {
+    /// What comes after the run in place of `sequel`, if that is not another attempt; and what is passed over before it.
+    pub(crate) fn follow(&self, sequel: Sequel, now: Timestamp) -> (Sequel, Option<Passed>) {
         let (end, fault) = match &sequel {
-            Sequel::Again(_) | Sequel::Recurs(_) => return sequel,
+            Sequel::Again(_) | Sequel::Recurs(_) => return (sequel, None),
             Sequel::Ends(end) => (*end, None),
             Sequel::Dies(_, fault) => (End::Failed, Some(fault.clone())),
         };
         match self.next(now) {
             Ok(Step { passed, next: Some(occurrence) }) => {
                 let next = Next { occurrence, passed };
-                Sequel::Recurs(Box::new(Recurring { end, fault, next, otherwise: sequel }))
+                (Sequel::Recurs(Box::new(Recurring { end, fault, next, otherwise: sequel })), passed)
             }
-            Ok(Step { passed: _, next: None }) => sequel,
+            Ok(Step { passed, next: None }) => (sequel, passed),
             // Kept among the dead: what comes next is not to be lost because of a machine that lacks something.
-            Err(error) => Sequel::Dies(DeathReason::Killed, Fault::new(Cause::Failed, &error.to_string())),
+            Err(error) => {
+                let fault = Fault::new(Cause::Failed, &error.to_string());
+                (Sequel::Dies(DeathReason::Killed, fault), None)
+            }
         }
     }
 

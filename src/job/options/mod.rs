@@ -11,6 +11,7 @@
 //! Write its type in a file of its own, with [`JobOption`] for it, and add a line to the list, and to `all_set` in the tests. If
 //! it should have a method of its own on [`Schedule`](crate::Schedule), that adds it to those that are set.
 
+mod debounce;
 mod delivery;
 mod headers;
 mod limits;
@@ -27,6 +28,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::recurrence::{Progress, Recurrence};
+pub use debounce::Debounce;
 pub use delivery::Delivery;
 pub use headers::{HEADER_NAME_BYTES_MAX, HEADER_VALUE_BYTES_MAX, HEADERS_MAX, Headers, InvalidHeader};
 pub use limits::{Expires, Timeout};
@@ -69,10 +71,10 @@ macro_rules! options {
             $($common: $Common,)*
         }
 
-        /// Those that few jobs have.
+        /// Those that few jobs have. Each lies apart: a job with one of them does not pay for the others.
         #[derive(Clone, PartialEq, Eq, Debug, Default)]
         pub(crate) struct Rare {
-            $($(#[cfg($cfg)])? $rare: Option<$Rare>,)*
+            $($(#[cfg($cfg)])? $rare: Option<Box<$Rare>>,)*
         }
 
         impl JobOptions {
@@ -91,14 +93,14 @@ macro_rules! options {
 
             $($(#[cfg($cfg)])? $(#[doc = $rare_doc])*
             pub fn $rare(&self) -> Option<&$Rare> {
-                self.rare.as_deref()?.$rare.as_ref()
+                self.rare.as_deref()?.$rare.as_deref()
             }
 
             $(#[cfg($cfg)])?
             /// These, and that.
             #[must_use]
             pub fn $with_rare(mut self, $rare: $Rare) -> Self {
-                self.rare.get_or_insert_default().$rare = Some($rare);
+                self.rare.get_or_insert_default().$rare = Some(Box::new($rare));
                 self
             })*
         }
@@ -167,7 +169,7 @@ macro_rules! options {
                 match kind {
                     $(OptionKind::$common => self.common.$common = $Common::read(bytes)?,)*
                     $($(#[cfg($cfg)])? OptionKind::$rare => {
-                        self.rare.get_or_insert_default().$rare = Some($Rare::read(bytes)?);
+                        self.rare.get_or_insert_default().$rare = Some(Box::new($Rare::read(bytes)?));
                     })*
                 }
                 Some(())
@@ -177,7 +179,7 @@ macro_rules! options {
                 match kind {
                     $(OptionKind::$common => self.common.$common = serde_json::from_str(json)?,)*
                     $($(#[cfg($cfg)])? OptionKind::$rare => {
-                        self.rare.get_or_insert_default().$rare = Some(serde_json::from_str(json)?);
+                        self.rare.get_or_insert_default().$rare = Some(Box::new(serde_json::from_str(json)?));
                     })*
                 }
                 Ok(())
@@ -211,6 +213,8 @@ options! {
         timeout: Timeout, with_timeout;
         /// When it is too late to begin with it.
         expires: Expires, with_expires;
+        /// How far calls under its key may push it back.
+        debounce: Debounce, with_debounce;
         /// Its labels, by which it is found.
         tags: Tags, with_tags;
         /// Pairs that travel with it.
@@ -344,31 +348,38 @@ impl OptionKind {
 }
 
 impl Rare {
+    pub(crate) fn debounce(&self) -> Option<Debounce> {
+        self.debounce.as_deref().copied()
+    }
+
     #[inline]
     pub(crate) fn retry(&self) -> Option<Retry> {
-        self.retry
+        self.retry.as_deref().copied()
     }
 
     #[inline]
     pub(crate) fn expires(&self) -> Option<Timestamp> {
-        self.expires.map(|Expires(at)| at)
+        self.expires.as_deref().map(|Expires(at)| *at)
     }
 
     #[inline]
     pub(crate) fn recurrence(&self) -> Option<&Recurrence> {
-        self.recurrence.as_ref()
+        self.recurrence.as_deref()
     }
 
     pub(crate) fn occurrence(&self) -> Option<Progress> {
-        self.occurrence
+        self.occurrence.as_deref().copied()
     }
 
     pub(crate) fn tags(&self) -> Option<&Tags> {
-        self.tags.as_ref()
+        self.tags.as_deref()
     }
 
     pub(crate) fn set_occurrence(&mut self, progress: Progress) {
-        self.occurrence = Some(progress);
+        match &mut self.occurrence {
+            Some(occurrence) => **occurrence = progress,
+            None => self.occurrence = Some(Box::new(progress)),
+        }
     }
 
     /// It does not recur any more.
@@ -381,6 +392,11 @@ impl Common {
     #[inline]
     pub(crate) fn priority(self) -> Priority {
         self.priority
+    }
+
+    #[inline]
+    pub(crate) fn set_priority(&mut self, priority: Priority) {
+        self.priority = priority;
     }
 }
 
@@ -409,6 +425,7 @@ mod tests {
             .with_retry(Retry::sidekiq().count_interrupted().forgive_panics())
             .with_timeout(Timeout(Duration::from_millis(1_500)))
             .with_expires(Expires(Timestamp::from_micros(-7)))
+            .with_debounce(Debounce::new(Duration::from_secs(9)).begun(Timestamp::from_micros(5), None))
             .with_tags(Tags::new(["tenant:7", "mail"]).unwrap())
             .with_headers(Headers::new([("traceparent", "00-1-2-01"), ("of", "shop")]).unwrap())
             .with_trial(Trial("yes".into()))

@@ -54,6 +54,7 @@ pub(super) enum Expected {
     New,
     InPlaceOf(usize),
     Kept(usize),
+    Updated(usize),
     Rejected(usize),
 }
 
@@ -95,13 +96,19 @@ impl Oracle {
         MDue { base: TimeBase::Wall, us: recorded.as_micros().into(), recorded }
     }
 
-    pub(super) fn expect(&self, key: u8, on_conflict: OnConflict) -> Expected {
+    pub(super) fn expect(&self, key: u8, on_conflict: OnConflict, due: MDue, now: Now) -> Expected {
+        let is_later = |job: usize| self.jobs[job].due.told(now) > due.recorded;
+        let is_earlier = |job: usize| self.jobs[job].due.told(now) < due.recorded;
         let current = self.by_key.get(&key).copied();
         match (current.filter(|&job| self.jobs[job].life == Life::Pending), on_conflict) {
             (None, _) => Expected::New,
             (Some(job), OnConflict::Replace | OnConflict::Update) => Expected::InPlaceOf(job),
             (Some(job), OnConflict::Keep) => Expected::Kept(job),
             (Some(job), OnConflict::Reject) => Expected::Rejected(job),
+            (Some(job), OnConflict::KeepEarlier) if is_later(job) => Expected::InPlaceOf(job),
+            (Some(job), OnConflict::KeepLater) if is_earlier(job) => Expected::InPlaceOf(job),
+            (Some(job), OnConflict::KeepEarlier | OnConflict::KeepLater) => Expected::Kept(job),
+            (Some(job), OnConflict::Payload) => Expected::Updated(job),
         }
     }
 

@@ -9,9 +9,9 @@ use super::oracle::{
 use super::snapshot::{Scanning, Snapshot};
 use crate::job::{JobFilter, JobState, Tags};
 use crate::partition::{
-    CancelOutcome, Config, Delivery, Draft, Due, End, Handle, Image, JobId, JobOptions, JobSpec, Key,
-    LookupOutcome, MonoTime, Now, OnConflict, Partition, PartitionId, Payload, Priority, QueueId, QueueName,
-    Record, Refusal, RescheduleOutcome, ScheduleOutcome, Timestamp, Version, Wanted,
+    CancelOutcome, Config, Delivery, Draft, Due, Edit, EditOutcome, End, Handle, Image, JobId, JobOptions,
+    JobSpec, Key, LookupOutcome, MonoTime, Now, OnConflict, Partition, PartitionId, Payload, Priority,
+    QueueId, QueueName, Record, Refusal, RescheduleOutcome, ScheduleOutcome, Timestamp, Version, Wanted,
 };
 
 pub(super) const ID: PartitionId = PartitionId(3);
@@ -80,7 +80,7 @@ impl World {
     }
 
     pub(super) fn step(&mut self, op: u8, bytes: &mut Bytes<'_>) {
-        match op % 20 {
+        match op % 21 {
             0..=2 => self.schedule(bytes),
             3 => {
                 // Siblings of one tick.
@@ -119,6 +119,7 @@ impl World {
             16 => self.begin_scan(bytes),
             18 => self.attempt(bytes),
             19 => self.raise_the_dead(bytes),
+            20 => self.edit(bytes),
             _ => self.restart(bytes),
         }
     }
@@ -131,8 +132,14 @@ impl World {
     fn schedule_at(&mut self, due: Due, key: u8, queue: u8, options: u8) {
         let key = key % KEYS;
         let queue = QueueId(u16::from(queue) % QUEUES);
-        let on_conflict =
-            [OnConflict::Replace, OnConflict::Keep, OnConflict::Reject][usize::from(options / 3 % 3)];
+        let on_conflict = [
+            OnConflict::Replace,
+            OnConflict::Keep,
+            OnConflict::Reject,
+            OnConflict::KeepEarlier,
+            OnConflict::KeepLater,
+            OnConflict::Payload,
+        ][usize::from(options / 3 % 6)];
         let bytes = if options > 250 { PAYLOAD_BYTES_MAX + 1 } else { usize::from(options) % 9 };
         let payload = Payload::from(vec![options; bytes]);
         let mut spec = JobSpec::new(name(key), queue_name(queue), payload, due);
@@ -149,11 +156,17 @@ impl World {
             Err(refusal) => return assert_eq!(outcome, Err(refusal)),
         };
         let handle_of = |job: usize| self.oracle.jobs[job].handle;
-        let expected = self.oracle.expect(key, on_conflict);
+        let expected = self.oracle.expect(key, on_conflict, due, self.now);
         match (expected, outcome.expect("within the limits")) {
             (Expected::Kept(job), ScheduleOutcome::Kept { handle })
             | (Expected::Rejected(job), ScheduleOutcome::AlreadyScheduled { handle }) => {
                 assert_eq!(handle, handle_of(job));
+            }
+            (Expected::Updated(job), ScheduleOutcome::Updated { handle, version }) => {
+                assert_eq!(handle, handle_of(job));
+                let job = &mut self.oracle.jobs[job];
+                job.version = Version(job.version.0 + 1);
+                assert_eq!(version, job.version);
             }
             (Expected::New, ScheduleOutcome::Scheduled { handle }) => {
                 self.admit(handle, key, queue, options, due)
@@ -206,6 +219,44 @@ impl World {
                 (job.due, job.version) = (due, Version(job.version.0 + 1));
                 job.is_fresh = !due.is_tick_reached(self.now);
                 RescheduleOutcome::Rescheduled { was, version: job.version }
+            }
+        };
+        assert_eq!(outcome, Ok(expected));
+    }
+
+    fn edit(&mut self, bytes: &mut Bytes<'_>) {
+        let (what, to) = (bytes.byte(), bytes.byte());
+        let (handle, job, expected) = self.pick(bytes);
+        let queue = (what & 1 > 0).then_some(QueueId(u16::from(to) % QUEUES));
+        let mut edit = Edit::default();
+        edit.queue = queue.map(queue_name);
+        edit.priority = (what & 2 > 0).then_some(Priority(to % 3));
+        edit.payload = (what & 4 > 0).then(|| Payload::from(vec![to; usize::from(to) % 11]));
+        let (moves, len) = (what & 3 > 0, edit.payload.as_ref().map_or(0, Payload::len));
+        let outcome = self.partition.edit(handle, edit.clone(), queue, expected, self.now);
+        self.note();
+        if len > PAYLOAD_BYTES_MAX {
+            let refused = Refusal::PayloadTooLarge { bytes: len, max: PAYLOAD_BYTES_MAX };
+            return assert_eq!(outcome, Err(refused));
+        }
+        let expected = match self.standing(job, expected) {
+            Err(Late::Running) => EditOutcome::Running,
+            Err(Late::Fired(at, _)) => EditOutcome::AlreadyFired { at },
+            Err(Late::Dead(at)) => EditOutcome::Dead { at },
+            Err(Late::Changed(version)) => EditOutcome::Changed { version },
+            Err(Late::Unknown) => EditOutcome::NotFound,
+            Ok(job) => {
+                let now = self.now;
+                let job = &mut self.oracle.jobs[job];
+                job.version = Version(job.version.0 + 1);
+                job.queue = queue.unwrap_or(job.queue);
+                if let Some(priority) = edit.priority {
+                    job.options = job.options.clone().with_priority(priority);
+                }
+                if moves {
+                    job.is_fresh = !job.due.is_tick_reached(now);
+                }
+                EditOutcome::Edited { version: job.version }
             }
         };
         assert_eq!(outcome, Ok(expected));

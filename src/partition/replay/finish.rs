@@ -162,17 +162,15 @@ impl Partition {
                 }
                 _ => Record::Finished { id, at: self.end_at(now), end: End::Interrupted },
             };
-            let record = match record {
+            let (record, over) = match record {
                 Record::Finished { .. } if recurs => occurrence_after(job, record, None, now),
                 Record::Died { ref fault, .. } if recurs => {
                     let fault = fault.clone();
                     occurrence_after(job, record, fault, now)
                 }
-                record => record,
+                record => (record, None),
             };
-            if let Record::Recurred { passed: Some(over), .. } = record {
-                passed.push((job.queue(), Key::known(job.key()), over));
-            }
+            passed.extend(over.map(|over| (job.queue(), Key::known(job.key()), over)));
             self.commit(record, index, now);
         }
         cut_short.len()
@@ -279,12 +277,12 @@ fn begins_again(job: Job<'_>, now: Now) -> Record {
     Record::Retried { id, at, attempt, version, due: job.recorded_due(), fault: None, is_counted: false }
 }
 
-/// What a recurring job waits for after a run that was cut short, and does not run again; `last` if nothing comes after it. One
-/// whose rule cannot be worked out here is kept among the dead.
-fn occurrence_after(job: Job<'_>, last: Record, fault: Option<Fault>, now: Now) -> Record {
+/// What a recurring job waits for after a run that was cut short, and does not run again, and what is passed over before that;
+/// `last` if nothing comes after it. One whose rule cannot be worked out here is kept among the dead.
+fn occurrence_after(job: Job<'_>, last: Record, fault: Option<Fault>, now: Now) -> (Record, Option<Passed>) {
     let rare = job.rare();
     let Some((rule, progress)) = rare.and_then(|rare| Some((rare.recurrence()?, rare.occurrence()?))) else {
-        return last;
+        return (last, None);
     };
     let (id, at, version) = (job.id(), now.wall, job.version().next());
     let next = rule
@@ -293,12 +291,13 @@ fn occurrence_after(job: Job<'_>, last: Record, fault: Option<Fault>, now: Now) 
     match next {
         Ok(Some(Step { passed, next: Some(occurrence) })) => {
             let due = RecordedDue { base: TimeBase::Wall, wall: occurrence.scheduled_for };
-            Record::Recurred { id, at, version, end: End::Interrupted, fault, due, occurrence, passed }
+            let end = End::Interrupted;
+            (Record::Recurred { id, at, version, end, fault, due, occurrence, passed }, passed)
         }
-        Ok(_) => last,
+        Ok(step) => (last, step.and_then(|step| step.passed)),
         Err(error) => {
             let fault = Some(Fault::new(Cause::Failed, &error.to_string()));
-            Record::Died { id, at, version, reason: DeathReason::Killed, fault }
+            (Record::Died { id, at, version, reason: DeathReason::Killed, fault }, None)
         }
     }
 }

@@ -71,7 +71,7 @@ impl Replay<'_> {
         {
             let replaced = Record::Cancelled { id: old };
             self.check_life(&replaced, index)?;
-            self.change(replaced, index, now);
+            self.change(replaced, index, now)?;
         }
         if let Some(old) = scheduled.detaches
             && let Some(&index) = self.by_id.get(&old)
@@ -88,7 +88,7 @@ impl Replay<'_> {
         if let Some(&index) = self.by_id.get(&id) {
             if !self.is_shown(&record, index) {
                 self.check_life(&record, index)?;
-                self.change(record, index, now);
+                self.change(record, index, now)?;
             }
             return Ok(());
         }
@@ -110,6 +110,7 @@ impl Replay<'_> {
         match (record, job.state()) {
             (
                 Record::Rescheduled { version, .. }
+                | Record::Edited { version, .. }
                 | Record::Retried { version, .. }
                 | Record::Recurred { version, .. }
                 | Record::PassedOver { version, .. }

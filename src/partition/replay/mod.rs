@@ -187,7 +187,7 @@ impl<'a> Replay<'a> {
             record => {
                 let index = *self.by_id.get(&id).ok_or(ReplayError::UnknownJob(id))?;
                 self.check_life(&record, index)?;
-                self.change(record, index, now);
+                self.change(record, index, now)?;
             }
         }
         self.partition.forgotten.clear();
@@ -205,7 +205,7 @@ impl<'a> Replay<'a> {
     }
 
     /// Applies a record about a job that is pending or with a handler.
-    fn change(&mut self, record: Record, index: Index, now: Now) {
+    fn change(&mut self, record: Record, index: Index, now: Now) -> Result<(), ReplayError> {
         let is_last = matches!(
             record,
             Record::Cancelled { .. }
@@ -216,7 +216,15 @@ impl<'a> Replay<'a> {
         if is_last {
             self.by_id.remove(&record.id());
         }
+        if let Record::Edited { version, ref edit, .. } = record
+            && let Some(name) = &edit.queue
+        {
+            let queue = self.queues.number(name).ok_or(ReplayError::TooManyQueues)?;
+            self.partition.change_parts(index, version, edit, Some(queue), now);
+            return Ok(());
+        }
         self.partition.apply(&record, index, now);
+        Ok(())
     }
 
     /// A dead job is revived or purged, and nothing else happens to it; and to no other do these.

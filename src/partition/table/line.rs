@@ -158,6 +158,16 @@ impl Line {
         self.common.priority()
     }
 
+    pub(super) fn set_priority(&mut self, priority: Priority) {
+        self.common.set_priority(priority);
+    }
+
+    pub(super) fn set_queue(&mut self, queue: QueueId) {
+        debug_assert!(usize::from(queue.0) < QUEUES_MAX, "{queue:?} has no room in a line");
+        let others = self.rest.get() & !(MONO - 1);
+        self.rest = Word::new(others | u64::from(queue.0) & (MONO - 1));
+    }
+
     #[inline]
     pub(super) fn base(&self) -> TimeBase {
         if self.has(MONO) { TimeBase::Mono } else { TimeBase::Wall }

@@ -21,7 +21,8 @@ use std::ops::Deref;
 use super::job::{JobDue, State};
 use super::rank::Rank;
 use super::{
-    End, FiredImage, JobId, Key, PartitionId, Payload, QueueId, RecordedDue, TimeBase, Timestamp, Version,
+    End, FiredImage, JobId, Key, PartitionId, Payload, Priority, QueueId, RecordedDue, TimeBase, Timestamp,
+    Version,
 };
 use crate::job::{History, JobOptions, Rare};
 use crate::slab::{Index, Scan, Slab};
@@ -389,6 +390,12 @@ impl<'a> Job<'a> {
         if self.line.has_far() { self.table.beside.far.get(&self.slot) } else { None }
     }
 
+    /// Whether it has rare options, or a history.
+    #[inline]
+    pub(super) fn has_more(&self) -> bool {
+        self.line.has_far()
+    }
+
     /// What is remembered of its attempts.
     #[inline]
     pub(super) fn history(&self) -> Option<&'a History> {
@@ -463,6 +470,30 @@ impl JobMut<'_> {
         self.beside.remove(self.line);
         self.line.set_due(due);
         self.beside.put_anew(self.line, wall, &key, &payload);
+    }
+
+    /// Gives it another payload. `false` if there is no room for it: nothing was changed.
+    #[cold]
+    pub(super) fn set_payload(&mut self, payload: &[u8]) -> bool {
+        let wall = match self.line.base() {
+            TimeBase::Wall => Timestamp::from_micros(0),
+            TimeBase::Mono => self.beside.wall(self.line),
+        };
+        let key = self.beside.key(self.line).to_vec();
+        let Some(block) = self.beside.put(self.line.key, self.line.base(), wall, &key, payload) else {
+            return false;
+        };
+        self.beside.remove(self.line);
+        self.line.set_block(block);
+        true
+    }
+
+    pub(super) fn set_priority(&mut self, priority: Priority) {
+        self.line.set_priority(priority);
+    }
+
+    pub(super) fn set_queue(&mut self, queue: QueueId) {
+        self.line.set_queue(queue);
     }
 
     #[inline]

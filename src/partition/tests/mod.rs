@@ -12,6 +12,7 @@ mod overdue;
 mod past;
 mod promises;
 mod ready;
+mod recur;
 mod replay;
 mod scan;
 

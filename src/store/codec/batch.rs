@@ -6,7 +6,7 @@ use super::history::fault_bytes;
 use super::job::Ids;
 use super::names::{Names, Tables, option_bytes};
 use super::wire::{self, Body};
-use crate::partition::{PartitionId, Record, ScheduledRecord, Timestamp, Version};
+use crate::partition::{Edit, PartitionId, Payload, Priority, Record, ScheduledRecord, Timestamp, Version};
 
 /// Whose records a batch holds, and where in the log they are. How many there are follows from the records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +30,9 @@ pub fn encode_batch(header: &BatchHeader, records: &[Record], out: &mut Vec<u8>)
             tables.queues.place(&job.spec.queue);
             tables.options.place(&job.spec.options);
         }
+        if let Record::Edited { edit: Edit { queue: Some(queue), .. }, .. } = record {
+            tables.queues.place(queue);
+        }
     }
     let near = records.first().map_or(0, |record| record.id().sequence());
     let ids = Ids { partition: header.partition, near };
@@ -45,7 +48,14 @@ pub fn encode_batch(header: &BatchHeader, records: &[Record], out: &mut Vec<u8>)
     wire::write(out, &head)?;
     tables.write(out)?;
     for record in records {
-        wire::write(out, &write_record(record, ids, &mut tables)?)?;
+        match record {
+            // By itself, as most are this, or short.
+            Record::Scheduled(ScheduledRecord { id, spec, replaces: None, detaches: None }) => {
+                let job = wire::Job::of(ids.write(*id)?, spec, &mut tables)?;
+                wire::write(out, &wire::Taken(job))?;
+            }
+            record => write_other(record, ids, &mut tables, out)?,
+        }
     }
     frame::seal(FrameKind::LogBatch, out)
 }
@@ -61,6 +71,10 @@ pub fn record_bytes(record: &Record) -> usize {
             wire::JOB_BYTES_MAX + replaced + texts + option_bytes(&job.spec.options).0
         }
         Record::Rescheduled { .. } => OF_ID + wire::VERSION_BYTES_MAX + wire::DUE_BYTES_MAX,
+        Record::Edited { edit, .. } => {
+            let payload = edit.payload.as_ref().map_or(0, |payload| wire::bytes_of(payload.len()));
+            OF_ID + wire::VERSION_BYTES_MAX + 3 + payload + 1 + wire::QUEUE_BYTES_MAX
+        }
         Record::Cancelled { .. } => OF_ID,
         Record::Started { .. } | Record::Interrupted { .. } => {
             OF_ID + wire::NUMBER_BYTES_MAX + wire::ATTEMPT_BYTES_MAX
@@ -114,11 +128,26 @@ fn read_batch(bytes: &[u8], names: &mut Names, into: &mut Vec<Record>) -> Result
     names.read_tables(&mut body)?;
     into.reserve(body.room_for(head.records, wire::RECORD_BYTES_MIN)?);
     for _ in 0..head.records {
-        let record: wire::Record<'_> = body.read()?;
-        into.push(read_record(record, ids, names)?);
+        if body.next_byte() == Some(wire::Taken::TAG) {
+            let wire::Taken(job) = body.read()?;
+            let (id, spec) = job.read(ids, names)?;
+            into.push(Record::Scheduled(ScheduledRecord { id, spec, replaces: None, detaches: None }));
+        } else {
+            into.push(read_other(&mut body, ids, names)?);
+        }
     }
     body.end()?;
     Ok(BatchHeader { partition, epoch: head.epoch, first_record: head.first_record })
+}
+
+#[inline(never)]
+fn write_other(record: &Record, ids: Ids, tables: &mut Tables, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    wire::write(out, &write_record(record, ids, tables)?)
+}
+
+#[inline(never)]
+fn read_other(body: &mut Body<'_>, ids: Ids, names: &Names) -> Result<Record, CodecError> {
+    read_record(body.read()?, ids, names)
 }
 
 #[inline(always)]
@@ -140,6 +169,13 @@ fn write_record<'a>(
         Record::Rescheduled { version, due, .. } => {
             wire::Record::Rescheduled { id, version: version.0, due: (*due).into() }
         }
+        Record::Edited { version, edit, .. } => wire::Record::Edited {
+            id,
+            version: version.0,
+            payload: edit.payload.as_ref().map(Payload::as_bytes),
+            priority: edit.priority.map(|priority| priority.0),
+            queue: edit.queue.as_ref().map(|queue| tables.queues.place(queue)),
+        },
         Record::Cancelled { .. } => wire::Record::Cancelled { id },
         Record::Started { at, attempt: 1, .. } => wire::Record::Started { id, at: at.as_micros() },
         &Record::Started { at, attempt, .. } => {
@@ -237,6 +273,12 @@ fn read_record(record: wire::Record<'_>, ids: Ids, names: &Names) -> Result<Reco
         }
         wire::Record::Rescheduled { id, version, due } => {
             Record::Rescheduled { id: ids.read(id)?, version: Version(version), due: due.into() }
+        }
+        wire::Record::Edited { id, version, payload, priority, queue } => {
+            let mut edit = Edit::default();
+            (edit.payload, edit.priority) = (payload.map(Payload::from), priority.map(Priority));
+            edit.queue = queue.map(|queue| names.queue(queue)).transpose()?;
+            Record::Edited { id: ids.read(id)?, version: Version(version), edit }
         }
         wire::Record::Cancelled { id } => Record::Cancelled { id: ids.read(id)? },
         wire::Record::Started { id, at: us } => Record::Started { id: ids.read(id)?, at: at(us), attempt: 1 },

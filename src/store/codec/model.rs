@@ -54,6 +54,9 @@ fn name_bytes(record: &Record) -> usize {
         Record::Scheduled(job) => {
             wire::bytes_of(job.spec.queue.as_str().len()) + option_bytes(&job.spec.options).1
         }
+        Record::Edited { edit, .. } => {
+            edit.queue.as_ref().map_or(0, |queue| wire::bytes_of(queue.as_str().len()))
+        }
         _ => 0,
     }
 }

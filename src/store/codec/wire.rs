@@ -101,6 +101,31 @@ tagged! {
         16 => StartedAs { id: i64, at: i64, attempt: u16, version: u32 },
         17 => Recurred { id: i64, at: i64, version: u32, end: End, fault: Fault<'a>, next: Occurrence, passed: Passed },
         18 => PassedOver { id: i64, version: u32, next: Occurrence, passed: Passed },
+        19 => Edited { id: i64, version: u32, payload: Option<&'a [u8]>, priority: Option<u8>, queue: Option<u32> },
+    }
+}
+
+/// [`Record::Scheduled`] by itself: the same bytes, without the size of the other records.
+pub(super) struct Taken<'a>(pub(super) Job<'a>);
+
+impl Taken<'_> {
+    pub(super) const TAG: u8 = 1;
+}
+
+impl Encode for Taken<'_> {
+    #[inline(always)]
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        Self::TAG.encode(encoder)?;
+        self.0.encode(encoder)
+    }
+}
+
+/// The tag was looked at before.
+impl<'a, 'de: 'a, C> BorrowDecode<'de, C> for Taken<'a> {
+    #[inline(always)]
+    fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        u8::decode(decoder)?;
+        BorrowDecode::borrow_decode(decoder).map(Taken)
     }
 }
 
@@ -305,6 +330,12 @@ impl<'a> Body<'a> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The byte that the next value begins with.
+    #[inline(always)]
+    pub(super) fn next_byte(&self) -> Option<u8> {
+        self.0.first().copied()
     }
 
     /// The next value.

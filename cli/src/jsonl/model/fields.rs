@@ -14,7 +14,9 @@ const TIMES: [&str; 3] = ["at", "in", "by"];
 
 /// Anything may stand there, right or wrong.
 fn is_any(name: &str) -> bool {
-    name == "payload" || JobOptions::names().any(|option| option == name)
+    const OF_RULE: [&str; 10] =
+        ["every", "cron", "zone", "anchor", "from", "until", "count", "missed", "missed_max", "overlap"];
+    name == "payload" || OF_RULE.contains(&name) || JobOptions::names().any(|option| option == name)
 }
 
 /// Names and values in the line's order.
@@ -53,7 +55,9 @@ impl Fields {
         let is_text = |name| self.json(name).is_none_or(|_| self.text(name).is_some());
         let is_number = |name| self.json(name).is_some_and(|json| !json.starts_with('"'));
         self.names().all(|name| {
-            let is_known = TEXTS.contains(&name) && is_text(name)
+            let is_flag = name == "and_after" && matches!(self.json(name), None | Some("true" | "false"));
+            let is_known = is_flag
+                || TEXTS.contains(&name) && is_text(name)
                 || TIMES.contains(&name) && (is_number(name) || is_text(name))
                 || is_any(name);
             is_known && is_once(name)

@@ -83,7 +83,15 @@ fn has_meaning(field: &str, op: &str, fields: &Fields) -> bool {
 }
 
 fn check_draft(draft: &Draft, fields: &Fields) {
-    check_due(draft.due, fields);
+    match draft.due {
+        Some(due) => check_due(due, fields),
+        None => {
+            assert!(draft.options.recurrence().is_some(), "a time was made up");
+            assert!(!fields.has("at") && !fields.has("in"), "a time was ignored");
+        }
+    }
+    let has_rule = ["every", "cron", "recurrence"].iter().any(|name| fields.has(name));
+    assert_eq!(draft.options.recurrence().is_some(), has_rule, "a rule was ignored, or made up");
     let text_or = |name, default: &str| fields.text(name).unwrap_or_else(|| default.to_owned());
     assert_eq!(draft.queue, text_or("queue", "default"));
     assert_eq!(draft.options.priority().0.to_string(), fields.json("priority").unwrap_or("100"));
@@ -97,6 +105,10 @@ fn check_draft(draft: &Draft, fields: &Fields) {
         OnConflict::Reject => "reject",
         OnConflict::Replace => "replace",
         OnConflict::Keep => "keep",
+        OnConflict::KeepEarlier => "keep_earlier",
+        OnConflict::KeepLater => "keep_later",
+        OnConflict::Payload => "payload",
+        OnConflict::Update => "update",
         on_conflict => panic!("{on_conflict:?} was read, and has no word"),
     });
     assert_eq!(on_conflict, fields.text("on_conflict").as_deref());
@@ -140,7 +152,7 @@ fn read_due(field: &str, fields: &Fields) -> Result<Due, TimeError> {
 
 /// What is exported of the job is the same job when it is imported.
 fn check_written(key: &Key, draft: &Draft) {
-    let (Ok(queue), Due::At(due)) = (QueueName::new(&draft.queue), draft.due) else { return };
+    let (Ok(queue), Some(Due::At(due))) = (QueueName::new(&draft.queue), draft.due) else { return };
     let job =
         job::Written { key, queue: queue.as_str(), due, options: &draft.options, payload: &draft.payload };
     let mut line = Vec::new();
@@ -187,6 +199,9 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
         OpError::NotAnObject | OpError::Json(_) => false,
         OpError::Missing { field } => !fields.has(field),
         OpError::UnknownOp(_) => !OPS.contains(&op.as_str()),
+        OpError::Useless { field: field @ ("zone" | "missed_max"), op: named } if *named != op => {
+            fields.has(field)
+        }
         OpError::Useless { field, op: named } => {
             op == *named && fields.has(field) && !has_meaning(field, &op, fields)
         }
@@ -196,7 +211,12 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
         OpError::Option { field, .. } => fields.has(field),
         OpError::Tag(_) => fields.text("tag").is_some_and(|tag| Tags::check(&tag).is_err()),
         OpError::Time { field: "by", .. } => fields.has("by"),
+        OpError::TwoRules => {
+            ["every", "cron", "recurrence"].iter().filter(|name| fields.has(name)).count() > 1
+        }
+        OpError::Rule { field, .. } => fields.has(field),
         OpError::TwoPayloads => fields.has("payload") && fields.has("payload_base64"),
+        OpError::Time { field: "every" | "anchor" | "from" | "until", .. } => op == "schedule",
         OpError::Time { field, error } => read_due(field, fields).as_ref() == Err(error),
         OpError::WrongValue { field, .. } => is_wrong(field, fields),
         OpError::Key(_) => fields.text("key").is_some_and(|key| Key::new(key).is_err()),
@@ -211,8 +231,11 @@ fn is_wrong(field: &str, fields: &Fields) -> bool {
         }
         "priority" => !(0..=255).any(|priority| json == priority.to_string()),
         "delivery" => !["at_least_once", "at_most_once"].contains(&text.as_str()),
-        "on_conflict" => !["reject", "replace", "keep"].contains(&text.as_str()),
+        "on_conflict" => !["reject", "replace", "keep", "update"].contains(&text.as_str()),
         "payload_base64" => STANDARD.decode(&text).is_err(),
+        // What a rule may say is the library's, and tested there.
+        "every" | "cron" | "zone" | "anchor" | "from" | "until" | "count" | "missed" | "missed_max"
+        | "overlap" => fields.has(field),
         _ => false,
     }
 }

@@ -25,16 +25,16 @@ pub(super) struct Expression {
 impl Expression {
     /// Reads an expression that somebody wrote just now, and says where it is wrong.
     pub(super) fn checked(text: &str) -> Result<Self, InvalidRecurrence> {
-        if !text.starts_with('@') {
-            check_fields(text)?;
+        let is_named = text.starts_with('@');
+        if !is_named {
+            check_form(text)?;
         }
-        let never = || InvalidRecurrence::CronNever { expression: text.to_owned() };
-        let expression = Expression::read(text).map_err(|reason| InvalidRecurrence::CronField {
-            field: "whole",
-            text: text.to_owned(),
-            reason,
+        let expression = Expression::read(text).map_err(|reason| {
+            let whole = || InvalidRecurrence::CronField { field: "whole", text: text.to_owned(), reason };
+            if is_named { whole() } else { wrong_field(text).unwrap_or_else(whole) }
         })?;
         // From the epoch on, a whole round of the calendar and more.
+        let never = || InvalidRecurrence::CronNever { expression: text.to_owned() };
         expression.next_from(0).map(|_| expression).ok_or_else(never)
     }
 
@@ -126,8 +126,8 @@ impl Expression {
     }
 }
 
-/// Checks each field alone, so that the one that is wrong can be named.
-fn check_fields(text: &str) -> Result<(), InvalidRecurrence> {
+/// The fields of an expression, with their names.
+fn fields(text: &str) -> Result<(Vec<&str>, &'static [&'static str]), InvalidRecurrence> {
     let fields: Vec<&str> = text.split(' ').collect();
     let names = match fields.len() {
         5 => &FIELDS[1..6],
@@ -135,17 +135,28 @@ fn check_fields(text: &str) -> Result<(), InvalidRecurrence> {
         7 => &FIELDS[..],
         count => return Err(InvalidRecurrence::CronFields { count }),
     };
-    for (at, (field, name)) in fields.iter().zip(names).enumerate() {
-        let wrong =
-            |reason: String| InvalidRecurrence::CronField { field: name, text: (*field).to_owned(), reason };
-        if field.split(',').any(str::is_empty) {
-            return Err(wrong("an item of the list is empty".to_owned()));
-        }
+    Ok((fields, names))
+}
+
+/// Checks what `croner` does not.
+fn check_form(text: &str) -> Result<(), InvalidRecurrence> {
+    let (fields, names) = fields(text)?;
+    let empty = fields.iter().zip(names).find(|(field, _)| field.split(',').any(str::is_empty));
+    empty.map_or(Ok(()), |(field, name)| Err(wrong(name, field, "an item of the list is empty".to_owned())))
+}
+
+/// Reads each field alone, to name the one that is wrong.
+fn wrong_field(text: &str) -> Option<InvalidRecurrence> {
+    let (fields, names) = fields(text).ok()?;
+    fields.iter().zip(names).enumerate().find_map(|(at, (field, name))| {
         let mut alone = vec!["*"; fields.len()];
         alone[at] = field;
-        Expression::read(&alone.join(" ")).map_err(wrong)?;
-    }
-    Ok(())
+        Expression::read(&alone.join(" ")).err().map(|reason| wrong(name, field, reason))
+    })
+}
+
+fn wrong(field: &'static str, text: &str, reason: String) -> InvalidRecurrence {
+    InvalidRecurrence::CronField { field, text: text.to_owned(), reason }
 }
 
 /// Whether there is a `*` or a step in a field for the clock. `text` is as it was read: `@daily` and its like are written out.

@@ -162,6 +162,22 @@ fn image() -> Image {
     Image { jobs: vec![pending(4_999), running], fired, next_sequence: 5_000 }
 }
 
+/// A job that was edited, in all and in nothing.
+#[test]
+fn an_edit_has_these_bytes() {
+    let all = Edit::payload("450 seats").and_priority(Priority(7)).and_queue(queue("mail"));
+    let edited = |edit| Record::Edited { id: id(4_300), version: Version(2), edit };
+    let bytes = "
+        52564c42 0200 0000 28000000 0782784a          # magic, format, flags, length 40, CRC-32
+        03 07 fbe803 fbcc10 02 01 04 6d61696c 00      # as in the tables, queues: mail; no options
+        13 00 02 01 09 343530207365617473 01 07 01 00 # edited: 4300, version 2, 450 seats, priority 7, mail
+        13 00 02 00 00 00                             # edited: 4300, version 2, nothing else
+    ";
+    let records = vec![edited(all), edited(Edit::default())];
+    assert_eq!(hex(&encoded(&records)), hex(&unhex(bytes)));
+    assert_eq!(read_batch(&unhex(bytes)), Ok((batch_header(), records)));
+}
+
 /// What came with retries. The same promise holds.
 pub(super) const RETRIES_BATCH: &str = "
     52564c42 0200 0000 3a010000 4419e3a8                   # magic, format, flags, length 314, CRC-32

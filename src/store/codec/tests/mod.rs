@@ -12,7 +12,7 @@ use super::model::{read_batch, read_chunk};
 use super::*;
 use crate::job::{ERRORS_MAX, Occurrence, Passed, Reason, Trial};
 use crate::partition::{
-    AttemptError, Cause, Death, DeathReason, Delivery, End, Fault, FiredImage, History, Image, JobId,
+    AttemptError, Cause, Death, DeathReason, Delivery, Edit, End, Fault, FiredImage, History, Image, JobId,
     JobImage, JobOptions, JobSpec, Key, PartitionId, Payload, Priority, QueueName, Record, RecordedDue,
     ScheduledRecord, TimeBase, Timestamp, Version,
 };

@@ -62,11 +62,11 @@ fn there_is_no_format_0() {
 
 #[test]
 fn a_record_with_a_tag_of_later_is_refused() {
-    let error = batch_error(&format!("{BATCH} 13 00"));
-    assert_eq!(error, CodecError::NewerPart { part: "Record", tag: 19 });
+    let error = batch_error(&format!("{BATCH} 14 00"));
+    assert_eq!(error, CodecError::NewerPart { part: "Record", tag: 20 });
     assert_eq!(
         error.to_string(),
-        "it was written by a newer version (Record 19 is not known to this one): update this program"
+        "it was written by a newer version (Record 20 is not known to this one): update this program"
     );
     assert_eq!(batch_error(&format!("{BATCH} 00 00")), CodecError::NewerPart { part: "Record", tag: 0 });
 }

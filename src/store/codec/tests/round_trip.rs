@@ -124,6 +124,7 @@ fn moved(mut record: Record, to: PartitionId) -> Record {
             job.replaces.iter_mut().chain(&mut job.detaches).for_each(there);
         }
         Record::Rescheduled { id, .. }
+        | Record::Edited { id, .. }
         | Record::Cancelled { id }
         | Record::Started { id, .. }
         | Record::StartedAs { id, .. }
@@ -162,9 +163,21 @@ fn record() -> impl Strategy<Value = Record> {
             |((id, at, version), reason, fault)| Record::Died { id, at, version, reason, fault }
         ),
         1 => (id(), version(), due()).prop_map(|(id, version, due)| Record::Revived { id, version, due }),
+        1 => edited(),
         1 => id().prop_map(|id| Record::Purged { id }),
         1 => id().prop_map(|id| Record::Stopped { id }),
     ]
+}
+
+fn edited() -> impl Strategy<Value = Record> {
+    let payload = prop::option::of(prop::collection::vec(any::<u8>(), 0..300));
+    let parts = (payload, prop::option::of(any::<u8>()), prop::option::of("\\PC{1,30}"));
+    (sequence().prop_map(id), version(), parts).prop_map(|(id, version, (payload, priority, name))| {
+        let mut edit = Edit::default();
+        (edit.payload, edit.priority) = (payload.map(Payload::from), priority.map(Priority));
+        edit.queue = name.map(|name| queue(&name));
+        Record::Edited { id, version, edit }
+    })
 }
 
 fn retried() -> impl Strategy<Value = Record> {
