@@ -456,7 +456,7 @@ impl Caller {
             };
             // It has its place in the order from here on.
             let known = Some((now.wall.as_micros(), life.steps));
-            life.pending(key, nonce, Pending { version, known, ..pending });
+            life.moved(nonce, Pending { version, known, ..pending });
             jobs[nonce].moves.push((version, Fact::new(self.life, level)));
             Ok(Done::Moved { nonce, at: jobs[nonce].moves.len() - 1 })
         });

@@ -8,7 +8,7 @@ use crate::partition::Started;
 /// So that a filter can keep the spans where it drops the library's other lines.
 const TARGET: &str = "reveille::job";
 
-/// The header, and the field, that say of which trace a job is a part: the name that W3C gave it.
+/// The header that says of which trace a job is a part: the name that W3C gave it.
 const TRACEPARENT: &str = "traceparent";
 
 /// Whether there may be anybody who wants spans: a look at one number.
@@ -20,17 +20,15 @@ pub(crate) fn are_wanted() -> bool {
 /// The span in which a handler runs: `job`, at the level `INFO`. It has the field `traceparent` if the job has such a header.
 #[cold]
 pub(crate) fn of(started: &Started, seat: &Seat) -> Span {
-    let span = tracing::info_span!(
+    // None of it is no field.
+    let traceparent = started.options.headers().and_then(|headers| headers.value(TRACEPARENT));
+    tracing::info_span!(
         target: TARGET,
         "job",
         key = started.key.as_str(),
         queue = seat.queue.name.as_str(),
         attempt = started.attempt,
         id = %started.id,
-        traceparent = tracing::field::Empty,
-    );
-    if let Some(parent) = started.options.headers().and_then(|headers| headers.value(TRACEPARENT)) {
-        span.record(TRACEPARENT, parent);
-    }
-    span
+        traceparent,
+    )
 }
