@@ -46,11 +46,9 @@ impl Handlers {
     }
 
     fn begin_occurrence(&self, job: &Job) {
-        let (life, now) = (self.life, self.process.now());
+        let life = self.life;
         self.app.world.note(|| format!("life {life}: occurrence {} of {} begins", number(job), job.key()));
-        if let Some((promise, detail)) =
-            self.app.ledger.recurring(|recurring| recurring.began(life, job, now))
-        {
+        if let Some((promise, detail)) = self.app.ledger.recurring(|recurring| recurring.began(life, job)) {
             self.app.world.broken(promise, format!("life {life}: {detail}"));
         }
     }

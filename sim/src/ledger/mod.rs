@@ -262,6 +262,12 @@ impl Ledger {
     /// A job is given to its handler.
     pub(crate) fn started(&self, life: u64, queue: &str, started: &Started, now: Now) {
         if is_recurring(started.payload.as_bytes()) {
+            // Judged here: the wall clock may be set between a start and the beginning of its handler.
+            let occurrence = started.options.occurrence().map(|progress| progress.occurrence);
+            if occurrence.is_some_and(|occurrence| now.wall < occurrence.scheduled_for) {
+                let detail = format!("life {life}: {} is ahead of its instant: {occurrence:?}", started.key);
+                self.world.broken("1 never early", detail);
+            }
             return;
         }
         let Some(nonce) = nonce(started.payload.as_bytes()) else {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reveille::sim::{Image, Now};
+use reveille::sim::Image;
 use reveille::{Job, JobId};
 
 /// What is known of recurring jobs.
@@ -37,15 +37,12 @@ pub(crate) fn is_recurring(payload: &[u8]) -> bool {
 
 impl Recurring {
     /// A handler begins. Returns which promise is broken, and how.
-    pub(crate) fn began(&mut self, life: u64, job: &Job, now: Now) -> Option<(&'static str, String)> {
+    pub(crate) fn began(&mut self, life: u64, job: &Job) -> Option<(&'static str, String)> {
         let (id, attempt) = (job.id(), job.attempt());
         let number = job.options().occurrence().map_or(0, |progress| progress.occurrence.number);
         let told = |what: &str| format!("{} of {}, occurrence {number}: {what}", id, job.key());
         let began = Last { number, attempt, has_ended: false };
         let last = self.last.insert((life, id), began);
-        if now.wall < job.scheduled_for() {
-            return Some(("1 never early", told("it is ahead of its instant")));
-        }
         if !self.has_lost && self.cancelled.contains(&id) {
             return Some(("3 cancel means cancel", told("its end was acknowledged")));
         }
