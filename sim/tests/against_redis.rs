@@ -183,6 +183,15 @@ impl Twin for Real {
 }
 
 impl Real {
+    /// The first entry of a log that no snapshot covers.
+    fn log_from(&mut self, log: &[u8]) -> Vec<u8> {
+        let meta = [log.strip_suffix(b":l").unwrap_or(log), b":m"].concat();
+        match self.ask(&[b"HGET", &meta, b"log_from"]) {
+            Value::Nil => b"-".to_vec(),
+            from => bytes(&from),
+        }
+    }
+
     fn holds(&mut self, key: &[u8], held: &Held) -> bool {
         match held {
             Held::Text(text) => bytes(&self.ask(&[b"GET", key])) == text.to_vec(),
@@ -193,12 +202,23 @@ impl Real {
                 found == *fields
             }
             Held::Stream(entries, _) => {
-                let found = items(self.ask(&[b"XRANGE", key, b"-", b"+"]));
+                // How much of what a snapshot covers is gone while it is being trimmed, is up to the server.
+                let from = self.log_from(key);
+                let found = items(self.ask(&[b"XRANGE", key, &from, b"+"]));
                 let ids = found.into_iter().map(|entry| bytes(&items(entry)[0]));
-                ids.eq(entries.keys().map(|(first, second)| format!("{first}-{second}").into_bytes()))
+                let from = if from == b"-" { (0, 0) } else { id(&from) };
+                let kept = entries.keys().filter(|&&entry| entry >= from);
+                ids.eq(kept.map(|(first, second)| format!("{first}-{second}").into_bytes()))
             }
         }
     }
+}
+
+/// An entry's name in numbers.
+fn id(text: &[u8]) -> (u64, u64) {
+    let text = String::from_utf8_lossy(text);
+    let (first, second) = text.split_once('-').unwrap_or((&text, "0"));
+    (first.parse().unwrap_or(0), second.parse().unwrap_or(0))
 }
 
 fn loading() -> Value {

@@ -49,10 +49,10 @@ const INTERVAL_MIN: Duration = Duration::from_millis(1);
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let heartbeat = Recurrence::every(Duration::from_secs(30))?;
-/// let trial: Timestamp = "2026-12-01T09:00:00Z".parse()?;
+/// let (signed_up, trial): (Timestamp, Timestamp) = ("2026-11-28T17:00:00Z".parse()?, "2026-12-01T09:00:00Z".parse()?);
 /// let reminders = Recurrence::every(Duration::from_secs(24 * 3600))?.from(trial)?.count(14)?.missed(Missed::None);
 ///
-/// let days: Vec<_> = reminders.preview(trial)?.take(2).map(|occurrence| occurrence.scheduled_for).collect();
+/// let days: Vec<_> = reminders.preview(signed_up)?.take(2).map(|occurrence| occurrence.scheduled_for).collect();
 /// assert_eq!(days, [trial, trial + Duration::from_secs(24 * 3600)]);
 /// # let _ = heartbeat;
 /// # Ok(()) }
