@@ -10,8 +10,8 @@ use reveille::partition::{
 use reveille::sim::Simulation;
 use reveille::{
     CallError, CancelError, Change, Due, Durability, Edit, EditError, EditOutcome, Engine, Missed, Overlap,
-    Priority, PurgeError, PurgeOutcome, Recurrence, RescheduleError, Retry, ReviveError, ReviveOutcome,
-    ScheduleError, Target, Timestamp, Version,
+    PauseJobOutcome, Priority, PurgeError, PurgeOutcome, Recurrence, RescheduleError, Retry, ReviveError,
+    ReviveOutcome, ScheduleError, Target, Timestamp, Version,
 };
 
 use crate::app::App;
@@ -88,6 +88,8 @@ impl Caller {
             Call::Revive { key, when, by } => self.revive(&format!("k{key}"), when, by).await,
             Call::Purge { key, by } => self.purge(&format!("k{key}"), by).await,
             Call::Recur { key, rule } => self.recur(key, rule).await,
+            Call::PauseRecurring { key } => self.pause_recurring(&format!("r{key}")).await,
+            Call::ResumeRecurring { key } => self.resume_recurring(&format!("r{key}")).await,
             Call::EndRecurring { key } => self.end_recurring(&format!("r{key}")).await,
             Call::Lookup { key } => self.lookup(&format!("k{key}")),
             Call::Pause => drop(self.engine.pause("work")),
@@ -418,6 +420,29 @@ impl Caller {
         {
             self.app.ledger.recurring(|recurring| recurring.cancelled(id));
         }
+    }
+
+    /// Pauses a recurring job.
+    async fn pause_recurring(self, key: &str) {
+        let asked = self.app.ledger.recurring(|recurring| recurring.pausing(key));
+        let commit = self.engine.pause_job(key);
+        let outcome = commit.outcome().ok().copied();
+        self.note(|| format!("pause {key}: {outcome:?}"));
+        let is_paused =
+            matches!(outcome, Some(PauseJobOutcome::Paused { .. } | PauseJobOutcome::AlreadyPaused));
+        if commit.await.is_ok() && is_paused && self.app.setting.durability >= Durability::Logged {
+            self.app.ledger.recurring(|recurring| recurring.paused(key, asked));
+        }
+    }
+
+    /// Resumes a recurring job.
+    async fn resume_recurring(self, key: &str) {
+        self.app.ledger.recurring(|recurring| recurring.resuming(key));
+        let commit = self.engine.resume_job(key);
+        let outcome = commit.outcome().ok().copied();
+        self.note(|| format!("resume {key}: {outcome:?}"));
+        // Whether it is known does not matter: nothing is asked of a job that may be resumed.
+        let _ = commit.await;
     }
 
     async fn edit(self, key: &str, priority: Priority, by: By) {

@@ -220,6 +220,16 @@ pub enum Call {
         /// Its key.
         key: u8,
     },
+    /// Of a recurring job.
+    PauseRecurring {
+        /// Its key.
+        key: u8,
+    },
+    /// Of a recurring job.
+    ResumeRecurring {
+        /// Its key.
+        key: u8,
+    },
     /// Of jobs with tags.
     Tagged(Tagged),
     /// Of the newest job of a key.
@@ -416,9 +426,11 @@ fn draw_recurring(setting: &Setting, plan: &mut Vec<Item>) {
     for _ in 0..calls {
         let at_us = rng.u64(500 * MS..setting.active_us);
         let key = rng.u8(..4);
-        let call = match rng.u8(..12) {
+        let call = match rng.u8(..16) {
             0 => Call::EndRecurring { key },
             1 | 2 => Call::Recur { key, rule: 1 },
+            12 | 13 => Call::PauseRecurring { key },
+            14 => Call::ResumeRecurring { key },
             _ => Call::Recur { key, rule: 0 },
         };
         plan.push(Item { at_us, what: What::Call(rng.usize(..setting.slots), call) });

@@ -268,6 +268,10 @@ impl Ledger {
                 let detail = format!("life {life}: {} is ahead of its instant: {occurrence:?}", started.key);
                 self.world.broken("1 never early", detail);
             }
+            let (key, attempt) = (started.key.as_str(), started.attempt);
+            if let Some(how) = self.recurring(|recurring| recurring.started(key, attempt)) {
+                self.world.broken("3 cancel means cancel", format!("life {life}: {how}"));
+            }
             return;
         }
         let Some(nonce) = nonce(started.payload.as_bytes()) else {

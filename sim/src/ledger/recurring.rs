@@ -20,6 +20,10 @@ pub(crate) struct Recurring {
     /// Keys that were acknowledged, and for whose end nobody has asked.
     wanted: BTreeSet<String>,
     unwanted: BTreeSet<String>,
+    /// Keys whose pause was acknowledged, and that nobody has asked to resume or to end since it was asked for.
+    paused: BTreeSet<String>,
+    /// How often somebody has asked to resume or to end the job of a key.
+    released: BTreeMap<String, u64>,
     has_lost: bool,
 }
 
@@ -80,9 +84,36 @@ impl Recurring {
         }
     }
 
+    /// A job is given to its handler. Returns how that breaks its pause.
+    pub(crate) fn started(&self, key: &str, attempt: u16) -> Option<String> {
+        // A run that was under way when it was paused goes on, with another attempt if need be.
+        let is_new = attempt == 1;
+        let is_broken = is_new && !self.has_lost && self.paused.contains(key);
+        is_broken.then(|| format!("{key} has started, and its pause was acknowledged"))
+    }
+
     /// Somebody asks for the end of a job.
     pub(crate) fn ending(&mut self, key: &str) {
         self.unwanted.insert(key.to_owned());
+        self.resuming(key);
+    }
+
+    /// Somebody asks to resume a job.
+    pub(crate) fn resuming(&mut self, key: &str) {
+        self.paused.remove(key);
+        *self.released.entry(key.to_owned()).or_default() += 1;
+    }
+
+    /// Somebody asks to pause a job. Returns what [`paused`](Self::paused) is to be told.
+    pub(crate) fn pausing(&self, key: &str) -> u64 {
+        self.released.get(key).copied().unwrap_or_default()
+    }
+
+    /// The pause of a job was acknowledged.
+    pub(crate) fn paused(&mut self, key: &str, asked: u64) {
+        if self.pausing(key) == asked {
+            self.paused.insert(key.to_owned());
+        }
     }
 
     /// A job was acknowledged.

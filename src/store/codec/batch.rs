@@ -1,11 +1,14 @@
 //! Batches of the log: records of one partition, in the order in which they came to be.
 
+use std::borrow::Cow;
+
 use super::CodecError;
 use super::frame::{self, FrameKind};
 use super::history::fault_bytes;
 use super::job::Ids;
 use super::names::{Names, Tables, option_bytes};
 use super::wire::{self, Body};
+use crate::job::Tags;
 use crate::partition::{
     Edit, PartitionId, Payload, Predecessor, Priority, Record, ScheduledRecord, Timestamp, Version,
 };
@@ -20,6 +23,8 @@ pub struct BatchHeader {
     /// The sequence of the first record.
     pub first_record: u64,
 }
+
+const NO_TAGS: CodecError = CodecError::invalid("an edit has tags that cannot be some");
 
 /// Writes a batch into `out`, in place of what is there.
 ///
@@ -75,9 +80,12 @@ pub fn record_bytes(record: &Record) -> usize {
         Record::Rescheduled { .. } => OF_ID + wire::VERSION_BYTES_MAX + wire::DUE_BYTES_MAX,
         Record::Edited { edit, .. } => {
             let payload = edit.payload.as_ref().map_or(0, |payload| wire::bytes_of(payload.len()));
-            OF_ID + wire::VERSION_BYTES_MAX + 3 + payload + 1 + wire::QUEUE_BYTES_MAX
+            let tags = edit.tags.as_ref().map_or(0, |tags| wire::bytes_of(tags.bytes()));
+            OF_ID + wire::VERSION_BYTES_MAX + 4 + payload + 1 + wire::QUEUE_BYTES_MAX + tags
         }
         Record::Cancelled { .. } => OF_ID,
+        Record::Paused { .. } => OF_ID + wire::NUMBER_BYTES_MAX + wire::VERSION_BYTES_MAX,
+        Record::Resumed { .. } => OF_ID + wire::VERSION_BYTES_MAX,
         Record::Started { .. } | Record::Interrupted { .. } => {
             OF_ID + wire::NUMBER_BYTES_MAX + wire::ATTEMPT_BYTES_MAX
         }
@@ -177,6 +185,7 @@ fn write_record<'a>(
             payload: edit.payload.as_ref().map(Payload::as_bytes),
             priority: edit.priority.map(|priority| priority.0),
             queue: edit.queue.as_ref().map(|queue| tables.queues.place(queue)),
+            tags: edit.tags.as_ref().map(|tags| tags.to_bytes().into()),
         },
         Record::Cancelled { .. } => wire::Record::Cancelled { id },
         Record::Started { at, attempt: 1, .. } => wire::Record::Started { id, at: at.as_micros() },
@@ -231,6 +240,10 @@ fn write_record<'a>(
         }
         Record::Purged { .. } => wire::Record::Purged { id },
         Record::Stopped { .. } => wire::Record::Stopped { id },
+        Record::Paused { at, version, .. } => {
+            wire::Record::Paused { id, at: at.as_micros(), version: version.0 }
+        }
+        Record::Resumed { version, .. } => wire::Record::Resumed { id, version: version.0 },
     })
 }
 
@@ -276,10 +289,11 @@ fn read_record(record: wire::Record<'_>, ids: Ids, names: &Names) -> Result<Reco
         wire::Record::Rescheduled { id, version, due } => {
             Record::Rescheduled { id: ids.read(id)?, version: Version(version), due: due.into() }
         }
-        wire::Record::Edited { id, version, payload, priority, queue } => {
+        wire::Record::Edited { id, version, payload, priority, queue, tags } => {
             let mut edit = Edit::default();
             (edit.payload, edit.priority) = (payload.map(Payload::from), priority.map(Priority));
             edit.queue = queue.map(|queue| names.queue(queue)).transpose()?;
+            edit.tags = tags.map(|tags: Cow<'_, [u8]>| Tags::from_bytes(&tags).ok_or(NO_TAGS)).transpose()?;
             Record::Edited { id: ids.read(id)?, version: Version(version), edit }
         }
         wire::Record::Cancelled { id } => Record::Cancelled { id: ids.read(id)? },
@@ -315,5 +329,11 @@ fn read_record(record: wire::Record<'_>, ids: Ids, names: &Names) -> Result<Reco
         }
         wire::Record::Purged { id } => Record::Purged { id: ids.read(id)? },
         wire::Record::Stopped { id } => Record::Stopped { id: ids.read(id)? },
+        wire::Record::Paused { id, at: us, version } => {
+            Record::Paused { id: ids.read(id)?, at: at(us), version: Version(version) }
+        }
+        wire::Record::Resumed { id, version } => {
+            Record::Resumed { id: ids.read(id)?, version: Version(version) }
+        }
     })
 }
