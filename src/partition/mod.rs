@@ -166,7 +166,7 @@ pub struct Counts {
     pub scheduled: u64,
     /// Jobs moved.
     pub rescheduled: u64,
-    /// Jobs that were given another payload, priority or queue.
+    /// Jobs that were given another payload, priority, queue or tags.
     pub edited: u64,
     /// Jobs cancelled, those that another replaced included.
     pub cancelled: u64,

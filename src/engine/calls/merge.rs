@@ -94,22 +94,16 @@ impl Shared {
                 _ => continue,
             };
             let edited = self.edit(&handle.into(), with(&pending), Some(pending.version), is_handler);
-            match edited.outcome() {
-                Ok(&EditOutcome::Edited { version }) => {
-                    let updated = ScheduleOutcome::Updated { handle, version };
-                    return edited.durability(durability).map(|_| Ok(updated));
-                }
-                // It was moved, changed, cancelled, or has begun: there is another answer now.
-                Ok(_) => {}
-                Err(_) => {
-                    return edited.map(|outcome| {
-                        outcome.map_or_else(
-                            |error| Err(error.into()),
-                            |_| Ok(ScheduleOutcome::AlreadyScheduled { handle }),
-                        )
-                    });
-                }
+            // It was moved, changed, cancelled, or has begun: there is another answer now.
+            if let Ok(outcome) = edited.outcome()
+                && !matches!(outcome, EditOutcome::Edited { .. })
+            {
+                continue;
             }
+            return edited.durability(durability).map(|outcome| match outcome? {
+                EditOutcome::Edited { version } => Ok(ScheduleOutcome::Updated { handle, version }),
+                _ => Ok(ScheduleOutcome::AlreadyScheduled { handle }),
+            });
         }
     }
 }

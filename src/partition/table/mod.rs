@@ -408,13 +408,13 @@ impl<'a> Job<'a> {
         self.far()?.rare.as_deref()
     }
 
-    /// Where it stands as one of `tick`.
     /// Whether it is to rest.
     #[inline]
     pub(super) fn is_paused(&self) -> bool {
         self.has_more() && self.rare().is_some_and(|rare| rare.paused().is_some())
     }
 
+    /// Where it stands as one of `tick`.
     #[inline]
     pub(super) fn rank(&self, tick: u64, tick_us: u64) -> Rank {
         self.due().rank(self.priority(), tick, tick_us)

@@ -1,7 +1,5 @@
 //! Batches of the log: records of one partition, in the order in which they came to be.
 
-use std::borrow::Cow;
-
 use super::CodecError;
 use super::frame::{self, FrameKind};
 use super::history::fault_bytes;
@@ -179,14 +177,7 @@ fn write_record<'a>(
         Record::Rescheduled { version, due, .. } => {
             wire::Record::Rescheduled { id, version: version.0, due: (*due).into() }
         }
-        Record::Edited { version, edit, .. } => wire::Record::Edited {
-            id,
-            version: version.0,
-            payload: edit.payload.as_ref().map(Payload::as_bytes),
-            priority: edit.priority.map(|priority| priority.0),
-            queue: edit.queue.as_ref().map(|queue| tables.queues.place(queue)),
-            tags: edit.tags.as_ref().map(|tags| tags.to_bytes().into()),
-        },
+        Record::Edited { version, edit, .. } => write_edit(id, version.0, edit, tables),
         Record::Cancelled { .. } => wire::Record::Cancelled { id },
         Record::Started { at, attempt: 1, .. } => wire::Record::Started { id, at: at.as_micros() },
         &Record::Started { at, attempt, .. } => {
@@ -248,6 +239,30 @@ fn write_record<'a>(
 }
 
 #[inline(always)]
+fn write_edit<'a>(id: i64, version: u32, edit: &'a Edit, tables: &mut Tables) -> wire::Record<'a> {
+    let payload = edit.payload.as_ref().map(Payload::as_bytes);
+    let priority = edit.priority.map(|priority| priority.0);
+    let queue = edit.queue.as_ref().map(|queue| tables.queues.place(queue));
+    match &edit.tags {
+        None => wire::Record::Edited { id, version, payload, priority, queue },
+        Some(tags) => {
+            let tags = tags.to_bytes().into();
+            wire::Record::EditedTags { id, version, payload, priority, queue, tags }
+        }
+    }
+}
+
+fn read_edit(
+    payload: Option<&[u8]>,
+    priority: Option<u8>,
+    queue: Option<u32>,
+    names: &Names,
+) -> Result<Edit, CodecError> {
+    let queue = queue.map(|queue| names.queue(queue)).transpose()?;
+    let (payload, priority) = (payload.map(Payload::from), priority.map(Priority));
+    Ok(Edit { payload, priority, queue, tags: None })
+}
+
 fn read_record(record: wire::Record<'_>, ids: Ids, names: &Names) -> Result<Record, CodecError> {
     let at = Timestamp::from_micros;
     Ok(match record {
@@ -289,12 +304,14 @@ fn read_record(record: wire::Record<'_>, ids: Ids, names: &Names) -> Result<Reco
         wire::Record::Rescheduled { id, version, due } => {
             Record::Rescheduled { id: ids.read(id)?, version: Version(version), due: due.into() }
         }
-        wire::Record::Edited { id, version, payload, priority, queue, tags } => {
-            let mut edit = Edit::default();
-            (edit.payload, edit.priority) = (payload.map(Payload::from), priority.map(Priority));
-            edit.queue = queue.map(|queue| names.queue(queue)).transpose()?;
-            edit.tags = tags.map(|tags: Cow<'_, [u8]>| Tags::from_bytes(&tags).ok_or(NO_TAGS)).transpose()?;
+        wire::Record::Edited { id, version, payload, priority, queue } => {
+            let edit = read_edit(payload, priority, queue, names)?;
             Record::Edited { id: ids.read(id)?, version: Version(version), edit }
+        }
+        wire::Record::EditedTags { id, version, payload, priority, queue, tags } => {
+            let edit = read_edit(payload, priority, queue, names)?;
+            let tags = Tags::from_bytes(&tags).ok_or(NO_TAGS)?;
+            Record::Edited { id: ids.read(id)?, version: Version(version), edit: edit.and_tags(tags) }
         }
         wire::Record::Cancelled { id } => Record::Cancelled { id: ids.read(id)? },
         wire::Record::Started { id, at: us } => Record::Started { id: ids.read(id)?, at: at(us), attempt: 1 },

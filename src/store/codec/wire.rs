@@ -103,9 +103,10 @@ tagged! {
         16 => StartedAs { id: i64, at: i64, attempt: u16, version: u32 },
         17 => Recurred { id: i64, at: i64, version: u32, end: End, fault: Fault<'a>, next: Occurrence, passed: Passed },
         18 => PassedOver { id: i64, version: u32, next: Occurrence, passed: Passed },
-        19 => Edited { id: i64, version: u32, payload: Option<&'a [u8]>, priority: Option<u8>, queue: Option<u32>, tags: Option<Cow<'a, [u8]>> },
+        19 => Edited { id: i64, version: u32, payload: Option<&'a [u8]>, priority: Option<u8>, queue: Option<u32> },
         22 => Paused { id: i64, at: i64, version: u32 },
         23 => Resumed { id: i64, version: u32 },
+        24 => EditedTags { id: i64, version: u32, payload: Option<&'a [u8]>, priority: Option<u8>, queue: Option<u32>, tags: Cow<'a, [u8]> },
     }
 }
 

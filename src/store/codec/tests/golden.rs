@@ -165,32 +165,33 @@ fn image() -> Image {
 #[test]
 fn an_edit_has_these_bytes() {
     let all = Edit::payload("450 seats").and_priority(Priority(7)).and_queue(queue("mail"));
-    let all = all.and_tags(Tags::new(["b"]).unwrap());
     let edited = |edit| Record::Edited { id: id(4_300), version: Version(2), edit };
     let bytes = "
-        52564c42 0200 0000 2d000000 41b157c9          # magic, format, flags, length 45, CRC-32
+        52564c42 0200 0000 28000000 0782784a          # magic, format, flags, length 40, CRC-32
         03 07 fbe803 fbcc10 02 01 04 6d61696c 00      # as in the tables, queues: mail; no options
         13 00 02 01 09 343530207365617473 01 07 01 00 # edited: 4300, version 2, 450 seats, priority 7, mail
-           01 02 0162                                 #   the tag b
-        13 00 02 00 00 00 00                          # edited: 4300, version 2, nothing else
+        13 00 02 00 00 00                             # edited: 4300, version 2, nothing else
     ";
     let records = vec![edited(all), edited(Edit::default())];
     assert_eq!(hex(&encoded(&records)), hex(&unhex(bytes)));
     assert_eq!(read_batch(&unhex(bytes)), Ok((batch_header(), records)));
 }
 
-/// What came with pauses.
+/// What came with pauses, and with tags in an edit.
 #[test]
-fn a_pause_has_these_bytes() {
+fn a_pause_and_an_edit_of_tags_have_these_bytes() {
     let bytes = "
-        52564c42 0200 0000 1a000000 911f357d # magic, format, flags, length 26, CRC-32
-        03 07 fbe803 fbcc10 02 00 00         # as in the tables; no queues, no options
+        52564c42 0200 0000 23000000 c662eae4 # magic, format, flags, length 35, CRC-32
+        03 07 fbe803 fbcc10 03 00 00         # as in the tables; no queues, no options
         16 00 fd00d05150ddc10c00 02          # paused: 4300, version 2
         17 00 03                             # resumed: 4300, version 3
+        18 00 04 00 00 00 02 0162            # edited: 4300, version 4, the tag b
     ";
+    let edit = Edit::tags(Tags::new(["b"]).unwrap());
     let records = vec![
         Record::Paused { id: id(4_300), at: TEN, version: Version(2) },
         Record::Resumed { id: id(4_300), version: Version(3) },
+        Record::Edited { id: id(4_300), version: Version(4), edit },
     ];
     assert_eq!(hex(&encoded(&records)), hex(&unhex(bytes)));
     assert_eq!(read_batch(&unhex(bytes)), Ok((batch_header(), records)));
