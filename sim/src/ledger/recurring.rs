@@ -84,11 +84,9 @@ impl Recurring {
         }
     }
 
-    /// A job is given to its handler. Returns how that breaks its pause.
-    pub(crate) fn started(&self, key: &str, attempt: u16) -> Option<String> {
-        // A run that was under way when it was paused goes on, with another attempt if need be.
-        let is_new = attempt == 1;
-        let is_broken = is_new && !self.has_lost && self.paused.contains(key);
+    /// A job of the key that still recurs is given to its handler. Returns how that breaks its pause.
+    pub(crate) fn started(&self, key: &str) -> Option<String> {
+        let is_broken = !self.has_lost && self.paused.contains(key);
         is_broken.then(|| format!("{key} has started, and its pause was acknowledged"))
     }
 
