@@ -268,11 +268,12 @@ impl Ledger {
                 let detail = format!("life {life}: {} is ahead of its instant: {occurrence:?}", started.key);
                 self.world.broken("1 never early", detail);
             }
-            // One that recurs no more runs on beside the job that has its key.
-            let recurs = started.options.recurrence().is_some();
-            let breaks = |recurring: &mut Recurring| recurring.started(started.key.as_str());
-            if let Some(how) = recurs.then(|| self.recurring(breaks)).flatten() {
-                self.world.broken("3 cancel means cancel", format!("life {life}: {how}"));
+            if let Some(what) = self.recurring(|recurring| recurring.started(started)) {
+                let detail = format!(
+                    "life {life}: {} of {} has started, and {what} was acknowledged",
+                    started.id, started.key
+                );
+                self.world.broken("3 cancel means cancel", detail);
             }
             return;
         }

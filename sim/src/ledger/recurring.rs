@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reveille::sim::Image;
+use reveille::sim::{Image, Started};
 use reveille::{Job, JobId};
 
 /// What is known of recurring jobs.
@@ -47,9 +47,6 @@ impl Recurring {
         let told = |what: &str| format!("{} of {}, occurrence {number}: {what}", id, job.key());
         let began = Last { number, attempt, has_ended: false };
         let last = self.last.insert((life, id), began);
-        if !self.has_lost && self.cancelled.contains(&id) {
-            return Some(("3 cancel means cancel", told("its end was acknowledged")));
-        }
         if !self.has_lost && self.ended.get(&id).is_some_and(|&ended| number <= ended) {
             return Some(("6 each occurrence once", told("the store knew that it had ended")));
         }
@@ -84,10 +81,15 @@ impl Recurring {
         }
     }
 
-    /// A job of the key that still recurs is given to its handler. Returns how that breaks its pause.
-    pub(crate) fn started(&self, key: &str) -> Option<String> {
-        let is_broken = !self.has_lost && self.paused.contains(key);
-        is_broken.then(|| format!("{key} has started, and its pause was acknowledged"))
+    /// A job is given to its handler. Returns what was acknowledged before, so that it may not be: its handler may begin later.
+    pub(crate) fn started(&self, started: &Started) -> Option<&'static str> {
+        // One that recurs no more runs on beside the job that has its key.
+        let recurs = started.options.recurrence().is_some();
+        match self.has_lost {
+            true => None,
+            false if self.cancelled.contains(&started.id) => Some("its end"),
+            false => (recurs && self.paused.contains(started.key.as_str())).then_some("its pause"),
+        }
     }
 
     /// Somebody asks for the end of a job.
