@@ -271,6 +271,8 @@ impl Sink {
                     Err(failure) => FiredEnd::of(failure),
                 };
             }
+            #[cfg(feature = "_sim")]
+            Probed::Expired(_) => {}
         }
     }
 }

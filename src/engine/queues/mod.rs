@@ -2,11 +2,11 @@
 
 mod config;
 mod meters;
-mod passed;
 mod policy;
 mod queue;
 mod rate;
 mod table;
+mod told;
 mod unhandled;
 
 pub use config::{Misfire, QueueConfig};

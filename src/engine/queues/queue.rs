@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use super::meters::QueueMeters;
 use super::policy::Policy;
 use super::rate::{Limiter, Rate};
+use super::told::Untold;
 use super::unhandled::Unhandled;
 use crate::engine::meters::Register;
-use crate::job::Passed;
 use crate::partition::{MonoTime, QueueId, QueueName, Rank};
 use crate::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
@@ -32,8 +32,8 @@ pub(crate) struct Queue {
     pub(crate) limiter: Limiter,
     /// What it says of failures.
     policy: OnceLock<Policy>,
-    /// Occurrences that were passed over before the queue was claimed, by the keys of their jobs.
-    pub(super) untold_passed: Mutex<Vec<(Box<str>, Passed)>>,
+    /// What a restart has found before the queue was claimed.
+    pub(super) untold: Mutex<Vec<Untold>>,
     /// What runs its jobs. Without it they wait.
     runner: OnceLock<Runner>,
     /// What keeps its jobs from starting, as bits.
@@ -86,7 +86,7 @@ impl Queue {
             skip_after_us: OnceLock::new(),
             limiter: Limiter::default(),
             policy: OnceLock::new(),
-            untold_passed: Mutex::default(),
+            untold: Mutex::default(),
             runner: OnceLock::new(),
             stops: AtomicU8::new(0),
             shares: (0..partitions).map(|_| Share::default()).collect(),

@@ -207,7 +207,6 @@ fn report_failure(seat: &Seat, attempt: &Attempt, failure: &Failure) -> Sequel {
         _ => None,
     };
     share.retried.fetch_add(u64::from(retry_in.is_some()), Ordering::Relaxed);
-    share.died.fetch_add(u64::from(matches!(sequel, Sequel::Dies(..))), Ordering::Relaxed);
     // Whole by itself: a filter may have dropped the span.
     let (key, queue, attempt_no) = (known.key.as_str(), seat.queue.name.as_str(), attempt.number);
     let (id, parent) = (known.id, attempt.span.as_ref().and_then(Span::id));
