@@ -25,17 +25,40 @@ pub(super) struct Fields<'a> {
     pub(super) payload_base64: Option<String>,
     pub(super) on_conflict: Option<String>,
     pub(super) and_after: Option<bool>,
+    pub(super) prefix: Option<String>,
+    pub(super) to: Option<&'a RawValue>,
+    pub(super) state: Option<&'a RawValue>,
+    pub(super) limit: Option<&'a RawValue>,
+    pub(super) cursor: Option<String>,
+    pub(super) bucket: Option<String>,
     /// Whether the job recurs, as far as it was read.
     pub(super) recurs: bool,
-    /// Of the rule of a recurring job.
+    /// Of the rule of a recurring job; a `from` may also say which jobs to read.
     pub(super) rule: rule::Fields<'a>,
     /// By their names, in the order of the line.
     pub(super) options: Vec<(&'static str, &'a RawValue)>,
 }
 
 /// But for those of a rule, and for the options.
-const NAMES: [&str; 11] =
-    ["op", "key", "tag", "queue", "at", "in", "by", "payload", "payload_base64", "on_conflict", "and_after"];
+const NAMES: [&str; 17] = [
+    "op",
+    "key",
+    "tag",
+    "queue",
+    "at",
+    "in",
+    "by",
+    "payload",
+    "payload_base64",
+    "on_conflict",
+    "and_after",
+    "prefix",
+    "to",
+    "state",
+    "limit",
+    "cursor",
+    "bucket",
+];
 
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -73,6 +96,12 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 "payload_base64" => fields.payload_base64 = map.next_value()?,
                 "on_conflict" => fields.on_conflict = map.next_value()?,
                 "and_after" => fields.and_after = map.next_value()?,
+                "prefix" => fields.prefix = map.next_value()?,
+                "to" => fields.to = map.next_value()?,
+                "state" => fields.state = map.next_value()?,
+                "limit" => fields.limit = map.next_value()?,
+                "cursor" => fields.cursor = map.next_value()?,
+                "bucket" => fields.bucket = map.next_value()?,
                 of_rule if rule::NAMES.contains(&of_rule) => {
                     let value: Option<&RawValue> = map.next_value()?;
                     fields.rule.extend(value.map(|value| (of_rule, value)));

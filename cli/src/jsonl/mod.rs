@@ -14,6 +14,7 @@ pub(crate) mod op;
 pub(crate) mod payload;
 #[cfg(unix)]
 mod pipe;
+pub(crate) mod reading;
 mod rule;
 #[cfg(test)]
 mod tests;

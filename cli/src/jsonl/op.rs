@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::fields::Fields;
 use super::payload;
+use super::reading::Reading;
 use super::rule;
 use super::text::{Brief, cut_middle, escaped};
 use super::time::{self, TimeError};
@@ -30,6 +31,8 @@ pub(crate) enum Op {
     Tag(String, TagAction),
     /// About a queue.
     Queue(String, QueueAction),
+    /// About jobs as they stand.
+    Read(Reading),
 }
 
 /// What is to be done with the jobs of a tag.
@@ -118,7 +121,7 @@ pub(crate) enum OpError {
     #[error("`{field}` is missing")]
     Missing { field: &'static str },
     #[error(
-        "unknown op {0}; the ops are schedule, reschedule, cancel, lookup, revive, purge, pause and resume"
+        "unknown op {0}; the ops are schedule, reschedule, cancel, lookup, revive, purge, pause, resume, list, count and load"
     )]
     UnknownOp(Brief),
     #[error("`{field}` has no meaning for {op}; leave it out")]
@@ -176,6 +179,13 @@ pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
     if let (Some(tag), "cancel" | "reschedule") = (&fields.tag, op.as_str()) {
         Tags::check(tag)?;
         return fields.into_tag_op(&op, key.is_some());
+    }
+    if let Some(reading) = Reading::take(&op, &mut fields) {
+        let reading = reading?;
+        return match key.map(|_| "key").or(fields.left_over()) {
+            Some(field) => Err(OpError::Useless { field, op: reading.name() }),
+            None => Ok(Op::Read(reading)),
+        };
     }
     let action = match op.as_str() {
         "schedule" => Action::Schedule(Draft {
@@ -296,6 +306,12 @@ impl Fields<'_> {
             ("payload_base64", self.payload_base64.is_some()),
             ("on_conflict", self.on_conflict.is_some()),
             ("and_after", self.and_after.is_some()),
+            ("prefix", self.prefix.is_some()),
+            ("to", self.to.is_some()),
+            ("state", self.state.is_some()),
+            ("limit", self.limit.is_some()),
+            ("cursor", self.cursor.is_some()),
+            ("bucket", self.bucket.is_some()),
         ];
         let options = self.rule.iter().chain(&self.options).map(|&(name, _)| (name, true));
         fields.into_iter().chain(options).find_map(|(name, is_there)| is_there.then_some(name))

@@ -15,9 +15,10 @@ use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::thread;
 
-use reveille::job::{Passed, Reason};
+use reveille::job::{FiredView, Passed, Reason};
 use reveille::partition::QueueName;
-use reveille::{Cause, DeathReason, FailedAttempt, History, Job, JobView, Key};
+use reveille::read::Load;
+use reveille::{Cause, DeathReason, End, FailedAttempt, History, Job, JobState, JobView, Key};
 #[cfg(unix)]
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Serialize, Serializer};
@@ -50,11 +51,30 @@ pub(super) struct Answer {
     pub(super) outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) was: Option<Rfc3339>,
+    #[serde(flatten)]
+    pub(super) standing: Standing,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tag: Option<String>,
+    /// How many jobs it was done to, or how many there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) count: Option<u64>,
+    /// Whether there was a moment at which there were so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) exact: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bucket: Option<&'static str>,
+    #[serde(flatten)]
+    pub(super) load: Option<Load>,
+}
+
+/// How a job stands: the fields that a lookup and a page have in common.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Standing {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fired_at: Option<Rfc3339>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) died_at: Option<Rfc3339>,
-    /// Its handler failed, as far as a lookup tells.
+    /// Its handler failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) failed: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,17 +83,67 @@ pub(super) struct Answer {
     pub(super) queue: Option<QueueName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) tag: Option<String>,
-    /// How many jobs of the tag it was done to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) count: Option<usize>,
     /// How often its handler has begun, if it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) attempt: Option<u16>,
     /// What its last failure said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
+}
+
+impl From<JobView> for Standing {
+    fn from(job: JobView) -> Self {
+        let history = job.history.as_deref();
+        Standing {
+            attempt: (job.attempt > 0).then_some(job.attempt),
+            error: history.and_then(History::last_error).map(|error| error.message.to_string()),
+            died_at: history.and_then(|history| history.death).map(|death| Rfc3339(death.at)),
+            due: Some(Rfc3339(job.due)),
+            queue: Some(job.queue),
+            version: Some(job.version.0),
+            ..Standing::default()
+        }
+    }
+}
+
+impl From<JobView> for Listed {
+    fn from(job: JobView) -> Self {
+        Listed { key: job.key.clone(), state: job.state, standing: job.into() }
+    }
+}
+
+impl From<FiredView> for Listed {
+    fn from(job: FiredView) -> Self {
+        let failed = (job.end != End::Done).then_some(true);
+        let standing = Standing { fired_at: Some(Rfc3339(job.fired_at)), failed, ..Standing::default() };
+        Listed { key: job.key, state: JobState::Fired, standing }
+    }
+}
+
+/// A page of jobs.
+#[derive(Debug, Serialize)]
+pub(super) struct Page {
+    pub(super) line: u64,
+    pub(super) jobs: Vec<Listed>,
+    /// The `cursor` of the next page, if this is not the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<String>,
+}
+
+/// A job of a page, told as a lookup tells of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Listed {
+    pub(super) key: Key,
+    pub(super) state: JobState,
+    #[serde(flatten)]
+    pub(super) standing: Standing,
+}
+
+/// What a line was answered.
+#[derive(Debug)]
+pub(super) enum Answered {
+    Ack(Box<Ack>),
+    Page(Page),
 }
 
 /// An error in a line.
@@ -86,7 +156,7 @@ pub(super) struct Mistake {
 #[derive(Debug)]
 enum Event {
     /// With the permit that it holds until it is written.
-    Answered(Result<Ack, Mistake>, OwnedSemaphorePermit),
+    Answered(Result<Answered, Mistake>, OwnedSemaphorePermit),
     Fired {
         job: Arc<Job>,
         flushed: oneshot::Sender<()>,
@@ -105,6 +175,7 @@ enum Event {
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Written<'a> {
     Ack(&'a Ack),
+    Page(&'a Page),
     Error(&'a Mistake),
     Fired {
         key: &'a str,
@@ -190,7 +261,7 @@ impl Output {
     }
 
     /// Hands an op's answer to the writer, when there is room for it.
-    pub(super) async fn answer(&self, answer: Result<Ack, Mistake>) -> Result<(), Closed> {
+    pub(super) async fn answer(&self, answer: Result<Answered, Mistake>) -> Result<(), Closed> {
         // When the writer ends it drops what waits, and so makes room for senders that have yet to notice.
         let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| Closed)?;
         self.events.send(Event::Answered(answer, room)).map_err(|_| Closed)
@@ -267,7 +338,8 @@ fn write_all(mut events: mpsc::UnboundedReceiver<Event>, to: impl Write) -> io::
 /// Writes one event. Returns whether more may follow.
 fn write(to: &mut impl Write, event: Event, handlers: &mut Vec<oneshot::Sender<()>>) -> io::Result<bool> {
     match event {
-        Event::Answered(Ok(ack), _room) => write_line(to, &Written::Ack(&ack))?,
+        Event::Answered(Ok(Answered::Ack(ack)), _room) => write_line(to, &Written::Ack(&ack))?,
+        Event::Answered(Ok(Answered::Page(page)), _room) => write_line(to, &Written::Page(&page))?,
         Event::Answered(Err(mistake), _room) => write_line(to, &Written::Error(&mistake))?,
         Event::Fired { job, flushed } => {
             write_fired(to, &job)?;
