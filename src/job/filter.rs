@@ -84,6 +84,7 @@ impl JobFilter {
 
 impl Default for JobFilter {
     fn default() -> Self {
+        use JobState::{Paused, Pending, Ready, Retrying, Running};
         let all = JobFilter {
             queue: None,
             key_prefix: String::new(),
@@ -92,6 +93,6 @@ impl Default for JobFilter {
             due_to: None,
             states: 0,
         };
-        all.states([JobState::Pending, JobState::Retrying, JobState::Ready, JobState::Running])
+        all.states([Pending, Retrying, Ready, Running, Paused])
     }
 }

@@ -41,11 +41,12 @@ const LIMIT_MAX: usize = 1_000;
 const BUCKETS_MAX: usize = 10_000;
 
 /// The states, as a line has them.
-pub(super) const STATES: [(&str, JobState); 6] = [
+pub(super) const STATES: [(&str, JobState); 7] = [
     ("pending", JobState::Pending),
     ("retrying", JobState::Retrying),
     ("ready", JobState::Ready),
     ("running", JobState::Running),
+    ("paused", JobState::Paused),
     ("dead", JobState::Dead),
     ("fired", JobState::Fired),
 ];
@@ -176,7 +177,7 @@ fn read_states(value: &RawValue) -> Result<Vec<JobState>, OpError> {
     states.filter(|states| !states.is_empty()).ok_or_else(|| OpError::WrongValue {
         field: "state",
         value: Brief::number(json),
-        must_be: "\"pending\", \"retrying\", \"ready\", \"running\", \"dead\" or \"fired\", or a list of some",
+        must_be: "\"pending\", \"retrying\", \"ready\", \"running\", \"paused\", \"dead\" or \"fired\", or a list of some",
     })
 }
 
@@ -219,9 +220,9 @@ mod tests {
             .key_prefix("order:")
             .due_from(Timestamp::from_micros(1_000_000))
             .due_to(Timestamp::from_micros(2_000_000))
-            .states([JobState::Pending, JobState::Dead]);
+            .states([JobState::Pending, JobState::Paused, JobState::Dead]);
         let fields = r#""queue":"mails","tag":"tenant:7","prefix":"order:","from":1,"to":"1970-01-01T00:00:02Z",
-            "state":["dead","pending"]"#;
+            "state":["dead","paused","pending"]"#;
         assert_eq!(reading(&format!(r#"{{"op":"count",{fields}}}"#)), Reading::Count(chosen.clone()));
         assert_eq!(reading(&format!(r#"{{"op":"list",{fields}}}"#)), list(&chosen, 100));
         let dead = JobFilter::default().states([JobState::Dead]);

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reveille::{
-    CancelError, CancelOutcome, Commit, Due, End, Engine, Job, Key, LookupOutcome, OnConflict, PurgeError,
-    PurgeOutcome, QueueConfig, QueueError, QueueName, RescheduleError, RescheduleOutcome, ReviveError,
-    ReviveOutcome, ScheduleError, ScheduleOutcome, Version,
+    CancelError, CancelOutcome, Commit, Due, End, Engine, Job, Key, LookupOutcome, OnConflict, PauseJobError,
+    PauseJobOutcome, PurgeError, PurgeOutcome, QueueConfig, QueueError, QueueName, RescheduleError,
+    RescheduleOutcome, ResumeJobOutcome, ReviveError, ReviveOutcome, ScheduleError, ScheduleOutcome, Version,
 };
 
 use tokio::runtime::Handle;
@@ -68,6 +68,8 @@ pub(super) enum Pending {
     Cancel(Commit<CancelOutcome, CancelError>),
     Revive(Commit<ReviveOutcome, ReviveError>),
     Purge(Commit<PurgeOutcome, PurgeError>),
+    Pause(Commit<PauseJobOutcome, PauseJobError>),
+    Resume(Commit<ResumeJobOutcome, PauseJobError>),
     Lookup(Box<LookupOutcome>),
 }
 
@@ -101,6 +103,8 @@ impl Caller {
             Action::Cancel { and_after: true } => Pending::Cancel(self.engine.cancel_running(&key)),
             Action::Revive(due) => Pending::Revive(self.engine.revive(&key, due)),
             Action::Purge => Pending::Purge(self.engine.purge(&key)),
+            Action::Pause => Pending::Pause(self.engine.pause_job(&key)),
+            Action::Resume => Pending::Resume(self.engine.resume_job(&key)),
             Action::Lookup => Pending::Lookup(Box::new(self.engine.lookup(&key))),
         };
         Reply::Call { line, op: name, key, pending }
@@ -250,6 +254,8 @@ impl Pending {
             Pending::Cancel(commit) => commit.await.map(cancelled).map_err(|error| error.to_string()),
             Pending::Revive(commit) => commit.await.map(revived).map_err(|error| error.to_string()),
             Pending::Purge(commit) => commit.await.map(purged).map_err(|error| error.to_string()),
+            Pending::Pause(commit) => commit.await.map(paused).map_err(|error| error.to_string()),
+            Pending::Resume(commit) => commit.await.map(resumed).map_err(|error| error.to_string()),
             Pending::Lookup(outcome) => Ok(found(*outcome)),
         }
     }
@@ -309,6 +315,32 @@ fn purged(outcome: PurgeOutcome) -> Answer {
         PurgeOutcome::NotDead => "not_dead",
         PurgeOutcome::NotFound => "not_found",
     })
+}
+
+fn paused(outcome: PauseJobOutcome) -> Answer {
+    match outcome {
+        PauseJobOutcome::Paused { .. } => outcome_only("paused"),
+        PauseJobOutcome::AlreadyPaused => outcome_only("already_paused"),
+        PauseJobOutcome::Running => outcome_only("running"),
+        PauseJobOutcome::AlreadyFired { at, .. } => already_fired(at),
+        PauseJobOutcome::Dead { at, .. } => dead(at),
+        PauseJobOutcome::NotFound => outcome_only("not_found"),
+    }
+}
+
+fn resumed(outcome: ResumeJobOutcome) -> Answer {
+    match outcome {
+        ResumeJobOutcome::Resumed { due, .. } => {
+            let standing = Standing { due: Some(Rfc3339(due)), ..Standing::default() };
+            Answer { standing, ..outcome_only("resumed") }
+        }
+        ResumeJobOutcome::Ended => outcome_only("ended"),
+        ResumeJobOutcome::NotPaused => outcome_only("not_paused"),
+        ResumeJobOutcome::Running => outcome_only("running"),
+        ResumeJobOutcome::AlreadyFired { at, .. } => already_fired(at),
+        ResumeJobOutcome::Dead { at, .. } => dead(at),
+        ResumeJobOutcome::NotFound => outcome_only("not_found"),
+    }
 }
 
 fn found(outcome: LookupOutcome) -> Answer {

@@ -74,6 +74,8 @@ pub(super) struct Standing {
     pub(super) fired_at: Option<Rfc3339>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) died_at: Option<Rfc3339>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) paused_at: Option<Rfc3339>,
     /// Its handler failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) failed: Option<bool>,
@@ -98,6 +100,7 @@ impl From<JobView> for Standing {
             attempt: (job.attempt > 0).then_some(job.attempt),
             error: history.and_then(History::last_error).map(|error| error.message.to_string()),
             died_at: history.and_then(|history| history.death).map(|death| Rfc3339(death.at)),
+            paused_at: job.options.paused().map(|paused| Rfc3339(paused.0)),
             due: Some(Rfc3339(job.due)),
             queue: Some(job.queue),
             version: Some(job.version.0),

@@ -97,6 +97,25 @@ fn jobs_are_chosen_by_queue_tag_state_and_when_they_are_due() {
 }
 
 #[test]
+fn a_paused_job_is_shown_as_one_and_is_no_load() {
+    let mut run = with_jobs();
+    let from = 2_000_000_000;
+    let first_minute =
+        |run: &mut Run| answer(run, &json!({"op": "load", "from": from, "limit": 1}))["buckets"][0].clone();
+    assert_eq!(first_minute(&mut run), 1);
+    assert_eq!(answer(&mut run, &json!({"op": "pause", "key": "order:0"}))["outcome"], "paused");
+    let page = answer(&mut run, &json!({"op": "list", "state": "paused"}));
+    assert_eq!(keys(&page), ["order:0"]);
+    let job = &page["jobs"][0];
+    assert!(job["state"] == "paused" && job["paused_at"].is_string(), "{job}");
+    assert_eq!(answer(&mut run, &json!({"op": "count"}))["count"], 10, "it is still to end");
+    assert_eq!(answer(&mut run, &json!({"op": "count", "state": "pending"}))["count"], 9);
+    assert_eq!(first_minute(&mut run), 0);
+    assert_eq!(answer(&mut run, &json!({"op": "resume", "key": "order:0"}))["outcome"], "resumed");
+    assert_eq!(first_minute(&mut run), 1);
+}
+
+#[test]
 fn a_fired_job_is_shown_with_its_end() {
     let mut run = Run::start(&[]);
     run.write("{\"op\":\"schedule\",\"key\":\"k\",\"in\":0}\n");

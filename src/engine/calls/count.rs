@@ -42,7 +42,7 @@ impl Engine {
     }
 
     /// When the jobs that match and are still to fire are due: how many in each bucket, before, and after. The first bucket begins now, or
-    /// where the filter begins ([`JobFilter::due_from`]). O(jobs), as [`count`](Self::count).
+    /// where the filter begins ([`JobFilter::due_from`]). A paused job is not among them. O(jobs), as [`count`](Self::count).
     ///
     /// ```
     /// # use std::time::Duration;

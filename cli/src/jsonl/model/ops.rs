@@ -80,26 +80,27 @@ fn check_op(op: &Op, fields: &Fields) {
         Action::Cancel { and_after } => {
             assert_eq!(and_after.to_string(), fields.json("and_after").unwrap_or("false"));
         }
-        Action::Lookup | Action::Purge => {}
+        Action::Lookup | Action::Purge | Action::Pause | Action::Resume => {}
     }
 }
 
 /// A tag, if there is one, stands in place of the key.
 fn has_meaning(field: &str, op: &str, fields: &Fields) -> bool {
     let is_by_tag = fields.has("tag") && matches!(op, "cancel" | "reschedule");
+    let is_reading = matches!(op, "list" | "count" | "load");
     match field {
         "op" => true,
-        "key" => !matches!(op, "pause" | "resume" | "list" | "count" | "load"),
-        "tag" | "prefix" | "to" | "state" if matches!(op, "list" | "count" | "load") => true,
+        "key" => !is_reading,
+        "tag" | "prefix" | "to" | "state" | "queue" if is_reading => true,
         "limit" => matches!(op, "list" | "load"),
         "cursor" => op == "list",
         "bucket" => op == "load",
         "prefix" | "to" | "state" => false,
-        "from" => matches!(op, "schedule" | "list" | "count" | "load"),
+        "from" => op == "schedule" || is_reading,
         "tag" => is_by_tag,
         "by" => is_by_tag && op == "reschedule",
         "and_after" if is_by_tag => false,
-        "queue" => !matches!(op, "reschedule" | "cancel" | "lookup" | "revive" | "purge"),
+        "queue" => op == "schedule" || matches!(op, "pause" | "resume") && !fields.has("key"),
         "at" | "in" => matches!(op, "schedule" | "reschedule" | "revive"),
         "and_after" => op == "cancel",
         _ => op == "schedule",
@@ -147,7 +148,7 @@ fn check_draft(draft: &Draft, fields: &Fields) {
 
 fn check_reading(reading: &Reading, fields: &Fields) {
     let states = match fields.json("state").map(|json| serde_json::from_str(json).expect("it was read")) {
-        None => ["pending", "retrying", "ready", "running"].map(str::to_owned).to_vec(),
+        None => ["pending", "retrying", "ready", "running", "paused"].map(str::to_owned).to_vec(),
         Some(Value::Array(names)) => {
             names.iter().map(|name| name.as_str().expect("a name").to_owned()).collect()
         }
@@ -275,7 +276,8 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
             ["every", "cron", "recurrence"].iter().filter(|name| fields.has(name)).count() > 1
         }
         OpError::Rule { field, .. } => fields.has(field),
-        OpError::TwoNames => fields.has("key") && fields.has("tag"),
+        OpError::TwoNames => fields.has("key") && (fields.has("tag") || fields.has("queue")),
+        OpError::NoName { op: named } => op == *named && !fields.has("key") && !fields.has("queue"),
         OpError::Option { field, .. } => fields.has(field),
         OpError::Tag(_) => fields.text("tag").is_some_and(|tag| Tags::check(&tag).is_err()),
         OpError::Time { field: "by", .. } => fields.has("by"),
