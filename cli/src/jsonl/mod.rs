@@ -17,6 +17,8 @@ mod pipe;
 pub(crate) mod reading;
 mod rule;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod tests;
 pub(crate) mod text;
 pub(crate) mod time;

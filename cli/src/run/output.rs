@@ -411,3 +411,97 @@ fn write_line(to: &mut impl Write, event: &Written<'_>) -> io::Result<()> {
 fn queue_as_text<S: Serializer>(queue: &Option<QueueName>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(queue.as_ref().map_or("", QueueName::as_str))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use reveille::Timestamp;
+    use reveille::read::LoadBuckets;
+    use serde_json::Value;
+    use testkit::schema;
+
+    use super::*;
+
+    const AT: Rfc3339 = Rfc3339(Timestamp::from_micros(1_796_094_000_000_000));
+
+    fn standing() -> Standing {
+        Standing {
+            fired_at: Some(AT),
+            died_at: Some(AT),
+            paused_at: Some(AT),
+            failed: Some(true),
+            due: Some(AT),
+            queue: QueueName::new("mails").ok(),
+            version: Some(1),
+            attempt: Some(1),
+            error: Some("no".into()),
+        }
+    }
+
+    fn key() -> Key {
+        Key::new("k").unwrap()
+    }
+
+    /// Holds an event that has every field against the schema: it keeps it, and the schema has no field that it has not.
+    fn check(event: &Written<'_>) -> Value {
+        let mut line = Vec::new();
+        write_line(&mut line, event).unwrap();
+        let value: Value = serde_json::from_slice(&line).unwrap();
+        schema::check_event(&value);
+        let definition = format!("event_{}", value["event"].as_str().unwrap());
+        assert_eq!(names(&value), names(&schema::document()["$defs"][definition]["properties"]));
+        value
+    }
+
+    fn names(object: &Value) -> BTreeSet<String> {
+        // A payload is one or the other.
+        object.as_object().unwrap().keys().filter(|name| *name != "payload_base64").cloned().collect()
+    }
+
+    #[test]
+    fn the_schema_has_the_fields_that_answers_have() {
+        let load = Load::new(AT.0, LoadBuckets { width: Duration::from_secs(60), count: 2 });
+        let answer = Answer {
+            outcome: "counted",
+            was: Some(AT),
+            standing: standing(),
+            tag: Some("t".into()),
+            count: Some(1),
+            exact: Some(true),
+            bucket: Some("minute"),
+            load: Some(load),
+        };
+        check(&Written::Ack(&Ack { line: 1, op: "load", key: Some(key()), answer }));
+        check(&Written::Error(&Mistake { line: 1, error: "no".into() }));
+        let jobs = vec![Listed { key: key(), state: JobState::Dead, standing: standing() }];
+        let page = check(&Written::Page(&Page { line: 1, jobs, next: Some("first".into()) }));
+        assert_eq!(names(&page["jobs"][0]), names(&schema::document()["$defs"]["listed"]["properties"]));
+    }
+
+    #[test]
+    fn the_schema_has_the_fields_that_other_events_have() {
+        let (key, queue, payload) = ("k", "mails", "{}".into());
+        check(&Written::Fired {
+            key,
+            queue,
+            due: AT,
+            fired_at: AT,
+            late_us: 0,
+            attempt: 1,
+            scheduled_for: Some(AT),
+            missed: Some(0),
+            payload: payload::Written::to_be_shown(&payload),
+        });
+        for cause in [Cause::Failed, Cause::Panicked, Cause::TimedOut, Cause::Interrupted] {
+            check(&Written::Failed { key, queue, attempt: 1, cause, error: "", retry_at: Some(AT) });
+        }
+        for reason in [Reason::Coalesced, Reason::Missed, Reason::Overlap, Reason::Paused] {
+            check(&Written::Skipped { key, reason, count: 1, first: AT, last: AT });
+        }
+        for reason in [DeathReason::Exhausted, DeathReason::Killed, DeathReason::Expired] {
+            check(&Written::Dead { key, queue, attempts: 1, reason, error: Some("no") });
+        }
+    }
+}

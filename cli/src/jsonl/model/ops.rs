@@ -263,7 +263,7 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
     match error {
         OpError::NotAnObject | OpError::Json(_) => false,
         OpError::Missing { field } => !fields.has(field),
-        OpError::UnknownOp(_) => !OPS.contains(&op.as_str()),
+        OpError::UnknownOp { .. } => !OPS.contains(&op.as_str()),
         OpError::Useless { field: field @ ("zone" | "missed_max"), op: named } if *named != op => {
             fields.has(field)
         }
@@ -280,6 +280,7 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
         OpError::NoName { op: named } => op == *named && !fields.has("key") && !fields.has("queue"),
         OpError::Option { field, .. } => fields.has(field),
         OpError::Tag(_) => fields.text("tag").is_some_and(|tag| Tags::check(&tag).is_err()),
+        OpError::Queue(_) => fields.text("queue").is_some_and(|queue| QueueName::new(queue).is_err()),
         OpError::Time { field: "by", .. } => fields.has("by"),
         OpError::TwoPayloads => fields.has("payload") && fields.has("payload_base64"),
         OpError::Time { field: field @ ("from" | "to"), .. } if op != "schedule" => fields.has(field),
