@@ -40,7 +40,7 @@ impl TestEngine {
     ///     engine.schedule_raw("mails", "").key(key).after(Duration::from_secs(hours * 3600)).await?.scheduled()?;
     /// }
     /// let keys: Vec<_> = engine.scheduled().into_iter().map(|job| job.key).collect();
-    /// assert_eq!(keys, ["first".try_into()?, "second".try_into()?]);
+    /// assert_eq!(keys, ["first", "second"]);
     /// # Ok(()) }
     /// ```
     pub fn scheduled(&self) -> Vec<JobView> {
