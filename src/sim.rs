@@ -25,7 +25,7 @@ pub fn on_start(builder: Builder, told: impl Fn(Told<'_>) + Send + Sync + 'stati
     builder.probe(Box::new(move |probed| match probed {
         Probed::Started(queue, started) => told(Told::Started(queue, started)),
         Probed::Expired(view) => told(Told::Expired(view)),
-        Probed::Ended(..) => {}
+        Probed::Begins(..) | Probed::Ended(..) => {}
     }))
 }
 

@@ -16,9 +16,10 @@ use crate::partition::{MonoTime, QueueId, QueueName, Rank};
 use crate::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
 
-/// A queue that is paused, and one that its rate holds back.
+/// A queue that is paused, one that its rate holds back, and one that a test leaves out.
 const PAUSED: u8 = 1;
 const HELD: u8 = 2;
+const LEFT_OUT: u8 = 8;
 
 /// A queue of an engine. Shared by callers, driver and workers; everything in it is atomic.
 pub(crate) struct Queue {
@@ -223,6 +224,16 @@ impl Queue {
     pub(crate) fn set_rate(&self, rate: Option<Rate>) {
         self.limiter.set(rate);
         self.set_stop(HELD, false);
+    }
+
+    /// Has nothing of it start while a test runs another queue.
+    pub(crate) fn set_left_out(&self, is_left_out: bool) {
+        self.set_stop(LEFT_OUT, is_left_out);
+    }
+
+    /// For as long as a test runs it, a pause does not hold it back.
+    pub(crate) fn lift_pause(&self, is_lifted: bool) {
+        self.set_stop(PAUSED, !is_lifted);
     }
 
     fn set_stop(&self, stop: u8, is_set: bool) {

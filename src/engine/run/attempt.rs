@@ -117,6 +117,10 @@ where
     Fut: Future,
     Fut::Output: Ends,
 {
+    if let Some(failure) = forced(attempt, seat) {
+        *job = None;
+        return Err(failure);
+    }
     let mut begin = || job.take().map(|started| handler(Job::new(started, seat)));
     let mut future = pin!(guarded(attempt, || Ok(begin()))?);
     let mut timer = limit.map(|limit| Box::pin(rt::sleep(limit)));
@@ -146,7 +150,19 @@ where
 
 /// Runs an inline handler to its end.
 pub(crate) fn run_inline(attempt: &Attempt, handler: &InlineFn, job: &Job) -> Result<(), Failure> {
+    if let Some(failure) = forced(attempt, job.seat()) {
+        return Err(failure);
+    }
     guarded(attempt, || result(handler(job)))
+}
+
+/// What a test has the attempt end with, in place of its handler.
+#[inline]
+fn forced(attempt: &Attempt, seat: &Seat) -> Option<Failure> {
+    let probe = seat.shared.probe.as_ref()?;
+    let mut failure = None;
+    probe(Probed::Begins(attempt.handle, &mut failure));
+    failure
 }
 
 /// In the span also for the sake of the panic hook: it alone knows where a panic came from, and runs here.
