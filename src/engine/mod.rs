@@ -44,7 +44,7 @@ pub use error::{
 };
 pub use ownership::StoreState;
 pub use queues::{FailedAttempt, Misfire, QUEUES_MAX, QueueConfig, Rate};
-pub use run::{BoxError, ContextTask, IntoJobResult, Job, JobResult, Task};
+pub use run::{BoxError, ContextTask, FencingToken, IntoJobResult, Job, JobResult, Task};
 pub use start::{Builder, RestoreProgress, Standby, StartPhase, Startup};
 pub use state::{CancelReason, Cancellation, Engine};
 pub(crate) use state::{Failure, FailureKind, Probed};

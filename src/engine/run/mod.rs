@@ -5,8 +5,10 @@ mod attempt;
 mod cancellation;
 mod context;
 pub(crate) mod driver;
+mod fencing;
 mod handler;
 mod order;
+mod progress;
 mod recurs;
 mod rehearsal;
 mod release;
@@ -17,5 +19,6 @@ pub(crate) mod worker;
 
 pub use context::ContextTask;
 pub(crate) use driver::InlineQueue;
+pub use fencing::FencingToken;
 pub use handler::{BoxError, IntoJobResult, Job, JobResult, Task};
 pub(crate) use handler::{Ends, InlineFn, run_task};

@@ -17,8 +17,8 @@ use crate::engine::ownership::{Keeper, Ownership, keeper};
 use crate::engine::queues::{Queue, QueueConfig, Queues, Runner};
 use crate::engine::run::{Ends, InlineFn, InlineQueue, Job, Task, driver, run_task, worker};
 use crate::engine::state::{
-    Contexts, Engine, EngineMeters, Handlers, KeyHasher, Life, Probe, Releases, Room, Settings, Shared,
-    Signals, Wanted,
+    Contexts, Engine, EngineMeters, Handlers, KeyHasher, Life, Notes, Probe, Releases, Room, Settings,
+    Shared, Signals, Wanted,
 };
 use crate::engine::tell::publish;
 use crate::rt::{Io, Runtime};
@@ -350,6 +350,7 @@ impl Builder {
             probe,
             contexts,
             signals: Signals::default(),
+            notes: Notes::default(),
         });
         let inline = run_queues(&shared, handlers);
         // Before the driver finds that such jobs are due: who expects them is not told.

@@ -25,6 +25,7 @@ use super::jobs::{self, Room};
 use super::keys::KeyHasher;
 use super::life::Life;
 use super::meters::EngineMeters;
+use super::notes::Notes;
 use super::probe::Probe;
 use super::releases::Releases;
 use super::runtime::Handlers;
@@ -70,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) contexts: Contexts,
     /// Of handlers that want to hear when they are no longer wanted.
     pub(crate) signals: Signals,
+    /// What running handlers say of how far they are.
+    pub(crate) notes: Notes,
 }
 
 /// How long a job that a restart found overdue waits for the store to have its start.
