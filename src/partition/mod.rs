@@ -42,6 +42,7 @@ mod list;
 mod overdue;
 mod pace;
 mod past;
+mod pause;
 mod priorities;
 mod rank;
 mod ready;
@@ -77,6 +78,7 @@ pub(crate) use list::{Glance, ViewSlice, Wanted};
 pub(crate) use overdue::OverdueHead;
 pub(crate) use pace::Pace;
 pub use past::Behind;
+pub(crate) use pause::PausedRule;
 pub use rank::{Rank, RankKey};
 pub use ready::QueueId;
 pub use record::{Predecessor, Record, ScheduledRecord};
@@ -164,7 +166,7 @@ pub struct Counts {
     pub scheduled: u64,
     /// Jobs moved.
     pub rescheduled: u64,
-    /// Jobs that were given another payload, priority or queue.
+    /// Jobs that were given another payload, priority, queue or tags.
     pub edited: u64,
     /// Jobs cancelled, those that another replaced included.
     pub cancelled: u64,
@@ -391,6 +393,7 @@ impl Partition {
                     held += 1;
                 }
                 State::Overdue => overdue += 1,
+                State::Paused => assert!(job.is_paused(), "{job:?} is said to be paused"),
                 State::Collected => assert!(!self.batch.is_empty(), "{job:?} is in the batch"),
                 State::Ready(_) => ready += 1,
                 State::Running(_) => running += 1,

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use reveille::{
     CancelError, CancelOutcome, Commit, Due, End, Engine, History, Job, Key, LookupOutcome, OnConflict,
-    PurgeError, PurgeOutcome, QueueConfig, QueueError, QueueName, RescheduleError, RescheduleOutcome,
-    ReviveError, ReviveOutcome, ScheduleError, ScheduleOutcome,
+    PauseJobError, PauseJobOutcome, PurgeError, PurgeOutcome, QueueConfig, QueueError, QueueName,
+    RescheduleError, RescheduleOutcome, ResumeJobOutcome, ReviveError, ReviveOutcome, ScheduleError,
+    ScheduleOutcome,
 };
 
 use tokio::runtime::Handle;
@@ -67,6 +68,8 @@ pub(super) enum Pending {
     Cancel(Commit<CancelOutcome, CancelError>),
     Revive(Commit<ReviveOutcome, ReviveError>),
     Purge(Commit<PurgeOutcome, PurgeError>),
+    Pause(Commit<PauseJobOutcome, PauseJobError>),
+    Resume(Commit<ResumeJobOutcome, PauseJobError>),
     Lookup(Box<LookupOutcome>),
 }
 
@@ -99,6 +102,8 @@ impl Caller {
             Action::Cancel { and_after: true } => Pending::Cancel(self.engine.cancel_running(&key)),
             Action::Revive(due) => Pending::Revive(self.engine.revive(&key, due)),
             Action::Purge => Pending::Purge(self.engine.purge(&key)),
+            Action::Pause => Pending::Pause(self.engine.pause_job(&key)),
+            Action::Resume => Pending::Resume(self.engine.resume_job(&key)),
             Action::Lookup => Pending::Lookup(Box::new(self.engine.lookup(&key))),
         };
         Reply::Call { line, op: name, key, pending }
@@ -243,6 +248,8 @@ impl Pending {
             Pending::Cancel(commit) => commit.await.map(cancelled).map_err(|error| error.to_string()),
             Pending::Revive(commit) => commit.await.map(revived).map_err(|error| error.to_string()),
             Pending::Purge(commit) => commit.await.map(purged).map_err(|error| error.to_string()),
+            Pending::Pause(commit) => commit.await.map(paused).map_err(|error| error.to_string()),
+            Pending::Resume(commit) => commit.await.map(resumed).map_err(|error| error.to_string()),
             Pending::Lookup(outcome) => Ok(found(*outcome)),
         }
     }
@@ -308,6 +315,31 @@ fn purged(outcome: PurgeOutcome) -> Answer {
     })
 }
 
+fn paused(outcome: PauseJobOutcome) -> Answer {
+    match outcome {
+        PauseJobOutcome::Paused { .. } => outcome_only("paused"),
+        PauseJobOutcome::AlreadyPaused => outcome_only("already_paused"),
+        PauseJobOutcome::Running => outcome_only("running"),
+        PauseJobOutcome::AlreadyFired { at, .. } => already_fired(at),
+        PauseJobOutcome::Dead { at, .. } => dead(at),
+        PauseJobOutcome::NotFound => outcome_only("not_found"),
+    }
+}
+
+fn resumed(outcome: ResumeJobOutcome) -> Answer {
+    match outcome {
+        ResumeJobOutcome::Resumed { due, .. } => {
+            Answer { due: Some(Rfc3339(due)), ..outcome_only("resumed") }
+        }
+        ResumeJobOutcome::Ended => outcome_only("ended"),
+        ResumeJobOutcome::NotPaused => outcome_only("not_paused"),
+        ResumeJobOutcome::Running => outcome_only("running"),
+        ResumeJobOutcome::AlreadyFired { at, .. } => already_fired(at),
+        ResumeJobOutcome::Dead { at, .. } => dead(at),
+        ResumeJobOutcome::NotFound => outcome_only("not_found"),
+    }
+}
+
 fn found(outcome: LookupOutcome) -> Answer {
     let (name, job) = match outcome {
         LookupOutcome::Scheduled(job) => ("scheduled", job),
@@ -324,6 +356,7 @@ fn found(outcome: LookupOutcome) -> Answer {
         attempt: (job.attempt > 0).then_some(job.attempt),
         error: history.and_then(History::last_error).map(|error| error.message.to_string()),
         died_at: history.and_then(|history| history.death).map(|death| Rfc3339(death.at)),
+        paused_at: job.options.paused().map(|paused| Rfc3339(paused.0)),
         due: Some(Rfc3339(job.due)),
         queue: Some(job.queue),
         version: Some(job.version.0),

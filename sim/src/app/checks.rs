@@ -171,7 +171,9 @@ fn late<'a>(images: &'a [Image], process: &Process) -> Option<&'a JobImage> {
     // What is pending is still to come, by the clock that it follows.
     images.iter().flat_map(|image| &image.jobs).find(|job| {
         let is_dead = job.history.as_ref().is_some_and(|history| history.death.is_some());
+        let is_paused = job.spec.options.paused().is_some();
         !is_dead
+            && !is_paused
             && job.spec.due.base == reveille::partition::TimeBase::Wall
             && job.spec.due.wall.as_micros() + 1_000_000 < wall_us
     })
