@@ -1,6 +1,7 @@
 //! The queues of an engine: who runs their jobs, and how many wait.
 
 mod config;
+mod layers;
 mod meters;
 mod passed;
 mod policy;
@@ -10,6 +11,7 @@ mod table;
 mod unhandled;
 
 pub use config::{Misfire, QueueConfig};
+pub(crate) use layers::Layers;
 pub use policy::FailedAttempt;
 pub(crate) use policy::Policy;
 pub(crate) use queue::{Queue, Runner};

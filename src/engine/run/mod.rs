@@ -7,6 +7,10 @@ mod context;
 pub(crate) mod driver;
 mod fencing;
 mod handler;
+#[cfg(feature = "tower")]
+mod layered;
+#[cfg(feature = "tower")]
+mod layers;
 mod order;
 mod progress;
 mod recurs;
@@ -22,3 +26,5 @@ pub(crate) use driver::InlineQueue;
 pub use fencing::FencingToken;
 pub use handler::{BoxError, IntoJobResult, Job, JobResult, Task};
 pub(crate) use handler::{Ends, InlineFn, run_task};
+#[cfg(feature = "tower")]
+pub use layers::JobService;

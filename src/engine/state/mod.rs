@@ -3,7 +3,8 @@
 mod cell;
 mod contexts;
 mod engine;
-pub(crate) mod hint;
+pub(crate) mod gates;
+mod hint;
 pub(crate) mod jobs;
 mod keys;
 mod life;
@@ -21,6 +22,8 @@ pub(crate) use cell::{Aim, Cell, HISTOGRAM_MAX_US, LastSnapshot, Owned, new_hist
 
 pub(crate) use contexts::{Contexts, Wanted};
 pub use engine::Engine;
+pub(crate) use gates::Gates;
+pub use gates::Proposal;
 pub(crate) use jobs::Room;
 pub(crate) use keys::{KeyHash, KeyHasher, KeyIndex};
 pub(crate) use life::{Life, Stage};

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use super::cell::{Cell, HISTOGRAM_MAX_US, Owned};
 use super::contexts::Contexts;
+use super::gates::Gates;
 use super::jobs::{self, Room};
 use super::keys::KeyHasher;
 use super::life::Life;
@@ -43,6 +44,8 @@ use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
 pub(crate) struct Shared {
     pub(crate) meters: EngineMeters,
     pub(crate) settings: Settings,
+    /// What the application asks of every job.
+    pub(crate) gates: Gates,
     /// Tells this engine from all others, those before a restart too: for cursors.
     pub(crate) incarnation: u64,
     pub(crate) clock: Clock,
