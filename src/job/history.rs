@@ -98,7 +98,7 @@ pub struct History {
 
 impl Fault {
     pub(crate) fn new(cause: Cause, message: &str) -> Self {
-        Fault { cause, message: cut(message).into() }
+        Fault { cause, message: cut(message, MESSAGE_BYTES_MAX).into() }
     }
 }
 
@@ -173,8 +173,8 @@ pub(crate) fn draw(id: JobId, attempt: u16) -> u64 {
 }
 
 /// The beginning of a text, as much as is kept.
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(MESSAGE_BYTES_MAX);
+pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
     while !text.is_char_boundary(end) {
         end -= 1;
     }

@@ -39,6 +39,8 @@ pub struct Started {
     pub version: Version,
     /// How often its handler has begun, this time included.
     pub attempt: u16,
+    /// Which start in its partition this is, counted since that was made or loaded: each has a higher number than all before it.
+    pub turn: u64,
     /// What else was said of it.
     pub options: JobOptions,
     /// Whether the last restart found it overdue: it may be what ended the process before.
@@ -114,6 +116,7 @@ impl Partition {
                 lateness_us,
                 version: job.version(),
                 attempt: job.attempt(),
+                turn: self.counts.started,
                 options: job.options(),
                 was_overdue,
             });

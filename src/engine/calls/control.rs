@@ -23,8 +23,10 @@ impl Engine {
         if self.shared.handlers.has_ended() {
             return Err(QueueError::RuntimeEnded);
         }
-        let queue = self.shared.queues.claim(config.into())?;
-        queue.run_by(worker::runner(Arc::downgrade(&self.shared), Arc::new(handler)));
+        let config = config.into();
+        let layers = config.layers().clone();
+        let queue = self.shared.queues.claim(config)?;
+        queue.run_by(worker::runner(Arc::downgrade(&self.shared), &layers, Arc::new(handler)));
         self.call_workers(&queue);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The queues of an engine: who runs their jobs, and how many wait.
 
 mod config;
+mod layers;
 mod meters;
 mod policy;
 mod queue;
@@ -10,6 +11,7 @@ mod told;
 mod unhandled;
 
 pub use config::{Misfire, QueueConfig};
+pub(crate) use layers::Layers;
 pub use policy::FailedAttempt;
 pub(crate) use policy::Policy;
 pub(crate) use queue::{Queue, Runner};

@@ -62,6 +62,8 @@ pub(crate) struct Share {
     pub(crate) succeeded: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) panicked: AtomicU64,
+    pub(crate) timed_out: AtomicU64,
+    pub(crate) discarded: AtomicU64,
     pub(crate) retried: AtomicU64,
     pub(crate) died: AtomicU64,
     /// Occurrences of recurring jobs that were passed over.
@@ -193,6 +195,11 @@ impl Queue {
 
     pub(crate) fn is_paused(&self) -> bool {
         self.stops.load(Ordering::SeqCst) & PAUSED != 0
+    }
+
+    /// Whether its rate keeps its jobs from starting.
+    pub(crate) fn is_rate_held(&self) -> bool {
+        self.stops.load(Ordering::SeqCst) & HELD != 0
     }
 
     pub(crate) fn set_paused(&self, is_paused: bool) {
