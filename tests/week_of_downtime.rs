@@ -167,7 +167,7 @@ fn promise_8_a_week_of_downtime_after_a_kill_under_each_policy() {
         ran("one", minutes, minutes - 1),
         ran("one", minutes + 1, 0),
         "cut short ran for 1, missed 0, attempt 2".to_owned(),
-        "flaky ran for 3602, missed 0, attempt 2".to_owned(),
+        "flaky ran for 3601, missed 0, attempt 2".to_owned(),
     ];
     expected.sort();
     assert_eq!(said, expected);
