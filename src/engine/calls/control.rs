@@ -23,7 +23,9 @@ impl Engine {
         if self.shared.handlers.has_ended() {
             return Err(QueueError::RuntimeEnded);
         }
-        let queue = self.shared.queues.claim(config.into())?;
+        let config = config.into();
+        config.check(self.shared.settings.horizon)?;
+        let queue = self.shared.queues.claim(config)?;
         queue.run_by(worker::runner(Arc::downgrade(&self.shared), Arc::new(handler)));
         self.call_workers(&queue);
         Ok(())
