@@ -78,6 +78,8 @@ impl Sink {
                 self.rules.retain(|rule| !rule.is_over());
                 *failure = self.rules.iter_mut().find_map(|rule| rule.apply(queue, key));
             }
+            #[cfg(feature = "_sim")]
+            Probed::Expired(_) => {}
             Probed::Ended(handle, end) => {
                 self.running.remove(&handle);
                 // Searched from the end: if a job fires twice, the last time is meant.

@@ -25,8 +25,9 @@ impl Engine {
         }
         let config = config.into();
         config.check(self.shared.settings.horizon)?;
+        let layers = config.layers().clone();
         let queue = self.shared.queues.claim(config)?;
-        queue.run_by(worker::runner(Arc::downgrade(&self.shared), Arc::new(handler)));
+        queue.run_by(worker::runner(Arc::downgrade(&self.shared), &layers, Arc::new(handler)));
         self.call_workers(&queue);
         Ok(())
     }

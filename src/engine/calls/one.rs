@@ -9,6 +9,7 @@ use crate::clock::LazyNow;
 use crate::engine::error::{CallError, CancelError, Change, RescheduleError, ScheduleError};
 use crate::engine::run::Task;
 use crate::engine::state::{CancelReason, Engine, KeyHash, Owned, Shared};
+use crate::job::ProgressNote;
 use crate::partition::{
     CancelOutcome, Draft, Due, InvalidKey, LookupOutcome, PartitionId, Payload, RescheduleOutcome,
     ScheduleOutcome, Version,
@@ -354,5 +355,14 @@ impl Engine {
     /// The job as it stands. O(1).
     pub fn lookup<'a>(&self, target: impl Into<Target<'a>>) -> LookupOutcome {
         self.shared.lookup(&target.into())
+    }
+
+    /// What the handler of a running job last said of how far it is: see [`Job::progress`](crate::Job::progress). `None` if it has
+    /// said nothing, or the job does not run here. O(1). Not a part of [`lookup`](Self::lookup), which would cost more for all jobs.
+    pub fn progress<'a>(&self, target: impl Into<Target<'a>>) -> Option<ProgressNote> {
+        match self.shared.lookup(&target.into()) {
+            LookupOutcome::Running(view) => self.shared.notes.of(&view),
+            _ => None,
+        }
     }
 }

@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use super::meters::QueueMeters;
 use super::policy::Policy;
 use super::rate::{Limiter, Rate};
+use super::told::Untold;
 use super::unhandled::Unhandled;
 use crate::engine::meters::Register;
-use crate::job::Passed;
 use crate::partition::{MonoTime, QueueId, QueueName, Rank};
 use crate::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
@@ -33,8 +33,8 @@ pub(crate) struct Queue {
     pub(crate) limiter: Limiter,
     /// What it says of failures.
     policy: OnceLock<Policy>,
-    /// Occurrences that were passed over before the queue was claimed, by the keys of their jobs.
-    pub(super) untold_passed: Mutex<Vec<(Box<str>, Passed)>>,
+    /// What a restart has found before the queue was claimed.
+    pub(super) untold: Mutex<Vec<Untold>>,
     /// What runs its jobs. Without it they wait.
     runner: OnceLock<Runner>,
     /// What keeps its jobs from starting, as bits.
@@ -62,6 +62,8 @@ pub(crate) struct Share {
     pub(crate) succeeded: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) panicked: AtomicU64,
+    pub(crate) timed_out: AtomicU64,
+    pub(crate) discarded: AtomicU64,
     pub(crate) retried: AtomicU64,
     pub(crate) died: AtomicU64,
     /// Occurrences of recurring jobs that were passed over.
@@ -87,7 +89,7 @@ impl Queue {
             skip_after_us: OnceLock::new(),
             limiter: Limiter::default(),
             policy: OnceLock::new(),
-            untold_passed: Mutex::default(),
+            untold: Mutex::default(),
             runner: OnceLock::new(),
             stops: AtomicU8::new(0),
             shares: (0..partitions).map(|_| Share::default()).collect(),
@@ -193,6 +195,11 @@ impl Queue {
 
     pub(crate) fn is_paused(&self) -> bool {
         self.stops.load(Ordering::SeqCst) & PAUSED != 0
+    }
+
+    /// Whether its rate keeps its jobs from starting.
+    pub(crate) fn is_rate_held(&self) -> bool {
+        self.stops.load(Ordering::SeqCst) & HELD != 0
     }
 
     pub(crate) fn set_paused(&self, is_paused: bool) {

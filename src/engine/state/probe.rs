@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "_sim")]
+use crate::partition::JobView;
 use crate::partition::{Due, Handle, QueueName, Started};
 
 pub(crate) type Probe = Box<dyn Fn(Probed<'_>) + Send + Sync>;
@@ -13,6 +15,9 @@ pub(crate) enum Probed<'a> {
     Begins(Handle, &'a mut Option<Failure>),
     /// With the handler's error, if it failed.
     Ended(Handle, Result<(), &'a Failure>),
+    /// Too late to start, and dead. Its partition is held: a probe may not ask the engine.
+    #[cfg(feature = "_sim")]
+    Expired(&'a JobView),
 }
 
 /// Why an attempt did not do what it had to, in words.
