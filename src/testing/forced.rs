@@ -10,7 +10,8 @@ use crate::partition::Key;
 
 /// Which attempts are to fail, how often, and in which way: for [`TestEngine::force`].
 ///
-/// Without more words they fail with an error, until [`Forced::end`]. Their handlers do not run.
+/// Without more words they fail with an error, until [`Forced::end`]. Their handlers do not run, nor do layers around
+/// these.
 ///
 /// ```
 /// use reveille::testing::ForcedFailure;

@@ -356,6 +356,7 @@ impl Builder {
         let queues = Queues::new(usize::from(settings.partitions), register);
         let mut handlers = Vec::with_capacity(configs.len());
         for (config, handler) in configs {
+            config.check(settings.horizon)?;
             handlers.push((queues.claim(config)?, handler));
         }
         let base = Arc::new(Base { settings, clock, queues, hasher: KeyHasher::default(), standby_told });
