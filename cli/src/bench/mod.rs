@@ -18,6 +18,7 @@ mod engine;
 mod idle;
 mod late;
 mod lateness;
+mod limit;
 mod memory;
 mod restore;
 mod server;
@@ -50,6 +51,8 @@ enum What {
     Lateness(lateness::Args),
     /// Jobs due at one instant: when the last one starts; beside as many tokio sleeps
     Burst(burst::Args),
+    /// A queue with a rate and many more jobs due than it lets go: the rate, and how late another queue's jobs are beside it
+    Limit(limit::Args),
     /// The processor time of an engine whose jobs are far away; beside a thread that wakes now and then
     Idle(idle::Args),
     /// Acknowledged schedules per second with many callers, and the latency of one alone; beside a bare round trip
@@ -91,6 +94,7 @@ pub(crate) fn execute(args: Args) -> ExitCode {
             What::Engine(args) => engine::run(&args).await.map(|report| print(&report, args.json)),
             What::Lateness(args) => lateness::run(&args).await.map(|report| print(&report, args.json)),
             What::Burst(args) => burst::run(&args).await.map(|report| print(&report, args.json)),
+            What::Limit(args) => limit::run(&args).await.map(|report| print(&report, args.json)),
             What::Idle(args) => idle::run(&args).await.map(|report| print(&report, args.json)),
             What::Durable(args) => durable::run(&args).await.map(|report| print(&report, args.common.json)),
             What::Restore(args) => restore::run(&args).await.map(|report| print(&report, args.common.json)),
