@@ -116,16 +116,17 @@ async fn turn(args: &Args, limited: u32, seen: &mut Seen) -> Result<Vec<u64>, Er
     let begin = engine.now().saturating_add_micros(LEAD.as_micros() as u64);
     let payload = || reveille::Payload::from(&b""[..]);
     let jobs = (0..limited).map(|_| engine.schedule_raw("limited", payload()).planned(begin));
-    engine.schedule_many(jobs).await?;
+    engine.schedule_many(jobs).await?.scheduled()?;
     let others = args.seconds * 1_000 / args.every_ms;
     // Between two of the limiter's own wake-ups as well as on them.
     let at = |n: u32| begin.saturating_add_micros(u64::from(n) * u64::from(args.every_ms) * 1_000 + 137);
     let jobs = (0..others).map(|n| engine.schedule_raw("other", payload()).planned(at(n)));
-    engine.schedule_many(jobs).await?;
+    engine.schedule_many(jobs).await?.scheduled()?;
     if engine.now() >= begin {
         return Err("the jobs were scheduled too slowly to be due in the future".into());
     }
-    until(&engine, at(others)).await;
+    // The last one may be late.
+    until(&engine, at(others).saturating_add_micros(500_000)).await;
     let report = engine.shutdown(Duration::from_secs(5)).await;
     if report.still_running > 0 {
         return Err("handlers still run".into());
