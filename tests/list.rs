@@ -78,7 +78,7 @@ async fn a_filter_is_by_queue_and_state_and_key() {
     };
     let builder = Engine::builder().queue("mails", nothing).queue("sales", held).queue("late", nothing);
     let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap().go_on_after(ms(50));
-    engine.pause("late").unwrap();
+    engine.pause("late").into_outcome().unwrap();
     for (key, queue, at) in [
         ("a:1", "mails", 60_000),
         ("a:2", "sales", 60_000),

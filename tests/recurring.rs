@@ -302,9 +302,9 @@ async fn what_is_late_because_its_queue_is_paused_runs_once_for_all() {
     let told = Told::default();
     let engine = TestEngine::start(told.builder(), TEN_O_CLOCK).await.unwrap();
     upsert(&engine, every(10)).await.scheduled().unwrap();
-    engine.pause("q").unwrap();
+    engine.pause("q").into_outcome().unwrap();
     engine.advance(SECOND * 45).await;
-    engine.resume("q").unwrap();
+    engine.resume("q").into_outcome().unwrap();
     engine.advance(SECOND).await;
     assert_eq!(told.take(), [(40, 3, 1)]);
     let progress = *pending(&engine).options.occurrence().unwrap();

@@ -90,8 +90,14 @@ impl Caller {
             Call::Recur { key, rule } => self.recur(key, rule).await,
             Call::EndRecurring { key } => self.end_recurring(&format!("r{key}")).await,
             Call::Lookup { key } => self.lookup(&format!("k{key}")),
-            Call::Pause => drop(self.engine.pause("work")),
-            Call::Resume => drop(self.engine.resume("work")),
+            Call::Pause => {
+                let outcome = self.engine.pause("work").await;
+                self.note(|| format!("pause: {outcome:?}"));
+            }
+            Call::Resume => {
+                let outcome = self.engine.resume("work").await;
+                self.note(|| format!("resume: {outcome:?}"));
+            }
             Call::Snapshot => {
                 let taken = self.engine.snapshot().await;
                 self.note(|| {

@@ -39,11 +39,11 @@ pub use calls::{
     NotAllScheduled, Outcomes, Planned, Purged, Revived, Schedule, Tagged, TaggedJob, Target,
 };
 pub use error::{
-    CallError, CancelError, Change, EditError, PurgeError, QueueError, RescheduleError, ReviveError,
+    CallError, CancelError, Change, EditError, PauseError, PurgeError, QueueError, RescheduleError, ReviveError,
     ScheduleError, StartError,
 };
 pub use ownership::StoreState;
-pub use queues::{FailedAttempt, Misfire, QUEUES_MAX, QueueConfig, Rate};
+pub use queues::{FailedAttempt, Misfire, PauseOutcome, QUEUES_MAX, QueueConfig, Rate, ResumeOutcome};
 pub use run::{BoxError, ContextTask, IntoJobResult, Job, JobResult, Task};
 pub use start::{Builder, RestoreProgress, Standby, StartPhase, Startup};
 pub use state::{CancelReason, Cancellation, Engine};

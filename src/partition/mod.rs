@@ -42,6 +42,7 @@ mod list;
 mod overdue;
 mod pace;
 mod past;
+mod pauses;
 mod priorities;
 mod rank;
 mod ready;
@@ -77,6 +78,7 @@ pub(crate) use list::{Glance, ViewSlice, Wanted};
 pub(crate) use overdue::OverdueHead;
 pub(crate) use pace::Pace;
 pub use past::Behind;
+pub use pauses::QueuePause;
 pub use rank::{Rank, RankKey};
 pub use ready::QueueId;
 pub use record::{Predecessor, Record, ScheduledRecord};
@@ -148,6 +150,7 @@ pub struct Partition {
     running: usize,
     fired: FiredMemory,
     dead: DeadSet,
+    pauses: BTreeMap<QueueName, QueuePause>,
     /// Found to have expired when they were to be started.
     expired: Vec<Handle>,
     next_sequence: u64,
@@ -216,6 +219,7 @@ impl Partition {
             running: 0,
             fired: FiredMemory::default(),
             dead: DeadSet::default(),
+            pauses: BTreeMap::new(),
             expired: Vec::new(),
             next_sequence: 0,
             records: Vec::new(),

@@ -65,7 +65,7 @@ pub(crate) enum Action {
 }
 
 /// What is to be done with a queue.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum QueueAction {
     Pause,
     Resume,

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use reveille::{
     CancelError, CancelOutcome, Commit, Due, End, Engine, History, Job, Key, LookupOutcome, OnConflict,
-    PurgeError, PurgeOutcome, QueueConfig, QueueError, QueueName, RescheduleError, RescheduleOutcome,
-    ReviveError, ReviveOutcome, ScheduleError, ScheduleOutcome,
+    PauseError, PauseOutcome, PurgeError, PurgeOutcome, QueueConfig, QueueError, QueueName, RescheduleError,
+    RescheduleOutcome, ResumeOutcome, ReviveError, ReviveOutcome, ScheduleError, ScheduleOutcome,
 };
 
 use tokio::runtime::Handle;
@@ -53,7 +53,8 @@ pub(super) enum Reply {
     Call {
         line: u64,
         op: &'static str,
-        key: Key,
+        /// Unless it is about a queue.
+        key: Option<Key>,
         pending: Pending,
     },
     /// It is done.
@@ -67,6 +68,8 @@ pub(super) enum Pending {
     Cancel(Commit<CancelOutcome, CancelError>),
     Revive(Commit<ReviveOutcome, ReviveError>),
     Purge(Commit<PurgeOutcome, PurgeError>),
+    Pause(QueueName, Commit<PauseOutcome, PauseError>),
+    Resume(QueueName, Commit<ResumeOutcome, PauseError>),
     Lookup(Box<LookupOutcome>),
 }
 
@@ -101,7 +104,7 @@ impl Caller {
             Action::Purge => Pending::Purge(self.engine.purge(&key)),
             Action::Lookup => Pending::Lookup(Box::new(self.engine.lookup(&key))),
         };
-        Reply::Call { line, op: name, key, pending }
+        Reply::Call { line, op: name, key: Some(key), pending }
     }
 
     /// Waits until it is done: lines after it find what it has left.
@@ -137,21 +140,22 @@ impl Caller {
         }
     }
 
-    fn call_queue(&mut self, line: u64, queue: &str, action: QueueAction) -> Reply {
-        let (done, outcome) = match action {
-            QueueAction::Pause => {
-                // A queue may be paused before its first job.
-                (self.make_queue(queue).and_then(|()| self.engine.pause(queue)), "paused")
-            }
-            QueueAction::Resume => (self.engine.resume(queue), "resumed"),
-        };
-        match done {
-            Ok(()) => {
-                let answer = Answer { queue: QueueName::new(queue).ok(), ..outcome_only(outcome) };
-                Reply::Done(Ack { line, op: action.name(), key: None, answer })
-            }
-            Err(error) => Reply::mistake(line, error),
+    fn call_queue(&mut self, line: u64, name: &str, action: QueueAction) -> Reply {
+        // A queue may be paused before its first job.
+        if action == QueueAction::Pause
+            && let Err(error) = self.make_queue(name)
+        {
+            return Reply::mistake(line, error);
         }
+        let queue = match QueueName::new(name) {
+            Ok(queue) => queue,
+            Err(error) => return Reply::mistake(line, error),
+        };
+        let pending = match action {
+            QueueAction::Pause => Pending::Pause(queue, self.engine.pause(name)),
+            QueueAction::Resume => Pending::Resume(queue, self.engine.resume(name)),
+        };
+        Reply::Call { line, op: action.name(), key: None, pending }
     }
 
     fn schedule(
@@ -229,7 +233,7 @@ impl Reply {
             Reply::Call { line, op, key, pending } => (line, op, key, pending),
         };
         match pending.answer().await {
-            Ok(answer) => Ok(Ack { line, op, key: Some(key), answer }),
+            Ok(answer) => Ok(Ack { line, op, key, answer }),
             Err(error) => Err(Mistake { line, error: cut_middle(error) }),
         }
     }
@@ -244,6 +248,14 @@ impl Pending {
             Pending::Revive(commit) => commit.await.map(revived).map_err(|error| error.to_string()),
             Pending::Purge(commit) => commit.await.map(purged).map_err(|error| error.to_string()),
             Pending::Lookup(outcome) => Ok(found(*outcome)),
+            Pending::Pause(queue, commit) => {
+                let outcome = commit.await.map_err(|error| error.to_string())?;
+                Ok(Answer { queue: Some(queue), ..outcome_only(paused(outcome)) })
+            }
+            Pending::Resume(queue, commit) => {
+                let outcome = commit.await.map_err(|error| error.to_string())?;
+                Ok(Answer { queue: Some(queue), ..outcome_only(resumed(outcome)) })
+            }
         }
     }
 }
@@ -306,6 +318,20 @@ fn purged(outcome: PurgeOutcome) -> Answer {
         PurgeOutcome::NotDead => "not_dead",
         PurgeOutcome::NotFound => "not_found",
     })
+}
+
+fn paused(outcome: PauseOutcome) -> &'static str {
+    match outcome {
+        PauseOutcome::Paused => "paused",
+        PauseOutcome::AlreadyPaused { .. } => "already_paused",
+    }
+}
+
+fn resumed(outcome: ResumeOutcome) -> &'static str {
+    match outcome {
+        ResumeOutcome::Resumed => "resumed",
+        ResumeOutcome::NotPaused => "not_paused",
+    }
 }
 
 fn found(outcome: LookupOutcome) -> Answer {

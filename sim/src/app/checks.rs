@@ -67,6 +67,18 @@ impl App {
         }
     }
 
+    /// A queue is paused if that is what was said of it last.
+    fn check_pauses(&self, engine: &Engine, life: u64) {
+        let images = self.images(engine);
+        let queues = engine.stats().queues;
+        for said in images.iter().flat_map(|image| &image.pauses) {
+            let its = queues.iter().find(|queue| queue.name == said.queue.as_str());
+            if its.is_none_or(|queue| queue.is_paused != said.is_paused) {
+                self.world.broken("4 definite", format!("life {life}: {said:?} is not what {its:?} says"));
+            }
+        }
+    }
+
     /// Whether a healthy engine has done everything that is due; if not, what is missing.
     pub(crate) fn unsettled(&self) -> Option<String> {
         let slots = self.slots.lock();
@@ -150,12 +162,16 @@ impl App {
             let once = |image: &Image| -> Vec<JobImage> {
                 image.jobs.iter().filter(|job| job.spec.options.recurrence().is_none()).cloned().collect()
             };
-            if once(&expected) != once(&found) || fired(&expected) != fired(&found) {
+            let is_same = once(&expected) == once(&found)
+                && fired(&expected) == fired(&found)
+                && expected.pauses == found.pauses;
+            if !is_same {
                 let differs = difference(&expected, &found);
                 let detail = format!("life {life}, partition {partition} as restored: {differs}");
                 self.world.broken("7 replay = live", detail);
             }
         }
+        self.check_pauses(engine, life);
         // Delays were turned into instants on the way, by a wall clock that was set meanwhile.
         let is_told_exactly = self.slots.lock()[process.slot].stepped_us < begun_us;
         self.ledger.restored(life, &owner, now, is_told_exactly, &self.images(engine));

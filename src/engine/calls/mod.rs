@@ -12,6 +12,7 @@ mod list;
 mod many;
 mod one;
 mod outcomes;
+mod pauses;
 mod schedule;
 mod tagged;
 mod target;

@@ -2,6 +2,7 @@
 
 mod config;
 mod meters;
+mod outcome;
 mod passed;
 mod policy;
 mod queue;
@@ -10,6 +11,7 @@ mod table;
 mod unhandled;
 
 pub use config::{Misfire, QueueConfig};
+pub use outcome::{PauseOutcome, ResumeOutcome};
 pub use policy::FailedAttempt;
 pub(crate) use policy::Policy;
 pub(crate) use queue::{Queue, Runner};

@@ -1,0 +1,24 @@
+//! What pausing and resuming a queue has done.
+
+use crate::partition::Timestamp;
+
+/// What [`Engine::pause`](crate::Engine::pause) did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PauseOutcome {
+    /// It is paused from here on, until it is resumed. It may have been paused by its configuration before: now it has been said.
+    Paused,
+    /// Nothing was done: a call has paused it before.
+    AlreadyPaused {
+        /// When.
+        since: Timestamp,
+    },
+}
+
+/// What [`Engine::resume`](crate::Engine::resume) did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ResumeOutcome {
+    /// It was paused, and goes on.
+    Resumed,
+    /// Nothing was done: it was not paused.
+    NotPaused,
+}
