@@ -76,7 +76,11 @@ async fn promise_6_at_most_once_runs_only_when_the_store_knows_of_its_start() {
         }
         eventually("they are due", || engine.stats().ready == 2).await;
     };
-    let go_on = || ["inline", "async"].iter().for_each(|queue| engine.resume(queue).into_outcome().unwrap());
+    let go_on = || {
+        for queue in ["inline", "async"] {
+            engine.resume(queue).into_outcome().unwrap();
+        }
+    };
     hold().await;
     store.append.set(Does::Stands);
     go_on();

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use reveille::testing::TestEngine;
 use reveille::{
-    BoxError, CancelOutcome, Engine, Job, OnConflict, PauseError, Priority, QueueConfig, QueueError, RescheduleOutcome,
-    ScheduleOutcome, StartError, Task,
+    BoxError, CancelOutcome, Engine, Job, OnConflict, PauseError, Priority, QueueConfig, QueueError,
+    RescheduleOutcome, ScheduleOutcome, StartError, Task,
 };
 use testkit::{Keys, TEN_O_CLOCK, at_ms, ms, nothing};
 

@@ -39,8 +39,8 @@ pub use calls::{
     NotAllScheduled, Outcomes, Planned, Purged, Revived, Schedule, Tagged, TaggedJob, Target,
 };
 pub use error::{
-    CallError, CancelError, Change, EditError, PauseError, PurgeError, QueueError, RescheduleError, ReviveError,
-    ScheduleError, StartError,
+    CallError, CancelError, Change, EditError, PauseError, PurgeError, QueueError, RescheduleError,
+    ReviveError, ScheduleError, StartError,
 };
 pub use ownership::StoreState;
 pub use queues::{FailedAttempt, Misfire, PauseOutcome, QUEUES_MAX, QueueConfig, Rate, ResumeOutcome};

@@ -30,7 +30,10 @@ fn a_pause_outlasts_the_program() {
         }
         for queue in ["q", "other"] {
             let key = format!("{queue}{kill}");
-            ask(&mut run, &format!("{{\"op\":\"schedule\",\"key\":\"{key}\",\"queue\":\"{queue}\",\"in\":\"30ms\"}}"));
+            ask(
+                &mut run,
+                &format!("{{\"op\":\"schedule\",\"key\":\"{key}\",\"queue\":\"{queue}\",\"in\":\"30ms\"}}"),
+            );
         }
         due += 1;
         std::thread::sleep(Duration::from_micros(random.u64(0..60_000)));

@@ -37,7 +37,8 @@ impl Shared {
             let before = owned.partition.pause_of(&queue.name).cloned();
             let was_paused = queue.is_paused();
             // Of a queue of which nothing was said only what changes something is.
-            let was_said = before.as_ref().map_or(!is_paused && !was_paused, |said| said.is_paused == is_paused);
+            let was_said =
+                before.as_ref().map_or(!is_paused && !was_paused, |said| said.is_paused == is_paused);
             if !was_said {
                 let at = clock.now().wall;
                 if !owned.partition.set_paused(&queue.name, is_paused, at) {

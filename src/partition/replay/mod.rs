@@ -22,8 +22,8 @@ use numbers::Numbers;
 use super::apply::Before;
 use super::job::State;
 use super::{
-    Config, Death, History, JobId, Now, Partition, PartitionId, Predecessor, QueueId, QueueName, Record,
-    QueuePause, ScheduledRecord,
+    Config, Death, History, JobId, Now, Partition, PartitionId, Predecessor, QueueId, QueueName, QueuePause,
+    Record, ScheduledRecord,
 };
 use crate::slab::Index;
 
@@ -223,13 +223,7 @@ impl<'a> Replay<'a> {
     }
 
     /// Applies a record about a job that is pending or with a handler.
-    fn change(
-        &mut self,
-        id: JobId,
-        record: Record,
-        index: Index,
-        now: Now,
-    ) -> Result<(), ReplayError> {
+    fn change(&mut self, id: JobId, record: Record, index: Index, now: Now) -> Result<(), ReplayError> {
         let is_last = matches!(
             record,
             Record::Cancelled { .. }

@@ -7,7 +7,8 @@ use super::job::Ids;
 use super::names::{Names, Tables, option_bytes};
 use super::wire::{self, Body};
 use crate::partition::{
-    Edit, JobId, PartitionId, Payload, Predecessor, Priority, QueuePause, Record, ScheduledRecord, Timestamp, Version,
+    Edit, JobId, PartitionId, Payload, Predecessor, Priority, QueuePause, Record, ScheduledRecord, Timestamp,
+    Version,
 };
 
 /// Whose records a batch holds, and where in the log they are. How many there are follows from the records.

@@ -288,7 +288,8 @@ pub(super) const DUE_BYTES_MAX: usize = TAG_BYTES + NUMBER_BYTES_MAX;
 /// Of a job without its options: tag, id, queue and due.
 pub(super) const JOB_BYTES_MAX: usize = TAG_BYTES + NUMBER_BYTES_MAX + QUEUE_BYTES_MAX + DUE_BYTES_MAX;
 /// Of what was said of a queue.
-pub(super) const PAUSE_BYTES_MAX: usize = TAG_BYTES + QUEUE_BYTES_MAX + 1 + NUMBER_BYTES_MAX + VERSION_BYTES_MAX;
+pub(super) const PAUSE_BYTES_MAX: usize =
+    TAG_BYTES + QUEUE_BYTES_MAX + 1 + NUMBER_BYTES_MAX + VERSION_BYTES_MAX;
 /// Of a fault without its text.
 pub(super) const FAULT_BYTES_MAX: usize = TAG_BYTES;
 pub(super) const OCCURRENCE_BYTES_MAX: usize = 3 * NUMBER_BYTES_MAX;

@@ -110,7 +110,12 @@ fn the_smallest_values_fit_where_they_are_counted() {
     let at = Timestamp::from_micros(0);
     let fired =
         FiredImage { id: id(5_000), key: Key::new("k").unwrap(), fired_at: at, ended_at: at, end: End::Done };
-    let image = Image { jobs: vec![smallest; 500], fired: vec![fired; 500], next_sequence: 5_000, ..Image::default() };
+    let image = Image {
+        jobs: vec![smallest; 500],
+        fired: vec![fired; 500],
+        next_sequence: 5_000,
+        ..Image::default()
+    };
     assert_eq!(read_chunk(&encoded_image(&image)), Ok((chunk_header(), image)));
     let records = vec![Record::Cancelled { id: id(1) }; 500];
     assert_eq!(read_batch(&encoded(&records)), Ok((batch_header(), records)));
@@ -175,12 +180,8 @@ fn record() -> impl Strategy<Value = Record> {
 }
 
 fn pause() -> impl Strategy<Value = QueuePause> {
-    ("\\PC{1,30}", any::<bool>(), instant(), version()).prop_map(|(name, is_paused, at, version)| QueuePause {
-        queue: queue(&name),
-        is_paused,
-        at,
-        version,
-    })
+    ("\\PC{1,30}", any::<bool>(), instant(), version())
+        .prop_map(|(name, is_paused, at, version)| QueuePause { queue: queue(&name), is_paused, at, version })
 }
 
 fn edited() -> impl Strategy<Value = Record> {
