@@ -105,18 +105,19 @@ pub use clock::{Clock, Profile};
 pub use engine::{
     BoxError, Builder, CallError, CancelError, CancelReason, Cancellation, Change, Commit, ContextTask,
     EditError, Engine, FailedAttempt, IntoJobResult, InvalidCursor, Job, JobCount, JobPage, JobResult,
-    Lateness, ListCursor, ListError, Misfire, NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes,
-    PauseError, PauseOutcome, Planned, PurgeError, Purged, QUEUES_MAX, QueueConfig, QueueError, QueueStats,
-    Rate, RescheduleError, RestoreProgress, ResumeOutcome, ReviveError, Revived, Schedule, ScheduleError,
-    ShutdownReport, Standby, StartError, StartPhase, Startup, Stats, StoreState, StoreStats, Tagged,
-    TaggedJob, Target, Task,
+    Lateness, ListCursor, ListError, Merge, Misfire, NotAllCancelled, NotAllRescheduled, NotAllScheduled,
+    Outcomes, PauseError, PauseJobError, PauseOutcome, Planned, PurgeError, Purged, QUEUES_MAX, QueueConfig,
+    QueueError, QueueStats, Rate, RescheduleError, RestoreProgress, ResumeOutcome, ReviveError, Revived,
+    Schedule, ScheduleError, ShutdownReport, Standby, StartError, StartPhase, Startup, Stats, StoreState,
+    StoreStats, Tagged, TaggedJob, Target, Task,
 };
 pub use job::{
     AttemptError, Backoff, CancelOutcome, Cause, Death, DeathReason, Delivery, Edit, EditOutcome, End,
     FiredView, Handle, History, InvalidHeader, InvalidKey, InvalidQueueName, InvalidTag, Jitter, JobFilter,
     JobId, JobState, JobView, KEY_BYTES_MAX, Key, LookupOutcome, Missed, NotCancelled, NotRescheduled,
-    NotScheduled, OnConflict, Overlap, PartitionId, Payload, Priority, PurgeOutcome, QUEUE_NAME_BYTES_MAX,
-    QueueName, Recurrence, Refusal, RescheduleOutcome, Retry, ReviveOutcome, ScheduleOutcome, Version,
+    NotScheduled, OnConflict, Overlap, PartitionId, PauseJobOutcome, Payload, Priority, PurgeOutcome,
+    QUEUE_NAME_BYTES_MAX, QueueName, Recurrence, Refusal, RescheduleOutcome, ResumeJobOutcome, Retry,
+    ReviveOutcome, ScheduleOutcome, Version,
 };
 pub use partition::{Due, InvalidTimestamp, Timestamp};
 pub use store::Durability;

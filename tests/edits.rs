@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reveille::job::QueueName;
+use reveille::job::{QueueName, Tags};
 use reveille::store::MemoryStore;
 use reveille::testing::TestEngine;
 use reveille::{
-    Edit, EditError, EditOutcome, Engine, JobView, LookupOutcome, OnConflict, Priority, Refusal,
-    ScheduleOutcome, Version,
+    Edit, EditError, EditOutcome, Engine, JobFilter, JobView, LookupOutcome, OnConflict, Priority, Refusal,
+    ScheduleError, ScheduleOutcome, Version,
 };
 use testkit::{SECOND, TEN_O_CLOCK, at_ms, ms, nothing};
 
@@ -114,6 +114,84 @@ async fn a_pending_job_is_edited_and_stays_due() {
         let payload = if is_b { "0 bytes before" } else { &long };
         assert_eq!(job.payload.as_bytes(), payload.as_bytes());
     }
+}
+
+#[tokio::test]
+async fn tags_are_put_in_place_of_those_that_were_there() {
+    let store = Arc::new(MemoryStore::new());
+    let builder = || Engine::builder().queue("q", nothing).store(store.clone());
+    let engine = TestEngine::start(builder(), TEN_O_CLOCK).await.unwrap();
+    for (key, tags) in [("plain", &[][..]), ("tagged", &["tenant:7", "mail"]), ("both", &["mail"])] {
+        let job = engine.schedule_raw("q", "").key(key).tags(tags);
+        job.at(at_ms(1_000)).await.unwrap().scheduled().unwrap();
+    }
+    let to = |tags: &[&str]| Edit::tags(Tags::new(tags).unwrap());
+    for (key, tags) in [("plain", &["mail", "vip"][..]), ("tagged", &["vip"]), ("both", &[])] {
+        assert!(matches!(engine.edit(key, to(tags)).await.unwrap(), EditOutcome::Edited { .. }));
+    }
+    let of = |engine: &Engine, tag: &str| engine.count(&JobFilter::default().tag(tag)).jobs;
+    let counts = |engine: &Engine| ["mail", "vip", "tenant:7"].map(|tag| of(engine, tag));
+    assert_eq!(counts(&engine), [1, 2, 0]);
+    assert!(pending(&engine, "both").options.tags().is_none());
+    let both = serde_json::to_string(&pending(&engine, "both")).unwrap();
+    drop(engine);
+
+    let engine = TestEngine::start(builder(), TEN_O_CLOCK).await.unwrap();
+    assert_eq!(counts(&engine), [1, 2, 0]);
+    assert_eq!(serde_json::to_string(&pending(&engine, "both")).unwrap(), both);
+    assert_eq!(engine.cancel_tagged("vip").await.unwrap().cancelled(), 2);
+    assert_eq!(engine.advance(ms(2_000)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_new_job_is_merged_with_the_pending_one() {
+    let engine = engine().await;
+    let add = async |event: &str, due_ms| {
+        let with = |pending: &JobView| {
+            Edit::payload([pending.payload.as_bytes(), event.as_bytes()].concat())
+                .and_priority(Priority::FIRST)
+        };
+        engine.schedule_raw("q", event).key("k").merge(with).at(at_ms(due_ms)).await
+    };
+    let handle = add("a", 1_000).await.unwrap().scheduled().unwrap();
+    let outcome = add("b", 500).await.unwrap();
+    assert_eq!(outcome, ScheduleOutcome::Updated { handle, version: Version(2) });
+    assert!(matches!(add("c", 2_000).await.unwrap(), ScheduleOutcome::Updated { .. }));
+    let view = pending(&engine, "k");
+    assert_eq!(
+        (view.due, view.payload.as_bytes(), view.options.priority()),
+        (at_ms(1_000), &b"abc"[..], Priority::FIRST)
+    );
+    let large = add(&"x".repeat(100), 0).await;
+    assert!(matches!(large, Err(ScheduleError::Refused(Refusal::PayloadTooLarge { bytes: 103, max: 100 }))));
+    assert_eq!(engine.advance(ms(1_000)).await.len(), 1);
+    // What has fired is not merged with.
+    assert!(matches!(add("d", 3_000).await.unwrap(), ScheduleOutcome::Scheduled { .. }));
+}
+
+/// Each sees what the others have done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn merges_of_several_callers_lose_nothing() {
+    let engine = Engine::builder().queue("q", nothing).start().await.unwrap();
+    let callers = (0..4_u8).map(|caller| {
+        let engine = engine.clone();
+        tokio::spawn(async move {
+            for _ in 0..250 {
+                let with =
+                    |pending: &JobView| Edit::payload([pending.payload.as_bytes(), &[caller]].concat());
+                let job = engine.schedule_raw("q", vec![caller]).key("k").merge(with);
+                let _new_or_not = job.after(Duration::from_secs(3600)).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+    let view = pending(&engine, "k");
+    let of = |caller| view.payload.as_bytes().iter().filter(|byte| **byte == caller).count();
+    assert_eq!([0, 1, 2, 3].map(of), [250; 4]);
+    assert_eq!(view.version, Version(1_000));
 }
 
 /// Also one that is due already and waits for its queue: it keeps its place by what it is now.

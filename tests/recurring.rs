@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reveille::job::{Passed, Reason, RecurrenceError};
+use reveille::read::LoadBuckets;
 use reveille::store::MemoryStore;
 use reveille::testing::{FiredJob, TestEngine};
 use reveille::{
-    Builder, CancelOutcome, Engine, Job, JobResult, JobState, JobView, LookupOutcome, Misfire, Missed,
-    Overlap, QueueConfig, Recurrence, RescheduleOutcome, Retry, ScheduleError, ScheduleOutcome, Timestamp,
+    Builder, CancelOutcome, Engine, Job, JobFilter, JobResult, JobState, JobView, LookupOutcome, Misfire,
+    Missed, Overlap, PauseJobOutcome, QueueConfig, Recurrence, RescheduleOutcome, ResumeJobOutcome, Retry,
+    ScheduleError, ScheduleOutcome, Timestamp, Version,
 };
 use testkit::{SECOND, TEN_O_CLOCK, at_ms, eventually, ms};
 use tokio::sync::Semaphore;
@@ -311,6 +313,107 @@ async fn what_is_late_because_its_queue_is_paused_runs_once_for_all() {
     assert_eq!((progress.passed, progress.last_passed.unwrap().reason), (3, Reason::Coalesced));
     engine.advance(SECOND * 5).await;
     assert_eq!(told.take(), [(50, 0, 1)]);
+}
+
+#[tokio::test]
+async fn one_that_is_paused_does_not_run_and_goes_on_when_it_is_resumed() {
+    let (told, store) = (Told::default(), Arc::new(MemoryStore::new()));
+    let heard: Arc<Mutex<Vec<Passed>>> = Arc::default();
+    let builder = || {
+        let (told, heard) = (told.clone(), Arc::clone(&heard));
+        let config =
+            QueueConfig::new("q").on_passed_over(move |_, passed| heard.lock().unwrap().push(*passed));
+        Engine::builder().store(store.clone()).queue(config, move |job: Job| {
+            told.tell(&job);
+            async {}
+        })
+    };
+    let engine = TestEngine::start(builder(), TEN_O_CLOCK).await.unwrap();
+    let all = every(10).missed(Missed::All { max: NonZeroU32::new(9).unwrap() });
+    let handle = upsert(&engine, all.clone()).await.scheduled().unwrap();
+    engine.advance(SECOND * 15).await;
+    assert_eq!(told.take(), [(10, 0, 1)]);
+    let version = pending(&engine).version;
+    assert_eq!(
+        engine.pause_job("k").await.unwrap(),
+        PauseJobOutcome::Paused { version: Version(version.0 + 1) }
+    );
+    assert_eq!(engine.pause_job("k").await.unwrap(), PauseJobOutcome::AlreadyPaused);
+    assert_eq!((pending(&engine).state, due_seconds(&engine)), (JobState::Paused, 20));
+    engine.advance(SECOND * 20).await;
+    // Nor after a crash, nor after an upsert, be it of a changed rule.
+    let engine = killed(engine, builder(), at_ms(41_000)).await;
+    assert!(matches!(upsert(&engine, all).await, ScheduleOutcome::Kept { .. }));
+    engine.advance(SECOND * 12).await;
+    assert!(matches!(upsert(&engine, every(20)).await, ScheduleOutcome::Replaced { .. }));
+    assert_eq!((pending(&engine).state, due_seconds(&engine)), (JobState::Paused, 73));
+    assert!(
+        engine.load(&JobFilter::default(), LoadBuckets::default()).buckets.iter().all(|bucket| *bucket == 0)
+    );
+    engine.advance(SECOND * 60).await;
+    assert_eq!(told.take(), []);
+    let outcome = engine.resume_job("k").await.unwrap();
+    assert!(
+        matches!(outcome, ResumeJobOutcome::Resumed { due, .. } if seconds_of(due) == 133),
+        "{outcome:?}"
+    );
+    assert_eq!(engine.resume_job("k").await.unwrap(), ResumeJobOutcome::NotPaused);
+    assert_eq!(pending(&engine).state, JobState::Pending);
+    let progress = *pending(&engine).options.occurrence().unwrap();
+    assert_eq!((progress.passed, progress.last_passed.unwrap().reason), (3, Reason::Paused));
+    engine.advance(SECOND * 21).await;
+    assert_eq!(told.take(), [(133, 3, 1)]);
+    assert_eq!(engine.resume_job(handle).await.unwrap(), ResumeJobOutcome::NotFound, "it was replaced");
+    assert_eq!(heard.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn one_that_is_paused_while_it_runs_runs_to_its_end() {
+    let (told, permits) = (Told::default(), Arc::new(Semaphore::new(0)));
+    let engine = TestEngine::start(held(&told, &permits), TEN_O_CLOCK).await.unwrap().go_on_after(ms(200));
+    upsert(&engine, every(10)).await.scheduled().unwrap();
+    pass(&engine, 10);
+    is_running(&engine, 1).await;
+    assert!(matches!(engine.pause_job("k").await.unwrap(), PauseJobOutcome::Paused { .. }));
+    pass(&engine, 1);
+    permits.add_permits(1);
+    eventually("it rests", || matches!(engine.lookup("k"), LookupOutcome::Scheduled(_))).await;
+    assert_eq!((pending(&engine).state, due_seconds(&engine)), (JobState::Paused, 20));
+    pass(&engine, 30);
+    assert_eq!(told.take().len(), 1);
+    // Its rule may end meanwhile.
+    let over = every(10).until(at_ms(60_000)).unwrap();
+    assert!(matches!(upsert(&engine, over).await, ScheduleOutcome::Replaced { .. }));
+    pass(&engine, 60);
+    assert_eq!(engine.resume_job("k").await.unwrap(), ResumeJobOutcome::Ended);
+    assert_eq!((engine.lookup("k"), engine.jobs()), (LookupOutcome::NotFound, 0));
+    assert!(matches!(upsert(&engine, every(10)).await, ScheduleOutcome::Scheduled { .. }));
+}
+
+/// A job that does not recur can rest too.
+#[tokio::test]
+async fn one_that_comes_once_is_paused_moved_and_resumed() {
+    let told = Told::default();
+    let engine = TestEngine::start(told.builder(), TEN_O_CLOCK).await.unwrap();
+    for key in ["k", "other"] {
+        engine.schedule_raw("q", "").key(key).after(SECOND).await.unwrap().scheduled().unwrap();
+    }
+    engine.pause("q").unwrap();
+    engine.advance(SECOND * 2).await;
+    // It is due, and its queue is paused.
+    assert!(matches!(engine.pause_job("k").await.unwrap(), PauseJobOutcome::Paused { .. }));
+    engine.resume("q").unwrap();
+    assert_eq!(fired_seconds(&engine.advance(SECOND).await).len(), 1, "the other one");
+    assert!(matches!(
+        engine.reschedule("k", at_ms(5_000)).await.unwrap(),
+        RescheduleOutcome::Rescheduled { .. }
+    ));
+    assert!(engine.advance(SECOND * 10).await.is_empty());
+    assert!(matches!(engine.resume_job("k").await.unwrap(), ResumeJobOutcome::Resumed { .. }));
+    assert_eq!(fired_seconds(&engine.advance(SECOND).await), [13]);
+    let late = engine.pause_job("k").await.unwrap();
+    assert!(matches!(late, PauseJobOutcome::AlreadyFired { .. }), "{late:?}");
+    assert_eq!(engine.pause_job("nobody").await.unwrap(), PauseJobOutcome::NotFound);
 }
 
 #[tokio::test]

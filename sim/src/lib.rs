@@ -24,7 +24,6 @@ mod run;
 mod server;
 mod shadow;
 mod shrink;
-mod tagged;
 mod trace;
 mod world;
 

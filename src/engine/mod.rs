@@ -35,12 +35,13 @@ mod tell;
 mod tests;
 
 pub use calls::{
-    Commit, InvalidCursor, JobCount, JobPage, ListCursor, ListError, NotAllCancelled, NotAllRescheduled,
-    NotAllScheduled, Outcomes, Planned, Purged, Revived, Schedule, Tagged, TaggedJob, Target,
+    Commit, InvalidCursor, JobCount, JobPage, ListCursor, ListError, Merge, NotAllCancelled,
+    NotAllRescheduled, NotAllScheduled, Outcomes, Planned, Purged, Revived, Schedule, Tagged, TaggedJob,
+    Target,
 };
 pub use error::{
-    CallError, CancelError, Change, EditError, PauseError, PurgeError, QueueError, RescheduleError,
-    ReviveError, ScheduleError, StartError,
+    CallError, CancelError, Change, EditError, PauseError, PauseJobError, PurgeError, QueueError,
+    RescheduleError, ReviveError, ScheduleError, StartError,
 };
 pub use ownership::StoreState;
 pub use queues::{FailedAttempt, Misfire, PauseOutcome, QUEUES_MAX, QueueConfig, Rate, ResumeOutcome};

@@ -1,6 +1,6 @@
 //! What is to be changed of a pending job.
 
-use super::{Payload, Priority, QueueName};
+use super::{Payload, Priority, QueueName, Tags};
 
 /// What is to be changed of a pending job, for [`Engine::edit`](crate::Engine::edit). What is not said stays.
 ///
@@ -19,6 +19,8 @@ pub struct Edit {
     pub priority: Option<Priority>,
     /// The name of its queue.
     pub queue: Option<QueueName>,
+    /// All its tags, in place of those that it has.
+    pub tags: Option<Tags>,
 }
 
 impl Edit {
@@ -35,6 +37,11 @@ impl Edit {
     /// Another queue.
     pub fn queue(queue: QueueName) -> Self {
         Edit { queue: Some(queue), ..Edit::default() }
+    }
+
+    /// Other tags: these, in place of all that it has.
+    pub fn tags(tags: Tags) -> Self {
+        Edit { tags: Some(tags), ..Edit::default() }
     }
 
     /// This, and another payload.
@@ -58,9 +65,17 @@ impl Edit {
         self
     }
 
+    /// This, and other tags.
+    #[must_use]
+    pub fn and_tags(mut self, tags: Tags) -> Self {
+        self.tags = Some(tags);
+        self
+    }
+
     /// About how many bytes it takes in a log.
     pub(crate) fn weight(&self) -> usize {
         let payload = self.payload.as_ref().map_or(0, Payload::len);
-        payload + self.queue.as_ref().map_or(0, |queue| queue.as_str().len())
+        let queue = self.queue.as_ref().map_or(0, |queue| queue.as_str().len());
+        payload + queue + self.tags.as_ref().map_or(0, Tags::bytes)
     }
 }

@@ -56,7 +56,8 @@ impl JobFilter {
 
 impl Default for JobFilter {
     fn default() -> Self {
+        use JobState::{Paused, Pending, Ready, Retrying, Running};
         let all = JobFilter { queue: None, key_prefix: String::new(), tag: None, states: 0 };
-        all.states([JobState::Pending, JobState::Retrying, JobState::Ready, JobState::Running])
+        all.states([Pending, Retrying, Ready, Running, Paused])
     }
 }

@@ -9,7 +9,8 @@ use serde::{Serialize, Serializer};
 
 use super::{
     CancelOutcome, EditOutcome, End, FiredView, History, JobOptions, JobState, JobView, LookupOutcome,
-    PurgeOutcome, RescheduleOutcome, ReviveOutcome, ScheduleOutcome, Version,
+    PauseJobOutcome, PurgeOutcome, RescheduleOutcome, ResumeJobOutcome, ReviveOutcome, ScheduleOutcome,
+    Version,
 };
 use crate::time::Timestamp;
 
@@ -79,6 +80,8 @@ struct Answer<'a> {
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     was: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fired_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,6 +191,39 @@ impl Serialize for ReviveOutcome {
             ReviveOutcome::KeyTaken { .. } => Answer::only("key_taken"),
             ReviveOutcome::NotDead => Answer::only("not_dead"),
             ReviveOutcome::NotFound => Answer::only("not_found"),
+        };
+        answer.serialize(serializer)
+    }
+}
+
+impl Serialize for PauseJobOutcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let answer = match *self {
+            PauseJobOutcome::Paused { version } => {
+                Answer { version: Some(version), ..Answer::only("paused") }
+            }
+            PauseJobOutcome::AlreadyPaused => Answer::only("already_paused"),
+            PauseJobOutcome::Running => Answer::only("running"),
+            PauseJobOutcome::AlreadyFired { at } => Answer::already_fired(at),
+            PauseJobOutcome::Dead { at } => Answer { died_at: Some(at), ..Answer::only("dead") },
+            PauseJobOutcome::NotFound => Answer::only("not_found"),
+        };
+        answer.serialize(serializer)
+    }
+}
+
+impl Serialize for ResumeJobOutcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let answer = match *self {
+            ResumeJobOutcome::Resumed { version, due } => {
+                Answer { version: Some(version), due: Some(due), ..Answer::only("resumed") }
+            }
+            ResumeJobOutcome::Ended => Answer::only("ended"),
+            ResumeJobOutcome::NotPaused => Answer::only("not_paused"),
+            ResumeJobOutcome::Running => Answer::only("running"),
+            ResumeJobOutcome::AlreadyFired { at } => Answer::already_fired(at),
+            ResumeJobOutcome::Dead { at } => Answer { died_at: Some(at), ..Answer::only("dead") },
+            ResumeJobOutcome::NotFound => Answer::only("not_found"),
         };
         answer.serialize(serializer)
     }

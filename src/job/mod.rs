@@ -11,6 +11,7 @@ mod insist;
 mod json;
 mod options;
 mod outcome;
+mod pause;
 mod payload;
 mod recurrence;
 mod spec;
@@ -33,14 +34,15 @@ pub(crate) use options::OptionKind;
 pub use options::Trial;
 pub use options::{
     Backoff, Debounce, Delivery, Expires, HEADER_NAME_BYTES_MAX, HEADER_VALUE_BYTES_MAX, HEADERS_MAX,
-    Headers, InvalidHeader, InvalidOption, InvalidTag, Jitter, JobOptions, Priority, Retry, TAG_BYTES_MAX,
-    TAGS_MAX, Tags, Timeout,
+    Headers, InvalidHeader, InvalidOption, InvalidTag, Jitter, JobOptions, Paused, Priority, Retry,
+    TAG_BYTES_MAX, TAGS_MAX, Tags, Timeout,
 };
 pub(crate) use options::{Common, Rare};
 pub use outcome::{
     CancelOutcome, EditOutcome, End, JobView, LookupOutcome, OnConflict, PurgeOutcome, Refusal,
     RescheduleOutcome, ReviveOutcome, ScheduleOutcome,
 };
+pub use pause::{PauseJobOutcome, ResumeJobOutcome};
 pub use payload::Payload;
 pub use recurrence::{
     InvalidRecurrence, LateCause, Missed, Occurrence, Overlap, Passed, Preview, Progress, Reason, Recurrence,

@@ -20,6 +20,8 @@ pub enum JobState {
     Retrying,
     /// It failed as often as it may, or too late. It is kept until it is revived or purged, or there are too many.
     Dead,
+    /// It is paused: it does not start until it is resumed.
+    Paused,
 }
 
 impl JobState {

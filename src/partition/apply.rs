@@ -67,6 +67,8 @@ impl Partition {
             Record::Edited { version, ref edit, .. } => {
                 let _has_room = self.change_parts(index, version, edit, None, now);
             }
+            Record::Paused { at, version, .. } => self.lay_aside(index, at, version),
+            Record::Resumed { version, .. } => self.take_up(index, version, now),
             Record::Skipped { .. } => {
                 self.remove(index);
                 self.counts.skipped += 1;
@@ -83,7 +85,7 @@ impl Partition {
             }
             Record::Interrupted { .. } => {
                 self.unplace(index);
-                self.place(index, now);
+                self.place_again(index, now);
             }
             Record::Finished { at, end, .. } => self.end(index, at, end),
             Record::Retried { at, version, due, ref fault, is_counted, .. } => {
@@ -164,7 +166,11 @@ impl Partition {
         let state = State::Collected;
         let index = self.jobs.insert(&NewJob { id, key, payload, due, wall, state, queue, options })?;
         self.priorities.add(options.priority());
-        self.place(index, now);
+        if options.rare().is_none() {
+            self.place(index, now);
+        } else {
+            self.place_again(index, now);
+        }
         Some(index)
     }
 
@@ -190,6 +196,17 @@ impl Partition {
                 wheel.insert(jobs, index.slot, tick);
             }
             None => self.hold(index, due),
+        }
+    }
+
+    /// As [`place`](Self::place), for one that may have more to it: a paused job has no place.
+    pub(super) fn place_again(&mut self, index: Index, now: impl NowSource) {
+        let is_paused = self.jobs.get(index).is_some_and(|job| job.is_paused());
+        if !is_paused {
+            return self.place(index, now);
+        }
+        if let Some(mut job) = self.jobs.get_mut(index) {
+            job.set_state(State::Paused);
         }
     }
 
@@ -230,7 +247,7 @@ impl Partition {
         if let Some(mut job) = self.jobs.get_mut(index) {
             job.set_due(due, wall);
         }
-        self.place(index, now);
+        self.place_again(index, now);
     }
 
     #[inline]
@@ -268,7 +285,7 @@ impl Partition {
             State::Running(_) => self.running -= 1,
             State::Dead(at) => self.leave_dead(index, at),
             // The batch passes over an entry whose job has gone or is no longer Collected.
-            State::Collected | State::Fired(..) => {}
+            State::Collected | State::Paused | State::Fired(..) => {}
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Changes of a pending job that leave it where it is: its payload, its priority, its queue.
+//! Changes of a pending job that leave it where it is: its payload, its priority, its queue, its tags.
 
 use super::change::Standing;
 use super::job::State;
@@ -70,6 +70,9 @@ impl Partition {
         if let Some(queue) = queue {
             job.set_queue(queue);
         }
+        if let Some(tags) = &edit.tags {
+            job.set_tags(tags);
+        }
         if let Some(priority) = edit.priority {
             let old = job.priority();
             job.set_priority(priority);
@@ -77,7 +80,7 @@ impl Partition {
             self.priorities.add(priority);
         }
         if moves {
-            self.place(index, now);
+            self.place_again(index, now);
         }
         self.counts.edited += 1;
         true

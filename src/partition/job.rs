@@ -85,6 +85,8 @@ pub(super) enum State {
     Held,
     /// Due since before a restart, until the pace of the catch-up lets it go. In `Partition::overdue`.
     Overdue,
+    /// It rests until it is resumed. Nowhere.
+    Paused,
     /// Off the wheel, in the batch of the tick that is being collected.
     Collected,
     /// Due: in this place of a ready list of its queue.

@@ -162,6 +162,7 @@ impl Job<'_> {
         match self.state() {
             State::Waiting | State::Held | State::Overdue if self.has_begun() => JobState::Retrying,
             State::Waiting | State::Held | State::Overdue => JobState::Pending,
+            State::Paused => JobState::Paused,
             State::Dead(_) => JobState::Dead,
             State::Collected | State::Ready(_) => JobState::Ready,
             State::Running(_) => JobState::Running,

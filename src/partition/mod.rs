@@ -42,8 +42,9 @@ mod list;
 mod overdue;
 mod pace;
 mod past;
-mod pauses;
+mod pause;
 mod priorities;
+mod queue_pause;
 mod rank;
 mod ready;
 mod record;
@@ -78,7 +79,8 @@ pub(crate) use list::{Glance, ViewSlice, Wanted};
 pub(crate) use overdue::OverdueHead;
 pub(crate) use pace::Pace;
 pub use past::Behind;
-pub use pauses::QueuePause;
+pub(crate) use pause::PausedRule;
+pub use queue_pause::QueuePause;
 pub use rank::{Rank, RankKey};
 pub use ready::QueueId;
 pub use record::{Predecessor, Record, ScheduledRecord};
@@ -167,7 +169,7 @@ pub struct Counts {
     pub scheduled: u64,
     /// Jobs moved.
     pub rescheduled: u64,
-    /// Jobs that were given another payload, priority or queue.
+    /// Jobs that were given another payload, priority, queue or tags.
     pub edited: u64,
     /// Jobs cancelled, those that another replaced included.
     pub cancelled: u64,
@@ -395,6 +397,7 @@ impl Partition {
                     held += 1;
                 }
                 State::Overdue => overdue += 1,
+                State::Paused => assert!(job.is_paused(), "{job:?} is said to be paused"),
                 State::Collected => assert!(!self.batch.is_empty(), "{job:?} is in the batch"),
                 State::Ready(_) => ready += 1,
                 State::Running(_) => running += 1,

@@ -34,6 +34,22 @@ pub enum Record {
         /// What was changed.
         edit: Edit,
     },
+    /// A job was paused: it does not start until it is resumed.
+    Paused {
+        /// The job: pending, or a recurring one with its handler, which goes on.
+        id: JobId,
+        /// When.
+        at: Timestamp,
+        /// Its version after the change.
+        version: Version,
+    },
+    /// A paused job was resumed, and is due as it was.
+    Resumed {
+        /// The job.
+        id: JobId,
+        /// Its version after the change.
+        version: Version,
+    },
     /// A job was taken back; it never fires.
     Cancelled {
         /// The job.
@@ -201,6 +217,8 @@ impl Record {
             Record::Scheduled(job) => job.id,
             Record::Rescheduled { id, .. }
             | Record::Edited { id, .. }
+            | Record::Paused { id, .. }
+            | Record::Resumed { id, .. }
             | Record::Cancelled { id }
             | Record::Started { id, .. }
             | Record::StartedAs { id, .. }

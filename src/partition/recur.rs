@@ -103,11 +103,12 @@ impl Partition {
         let Some(progress) = job.rare().and_then(|rare| rare.occurrence()) else { return false };
         job.queue() == queue
             && job.payload() == spec.payload.as_bytes()
-            && job.options() == spec.options.clone().with_occurrence(progress)
+            && job.options()
+                == spec.options.clone().with_occurrence(progress).paused_as(self.paused_since(handle))
     }
 
     /// Says of a job about to be taken which occurrence it waits for. If it takes the place of one with the same rule, which is
-    /// pending, it waits for the same, and as long. Returns its due.
+    /// pending, it waits for the same, and as long. If that was paused, so is it. Returns its due.
     pub(super) fn begin_recurring(
         &self,
         spec: &mut JobSpec<Due>,
@@ -121,7 +122,8 @@ impl Partition {
             Some(same) => same,
             None => (spec.options.occurrence().copied().unwrap_or(Progress::first(due.wall)), due),
         };
-        spec.options = std::mem::take(&mut spec.options).with_occurrence(progress);
+        let paused = goes_on.and_then(|handle| self.paused_since(handle));
+        spec.options = std::mem::take(&mut spec.options).with_occurrence(progress).paused_as(paused);
         due
     }
 }
@@ -176,6 +178,8 @@ impl Partition {
     pub(super) fn detach(&mut self, index: Index) {
         if let Some(mut job) = self.jobs.get_mut(index) {
             job.rare_mut().end_recurrence();
+            // If it is paused, that is about what comes after its run.
+            job.set_paused(None);
         }
     }
 }

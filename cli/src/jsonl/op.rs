@@ -62,6 +62,8 @@ pub(crate) enum Action {
     Lookup,
     Revive(Due),
     Purge,
+    Pause,
+    Resume,
 }
 
 /// What is to be done with a queue.
@@ -104,6 +106,8 @@ impl Action {
             Action::Lookup => "lookup",
             Action::Revive(_) => "revive",
             Action::Purge => "purge",
+            Action::Pause => "pause",
+            Action::Resume => "resume",
         }
     }
 }
@@ -140,7 +144,9 @@ pub(crate) enum OpError {
     Time { field: &'static str, error: TimeError },
     #[error("`{field}` is {value}, and must be {must_be}")]
     WrongValue { field: &'static str, value: Brief, must_be: &'static str },
-    #[error("there are two names; keep `key` or `tag`, not both")]
+    #[error("the name is missing; add `queue`, or `key` to {op} one job")]
+    NoName { op: &'static str },
+    #[error("there are two names; keep one of `key`, `tag` and `queue`")]
     TwoNames,
     #[error("`{field}`: {why}")]
     Option { field: &'static str, why: String },
@@ -190,8 +196,11 @@ pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
         "lookup" => Action::Lookup,
         "revive" => Action::Revive(fields.take_due()?),
         "purge" => Action::Purge,
-        "pause" => return fields.into_queue_op(key.as_deref(), QueueAction::Pause),
-        "resume" => return fields.into_queue_op(key.as_deref(), QueueAction::Resume),
+        "pause" | "resume" if key.is_some() && fields.queue.is_some() => return Err(OpError::TwoNames),
+        "pause" if key.is_some() => Action::Pause,
+        "resume" if key.is_some() => Action::Resume,
+        "pause" => return fields.into_queue_op(QueueAction::Pause),
+        "resume" => return fields.into_queue_op(QueueAction::Resume),
         unknown => return Err(OpError::UnknownOp(Brief::new(unknown))),
     };
     if let Some(field) = fields.left_over() {
@@ -221,9 +230,9 @@ impl Fields<'_> {
         }
     }
 
-    fn into_queue_op(mut self, key: Option<&str>, action: QueueAction) -> Result<Op, OpError> {
-        let queue = self.queue.take().ok_or(OpError::Missing { field: "queue" })?;
-        match key.map(|_| "key").or(self.left_over()) {
+    fn into_queue_op(mut self, action: QueueAction) -> Result<Op, OpError> {
+        let queue = self.queue.take().ok_or(OpError::NoName { op: action.name() })?;
+        match self.left_over() {
             Some(field) => Err(OpError::Useless { field, op: action.name() }),
             None => Ok(Op::Queue(queue, action)),
         }

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use reveille::{
     CancelError, CancelOutcome, Commit, Due, End, Engine, History, Job, Key, LookupOutcome, OnConflict,
-    PauseError, PauseOutcome, PurgeError, PurgeOutcome, QueueConfig, QueueError, QueueName, RescheduleError,
-    RescheduleOutcome, ResumeOutcome, ReviveError, ReviveOutcome, ScheduleError, ScheduleOutcome,
+    PauseError, PauseJobError, PauseJobOutcome, PauseOutcome, PurgeError, PurgeOutcome, QueueConfig,
+    QueueError, QueueName, RescheduleError, RescheduleOutcome, ResumeJobOutcome, ResumeOutcome, ReviveError,
+    ReviveOutcome, ScheduleError, ScheduleOutcome,
 };
 
 use tokio::runtime::Handle;
@@ -68,8 +69,10 @@ pub(super) enum Pending {
     Cancel(Commit<CancelOutcome, CancelError>),
     Revive(Commit<ReviveOutcome, ReviveError>),
     Purge(Commit<PurgeOutcome, PurgeError>),
-    Pause(QueueName, Commit<PauseOutcome, PauseError>),
-    Resume(QueueName, Commit<ResumeOutcome, PauseError>),
+    Pause(Commit<PauseJobOutcome, PauseJobError>),
+    Resume(Commit<ResumeJobOutcome, PauseJobError>),
+    PauseQueue(QueueName, Commit<PauseOutcome, PauseError>),
+    ResumeQueue(QueueName, Commit<ResumeOutcome, PauseError>),
     Lookup(Box<LookupOutcome>),
 }
 
@@ -102,6 +105,8 @@ impl Caller {
             Action::Cancel { and_after: true } => Pending::Cancel(self.engine.cancel_running(&key)),
             Action::Revive(due) => Pending::Revive(self.engine.revive(&key, due)),
             Action::Purge => Pending::Purge(self.engine.purge(&key)),
+            Action::Pause => Pending::Pause(self.engine.pause_job(&key)),
+            Action::Resume => Pending::Resume(self.engine.resume_job(&key)),
             Action::Lookup => Pending::Lookup(Box::new(self.engine.lookup(&key))),
         };
         Reply::Call { line, op: name, key: Some(key), pending }
@@ -152,8 +157,8 @@ impl Caller {
             Err(error) => return Reply::mistake(line, error),
         };
         let pending = match action {
-            QueueAction::Pause => Pending::Pause(queue, self.engine.pause(name)),
-            QueueAction::Resume => Pending::Resume(queue, self.engine.resume(name)),
+            QueueAction::Pause => Pending::PauseQueue(queue, self.engine.pause(name)),
+            QueueAction::Resume => Pending::ResumeQueue(queue, self.engine.resume(name)),
         };
         Reply::Call { line, op: action.name(), key: None, pending }
     }
@@ -247,14 +252,16 @@ impl Pending {
             Pending::Cancel(commit) => commit.await.map(cancelled).map_err(|error| error.to_string()),
             Pending::Revive(commit) => commit.await.map(revived).map_err(|error| error.to_string()),
             Pending::Purge(commit) => commit.await.map(purged).map_err(|error| error.to_string()),
+            Pending::Pause(commit) => commit.await.map(paused).map_err(|error| error.to_string()),
+            Pending::Resume(commit) => commit.await.map(resumed).map_err(|error| error.to_string()),
             Pending::Lookup(outcome) => Ok(found(*outcome)),
-            Pending::Pause(queue, commit) => {
+            Pending::PauseQueue(queue, commit) => {
                 let outcome = commit.await.map_err(|error| error.to_string())?;
-                Ok(Answer { queue: Some(queue), ..outcome_only(paused(outcome)) })
+                Ok(Answer { queue: Some(queue), ..outcome_only(queue_paused(outcome)) })
             }
-            Pending::Resume(queue, commit) => {
+            Pending::ResumeQueue(queue, commit) => {
                 let outcome = commit.await.map_err(|error| error.to_string())?;
-                Ok(Answer { queue: Some(queue), ..outcome_only(resumed(outcome)) })
+                Ok(Answer { queue: Some(queue), ..outcome_only(queue_resumed(outcome)) })
             }
         }
     }
@@ -320,14 +327,39 @@ fn purged(outcome: PurgeOutcome) -> Answer {
     })
 }
 
-fn paused(outcome: PauseOutcome) -> &'static str {
+fn paused(outcome: PauseJobOutcome) -> Answer {
+    match outcome {
+        PauseJobOutcome::Paused { .. } => outcome_only("paused"),
+        PauseJobOutcome::AlreadyPaused => outcome_only("already_paused"),
+        PauseJobOutcome::Running => outcome_only("running"),
+        PauseJobOutcome::AlreadyFired { at, .. } => already_fired(at),
+        PauseJobOutcome::Dead { at, .. } => dead(at),
+        PauseJobOutcome::NotFound => outcome_only("not_found"),
+    }
+}
+
+fn resumed(outcome: ResumeJobOutcome) -> Answer {
+    match outcome {
+        ResumeJobOutcome::Resumed { due, .. } => {
+            Answer { due: Some(Rfc3339(due)), ..outcome_only("resumed") }
+        }
+        ResumeJobOutcome::Ended => outcome_only("ended"),
+        ResumeJobOutcome::NotPaused => outcome_only("not_paused"),
+        ResumeJobOutcome::Running => outcome_only("running"),
+        ResumeJobOutcome::AlreadyFired { at, .. } => already_fired(at),
+        ResumeJobOutcome::Dead { at, .. } => dead(at),
+        ResumeJobOutcome::NotFound => outcome_only("not_found"),
+    }
+}
+
+fn queue_paused(outcome: PauseOutcome) -> &'static str {
     match outcome {
         PauseOutcome::Paused => "paused",
         PauseOutcome::AlreadyPaused { .. } => "already_paused",
     }
 }
 
-fn resumed(outcome: ResumeOutcome) -> &'static str {
+fn queue_resumed(outcome: ResumeOutcome) -> &'static str {
     match outcome {
         ResumeOutcome::Resumed => "resumed",
         ResumeOutcome::NotPaused => "not_paused",
@@ -350,6 +382,7 @@ fn found(outcome: LookupOutcome) -> Answer {
         attempt: (job.attempt > 0).then_some(job.attempt),
         error: history.and_then(History::last_error).map(|error| error.message.to_string()),
         died_at: history.and_then(|history| history.death).map(|death| Rfc3339(death.at)),
+        paused_at: job.options.paused().map(|paused| Rfc3339(paused.0)),
         due: Some(Rfc3339(job.due)),
         queue: Some(job.queue),
         version: Some(job.version.0),

@@ -54,6 +54,8 @@ pub(super) struct Answer {
     pub(super) fired_at: Option<Rfc3339>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) died_at: Option<Rfc3339>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) paused_at: Option<Rfc3339>,
     /// Its handler failed, as far as a lookup tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) failed: Option<bool>,

@@ -140,3 +140,47 @@ fn a_paused_queue_waits_until_it_goes_on() {
     assert!(text(of_kind(&ended.events, "error").next().unwrap(), "error").contains("no queue"));
     assert_eq!(ended.status.code(), Some(1));
 }
+
+#[test]
+fn a_paused_job_waits_until_it_goes_on() {
+    let mut run = Run::start(&["--exit-when-idle"]);
+    for op in [
+        r#"{"op":"schedule","key":"a","queue":"q","in":"1h"}"#,
+        r#"{"op":"schedule","key":"b","queue":"q","in":0.2}"#,
+        r#"{"op":"pause","key":"a"}"#,
+        r#"{"op":"reschedule","key":"a","in":0}"#,
+        r#"{"op":"lookup","key":"a"}"#,
+    ] {
+        line(&mut run, op);
+    }
+    let shown = loop {
+        let event = run.event();
+        if event["op"] == "lookup" {
+            break event;
+        }
+    };
+    assert!(shown["paused_at"].is_string(), "{shown}");
+    while run.event()["event"] != "fired" {}
+    for op in [
+        r#"{"op":"resume","key":"a"}"#,
+        r#"{"op":"resume","key":"nobody"}"#,
+        r#"{"op":"pause","key":"a","queue":"q"}"#,
+        r#"{"op":"pause"}"#,
+    ] {
+        line(&mut run, op);
+    }
+    run.end_input();
+    let ended = run.ended();
+    let fired: Vec<&str> = of_kind(&ended.events, "fired").map(|event| text(event, "key")).collect();
+    assert_eq!(fired, ["a"], "b has gone first");
+    let outcomes: Vec<&str> = of_kind(&ended.events, "ack").map(|event| text(event, "outcome")).collect();
+    assert_eq!(outcomes, ["resumed", "not_found"]);
+    let errors: Vec<&str> = of_kind(&ended.events, "error").map(|event| text(event, "error")).collect();
+    assert_eq!(
+        errors,
+        [
+            "there are two names; keep one of `key`, `tag` and `queue`",
+            "the name is missing; add `queue`, or `key` to pause one job",
+        ]
+    );
+}

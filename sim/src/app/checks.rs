@@ -84,7 +84,7 @@ impl App {
         let slots = self.slots.lock();
         let owner = slots.iter().find_map(|its| Some((its.process.as_ref()?, its.engine.as_ref()?)));
         let Some((process, (life, engine))) = owner else { return Some("nobody owns the jobs".to_owned()) };
-        let _ = engine.resume("work");
+        drop(engine.resume("work"));
         let stats = engine.stats();
         let store = stats.store.as_ref();
         if store.is_none_or(|store| store.state != StoreState::Healthy) {
@@ -187,7 +187,9 @@ fn late<'a>(images: &'a [Image], process: &Process) -> Option<&'a JobImage> {
     // What is pending is still to come, by the clock that it follows.
     images.iter().flat_map(|image| &image.jobs).find(|job| {
         let is_dead = job.history.as_ref().is_some_and(|history| history.death.is_some());
+        let is_paused = job.spec.options.paused().is_some();
         !is_dead
+            && !is_paused
             && job.spec.due.base == reveille::partition::TimeBase::Wall
             && job.spec.due.wall.as_micros() + 1_000_000 < wall_us
     })

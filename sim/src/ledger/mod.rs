@@ -268,6 +268,13 @@ impl Ledger {
                 let detail = format!("life {life}: {} is ahead of its instant: {occurrence:?}", started.key);
                 self.world.broken("1 never early", detail);
             }
+            if let Some(what) = self.recurring(|recurring| recurring.started(started)) {
+                let detail = format!(
+                    "life {life}: {} of {} has started, and {what} was acknowledged",
+                    started.id, started.key
+                );
+                self.world.broken("3 cancel means cancel", detail);
+            }
             return;
         }
         let Some(nonce) = nonce(started.payload.as_bytes()) else {

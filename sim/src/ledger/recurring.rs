@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reveille::sim::Image;
+use reveille::sim::{Image, Started};
 use reveille::{Job, JobId};
 
 /// What is known of recurring jobs.
@@ -20,6 +20,10 @@ pub(crate) struct Recurring {
     /// Keys that were acknowledged, and for whose end nobody has asked.
     wanted: BTreeSet<String>,
     unwanted: BTreeSet<String>,
+    /// Keys whose pause was acknowledged, and that nobody has asked to resume or to end since it was asked for.
+    paused: BTreeSet<String>,
+    /// How often somebody has asked to resume or to end the job of a key.
+    released: BTreeMap<String, u64>,
     has_lost: bool,
 }
 
@@ -43,9 +47,6 @@ impl Recurring {
         let told = |what: &str| format!("{} of {}, occurrence {number}: {what}", id, job.key());
         let began = Last { number, attempt, has_ended: false };
         let last = self.last.insert((life, id), began);
-        if !self.has_lost && self.cancelled.contains(&id) {
-            return Some(("3 cancel means cancel", told("its end was acknowledged")));
-        }
         if !self.has_lost && self.ended.get(&id).is_some_and(|&ended| number <= ended) {
             return Some(("6 each occurrence once", told("the store knew that it had ended")));
         }
@@ -80,9 +81,39 @@ impl Recurring {
         }
     }
 
+    /// A job is given to its handler. Returns what was acknowledged before, so that it may not be: its handler may begin later.
+    pub(crate) fn started(&self, started: &Started) -> Option<&'static str> {
+        // One that recurs no more runs on beside the job that has its key.
+        let recurs = started.options.recurrence().is_some();
+        match self.has_lost {
+            true => None,
+            false if self.cancelled.contains(&started.id) => Some("its end"),
+            false => (recurs && self.paused.contains(started.key.as_str())).then_some("its pause"),
+        }
+    }
+
     /// Somebody asks for the end of a job.
     pub(crate) fn ending(&mut self, key: &str) {
         self.unwanted.insert(key.to_owned());
+        self.resuming(key);
+    }
+
+    /// Somebody asks to resume a job.
+    pub(crate) fn resuming(&mut self, key: &str) {
+        self.paused.remove(key);
+        *self.released.entry(key.to_owned()).or_default() += 1;
+    }
+
+    /// Somebody asks to pause a job. Returns what [`paused`](Self::paused) is to be told.
+    pub(crate) fn pausing(&self, key: &str) -> u64 {
+        self.released.get(key).copied().unwrap_or_default()
+    }
+
+    /// The pause of a job was acknowledged.
+    pub(crate) fn paused(&mut self, key: &str, asked: u64) {
+        if self.pausing(key) == asked {
+            self.paused.insert(key.to_owned());
+        }
     }
 
     /// A job was acknowledged.

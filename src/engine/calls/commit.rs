@@ -157,6 +157,11 @@ impl<T, E> Commit<T, E> {
         self
     }
 
+    /// The same wait, for an answer that says the same in other words.
+    pub(super) fn map<U, F>(self, outcome: impl FnOnce(Result<T, E>) -> Result<U, F>) -> Commit<U, F> {
+        Commit { outcome: self.outcome.map(outcome), durable: self.durable }
+    }
+
     /// What the call did in memory, or why it did nothing.
     ///
     /// # Errors

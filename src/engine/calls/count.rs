@@ -41,8 +41,8 @@ impl Engine {
         count
     }
 
-    /// When the jobs that match and are still to fire are due: how many in each bucket from now on, before, and after. O(jobs), as
-    /// [`count`](Self::count).
+    /// When the jobs that match and are still to fire are due: how many in each bucket from now on, before, and after. A paused job is
+    /// not among them. O(jobs), as [`count`](Self::count).
     ///
     /// ```
     /// # use std::time::Duration;

@@ -10,7 +10,7 @@ use crate::job::Edit;
 use crate::partition::{EditOutcome, Version};
 
 impl Shared {
-    fn edit(
+    pub(super) fn edit(
         self: &Arc<Self>,
         target: &Target<'_>,
         edit: Edit,

@@ -152,7 +152,7 @@ impl Shared {
         self.commit(place.partition, outcome, self.durability(), log_end)
     }
 
-    fn lookup(self: &Arc<Self>, target: &Target<'_>) -> LookupOutcome {
+    pub(super) fn lookup(self: &Arc<Self>, target: &Target<'_>) -> LookupOutcome {
         let Ok(place) = self.place(target) else { return LookupOutcome::NotFound };
         place.warm(self);
         let now = self.clock.now();

@@ -227,13 +227,21 @@ impl<'a> Schedule<'a> {
         self.at(first.scheduled_for)
     }
 
+    pub(super) fn engine(&self) -> &'a Engine {
+        self.engine
+    }
+
+    pub(super) fn asked_durability(&self) -> Durability {
+        self.durability
+    }
+
     /// Sets the due time of a job for [`Engine::schedule_many`]. Nothing is scheduled yet.
     pub fn planned(self, due: impl Into<Due>) -> Planned<'a> {
         Planned { due: due.into(), job: self }
     }
 
     #[inline(always)]
-    fn into_draft(self, due: Due) -> Result<Draft, ScheduleError> {
+    pub(super) fn into_draft(self, due: Due) -> Result<Draft, ScheduleError> {
         let Parts { queue, payload, key } = self.parts?;
         let key = key.unwrap_or_else(|| unused_key(&self.engine.shared.clock));
         let spec = JobSpec { key, queue: queue.name.clone(), payload, due, options: self.options };

@@ -151,6 +151,18 @@ pub enum PurgeError {
     Call(#[from] CallError),
 }
 
+/// Why a job was not paused or resumed, or that was not acknowledged. [`change`](Self::change) says which.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PauseJobError {
+    /// The key cannot be one.
+    #[error(transparent)]
+    InvalidKey(#[from] InvalidKey),
+    /// The call was not possible, or was not acknowledged.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
 /// What stands in the way of any call that changes something. [`change`](Self::change) says whether it did.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -289,6 +301,16 @@ impl ReviveError {
         match self {
             ReviveError::Call(error) => error.change(),
             ReviveError::InvalidKey(_) | ReviveError::Refused(_) | ReviveError::Full { .. } => Change::None,
+        }
+    }
+}
+
+impl PauseJobError {
+    /// What became of the change.
+    pub fn change(&self) -> Change {
+        match self {
+            PauseJobError::Call(error) => error.change(),
+            PauseJobError::InvalidKey(_) => Change::None,
         }
     }
 }

@@ -15,6 +15,7 @@ mod debounce;
 mod delivery;
 mod headers;
 mod limits;
+mod paused;
 mod priority;
 mod recurrence;
 mod retry;
@@ -32,6 +33,7 @@ pub use debounce::Debounce;
 pub use delivery::Delivery;
 pub use headers::{HEADER_NAME_BYTES_MAX, HEADER_VALUE_BYTES_MAX, HEADERS_MAX, Headers, InvalidHeader};
 pub use limits::{Expires, Timeout};
+pub use paused::Paused;
 pub use priority::Priority;
 pub use retry::{Backoff, Jitter, Retry};
 pub use tags::{InvalidTag, TAG_BYTES_MAX, TAGS_MAX, Tags};
@@ -219,6 +221,8 @@ options! {
         tags: Tags, with_tags;
         /// Pairs that travel with it.
         headers: Headers, with_headers;
+        /// Since when it is paused, if it is.
+        paused: Paused, with_paused;
         #[cfg(test)]
         /// Some text.
         trial: Trial, with_trial;
@@ -293,6 +297,14 @@ impl JobOptions {
         })?;
         *self = changed;
         Ok(())
+    }
+
+    /// These, and paused since then if another job is.
+    pub(crate) fn paused_as(self, since: Option<Timestamp>) -> Self {
+        match since {
+            Some(since) => self.with_paused(Paused(since)),
+            None => self,
+        }
     }
 
     /// Whether it is a plain job that has these.
@@ -375,6 +387,20 @@ impl Rare {
         self.tags.as_deref()
     }
 
+    /// These, in place of what it has. Returns that.
+    pub(crate) fn set_tags(&mut self, tags: &Tags) -> Option<Box<Tags>> {
+        let tags = (tags.iter().len() > 0).then(|| Box::new(tags.clone()));
+        std::mem::replace(&mut self.tags, tags)
+    }
+
+    pub(crate) fn paused(&self) -> Option<Paused> {
+        self.paused.as_deref().copied()
+    }
+
+    pub(crate) fn set_paused(&mut self, paused: Option<Paused>) {
+        self.paused = paused.map(Box::new);
+    }
+
     pub(crate) fn set_occurrence(&mut self, progress: Progress) {
         match &mut self.occurrence {
             Some(occurrence) => **occurrence = progress,
@@ -428,6 +454,7 @@ mod tests {
             .with_debounce(Debounce::new(Duration::from_secs(9)).begun(Timestamp::from_micros(5), None))
             .with_tags(Tags::new(["tenant:7", "mail"]).unwrap())
             .with_headers(Headers::new([("traceparent", "00-1-2-01"), ("of", "shop")]).unwrap())
+            .with_paused(Paused(Timestamp::from_micros(-3)))
             .with_trial(Trial("yes".into()))
     }
 

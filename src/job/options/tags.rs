@@ -112,6 +112,25 @@ impl Tags {
         self.0.iter().map(|tag| &**tag)
     }
 
+    /// As they are written.
+    #[cfg_attr(not(feature = "codec"), allow(dead_code))]
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.bytes());
+        self.write(&mut |piece| bytes.extend_from_slice(piece));
+        bytes
+    }
+
+    /// Those that were written as `bytes`; `None` if none were.
+    #[cfg_attr(not(feature = "codec"), allow(dead_code))]
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Self::read(bytes)
+    }
+
+    /// How many bytes they take as they are written.
+    pub(crate) fn bytes(&self) -> usize {
+        self.iter().map(|tag| 1 + tag.len()).sum()
+    }
+
     /// Whether this is one of them.
     pub fn has(&self, tag: &str) -> bool {
         self.iter().any(|it| it == tag)

@@ -27,6 +27,8 @@ pub enum Reason {
     Missed,
     /// The one before it was running, and [`Overlap`] says that it need not.
     Overlap,
+    /// Its job was paused.
+    Paused,
 }
 
 /// Occurrences that were passed over, one after the other and for one reason.
@@ -172,6 +174,22 @@ impl Recurrence {
     pub fn resumed(&self, waited_for: &Occurrence, at: Timestamp) -> Result<Step, RecurrenceError> {
         let plan = Plan::new(&self.rule, waited_for.scheduled_for)?;
         self.after_run(&plan, Some(*waited_for), waited_for.scheduled_for.saturating_sub_micros(1), at)
+    }
+
+    /// What a job waits for when it is resumed: those that came due while it was paused do not run.
+    ///
+    /// # Errors
+    /// When the rule cannot be worked out here.
+    ///
+    /// # Complexity
+    /// As [`Recurrence::late`].
+    pub fn after_pause(&self, waiting: &Occurrence, now: Timestamp) -> Result<Step, RecurrenceError> {
+        if waiting.scheduled_for > now {
+            return Ok(Step { passed: None, next: Some(*waiting) });
+        }
+        let plan = Plan::new(&self.rule, waiting.scheduled_for)?;
+        let due = self.count_after(&plan, waiting, now).saturating_add(1);
+        Ok(self.pass(&plan, *waiting, due, Reason::Paused, now))
     }
 
     fn after_run(

@@ -96,6 +96,7 @@ impl Reason {
             Reason::Coalesced => 1,
             Reason::Missed => 2,
             Reason::Overlap => 3,
+            Reason::Paused => 4,
         }
     }
 
@@ -104,6 +105,7 @@ impl Reason {
             1 => Reason::Coalesced,
             2 => Reason::Missed,
             3 => Reason::Overlap,
+            4 => Reason::Paused,
             _ => return None,
         })
     }
@@ -114,6 +116,7 @@ impl Reason {
             Reason::Coalesced => "coalesced",
             Reason::Missed => "missed",
             Reason::Overlap => "overlap",
+            Reason::Paused => "paused",
         }
     }
 }

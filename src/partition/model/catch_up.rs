@@ -77,7 +77,7 @@ impl World {
         let (mut overdue, mut skipped) = (Vec::new(), 0);
         for n in 0..self.oracle.jobs.len() {
             let job = &mut self.oracle.jobs[n];
-            if job.life != Life::Pending || !job.due.is_reached(self.now) {
+            if job.life != Life::Pending || job.is_paused() || !job.due.is_reached(self.now) {
                 continue;
             }
             let late_us = job.due.lateness_us(self.now);

@@ -42,7 +42,7 @@ impl World {
     /// When `advance` is done: all that is due is ready, and the next wake is not later than the rest.
     fn check_waiting(&self) {
         let wake = self.partition.next_wake();
-        for (_, job) in self.oracle.pending().filter(|(_, job)| !self.is_held_overdue(job)) {
+        for (_, job) in self.oracle.waiting().filter(|(_, job)| !self.is_held_overdue(job)) {
             match self.partition.lookup(job.handle, self.now) {
                 LookupOutcome::Scheduled(view) if view.state == JobState::Ready => continue,
                 LookupOutcome::Scheduled(_) => {}
@@ -64,6 +64,7 @@ impl World {
         let job = self.oracle.by_handle(started.handle).expect("only what was scheduled starts");
         let of = &mut self.oracle.jobs[job];
         assert_eq!(of.life, Life::Pending, "cancelled, or started twice: {of:?}");
+        assert!(!of.is_paused(), "{of:?} is paused");
         assert!(of.due.is_reached(self.now), "early: {of:?} at {:?}", self.now);
         of.life = Life::Running(self.now.wall);
         of.attempt += 1;
@@ -125,7 +126,7 @@ impl World {
             }
             self.check_order(&order, &fresh);
         }
-        let mut pending = self.oracle.pending().filter(|(_, job)| !self.is_held_overdue(job));
+        let mut pending = self.oracle.waiting().filter(|(_, job)| !self.is_held_overdue(job));
         let left = pending.find(|(_, job)| job.due.is_tick_reached(self.now));
         assert!(left.is_none(), "lost: {left:?}");
     }

@@ -14,6 +14,7 @@ mod catch_up;
 mod drive;
 mod input;
 mod oracle;
+mod pause;
 mod snapshot;
 mod world;
 

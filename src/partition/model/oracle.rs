@@ -44,6 +44,8 @@ pub(super) struct MJob {
     pub(super) life: Life,
     /// Whether nothing is to come after the attempt that runs.
     pub(super) is_stopped: bool,
+    /// Since when it is paused.
+    pub(super) paused: Option<Timestamp>,
     /// Not due when it was put in, nor at any `advance` since: so it becomes ready when its tick is pulled.
     pub(super) is_fresh: bool,
 }

@@ -80,7 +80,7 @@ impl World {
     }
 
     pub(super) fn step(&mut self, op: u8, bytes: &mut Bytes<'_>) {
-        match op % 21 {
+        match op % 22 {
             0..=2 => self.schedule(bytes),
             3 => {
                 // Siblings of one tick.
@@ -119,6 +119,7 @@ impl World {
             }
             16 => self.begin_scan(bytes),
             18 => self.attempt(bytes),
+            21 => self.pause_or_resume(bytes),
             19 => self.raise_the_dead(bytes),
             20 => self.edit(bytes),
             _ => self.restart(bytes),
@@ -195,6 +196,7 @@ impl World {
             attempt: 0,
             life: Life::Pending,
             is_stopped: false,
+            paused: None,
             is_fresh: !due.is_tick_reached(self.now),
         });
     }
@@ -233,6 +235,8 @@ impl World {
             queue: queue.map(queue_name),
             priority: (what & 2 > 0).then_some(Priority(to % 3)),
             payload: (what & 4 > 0).then(|| Payload::from(vec![to; usize::from(to) % 11])),
+            tags: (what & 8 > 0)
+                .then(|| Tags::new(&TAGS[..1 + usize::from(to) % TAGS.len()]).expect("short")),
         };
         let (moves, len) = (what & 3 > 0, edit.payload.as_ref().map_or(0, Payload::len));
         let outcome = self.partition.edit(handle, edit.clone(), queue, expected, self.now);
@@ -254,6 +258,9 @@ impl World {
                 job.queue = queue.unwrap_or(job.queue);
                 if let Some(priority) = edit.priority {
                     job.options = job.options.clone().with_priority(priority);
+                }
+                if let Some(tags) = edit.tags {
+                    job.options = job.options.clone().with_tags(tags);
                 }
                 if moves {
                     job.is_fresh = !job.due.is_tick_reached(now);
@@ -300,7 +307,8 @@ impl World {
             (LookupOutcome::Scheduled(view), Ok(job)) => {
                 let job = &self.oracle.jobs[job];
                 assert_eq!((view.handle, view.id, view.key), (job.handle, job.id, name(job.key)));
-                assert_eq!((view.queue, &view.options), (queue_name(job.queue), &job.options));
+                let options = job.options.clone().paused_as(job.paused);
+                assert_eq!((view.queue, view.options), (queue_name(job.queue), options));
                 assert_eq!((view.version, view.attempt), (job.version, job.attempt));
                 assert_eq!(view.due, job.due.told(self.now));
             }
@@ -395,8 +403,14 @@ impl World {
 
     /// By tag are found the jobs that have it, each once, and are pending, with a handler, or dead; and not those that have fired.
     fn check_tag(&self, tag: &str) {
-        let states =
-            [JobState::Pending, JobState::Retrying, JobState::Ready, JobState::Running, JobState::Dead];
+        let states = [
+            JobState::Pending,
+            JobState::Retrying,
+            JobState::Ready,
+            JobState::Running,
+            JobState::Dead,
+            JobState::Paused,
+        ];
         let filter = JobFilter::default().tag(tag).states(states);
         let wanted = Wanted::of(&filter, |_| None).expect("no queue is named");
         let (mut found, mut from) = (Vec::new(), Some(0));
@@ -420,6 +434,11 @@ impl World {
     pub(super) fn finish(mut self) {
         // A wake may only turn a wheel; ten times a job, and for either wheel.
         let mut wakes_left = 100 + 40 * self.oracle.jobs.len();
+        for job in 0..self.oracle.jobs.len() {
+            if self.oracle.jobs[job].is_paused() {
+                self.resume(job);
+            }
+        }
         self.drain(100_000);
         while self.jump_to_wake(100_000) {
             self.drain(100_000);

@@ -187,7 +187,7 @@ impl Partition {
     ) -> usize {
         let mut due = Vec::new();
         for (index, job) in self.jobs.iter() {
-            let is_due = job.state().is_pending() && job.attempt() == 0 && job.due().is_reached(now);
+            let is_due = waits(job) && job.attempt() == 0 && job.due().is_reached(now);
             let Some(rare) = job.rare().filter(|_| is_due) else { continue };
             let (Some(rule), Some(progress)) = (rare.recurrence(), rare.occurrence()) else { continue };
             let late_us = job.due().lateness_us(now);
@@ -248,7 +248,7 @@ impl Partition {
     fn catch_up(&mut self, policy: &CatchUp<'_>, now: Now) -> (usize, usize) {
         let (mut overdue, mut skipped) = (Vec::new(), Vec::new());
         for (index, job) in self.jobs.iter() {
-            if !job.state().is_pending() || !job.due().is_reached(now) {
+            if !waits(job) || !job.due().is_reached(now) {
                 continue;
             }
             let late_us = job.due().lateness_us(now);
@@ -269,6 +269,11 @@ impl Partition {
         }
         (overdue.len(), skipped.len())
     }
+}
+
+/// Whether a job is to start when it is due.
+fn waits(job: Job<'_>) -> bool {
+    job.state().is_pending() && job.state() != State::Paused
 }
 
 /// An occurrence whose handler was cut short: it runs again, due as before.

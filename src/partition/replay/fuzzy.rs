@@ -113,6 +113,8 @@ impl Replay<'_> {
             (
                 Record::Rescheduled { version, .. }
                 | Record::Edited { version, .. }
+                | Record::Paused { version, .. }
+                | Record::Resumed { version, .. }
                 | Record::Retried { version, .. }
                 | Record::Recurred { version, .. }
                 | Record::PassedOver { version, .. }

@@ -64,6 +64,7 @@ enum Kind {
     Waiting,
     Held,
     Overdue,
+    Paused,
     Collected,
     Ready,
     Running,
@@ -223,6 +224,7 @@ impl Line {
             Kind::Waiting => State::Waiting,
             Kind::Held => State::Held,
             Kind::Overdue => State::Overdue,
+            Kind::Paused => State::Paused,
             Kind::Collected => State::Collected,
             Kind::Ready => State::Ready(Place(self.links[0])),
             Kind::Running => State::Running(self.began()),
@@ -244,6 +246,7 @@ impl Line {
             State::Waiting => Kind::Waiting,
             State::Held => Kind::Held,
             State::Overdue => Kind::Overdue,
+            State::Paused => Kind::Paused,
             State::Collected => Kind::Collected,
             State::Ready(Place(place)) => {
                 self.links[0] = place;
@@ -358,6 +361,7 @@ mod tests {
             State::Waiting,
             State::Held,
             State::Overdue,
+            State::Paused,
             State::Collected,
             State::Ready(Place(u32::MAX)),
             State::Running(at),

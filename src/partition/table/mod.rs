@@ -24,7 +24,7 @@ use super::{
     End, FiredImage, JobId, Key, PartitionId, Payload, Priority, QueueId, RecordedDue, TimeBase, Timestamp,
     Version,
 };
-use crate::job::{History, JobOptions, Rare};
+use crate::job::{History, JobOptions, Paused, Rare, Tags};
 use crate::slab::{Index, Scan, Slab};
 use crate::wheel::{Classes, Home};
 use beside::{Beside, Far};
@@ -408,6 +408,12 @@ impl<'a> Job<'a> {
         self.far()?.rare.as_deref()
     }
 
+    /// Whether it is to rest.
+    #[inline]
+    pub(super) fn is_paused(&self) -> bool {
+        self.has_more() && self.rare().is_some_and(|rare| rare.paused().is_some())
+    }
+
     /// Where it stands as one of `tick`.
     #[inline]
     pub(super) fn rank(&self, tick: u64, tick_us: u64) -> Rank {
@@ -488,6 +494,21 @@ impl JobMut<'_> {
         true
     }
 
+    /// Has it rest since then, or rest no longer.
+    #[cold]
+    pub(super) fn set_paused(&mut self, since: Option<Timestamp>) {
+        self.change_rare(|rare| rare.set_paused(since.map(Paused)));
+    }
+
+    /// Gives it these tags in place of all that it has.
+    #[cold]
+    pub(super) fn set_tags(&mut self, tags: &Tags) {
+        if let Some(before) = self.change_rare(|rare| rare.set_tags(tags)) {
+            self.beside.tags.remove(&before, self.slot);
+        }
+        self.beside.tags.insert(tags, self.slot);
+    }
+
     pub(super) fn set_priority(&mut self, priority: Priority) {
         self.line.set_priority(priority);
     }
@@ -510,6 +531,18 @@ impl JobMut<'_> {
     fn far(&mut self) -> &mut Far {
         self.line.set_has_far(true);
         self.beside.far.entry(self.slot).or_default()
+    }
+
+    /// Changes its rare options, of which there may be none before, and after.
+    fn change_rare<R>(&mut self, change: impl FnOnce(&mut Rare) -> R) -> R {
+        let far = self.far();
+        let rare = far.rare.get_or_insert_default();
+        let result = change(rare);
+        // Equal options are equal: see `JobOptions`.
+        if **rare == Rare::default() {
+            far.rare = None;
+        }
+        result
     }
 
     /// Its rare options. From here on there are some.

@@ -2,7 +2,7 @@
 //!
 //! # Rules
 //! - A job is here from the moment its rare options are put beside its line until they are forgotten: when the job leaves the table, or
-//!   has fired. Its tags do not change in between, so nothing that moves a job from one place to another touches this.
+//!   has fired. In between only an edit changes its tags, so nothing that moves a job from one place to another touches this.
 //! - What is here is sorted by slot, the order of a scan of the table, and a job keeps its slot. So whoever reads in slices, and goes on
 //!   after the slot that was last, meets a job that stays exactly once.
 //! - Texts are a caller's. A tree has no bad ones among them, as a table of hashes might.

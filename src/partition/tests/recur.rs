@@ -65,7 +65,7 @@ impl World {
     /// One call at most, so that each step is one record.
     fn act(&mut self, kind: u8, at: u8) {
         let now = self.rig.now;
-        match kind % 13 {
+        match kind % 14 {
             0 | 1 => {
                 self.rig.pass_ms(u64::from(at) * 20);
                 self.rig.partition.advance(self.rig.now, ALL);
@@ -108,6 +108,14 @@ impl World {
                 } else {
                     let due = Due::In(Duration::from_millis(u64::from(at) * 9));
                     let _too_late_or_not = self.rig.partition.reschedule(handle, due, None, now).unwrap();
+                }
+            }
+            12 => {
+                let Some(handle) = self.of_state(|_| true, at) else { return };
+                if at.is_multiple_of(2) {
+                    let _too_late_or_not = self.rig.partition.pause_job(handle, now);
+                } else {
+                    let _too_late_or_not = self.rig.partition.resume_job(handle, None, now);
                 }
             }
             _ => {

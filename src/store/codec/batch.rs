@@ -6,6 +6,7 @@ use super::history::fault_bytes;
 use super::job::Ids;
 use super::names::{Names, Tables, option_bytes};
 use super::wire::{self, Body};
+use crate::job::Tags;
 use crate::partition::{
     Edit, JobId, PartitionId, Payload, Predecessor, Priority, QueuePause, Record, ScheduledRecord, Timestamp,
     Version,
@@ -21,6 +22,8 @@ pub struct BatchHeader {
     /// The sequence of the first record.
     pub first_record: u64,
 }
+
+const NO_TAGS: CodecError = CodecError::invalid("an edit has tags that cannot be some");
 
 /// Writes a batch into `out`, in place of what is there.
 ///
@@ -79,9 +82,12 @@ pub fn record_bytes(record: &Record) -> usize {
         Record::Rescheduled { .. } => OF_ID + wire::VERSION_BYTES_MAX + wire::DUE_BYTES_MAX,
         Record::Edited { edit, .. } => {
             let payload = edit.payload.as_ref().map_or(0, |payload| wire::bytes_of(payload.len()));
-            OF_ID + wire::VERSION_BYTES_MAX + 3 + payload + 1 + wire::QUEUE_BYTES_MAX
+            let tags = edit.tags.as_ref().map_or(0, |tags| wire::bytes_of(tags.bytes()));
+            OF_ID + wire::VERSION_BYTES_MAX + 4 + payload + 1 + wire::QUEUE_BYTES_MAX + tags
         }
         Record::Cancelled { .. } => OF_ID,
+        Record::Paused { .. } => OF_ID + wire::NUMBER_BYTES_MAX + wire::VERSION_BYTES_MAX,
+        Record::Resumed { .. } => OF_ID + wire::VERSION_BYTES_MAX,
         Record::Started { .. } | Record::Interrupted { .. } => {
             OF_ID + wire::NUMBER_BYTES_MAX + wire::ATTEMPT_BYTES_MAX
         }
@@ -182,13 +188,7 @@ fn write_record<'a>(
         Record::Rescheduled { version, due, .. } => {
             wire::Record::Rescheduled { id, version: version.0, due: (*due).into() }
         }
-        Record::Edited { version, edit, .. } => wire::Record::Edited {
-            id,
-            version: version.0,
-            payload: edit.payload.as_ref().map(Payload::as_bytes),
-            priority: edit.priority.map(|priority| priority.0),
-            queue: edit.queue.as_ref().map(|queue| tables.queues.place(queue)),
-        },
+        Record::Edited { version, edit, .. } => write_edit(id, version.0, edit, tables),
         Record::Cancelled { .. } => wire::Record::Cancelled { id },
         Record::Started { at, attempt: 1, .. } => wire::Record::Started { id, at: at.as_micros() },
         &Record::Started { at, attempt, .. } => {
@@ -242,10 +242,38 @@ fn write_record<'a>(
         }
         Record::Purged { .. } => wire::Record::Purged { id },
         Record::Stopped { .. } => wire::Record::Stopped { id },
+        Record::Paused { at, version, .. } => {
+            wire::Record::Paused { id, at: at.as_micros(), version: version.0 }
+        }
+        Record::Resumed { version, .. } => wire::Record::Resumed { id, version: version.0 },
     })
 }
 
 #[inline(always)]
+fn write_edit<'a>(id: i64, version: u32, edit: &'a Edit, tables: &mut Tables) -> wire::Record<'a> {
+    let payload = edit.payload.as_ref().map(Payload::as_bytes);
+    let priority = edit.priority.map(|priority| priority.0);
+    let queue = edit.queue.as_ref().map(|queue| tables.queues.place(queue));
+    match &edit.tags {
+        None => wire::Record::Edited { id, version, payload, priority, queue },
+        Some(tags) => {
+            let tags = tags.to_bytes().into();
+            wire::Record::EditedTags { id, version, payload, priority, queue, tags }
+        }
+    }
+}
+
+fn read_edit(
+    payload: Option<&[u8]>,
+    priority: Option<u8>,
+    queue: Option<u32>,
+    names: &Names,
+) -> Result<Edit, CodecError> {
+    let queue = queue.map(|queue| names.queue(queue)).transpose()?;
+    let (payload, priority) = (payload.map(Payload::from), priority.map(Priority));
+    Ok(Edit { payload, priority, queue, tags: None })
+}
+
 fn read_record(record: wire::Record<'_>, ids: Ids, names: &Names) -> Result<Record, CodecError> {
     let at = Timestamp::from_micros;
     Ok(match record {
@@ -288,10 +316,13 @@ fn read_record(record: wire::Record<'_>, ids: Ids, names: &Names) -> Result<Reco
             Record::Rescheduled { id: ids.read(id)?, version: Version(version), due: due.into() }
         }
         wire::Record::Edited { id, version, payload, priority, queue } => {
-            let mut edit = Edit::default();
-            (edit.payload, edit.priority) = (payload.map(Payload::from), priority.map(Priority));
-            edit.queue = queue.map(|queue| names.queue(queue)).transpose()?;
+            let edit = read_edit(payload, priority, queue, names)?;
             Record::Edited { id: ids.read(id)?, version: Version(version), edit }
+        }
+        wire::Record::EditedTags { id, version, payload, priority, queue, tags } => {
+            let edit = read_edit(payload, priority, queue, names)?;
+            let tags = Tags::from_bytes(&tags).ok_or(NO_TAGS)?;
+            Record::Edited { id: ids.read(id)?, version: Version(version), edit: edit.and_tags(tags) }
         }
         wire::Record::Cancelled { id } => Record::Cancelled { id: ids.read(id)? },
         wire::Record::Started { id, at: us } => Record::Started { id: ids.read(id)?, at: at(us), attempt: 1 },
@@ -326,6 +357,12 @@ fn read_record(record: wire::Record<'_>, ids: Ids, names: &Names) -> Result<Reco
         }
         wire::Record::Purged { id } => Record::Purged { id: ids.read(id)? },
         wire::Record::Stopped { id } => Record::Stopped { id: ids.read(id)? },
+        wire::Record::Paused { id, at: us, version } => {
+            Record::Paused { id: ids.read(id)?, at: at(us), version: Version(version) }
+        }
+        wire::Record::Resumed { id, version } => {
+            Record::Resumed { id: ids.read(id)?, version: Version(version) }
+        }
         wire::Record::PauseSet { queue, is_paused, at: us, version } => Record::PauseSet(QueuePause {
             queue: names.queue(queue)?,
             is_paused,

@@ -27,6 +27,7 @@ impl From<Option<&Passed>> for wire::Passed {
             Reason::Coalesced => wire::Passed::Coalesced { count, first, last },
             Reason::Missed => wire::Passed::Missed { count, first, last },
             Reason::Overlap => wire::Passed::Overlap { count, first, last },
+            Reason::Paused => wire::Passed::Paused { count, first, last },
         }
     }
 }
@@ -38,6 +39,7 @@ impl wire::Passed {
             wire::Passed::Coalesced { count, first, last } => (Reason::Coalesced, count, first, last),
             wire::Passed::Missed { count, first, last } => (Reason::Missed, count, first, last),
             wire::Passed::Overlap { count, first, last } => (Reason::Overlap, count, first, last),
+            wire::Passed::Paused { count, first, last } => (Reason::Paused, count, first, last),
         };
         if count == 0 {
             return Err(CodecError::invalid("no occurrence was passed over"));

@@ -6,6 +6,8 @@
 //! What reads a value is inlined from here to the vector that it ends in. As calls, each with a hundred bytes to hand
 //! over, reading takes a third longer.
 
+use std::borrow::Cow;
+
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::de::BorrowDecoder;
 use bincode::de::read::Reader;
@@ -103,6 +105,9 @@ tagged! {
         18 => PassedOver { id: i64, version: u32, next: Occurrence, passed: Passed },
         19 => Edited { id: i64, version: u32, payload: Option<&'a [u8]>, priority: Option<u8>, queue: Option<u32> },
         20 => PauseSet { queue: u32, is_paused: bool, at: i64, version: u32 },
+        22 => Paused { id: i64, at: i64, version: u32 },
+        23 => Resumed { id: i64, version: u32 },
+        24 => EditedTags { id: i64, version: u32, payload: Option<&'a [u8]>, priority: Option<u8>, queue: Option<u32>, tags: Cow<'a, [u8]> },
     }
 }
 
@@ -175,6 +180,7 @@ tagged! {
         1 => Coalesced { count: u64, first: i64, last: i64 },
         2 => Missed { count: u64, first: i64, last: i64 },
         3 => Overlap { count: u64, first: i64, last: i64 },
+        4 => Paused { count: u64, first: i64, last: i64 },
     }
 }
 

@@ -62,7 +62,7 @@ fn check_op(op: &Op, fields: &Fields) {
         Action::Cancel { and_after } => {
             assert_eq!(and_after.to_string(), fields.json("and_after").unwrap_or("false"));
         }
-        Action::Lookup | Action::Purge => {}
+        Action::Lookup | Action::Purge | Action::Pause | Action::Resume => {}
     }
 }
 
@@ -71,11 +71,11 @@ fn has_meaning(field: &str, op: &str, fields: &Fields) -> bool {
     let is_by_tag = fields.has("tag") && matches!(op, "cancel" | "reschedule");
     match field {
         "op" => true,
-        "key" => !matches!(op, "pause" | "resume"),
+        "key" => true,
         "tag" => is_by_tag,
         "by" => is_by_tag && op == "reschedule",
         "and_after" if is_by_tag => false,
-        "queue" => matches!(op, "schedule" | "pause" | "resume"),
+        "queue" => op == "schedule" || matches!(op, "pause" | "resume") && !fields.has("key"),
         "at" | "in" => matches!(op, "schedule" | "reschedule" | "revive"),
         "and_after" => op == "cancel",
         _ => op == "schedule",
@@ -211,7 +211,8 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
             ["every", "cron", "recurrence"].iter().filter(|name| fields.has(name)).count() > 1
         }
         OpError::Rule { field, .. } => fields.has(field),
-        OpError::TwoNames => fields.has("key") && fields.has("tag"),
+        OpError::TwoNames => fields.has("key") && (fields.has("tag") || fields.has("queue")),
+        OpError::NoName { op: named } => op == *named && !fields.has("key") && !fields.has("queue"),
         OpError::Option { field, .. } => fields.has(field),
         OpError::Tag(_) => fields.text("tag").is_some_and(|tag| Tags::check(&tag).is_err()),
         OpError::Time { field: "by", .. } => fields.has("by"),

@@ -163,6 +163,20 @@ fn a_backlog_that_is_to_run_is_not_taken_for_an_overlap() {
     );
 }
 
+#[test]
+fn what_came_due_during_a_pause_does_not_run() {
+    let waiting = occurrence(after(60), 1, 4);
+    let resumed =
+        |at| every(60).missed(Missed::All { max: NonZeroU32::MAX }).after_pause(&waiting, at).unwrap();
+    assert_eq!(resumed(after(59)), Step { passed: None, next: Some(waiting) });
+    assert_eq!(
+        resumed(after(180)),
+        Step { passed: passed(3, Reason::Paused, 60, 180), next: Some(occurrence(after(240), 4, 7)) }
+    );
+    let over = every(60).count(2).unwrap().after_pause(&waiting, after(1_000)).unwrap();
+    assert_eq!(over, Step { passed: passed(2, Reason::Paused, 60, 120), next: None });
+}
+
 /// What is passed over counts towards the end.
 #[test]
 fn a_rule_may_end_with_what_is_passed_over() {

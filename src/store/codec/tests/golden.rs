@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::bytes::{hex, unhex};
 use super::*;
-use crate::job::{Expires, Headers, Retry, Tags, Timeout};
+use crate::job::{Expires, Headers, Retry, Timeout};
 
 pub(super) const BATCH: &str = "
     52564c42 0200 0000 e7000000 d700aa34                   # magic, format, flags, length 231, CRC-32
@@ -179,7 +179,7 @@ fn an_edit_has_these_bytes() {
 
 /// What was said of a queue, between records of jobs and by itself, and in a chunk.
 #[test]
-fn a_pause_has_these_bytes() {
+fn a_pause_of_a_queue_has_these_bytes() {
     let said = |name, is_paused, version| QueuePause {
         queue: queue(name),
         is_paused,
@@ -217,6 +217,26 @@ fn a_pause_has_these_bytes() {
     };
     assert!(hex(&encoded_image(&image)).ends_with(&hex(&unhex(bytes))), "{}", hex(&encoded_image(&image)));
     assert_eq!(read_chunk(&encoded_image(&image)).unwrap().1, image);
+}
+
+/// What came with pauses of jobs, and with tags in an edit.
+#[test]
+fn a_pause_and_an_edit_of_tags_have_these_bytes() {
+    let bytes = "
+        52564c42 0200 0000 23000000 c662eae4 # magic, format, flags, length 35, CRC-32
+        03 07 fbe803 fbcc10 03 00 00         # as in the tables; no queues, no options
+        16 00 fd00d05150ddc10c00 02          # paused: 4300, version 2
+        17 00 03                             # resumed: 4300, version 3
+        18 00 04 00 00 00 02 0162            # edited: 4300, version 4, the tag b
+    ";
+    let edit = Edit::tags(Tags::new(["b"]).unwrap());
+    let records = vec![
+        Record::Paused { id: id(4_300), at: TEN, version: Version(2) },
+        Record::Resumed { id: id(4_300), version: Version(3) },
+        Record::Edited { id: id(4_300), version: Version(4), edit },
+    ];
+    assert_eq!(hex(&encoded(&records)), hex(&unhex(bytes)));
+    assert_eq!(read_batch(&unhex(bytes)), Ok((batch_header(), records)));
 }
 
 /// What came with retries. The same promise holds.

@@ -10,7 +10,7 @@ mod size;
 
 use super::model::{read_batch, read_chunk};
 use super::*;
-use crate::job::{ERRORS_MAX, Occurrence, Passed, Reason, Trial};
+use crate::job::{ERRORS_MAX, Occurrence, Passed, Reason, Tags, Trial};
 use crate::partition::{
     AttemptError, Cause, Death, DeathReason, Delivery, Edit, End, Fault, FiredImage, History, Image, JobId,
     JobImage, JobOptions, JobSpec, Key, PartitionId, Payload, Predecessor, Priority, QueueName, QueuePause,

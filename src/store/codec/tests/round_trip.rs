@@ -133,6 +133,8 @@ fn moved(mut record: Record, to: PartitionId) -> Record {
         }
         Record::Rescheduled { id, .. }
         | Record::Edited { id, .. }
+        | Record::Paused { id, .. }
+        | Record::Resumed { id, .. }
         | Record::Cancelled { id }
         | Record::Started { id, .. }
         | Record::StartedAs { id, .. }
@@ -173,6 +175,8 @@ fn record() -> impl Strategy<Value = Record> {
         ),
         1 => (id(), version(), due()).prop_map(|(id, version, due)| Record::Revived { id, version, due }),
         1 => edited(),
+        1 => (id(), instant(), version()).prop_map(|(id, at, version)| Record::Paused { id, at, version }),
+        1 => (id(), version()).prop_map(|(id, version)| Record::Resumed { id, version }),
         1 => id().prop_map(|id| Record::Purged { id }),
         1 => id().prop_map(|id| Record::Stopped { id }),
         1 => pause().prop_map(Record::PauseSet),
@@ -187,12 +191,16 @@ fn pause() -> impl Strategy<Value = QueuePause> {
 fn edited() -> impl Strategy<Value = Record> {
     let payload = prop::option::of(prop::collection::vec(any::<u8>(), 0..300));
     let parts = (payload, prop::option::of(any::<u8>()), prop::option::of("\\PC{1,30}"));
-    (sequence().prop_map(id), version(), parts).prop_map(|(id, version, (payload, priority, name))| {
-        let mut edit = Edit::default();
-        (edit.payload, edit.priority) = (payload.map(Payload::from), priority.map(Priority));
-        edit.queue = name.map(|name| queue(&name));
-        Record::Edited { id, version, edit }
-    })
+    let parts = (parts, prop::option::of(prop::collection::vec("[a-z]{1,20}", 0..4)));
+    (sequence().prop_map(id), version(), parts).prop_map(
+        |(id, version, ((payload, priority, name), tags))| {
+            let mut edit = Edit::default();
+            (edit.payload, edit.priority) = (payload.map(Payload::from), priority.map(Priority));
+            edit.queue = name.map(|name| queue(&name));
+            edit.tags = tags.map(|tags| Tags::new(tags).unwrap());
+            Record::Edited { id, version, edit }
+        },
+    )
 }
 
 fn retried() -> impl Strategy<Value = Record> {
@@ -227,7 +235,8 @@ fn occurrence() -> impl Strategy<Value = (Occurrence, RecordedDue)> {
 }
 
 fn passed() -> impl Strategy<Value = Passed> {
-    let reason = prop::sample::select(vec![Reason::Coalesced, Reason::Missed, Reason::Overlap]);
+    let reason =
+        prop::sample::select(vec![Reason::Coalesced, Reason::Missed, Reason::Overlap, Reason::Paused]);
     (1..=u64::MAX, reason, instant(), instant()).prop_map(|(count, reason, first, last)| Passed {
         count,
         reason,

@@ -1,6 +1,10 @@
 //! Calls of users: made on an engine, compared with what the ledger predicts, and recorded with what they did.
 
-use std::num::NonZeroU32;
+mod answers;
+mod change;
+mod recurring;
+mod tagged;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,16 +13,17 @@ use reveille::partition::{
 };
 use reveille::sim::Simulation;
 use reveille::{
-    CallError, CancelError, Change, Due, Durability, Edit, EditError, EditOutcome, Engine, Missed, Overlap,
-    Priority, PurgeError, PurgeOutcome, Recurrence, RescheduleError, Retry, ReviveError, ReviveOutcome,
-    ScheduleError, Target, Timestamp, Version,
+    CallError, CancelError, Due, Durability, Engine, Priority, RescheduleError, Retry, ScheduleError, Target,
+    Timestamp, Version,
 };
 
 use crate::app::App;
 use crate::ledger::{Done, Fact, JobLog, Pending, Stand, due_at};
 use crate::plan::{Behave, By, Call, When};
 use crate::process::Process;
-use crate::tagged::tag_name;
+pub(crate) use answers::is_refusal;
+use answers::{Late, Refusal, is_changed, is_late, is_once, word};
+pub(crate) use tagged::tag_name;
 
 /// The distance between round instants.
 const ROUND_US: i64 = 500_000;
@@ -58,18 +63,6 @@ pub(crate) struct Wish {
     pub tag: Option<u8>,
 }
 
-/// The rules of a recurring job: most calls have the first.
-fn recurrence(key: u8, rule: u8) -> Recurrence {
-    let interval = Duration::from_millis(700 + 450 * u64::from(key) + 333 * u64::from(rule));
-    let rule = Recurrence::every(interval).unwrap_or_else(|error| unreachable!("a constant: {error}"));
-    match key {
-        0 => rule,
-        1 => rule.missed(Missed::All { max: NonZeroU32::MIN.saturating_add(2) }).overlap(Overlap::After),
-        2 => rule.missed(Missed::None),
-        _ => rule.overlap(Overlap::Allow),
-    }
-}
-
 impl Caller {
     /// Makes a call, and waits for its acknowledgement.
     pub(crate) async fn call(self, call: Call) {
@@ -88,6 +81,8 @@ impl Caller {
             Call::Revive { key, when, by } => self.revive(&format!("k{key}"), when, by).await,
             Call::Purge { key, by } => self.purge(&format!("k{key}"), by).await,
             Call::Recur { key, rule } => self.recur(key, rule).await,
+            Call::PauseRecurring { key } => self.pause_recurring(&format!("r{key}")).await,
+            Call::ResumeRecurring { key } => self.resume_recurring(&format!("r{key}")).await,
             Call::EndRecurring { key } => self.end_recurring(&format!("r{key}")).await,
             Call::Lookup { key } => self.lookup(&format!("k{key}")),
             Call::Pause => {
@@ -367,181 +362,6 @@ impl Caller {
         self.waits(key, &[done], level, commit).await;
     }
 
-    /// Schedules a recurring job, as every process does when it starts.
-    async fn recur(self, key: u8, rule: u8) {
-        let (rule, queue) = (recurrence(key, rule), if key == 3 { "inline" } else { "work" });
-        let (key, payload) = (format!("r{key}"), format!("R{key}"));
-        let level = self.app.setting.durability;
-        let holder = match self.engine.lookup(key.as_str()) {
-            LookupOutcome::Scheduled(view) => Some(view),
-            LookupOutcome::Running(view)
-                if !view.history.as_ref().is_some_and(|history| history.is_stopped) =>
-            {
-                Some(view).filter(|view| view.options.recurrence().is_some())
-            }
-            _ => None,
-        };
-        let commit = self.engine.schedule_raw(queue, payload).key(&key).recurring(rule.clone());
-        let said = commit.outcome().map(|outcome| word(outcome)).map_err(|error| error.to_string());
-        self.note(|| format!("recur {key} {rule:?}: {said:?}"));
-        let outcome = match commit.outcome() {
-            Ok(outcome) => *outcome,
-            Err(ScheduleError::Call(error)) if is_refusal(error) => return,
-            Err(error) => return self.broken("4 definite", format!("recurring {key}: {error}")),
-        };
-        let is_same = holder.as_ref().map(|view| view.options.recurrence() == Some(&rule));
-        let is_foretold = matches!(
-            (is_same, outcome),
-            (None, ScheduleOutcome::Scheduled { .. })
-                | (Some(true), ScheduleOutcome::Kept { .. })
-                | (Some(false), ScheduleOutcome::Replaced { .. })
-        );
-        if !is_foretold {
-            let detail = format!("recurring {key} said {outcome:?}, and the key was {holder:?}");
-            return self.broken("4 definite", detail);
-        }
-        if commit.await.is_ok() && level >= Durability::Logged && outcome.is_taken() {
-            self.app.ledger.recurring(|recurring| recurring.scheduled(&key));
-        }
-    }
-
-    /// Ends a recurring job, and what comes after it.
-    async fn end_recurring(self, key: &str) {
-        self.app.ledger.recurring(|recurring| recurring.ending(key));
-        let level = self.app.setting.durability;
-        let id = match self.engine.lookup(key) {
-            LookupOutcome::Scheduled(view) | LookupOutcome::Running(view) => Some(view.id),
-            _ => None,
-        };
-        let commit = self.engine.cancel_running(key);
-        let outcome = commit.outcome().ok().copied();
-        self.note(|| format!("end {key}: {outcome:?}"));
-        let is_end = matches!(outcome, Some(CancelOutcome::Cancelled | CancelOutcome::Running));
-        if commit.await.is_ok()
-            && is_end
-            && level >= Durability::Logged
-            && let Some(id) = id
-        {
-            self.app.ledger.recurring(|recurring| recurring.cancelled(id));
-        }
-    }
-
-    async fn edit(self, key: &str, priority: Priority, by: By) {
-        let (target, nonce, version) = self.named(key, by);
-        let edit = Edit::priority(priority);
-        let commit = match version {
-            Some(version) => self.engine.edit_if(target, version, edit),
-            None => self.engine.edit(target, edit),
-        };
-        let said = commit.outcome().copied().map_err(|error| error.to_string());
-        self.note(|| format!("edit {key} {by:?} {priority:?}: {said:?}"));
-        let outcome = match commit.outcome() {
-            Ok(outcome) => *outcome,
-            Err(EditError::Call(error)) if is_refusal(error) => return,
-            Err(error) => return self.broken("4 definite", format!("edit of {key}: {error}")),
-        };
-        let (now, level) = (self.process.now(), self.app.setting.durability);
-        let told = self.app.ledger.with(self.life, |life, jobs| {
-            let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
-            let is_foretold = match (stand, outcome) {
-                (Stand::Pending(now), EditOutcome::Edited { version: next }) => {
-                    version.is_none_or(|version| version == now.version) && next.0 == now.version.0 + 1
-                }
-                (Stand::Pending(now), EditOutcome::Changed { version: told }) => {
-                    is_changed(version, now, told)
-                }
-                (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, outcome.into()),
-            };
-            if !is_foretold {
-                return Err(format!("edit of {key} said {outcome:?}, and the job was {stand:?}"));
-            }
-            let (EditOutcome::Edited { version }, Some(nonce), Stand::Pending(pending)) =
-                (outcome, nonce, stand)
-            else {
-                return Ok(Done::Nothing);
-            };
-            // It has its place in the order from here on.
-            let known = Some((now.wall.as_micros(), life.steps));
-            life.moved(nonce, Pending { version, known, ..pending });
-            jobs[nonce].moves.push((version, Fact::new(self.life, level)));
-            Ok(Done::Moved { nonce, at: jobs[nonce].moves.len() - 1 })
-        });
-        let done = self.foretold(told);
-        self.waits(key, &[done], level, commit).await;
-    }
-
-    async fn revive(self, key: &str, when: When, by: By) {
-        let due = self.due(when);
-        let (target, nonce, _) = self.named(key, by);
-        let commit = self.engine.revive(target, due);
-        let said = commit.outcome().map(|outcome| matches!(outcome, ReviveOutcome::Revived { .. }));
-        let said = said.map_err(|error| error.to_string());
-        self.note(|| format!("revive {key} {by:?} {due:?}: {said:?}"));
-        let outcome = match commit.outcome() {
-            Ok(outcome) => *outcome,
-            Err(ReviveError::Call(error)) if is_refusal(error) => return,
-            Err(error) => return self.broken("4 definite", format!("revival of {key}: {error}")),
-        };
-        let (pending, level) = (self.pending(Version::FIRST, due), self.app.setting.durability);
-        let told = self.app.ledger.with(self.life, |life, jobs| {
-            let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
-            let is_taken = matches!(life.of_key(key), Some((_, Stand::Pending(_))));
-            let is_foretold = match (stand, outcome) {
-                (Stand::Dead(version), ReviveOutcome::Revived { version: next }) => {
-                    !is_taken && next.0 == version.0 + 1
-                }
-                (Stand::Dead(_), ReviveOutcome::KeyTaken { .. }) => is_taken,
-                (Stand::Dead(_), ReviveOutcome::NotFound) => life.purges(),
-                (Stand::Dead(_), _) => false,
-                (Stand::Pending(_), outcome) => outcome == ReviveOutcome::NotDead,
-                (_, outcome) => matches!(outcome, ReviveOutcome::NotDead | ReviveOutcome::NotFound),
-            };
-            if !is_foretold {
-                return Err(format!("revival of {key} said {outcome:?}, and the job was {stand:?}"));
-            }
-            let (ReviveOutcome::Revived { version }, Some(nonce)) = (outcome, nonce) else {
-                return Ok(Done::Nothing);
-            };
-            life.pending(key, nonce, Pending { version, ..pending });
-            jobs[nonce].moves.push((version, Fact::new(self.life, level)));
-            Ok(Done::Moved { nonce, at: jobs[nonce].moves.len() - 1 })
-        });
-        let done = self.foretold(told);
-        self.waits(key, &[done], level, commit).await;
-    }
-
-    async fn purge(self, key: &str, by: By) {
-        let (target, nonce, _) = self.named(key, by);
-        let commit = self.engine.purge(target);
-        let said = commit.outcome().copied().map_err(|error| error.to_string());
-        self.note(|| format!("purge {key} {by:?}: {said:?}"));
-        let outcome = match commit.outcome() {
-            Ok(outcome) => *outcome,
-            Err(PurgeError::Call(error)) if is_refusal(error) => return,
-            Err(error) => return self.broken("4 definite", format!("purge of {key}: {error}")),
-        };
-        let level = self.app.setting.durability;
-        let told = self.app.ledger.with(self.life, |life, jobs| {
-            let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
-            let is_foretold = match (stand, outcome) {
-                (Stand::Dead(_), PurgeOutcome::Purged) => true,
-                (Stand::Dead(_), PurgeOutcome::NotFound) => life.purges(),
-                (Stand::Dead(_), _) => false,
-                (Stand::Pending(_), outcome) => outcome == PurgeOutcome::NotDead,
-                (_, outcome) => matches!(outcome, PurgeOutcome::NotDead | PurgeOutcome::NotFound),
-            };
-            if !is_foretold {
-                return Err(format!("purge of {key} said {outcome:?}, and the job was {stand:?}"));
-            }
-            let (PurgeOutcome::Purged, Some(nonce)) = (outcome, nonce) else { return Ok(Done::Nothing) };
-            life.gone(nonce);
-            jobs[nonce].taken_back.push(Fact::new(self.life, level));
-            Ok(Done::TakenBack { nonce, at: jobs[nonce].taken_back.len() - 1 })
-        });
-        let done = self.foretold(told);
-        self.waits(key, &[done], level, commit).await;
-    }
-
     fn lookup(&self, key: &str) {
         let outcome = self.engine.lookup(key);
         let told = self.app.ledger.with(self.life, |life, jobs| {
@@ -645,99 +465,4 @@ impl Caller {
     pub(crate) fn broken(&self, promise: &'static str, detail: String) {
         self.process.world().broken(promise, format!("life {}: {detail}", self.life));
     }
-}
-
-/// Why a change is not acknowledged.
-pub(crate) trait Refusal: std::fmt::Display + Sized {
-    /// A refusal that any call may get, or another reason in words.
-    fn of_call(self) -> Result<CallError, String>;
-}
-
-macro_rules! refusals {
-    ($($error:ident),*) => {
-        $(impl Refusal for $error {
-            fn of_call(self) -> Result<CallError, String> {
-                match self {
-                    $error::Call(error) => Ok(error),
-                    error => Err(error.to_string()),
-                }
-            }
-        })*
-    };
-}
-
-refusals!(EditError, ScheduleError, RescheduleError, CancelError, ReviveError, PurgeError);
-
-impl Refusal for CallError {
-    fn of_call(self) -> Result<CallError, String> {
-        Ok(self)
-    }
-}
-
-/// An answer that came too late to change anything.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Late {
-    Running,
-    Fired,
-    Dead,
-    NotFound,
-    /// No such answer.
-    Never,
-}
-
-macro_rules! late {
-    ($($outcome:ident),*) => {
-        $(impl From<$outcome> for Late {
-            fn from(outcome: $outcome) -> Self {
-                match outcome {
-                    $outcome::Running => Late::Running,
-                    $outcome::AlreadyFired { .. } => Late::Fired,
-                    $outcome::Dead { .. } => Late::Dead,
-                    $outcome::NotFound => Late::NotFound,
-                    _ => Late::Never,
-                }
-            }
-        })*
-    };
-}
-
-late!(RescheduleOutcome, CancelOutcome, EditOutcome);
-
-/// Whether a call that names `version` is right to be told that the job has another.
-fn is_changed(version: Option<Version>, now: Pending, told: Version) -> bool {
-    version.is_some_and(|version| version != now.version) && told == now.version
-}
-
-fn is_late(stand: Stand, is_once: bool, key: &str, life: &crate::ledger::Life, late: Late) -> bool {
-    match stand {
-        Stand::Pending(_) => false,
-        // One that may begin once only can end without having begun.
-        Stand::Running => late == Late::Running || (is_once && late != Late::Never),
-        // The memory of fired jobs has an end.
-        Stand::Ended(_) => matches!(late, Late::Fired | Late::NotFound),
-        Stand::Dead(_) => late == Late::Dead || (late == Late::NotFound && life.purges()),
-        Stand::Gone => late == Late::NotFound || (late == Late::Fired && life.may_remember(key)),
-    }
-}
-
-fn is_once(nonce: Option<usize>, jobs: &[JobLog]) -> bool {
-    nonce.is_some_and(|nonce| jobs[nonce].delivery == Delivery::AtMostOnce)
-}
-
-/// An outcome without the handle, which holds the number of an engine and so differs in the next run.
-fn word(outcome: &ScheduleOutcome) -> &'static str {
-    match outcome {
-        ScheduleOutcome::Scheduled { .. } => "Scheduled",
-        ScheduleOutcome::Replaced { .. } => "Replaced",
-        ScheduleOutcome::Updated { .. } => "Updated",
-        ScheduleOutcome::Kept { .. } => "Kept",
-        ScheduleOutcome::AlreadyScheduled { .. } => "AlreadyScheduled",
-    }
-}
-
-/// Whether a call was refused for an allowed reason, and says that nothing was changed.
-pub(crate) fn is_refusal(error: &CallError) -> bool {
-    let may_be =
-        matches!(error, CallError::ShuttingDown | CallError::LogFull { .. } | CallError::NotOwner { .. });
-    may_be && error.change() == Change::None
 }

@@ -4,7 +4,7 @@ use reveille::{
     CancelError, Due, Handle, JobFilter, JobState, JobView, ListCursor, Priority, RescheduleError,
 };
 
-use crate::calls::{Caller, Wish, is_refusal};
+use super::{Caller, Wish, is_refusal};
 use crate::ledger::{Done, nonce};
 use crate::plan::{Tagged, When};
 
