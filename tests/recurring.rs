@@ -398,11 +398,11 @@ async fn one_that_comes_once_is_paused_moved_and_resumed() {
     for key in ["k", "other"] {
         engine.schedule_raw("q", "").key(key).after(SECOND).await.unwrap().scheduled().unwrap();
     }
-    engine.pause("q").unwrap();
+    engine.pause("q").into_outcome().unwrap();
     engine.advance(SECOND * 2).await;
     // It is due, and its queue is paused.
     assert!(matches!(engine.pause_job("k").await.unwrap(), PauseJobOutcome::Paused { .. }));
-    engine.resume("q").unwrap();
+    engine.resume("q").into_outcome().unwrap();
     assert_eq!(fired_seconds(&engine.advance(SECOND).await).len(), 1, "the other one");
     assert!(matches!(
         engine.reschedule("k", at_ms(5_000)).await.unwrap(),

@@ -8,7 +8,7 @@ use reveille::sim::{Image, JobImage, Simulation as _, lease_left, left_undone, s
 use reveille::{Engine, PartitionId, StoreState};
 
 use super::{App, Slot};
-use crate::ledger::Recurring;
+use crate::ledger::{PAUSED_QUEUE, Recurring};
 use crate::process::Process;
 use crate::shadow::difference;
 
@@ -84,7 +84,11 @@ impl App {
         let slots = self.slots.lock();
         let owner = slots.iter().find_map(|its| Some((its.process.as_ref()?, its.engine.as_ref()?)));
         let Some((process, (life, engine))) = owner else { return Some("nobody owns the jobs".to_owned()) };
-        drop(engine.resume("work"));
+        let commit = engine.resume(PAUSED_QUEUE);
+        if commit.outcome().is_ok() {
+            let (at, level) = (process.now().wall, self.setting.durability);
+            let _ = self.ledger.said(*life, false, at, level, || None);
+        }
         let stats = engine.stats();
         let store = stats.store.as_ref();
         if store.is_none_or(|store| store.state != StoreState::Healthy) {
@@ -174,7 +178,8 @@ impl App {
         self.check_pauses(engine, life);
         // Delays were turned into instants on the way, by a wall clock that was set meanwhile.
         let is_told_exactly = self.slots.lock()[process.slot].stepped_us < begun_us;
-        self.ledger.restored(life, &owner, now, is_told_exactly, &self.images(engine));
+        let is_kept = losses == self.shadow.losses();
+        self.ledger.restored(life, &owner, now, (is_told_exactly, is_kept), &self.images(engine));
         let its = &mut self.slots.lock()[process.slot];
         its.owner = owner;
         its.engine = Some((life, engine.clone()));

@@ -2,6 +2,7 @@
 
 mod answers;
 mod change;
+mod pauses;
 mod recurring;
 mod tagged;
 
@@ -85,14 +86,8 @@ impl Caller {
             Call::ResumeRecurring { key } => self.resume_recurring(&format!("r{key}")).await,
             Call::EndRecurring { key } => self.end_recurring(&format!("r{key}")).await,
             Call::Lookup { key } => self.lookup(&format!("k{key}")),
-            Call::Pause => {
-                let outcome = self.engine.pause("work").await;
-                self.note(|| format!("pause: {outcome:?}"));
-            }
-            Call::Resume => {
-                let outcome = self.engine.resume("work").await;
-                self.note(|| format!("resume: {outcome:?}"));
-            }
+            Call::Pause => self.pause().await,
+            Call::Resume => self.resume().await,
             Call::Snapshot => {
                 let taken = self.engine.snapshot().await;
                 self.note(|| {

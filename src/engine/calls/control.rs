@@ -1,4 +1,4 @@
-//! Queues while the engine runs: added, and given other limits. For pauses see `pauses`.
+//! Queues while the engine runs: added, and given other limits. For pauses see `queue_pause`.
 
 use std::future::Future;
 use std::sync::Arc;
