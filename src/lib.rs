@@ -104,12 +104,12 @@ pub mod wheel;
 pub use clock::{Clock, Profile};
 pub use engine::{
     BoxError, Builder, CallError, CancelError, CancelReason, Cancellation, Change, Commit, ContextTask,
-    EditError, Engine, FailedAttempt, IntoJobResult, InvalidCursor, Job, JobCount, JobPage, JobResult,
-    Lateness, ListCursor, ListError, Merge, Misfire, NotAllCancelled, NotAllRescheduled, NotAllScheduled,
-    Outcomes, PauseError, PauseJobError, PauseOutcome, Planned, PurgeError, Purged, QUEUES_MAX, QueueConfig,
-    QueueError, QueueStats, Rate, RescheduleError, RestoreProgress, ResumeOutcome, ReviveError, Revived,
-    Schedule, ScheduleError, ShutdownReport, Standby, StartError, StartPhase, Startup, Stats, StoreState,
-    StoreStats, Tagged, TaggedJob, Target, Task,
+    Drained, EditError, Engine, FailedAttempt, IntoJobResult, InvalidCursor, Job, JobCount, JobPage,
+    JobResult, Lateness, ListCursor, ListError, Merge, Misfire, NotAllCancelled, NotAllRescheduled,
+    NotAllScheduled, Outcomes, PauseError, PauseJobError, PauseOutcome, Planned, PurgeError, Purged,
+    QUEUES_MAX, QueueConfig, QueueError, QueueStats, Rate, RescheduleError, RestoreProgress, ResumeOutcome,
+    ReviveError, Revived, Schedule, ScheduleError, ShutdownReport, Standby, StartError, StartPhase, Startup,
+    Stats, StoreState, StoreStats, Tagged, TaggedJob, Target, Task,
 };
 pub use job::{
     AttemptError, Backoff, CancelOutcome, Cause, Death, DeathReason, Delivery, Edit, EditOutcome, End,

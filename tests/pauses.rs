@@ -185,6 +185,72 @@ async fn what_is_in_force_is_what_is_kept() {
     }
 }
 
+/// A drain takes what runs to its end, and nothing else is started.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_ends_with_what_runs() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let its = gate.clone();
+    let handler = move |_: Job| {
+        let gate = its.clone();
+        async move { drop(gate.acquire().await) }
+    };
+    let config = QueueConfig::new("q").concurrency(3);
+    let engine = Engine::builder().queue(config, handler).queue("other", nothing).start().await.unwrap();
+    for n in 0..10 {
+        engine.schedule_raw("q", "").key(format!("{n}")).after(Duration::ZERO).await.unwrap();
+    }
+    eventually("as many run as may", || stats_of(&engine, "q").running == 3).await;
+    // At once, not when it is polled.
+    let draining = engine.drain("q", ms(20));
+    assert!(stats_of(&engine, "q").is_paused);
+    let drained = draining.await.unwrap();
+    assert_eq!((drained.paused, drained.still_running, drained.is_empty()), (PauseOutcome::Paused, 3, false));
+
+    engine.schedule_raw("other", "").key("goes").after(Duration::ZERO).await.unwrap();
+    eventually("other queues go on", || stats_of(&engine, "other").succeeded == 1).await;
+    let draining = tokio::spawn(engine.drain("q", MINUTE));
+    gate.add_permits(1_000);
+    let drained = draining.await.unwrap().unwrap();
+    assert!(matches!(drained.paused, PauseOutcome::AlreadyPaused { .. }) && drained.is_empty());
+    let stats = stats_of(&engine, "q");
+    assert_eq!((stats.succeeded, stats.ready, stats.running), (3, 7, 0), "the others wait");
+    assert!(engine.drain("q", Duration::ZERO).await.unwrap().is_empty(), "nothing is waited for");
+    engine.resume("q").await.unwrap();
+    engine.idle().await;
+
+    let error = engine.drain("unknown", MINUTE).await.unwrap_err();
+    assert!(matches!(error, PauseError::UnknownQueue { .. }));
+}
+
+/// Failed attempts that are to be tried again are over, and wait for the queue.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_does_not_wait_for_other_attempts_and_ends_with_the_engine() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let its = gate.clone();
+    let handler = move |job: Job| {
+        let gate = its.clone();
+        async move {
+            drop(gate.acquire().await);
+            if job.attempt() == 1 { Err("not yet") } else { Ok(()) }
+        }
+    };
+    let engine = Engine::builder().queue("q", handler).start().await.unwrap();
+    let retry = reveille::Retry::attempts(3).fixed(ms(1));
+    engine.schedule_raw("q", "").key("k").retry(retry).after(Duration::ZERO).await.unwrap();
+    eventually("it runs", || stats_of(&engine, "q").running == 1).await;
+    let draining = tokio::spawn(engine.drain("q", MINUTE));
+    gate.add_permits(1);
+    assert!(draining.await.unwrap().unwrap().is_empty());
+    assert_eq!(stats_of(&engine, "q").succeeded, 0);
+    gate.forget_permits(1_000);
+    engine.resume("q").await.unwrap();
+    eventually("it runs again", || stats_of(&engine, "q").running == 1).await;
+    let draining = tokio::spawn(engine.drain("q", MINUTE * 60));
+    eventually("it is paused", || stats_of(&engine, "q").is_paused).await;
+    engine.shutdown(ms(50)).await;
+    assert_eq!(draining.await.unwrap().unwrap().still_running, 1);
+}
+
 fn on_redis(store: RedisStore, keys: &Keys) -> Builder {
     let keys = keys.clone();
     let handler = move |job: Job| {

@@ -44,7 +44,9 @@ pub use error::{
     RescheduleError, ReviveError, ScheduleError, StartError,
 };
 pub use ownership::StoreState;
-pub use queues::{FailedAttempt, Misfire, PauseOutcome, QUEUES_MAX, QueueConfig, Rate, ResumeOutcome};
+pub use queues::{
+    Drained, FailedAttempt, Misfire, PauseOutcome, QUEUES_MAX, QueueConfig, Rate, ResumeOutcome,
+};
 pub use run::{BoxError, ContextTask, IntoJobResult, Job, JobResult, Task};
 pub use start::{Builder, RestoreProgress, Standby, StartPhase, Startup};
 pub use state::{CancelReason, Cancellation, Engine};

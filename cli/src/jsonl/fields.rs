@@ -25,6 +25,7 @@ pub(super) struct Fields<'a> {
     pub(super) payload_base64: Option<String>,
     pub(super) on_conflict: Option<String>,
     pub(super) and_after: Option<bool>,
+    pub(super) within: Option<&'a RawValue>,
     /// Whether the job recurs, as far as it was read.
     pub(super) recurs: bool,
     /// Of the rule of a recurring job.
@@ -34,8 +35,20 @@ pub(super) struct Fields<'a> {
 }
 
 /// But for those of a rule, and for the options.
-const NAMES: [&str; 11] =
-    ["op", "key", "tag", "queue", "at", "in", "by", "payload", "payload_base64", "on_conflict", "and_after"];
+const NAMES: [&str; 12] = [
+    "op",
+    "key",
+    "tag",
+    "queue",
+    "at",
+    "in",
+    "by",
+    "payload",
+    "payload_base64",
+    "on_conflict",
+    "and_after",
+    "within",
+];
 
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -73,6 +86,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 "payload_base64" => fields.payload_base64 = map.next_value()?,
                 "on_conflict" => fields.on_conflict = map.next_value()?,
                 "and_after" => fields.and_after = map.next_value()?,
+                "within" => fields.within = map.next_value()?,
                 of_rule if rule::NAMES.contains(&of_rule) => {
                     let value: Option<&RawValue> = map.next_value()?;
                     fields.rule.extend(value.map(|value| (of_rule, value)));

@@ -7,6 +7,7 @@
 //! - No text makes this panic, and no error message grows with the line.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use reveille::job::{InvalidOption, InvalidTag, JobOptions, Tags};
 use reveille::{Due, InvalidKey, Key, OnConflict, Payload, Shift};
@@ -71,6 +72,8 @@ pub(crate) enum Action {
 pub(crate) enum QueueAction {
     Pause,
     Resume,
+    /// Paused, and waited for this long at most until nothing of it runs.
+    Drain(Duration),
 }
 
 impl QueueAction {
@@ -79,6 +82,7 @@ impl QueueAction {
         match self {
             QueueAction::Pause => "pause",
             QueueAction::Resume => "resume",
+            QueueAction::Drain(_) => "drain",
         }
     }
 }
@@ -122,7 +126,7 @@ pub(crate) enum OpError {
     #[error("`{field}` is missing")]
     Missing { field: &'static str },
     #[error(
-        "unknown op {0}; the ops are schedule, reschedule, cancel, lookup, revive, purge, pause and resume"
+        "unknown op {0}; the ops are schedule, reschedule, cancel, lookup, revive, purge, pause, resume and drain"
     )]
     UnknownOp(Brief),
     #[error("`{field}` has no meaning for {op}; leave it out")]
@@ -201,6 +205,11 @@ pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
         "resume" if key.is_some() => Action::Resume,
         "pause" => return fields.into_queue_op(QueueAction::Pause),
         "resume" => return fields.into_queue_op(QueueAction::Resume),
+        "drain" if key.is_some() => return Err(OpError::Useless { field: "key", op: "drain" }),
+        "drain" => {
+            let within = fields.within.take().ok_or(OpError::Missing { field: "within" })?;
+            return fields.into_queue_op(QueueAction::Drain(length(within, "within")?));
+        }
         unknown => return Err(OpError::UnknownOp(Brief::new(unknown))),
     };
     if let Some(field) = fields.left_over() {
@@ -231,7 +240,11 @@ impl Fields<'_> {
     }
 
     fn into_queue_op(mut self, action: QueueAction) -> Result<Op, OpError> {
-        let queue = self.queue.take().ok_or(OpError::NoName { op: action.name() })?;
+        let nameless = match action {
+            QueueAction::Drain(_) => OpError::Missing { field: "queue" },
+            _ => OpError::NoName { op: action.name() },
+        };
+        let queue = self.queue.take().ok_or(nameless)?;
         match self.left_over() {
             Some(field) => Err(OpError::Useless { field, op: action.name() }),
             None => Ok(Op::Queue(queue, action)),
@@ -240,15 +253,12 @@ impl Fields<'_> {
 
     fn take_due(&mut self) -> Result<Due, OpError> {
         match (self.at.take(), self.after.take()) {
-            (Some(at), None) => due(at, "at", "a string or a number of seconds", |text, is_number| {
+            (Some(at), None) => time(at, "at", |text, is_number| {
                 let instant =
                     if is_number { time::parse_epoch_seconds(text) } else { time::parse_instant(text) };
                 instant.map(Due::At)
             }),
-            (None, Some(after)) => due(after, "in", "a string or a number of seconds", |text, is_number| {
-                let delay = if is_number { time::parse_delay_seconds(text) } else { time::parse_delay(text) };
-                delay.map(Due::In)
-            }),
+            (None, Some(after)) => length(after, "in").map(Due::In),
             (None, None) => Err(OpError::NoTime),
             (Some(_), Some(_)) => Err(OpError::TwoTimes),
         }
@@ -305,20 +315,27 @@ impl Fields<'_> {
             ("payload_base64", self.payload_base64.is_some()),
             ("on_conflict", self.on_conflict.is_some()),
             ("and_after", self.and_after.is_some()),
+            ("within", self.within.is_some()),
         ];
         let options = self.rule.iter().chain(&self.options).map(|&(name, _)| (name, true));
         fields.into_iter().chain(options).find_map(|(name, is_there)| is_there.then_some(name))
     }
 }
 
-fn due(
+fn length(value: &RawValue, field: &'static str) -> Result<Duration, OpError> {
+    let read = |text: &str, is_number| {
+        if is_number { time::parse_delay_seconds(text) } else { time::parse_delay(text) }
+    };
+    time(value, field, read)
+}
+
+fn time<T>(
     value: &RawValue,
     field: &'static str,
-    must_be: &'static str,
-    read: impl Fn(&str, bool) -> Result<Due, TimeError>,
-) -> Result<Due, OpError> {
+    read: impl Fn(&str, bool) -> Result<T, TimeError>,
+) -> Result<T, OpError> {
     let json = value.get();
-    let due = match json.as_bytes().first() {
+    let time = match json.as_bytes().first() {
         Some(b'"') => {
             let text: Cow<'_, str> =
                 serde_json::from_str(json).map_err(|error| OpError::Json(describe(&error)))?;
@@ -326,9 +343,12 @@ fn due(
         }
         // Only a number begins like this, and reading the line has checked that it is one.
         Some(b'-' | b'0'..=b'9') => read(json, true),
-        _ => return Err(OpError::WrongValue { field, value: Brief::new(json), must_be }),
+        _ => {
+            let must_be = "a string or a number of seconds";
+            return Err(OpError::WrongValue { field, value: Brief::new(json), must_be });
+        }
     };
-    due.map_err(|error| OpError::Time { field, error })
+    time.map_err(|error| OpError::Time { field, error })
 }
 
 /// A delay, or one with a minus before it.
@@ -382,8 +402,6 @@ fn describe(error: &serde_json::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use reveille::job::Delivery;
     use reveille::{Priority, Timestamp};
 

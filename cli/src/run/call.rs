@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reveille::{
-    CancelError, CancelOutcome, Commit, Due, End, Engine, History, Job, Key, LookupOutcome, OnConflict,
-    PauseError, PauseJobError, PauseJobOutcome, PauseOutcome, PurgeError, PurgeOutcome, QueueConfig,
-    QueueError, QueueName, RescheduleError, RescheduleOutcome, ResumeJobOutcome, ResumeOutcome, ReviveError,
-    ReviveOutcome, ScheduleError, ScheduleOutcome,
+    CancelError, CancelOutcome, Commit, Drained, Due, End, Engine, History, Job, Key, LookupOutcome,
+    OnConflict, PauseError, PauseJobError, PauseJobOutcome, PauseOutcome, PurgeError, PurgeOutcome,
+    QueueConfig, QueueError, QueueName, RescheduleError, RescheduleOutcome, ResumeJobOutcome, ResumeOutcome,
+    ReviveError, ReviveOutcome, ScheduleError, ScheduleOutcome,
 };
 
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use super::exec;
 use super::output::{Ack, Answer, Mistake, Output};
@@ -72,6 +73,7 @@ pub(super) enum Pending {
     Pause(Commit<PauseJobOutcome, PauseJobError>),
     Resume(Commit<ResumeJobOutcome, PauseJobError>),
     PauseQueue(QueueName, Commit<PauseOutcome, PauseError>),
+    Drain(QueueName, JoinHandle<Result<Drained, PauseError>>),
     ResumeQueue(QueueName, Commit<ResumeOutcome, PauseError>),
     Lookup(Box<LookupOutcome>),
 }
@@ -147,7 +149,7 @@ impl Caller {
 
     fn call_queue(&mut self, line: u64, name: &str, action: QueueAction) -> Reply {
         // A queue may be paused before its first job.
-        if action == QueueAction::Pause
+        if action != QueueAction::Resume
             && let Err(error) = self.make_queue(name)
         {
             return Reply::mistake(line, error);
@@ -159,6 +161,9 @@ impl Caller {
         let pending = match action {
             QueueAction::Pause => Pending::PauseQueue(queue, self.engine.pause(name)),
             QueueAction::Resume => Pending::ResumeQueue(queue, self.engine.resume(name)),
+            QueueAction::Drain(within) => {
+                Pending::Drain(queue, self.runtime.spawn(self.engine.drain(name, within)))
+            }
         };
         Reply::Call { line, op: action.name(), key: None, pending }
     }
@@ -259,6 +264,11 @@ impl Pending {
                 let outcome = commit.await.map_err(|error| error.to_string())?;
                 Ok(Answer { queue: Some(queue), ..outcome_only(queue_paused(outcome)) })
             }
+            Pending::Drain(queue, drained) => {
+                let drained = drained.await.map_err(|error| error.to_string())?;
+                let drained = drained.map_err(|error| error.to_string())?;
+                Ok(Answer { queue: Some(queue), ..queue_drained(drained) })
+            }
             Pending::ResumeQueue(queue, commit) => {
                 let outcome = commit.await.map_err(|error| error.to_string())?;
                 Ok(Answer { queue: Some(queue), ..outcome_only(queue_resumed(outcome)) })
@@ -357,6 +367,13 @@ fn queue_paused(outcome: PauseOutcome) -> &'static str {
         PauseOutcome::Paused => "paused",
         PauseOutcome::AlreadyPaused { .. } => "already_paused",
     }
+}
+
+fn queue_drained(drained: Drained) -> Answer {
+    if drained.is_empty() {
+        return outcome_only("drained");
+    }
+    Answer { running: Some(drained.still_running), ..outcome_only("still_running") }
 }
 
 fn queue_resumed(outcome: ResumeOutcome) -> &'static str {

@@ -70,6 +70,9 @@ pub(super) struct Answer {
     /// How many jobs of the tag it was done to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) count: Option<usize>,
+    /// How many jobs of the queue still run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) running: Option<usize>,
     /// How often its handler has begun, if it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) attempt: Option<u16>,

@@ -142,6 +142,32 @@ fn a_paused_queue_waits_until_it_goes_on() {
 }
 
 #[test]
+fn a_drain_waits_for_what_runs_and_holds_the_rest_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let go = folder.path().join("go");
+    let command = format!("until test -e {}; do sleep 0.02; done", go.display());
+    let mut run = Run::start(&["--exit-when-idle", "--exec", &command]);
+    line(&mut run, r#"{"op":"schedule","key":"first","queue":"q","in":0}"#);
+    while run.event()["event"] != "fired" {}
+    let drained = ask(&mut run, r#"{"op":"drain","queue":"q","within":0.1}"#);
+    assert_eq!((text(&drained, "outcome"), &drained["running"]), ("still_running", &json!(1)));
+    line(&mut run, r#"{"op":"schedule","key":"second","queue":"q","in":0}"#);
+    while text(&run.event(), "op") != "schedule" {}
+    std::fs::write(&go, "").unwrap();
+    let drained = ask(&mut run, r#"{"op":"drain","queue":"q","within":"60s"}"#);
+    assert_eq!((text(&drained, "outcome"), text(&drained, "queue")), ("drained", "q"));
+    for wrong in [r#"{"op":"drain","queue":"q"}"#, r#"{"op":"drain","queue":"q","key":"k","within":1}"#] {
+        line(&mut run, wrong);
+        assert_eq!(run.event()["event"], "error");
+    }
+    line(&mut run, r#"{"op":"resume","queue":"q"}"#);
+    run.end_input();
+    let ended = run.ended();
+    let fired: Vec<&str> = of_kind(&ended.events, "fired").map(|event| text(event, "key")).collect();
+    assert_eq!(fired, ["second"], "it was held back");
+}
+
+#[test]
 fn a_paused_job_waits_until_it_goes_on() {
     let mut run = Run::start(&["--exit-when-idle"]);
     for op in [

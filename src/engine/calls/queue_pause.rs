@@ -6,14 +6,23 @@
 //! - It is said, and takes effect, under that partition's lock: of calls at the same time the last one recorded is the one in
 //!   force.
 //! - Once `pause` has returned no job of the queue starts, in whatever partition.
+//! - A drain looks now and again whether jobs of its queue still run. It is not told: a plain job would have to ask, at its end,
+//!   whether somebody wants to know.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::commit::Commit;
+use super::ending::timer;
 use crate::engine::error::PauseError;
-use crate::engine::queues::{PauseOutcome, QUEUES_MAX, Queue, ResumeOutcome};
+use crate::engine::queues::{Drained, PauseOutcome, QUEUES_MAX, Queue, ResumeOutcome};
 use crate::engine::state::{Engine, Shared};
 use crate::partition::{NowSource, QueuePause};
+
+/// Between the looks of a drain: the first, and the longest.
+const LOOK: Duration = Duration::from_millis(1);
+const LOOK_MAX: Duration = Duration::from_millis(20);
 
 /// What there was before a call, and where the log ends after it.
 struct Said {
@@ -56,6 +65,28 @@ impl Shared {
         if let Some(said) = owned.partition.pause_of(&queue.name) {
             queue.say_paused(said.is_paused, said.at);
         }
+    }
+
+    /// Waits until none of a paused queue's jobs runs, or the engine stops. Returns how many run then.
+    async fn run_out(&self, queue: &Queue, within: Duration) -> usize {
+        if queue.running() > 0 {
+            match timer(self) {
+                Ok(timer) => {
+                    let looks = async {
+                        let mut next = LOOK;
+                        while queue.running() > 0 && !self.is_stopping() {
+                            timer.sleep(next).await;
+                            next = LOOK_MAX.min(next * 2);
+                        }
+                    };
+                    let _ = timer.timeout(within, looks).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "there is no thread to wait on: the drain is cut short")
+                }
+            }
+        }
+        queue.running()
     }
 
     /// Returns once nobody is starting a job of a queue that was stopped just now.
@@ -117,6 +148,42 @@ impl Engine {
         self.start_again(queue);
         let outcome = if was_paused { ResumeOutcome::Resumed } else { ResumeOutcome::NotPaused };
         self.shared.commit(partition, outcome, self.shared.durability(), end)
+    }
+
+    /// Pauses a queue, as [`pause`](Self::pause) does and at once, and waits until none of its jobs runs: before what its handlers
+    /// need is taken away or changed. It stays paused until [`resume`](Self::resume).
+    ///
+    /// This waits `within` that time, and no longer once the engine stops. What still runs then goes on, and is counted in the answer. Due
+    /// jobs wait, and so does a job whose attempt has failed meanwhile; new ones may be scheduled. A handler that drains its own queue waits
+    /// for itself. Any executor may poll it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use reveille::{Engine, Job};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let engine = Engine::builder().queue("mails", |_: Job| async {}).start().await?;
+    /// let drained = engine.drain("mails", Duration::from_secs(30)).await?;
+    /// if !drained.is_empty() {
+    ///     eprintln!("{} mails are still being sent", drained.still_running);
+    /// }
+    /// engine.resume("mails").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`PauseError`], as for `pause`. The time counts from when the pause was acknowledged.
+    pub fn drain(
+        &self,
+        queue: &str,
+        within: Duration,
+    ) -> impl Future<Output = Result<Drained, PauseError>> + Send + use<> {
+        let (commit, queue) = (self.pause(queue), self.known(queue).cloned());
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let paused = commit.await?;
+            let still_running = shared.run_out(&*queue?, within).await;
+            Ok(Drained { paused, still_running })
+        }
     }
 
     fn known(&self, name: &str) -> Result<&Arc<Queue>, PauseError> {

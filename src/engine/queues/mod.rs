@@ -11,7 +11,7 @@ mod table;
 mod unhandled;
 
 pub use config::{Misfire, QueueConfig};
-pub use outcome::{PauseOutcome, ResumeOutcome};
+pub use outcome::{Drained, PauseOutcome, ResumeOutcome};
 pub use policy::FailedAttempt;
 pub(crate) use policy::Policy;
 pub(crate) use queue::{Queue, Runner};

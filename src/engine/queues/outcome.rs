@@ -1,4 +1,4 @@
-//! What pausing and resuming a queue has done.
+//! What pausing, draining and resuming a queue has done.
 
 use crate::partition::Timestamp;
 
@@ -21,4 +21,21 @@ pub enum ResumeOutcome {
     Resumed,
     /// Nothing was done: it was not paused.
     NotPaused,
+}
+
+/// What [`Engine::drain`](crate::Engine::drain) did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Drained {
+    /// What the pause did that came first.
+    pub paused: PauseOutcome,
+    /// How many of the queue's jobs still ran when the time was over, or the engine stopped.
+    pub still_running: usize,
+}
+
+impl Drained {
+    /// Whether none of the queue's jobs runs.
+    pub fn is_empty(&self) -> bool {
+        self.still_running == 0
+    }
 }

@@ -1,5 +1,7 @@
 //! An operation, and the line that it was read from.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reveille::job::{Delivery, QueueName, Tags};
@@ -9,11 +11,12 @@ use serde_json::value::RawValue;
 use super::fields::Fields;
 use super::times;
 use crate::jsonl::input::Lines;
-use crate::jsonl::op::{self, Action, Draft, Op, OpError, TagAction};
+use crate::jsonl::op::{self, Action, Draft, Op, OpError, QueueAction, TagAction};
 use crate::jsonl::time::TimeError;
 use crate::jsonl::{job, payload};
 
-const OPS: [&str; 8] = ["schedule", "reschedule", "cancel", "lookup", "revive", "purge", "pause", "resume"];
+const OPS: [&str; 9] =
+    ["schedule", "reschedule", "cancel", "lookup", "revive", "purge", "pause", "resume", "drain"];
 
 pub(super) fn check(line: &str) {
     let fields = Fields::read(line);
@@ -44,6 +47,9 @@ fn check_op(op: &Op, fields: &Fields) {
         }
         Op::Queue(queue, action) => {
             assert_eq!(fields.text("queue").as_deref(), Some(queue.as_str()));
+            if let QueueAction::Drain(within) = *action {
+                assert_eq!(read_length("within", fields), Ok(within));
+            }
             action.name()
         }
     };
@@ -71,11 +77,14 @@ fn has_meaning(field: &str, op: &str, fields: &Fields) -> bool {
     let is_by_tag = fields.has("tag") && matches!(op, "cancel" | "reschedule");
     match field {
         "op" => true,
-        "key" => true,
         "tag" => is_by_tag,
         "by" => is_by_tag && op == "reschedule",
         "and_after" if is_by_tag => false,
-        "queue" => op == "schedule" || matches!(op, "pause" | "resume") && !fields.has("key"),
+        "queue" => {
+            matches!(op, "schedule" | "drain") || matches!(op, "pause" | "resume") && !fields.has("key")
+        }
+        "key" => op != "drain",
+        "within" => op == "drain",
         "at" | "in" => matches!(op, "schedule" | "reschedule" | "revive"),
         "and_after" => op == "cancel",
         _ => op == "schedule",
@@ -146,8 +155,12 @@ fn read_due(field: &str, fields: &Fields) -> Result<Due, TimeError> {
     let (json, text) = (fields.json(field).unwrap_or_default(), fields.text(field));
     match field {
         "at" => times::instant(json, text.as_deref()).map(Due::At),
-        _ => times::delay(json, text.as_deref()).map(Due::In),
+        field => read_length(field, fields).map(Due::In),
     }
+}
+
+fn read_length(field: &str, fields: &Fields) -> Result<Duration, TimeError> {
+    times::delay(fields.json(field).unwrap_or_default(), fields.text(field).as_deref())
 }
 
 /// What is exported of the job is the same job when it is imported.
@@ -216,6 +229,7 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
         OpError::Option { field, .. } => fields.has(field),
         OpError::Tag(_) => fields.text("tag").is_some_and(|tag| Tags::check(&tag).is_err()),
         OpError::Time { field: "by", .. } => fields.has("by"),
+        OpError::Time { field: "within", error } => read_length("within", fields).as_ref() == Err(error),
         OpError::TwoPayloads => fields.has("payload") && fields.has("payload_base64"),
         OpError::Time { field: "every" | "anchor" | "from" | "until", .. } => op == "schedule",
         OpError::Time { field, error } => read_due(field, fields).as_ref() == Err(error),
@@ -227,7 +241,7 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
 fn is_wrong(field: &str, fields: &Fields) -> bool {
     let (json, text) = (fields.json(field).unwrap_or("null"), fields.text(field).unwrap_or_default());
     match field {
-        "at" | "in" | "by" => {
+        "at" | "in" | "by" | "within" => {
             !json.starts_with(['"', '-']) && !json.starts_with(|c: char| c.is_ascii_digit())
         }
         "priority" => !(0..=255).any(|priority| json == priority.to_string()),
