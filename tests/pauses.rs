@@ -133,7 +133,7 @@ async fn a_queue_that_is_not_built_yet_is_paused_if_the_store_knows_it() {
     let (store, builder) = kept();
     let without = || Engine::builder().queue("other", nothing).unhandled_queues(true).store(store.clone());
     let engine = TestEngine::start(builder(), TEN_O_CLOCK).await.unwrap();
-    schedule(&engine, "q", "a", 0).await;
+    schedule(&engine, "q", "a", 50).await;
     engine.pause("q").await.unwrap();
     engine.resume("q").await.unwrap();
     engine.pause("other").await.unwrap();

@@ -12,6 +12,17 @@ fn line(run: &mut Run, op: &str) {
     run.write(&format!("{op}\n"));
 }
 
+/// The answer to a line.
+fn ask(run: &mut Run, op: &str) -> Value {
+    line(run, op);
+    loop {
+        let event = run.event();
+        if event["event"] == "ack" {
+            return event;
+        }
+    }
+}
+
 #[test]
 fn a_command_gets_the_payload_and_what_is_known_of_the_job() {
     let folder = tempfile::tempdir().unwrap();
@@ -78,15 +89,6 @@ fn a_dead_job_is_looked_up_brought_back_and_purged() {
     let mut run = Run::start(&["--exec", "exit 1"]);
     line(&mut run, r#"{"op":"schedule","key":"k","in":0,"retry":{"attempts":1}}"#);
     while run.event()["event"] != "dead" {}
-    let ask = |run: &mut Run, asked: &str| {
-        line(run, asked);
-        loop {
-            let event = run.event();
-            if event["event"] == "ack" {
-                return event;
-            }
-        }
-    };
     let found = ask(&mut run, r#"{"op":"lookup","key":"k"}"#);
     assert_eq!((text(&found, "outcome"), text(&found, "error")), ("dead", "exit status: 1"));
     assert!(found["died_at"].is_string());
@@ -150,9 +152,9 @@ fn a_drain_waits_for_what_runs_and_holds_the_rest_back() {
     line(&mut run, r#"{"op":"schedule","key":"first","queue":"q","in":0}"#);
     while run.event()["event"] != "fired" {}
     let drained = ask(&mut run, r#"{"op":"drain","queue":"q","within":0.1}"#);
-    assert_eq!((text(&drained, "outcome"), &drained["running"]), ("still_running", &json!(1)));
+    assert_eq!((text(&drained, "outcome"), number(&drained, "running")), ("still_running", 1));
     line(&mut run, r#"{"op":"schedule","key":"second","queue":"q","in":0}"#);
-    while text(&run.event(), "op") != "schedule" {}
+    while run.event()["op"] != "schedule" {}
     std::fs::write(&go, "").unwrap();
     let drained = ask(&mut run, r#"{"op":"drain","queue":"q","within":"60s"}"#);
     assert_eq!((text(&drained, "outcome"), text(&drained, "queue")), ("drained", "q"));
