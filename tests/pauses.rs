@@ -197,7 +197,14 @@ async fn a_drain_ends_with_what_runs() {
     let config = QueueConfig::new("q").concurrency(3);
     let engine = Engine::builder().queue(config, handler).queue("other", nothing).start().await.unwrap();
     for n in 0..10 {
-        engine.schedule_raw("q", "").key(format!("{n}")).after(Duration::ZERO).await.unwrap();
+        engine
+            .schedule_raw("q", "")
+            .key(format!("{n}"))
+            .after(Duration::ZERO)
+            .await
+            .unwrap()
+            .scheduled()
+            .unwrap();
     }
     eventually("as many run as may", || stats_of(&engine, "q").running == 3).await;
     // At once, not when it is polled.
@@ -206,7 +213,7 @@ async fn a_drain_ends_with_what_runs() {
     let drained = draining.await.unwrap();
     assert_eq!((drained.paused, drained.still_running, drained.is_empty()), (PauseOutcome::Paused, 3, false));
 
-    engine.schedule_raw("other", "").key("goes").after(Duration::ZERO).await.unwrap();
+    engine.schedule_raw("other", "").key("goes").after(Duration::ZERO).await.unwrap().scheduled().unwrap();
     eventually("other queues go on", || stats_of(&engine, "other").succeeded == 1).await;
     let draining = tokio::spawn(engine.drain("q", MINUTE));
     gate.add_permits(1_000);
@@ -236,7 +243,15 @@ async fn a_drain_does_not_wait_for_other_attempts_and_ends_with_the_engine() {
     };
     let engine = Engine::builder().queue("q", handler).start().await.unwrap();
     let retry = reveille::Retry::attempts(3).fixed(ms(1));
-    engine.schedule_raw("q", "").key("k").retry(retry).after(Duration::ZERO).await.unwrap();
+    engine
+        .schedule_raw("q", "")
+        .key("k")
+        .retry(retry)
+        .after(Duration::ZERO)
+        .await
+        .unwrap()
+        .scheduled()
+        .unwrap();
     eventually("it runs", || stats_of(&engine, "q").running == 1).await;
     let draining = tokio::spawn(engine.drain("q", MINUTE));
     gate.add_permits(1);

@@ -26,6 +26,7 @@ pub(super) struct Fields<'a> {
     pub(super) on_conflict: Option<String>,
     pub(super) and_after: Option<bool>,
     pub(super) within: Option<&'a RawValue>,
+    pub(super) spread: Option<&'a RawValue>,
     /// Whether the job recurs, as far as it was read.
     pub(super) recurs: bool,
     /// Of the rule of a recurring job.
@@ -35,7 +36,7 @@ pub(super) struct Fields<'a> {
 }
 
 /// But for those of a rule, and for the options.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "op",
     "key",
     "tag",
@@ -48,6 +49,7 @@ const NAMES: [&str; 12] = [
     "on_conflict",
     "and_after",
     "within",
+    "spread",
 ];
 
 impl<'de> Deserialize<'de> for Fields<'de> {
@@ -87,6 +89,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 "on_conflict" => fields.on_conflict = map.next_value()?,
                 "and_after" => fields.and_after = map.next_value()?,
                 "within" => fields.within = map.next_value()?,
+                "spread" => fields.spread = map.next_value()?,
                 of_rule if rule::NAMES.contains(&of_rule) => {
                     let value: Option<&RawValue> = map.next_value()?;
                     fields.rule.extend(value.map(|value| (of_rule, value)));

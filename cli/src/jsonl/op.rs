@@ -190,15 +190,15 @@ pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
     let action = match op.as_str() {
         "schedule" => Action::Schedule(Draft {
             options: fields.take_options()?,
-            due: fields.take_first_due()?,
+            due: fields.take_first_due()?.map(|due| fields.spread(due, &key)).transpose()?,
             queue: fields.queue.take().unwrap_or_else(|| QUEUE_DEFAULT.to_owned()),
             payload: fields.take_payload()?,
             on_conflict: fields.on_conflict.take().map(|text| on_conflict(&text)).transpose()?,
         }),
-        "reschedule" => Action::Reschedule(fields.take_due()?),
+        "reschedule" => Action::Reschedule(fields.take_due().and_then(|due| fields.spread(due, &key))?),
         "cancel" => Action::Cancel { and_after: fields.and_after.take().unwrap_or(false) },
         "lookup" => Action::Lookup,
-        "revive" => Action::Revive(fields.take_due()?),
+        "revive" => Action::Revive(fields.take_due().and_then(|due| fields.spread(due, &key))?),
         "purge" => Action::Purge,
         "pause" | "resume" if key.is_some() && fields.queue.is_some() => return Err(OpError::TwoNames),
         "pause" if key.is_some() => Action::Pause,
@@ -264,6 +264,13 @@ impl Fields<'_> {
         }
     }
 
+    /// The place of a key in the window that a due begins, if the line says how long that is.
+    fn spread(&mut self, due: Due, key: &Option<String>) -> Result<Due, OpError> {
+        let Some(window) = self.spread.take() else { return Ok(due) };
+        let window = length(window, "spread")?;
+        Ok(key.as_ref().map_or(due, |key| due.spread(key, window)))
+    }
+
     fn take_payload(&mut self) -> Result<Payload, OpError> {
         match (self.payload.take(), self.payload_base64.take()) {
             (Some(json), None) => Ok(payload::from_json(json)),
@@ -316,6 +323,7 @@ impl Fields<'_> {
             ("on_conflict", self.on_conflict.is_some()),
             ("and_after", self.and_after.is_some()),
             ("within", self.within.is_some()),
+            ("spread", self.spread.is_some()),
         ];
         let options = self.rule.iter().chain(&self.options).map(|&(name, _)| (name, true));
         fields.into_iter().chain(options).find_map(|(name, is_there)| is_there.then_some(name))

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 /// The fields that are text, if they are there.
 const TEXTS: [&str; 6] = ["op", "key", "tag", "queue", "payload_base64", "on_conflict"];
 
-const TIMES: [&str; 4] = ["at", "in", "by", "within"];
+const TIMES: [&str; 5] = ["at", "in", "by", "within", "spread"];
 
 /// Anything may stand there, right or wrong.
 fn is_any(name: &str) -> bool {

@@ -86,9 +86,14 @@ fn has_meaning(field: &str, op: &str, fields: &Fields) -> bool {
         "key" => op != "drain",
         "within" => op == "drain",
         "at" | "in" => matches!(op, "schedule" | "reschedule" | "revive"),
+        "spread" => matches!(op, "schedule" | "reschedule" | "revive") && !is_by_tag && has_time(fields),
         "and_after" => op == "cancel",
         _ => op == "schedule",
     }
+}
+
+fn has_time(fields: &Fields) -> bool {
+    fields.has("at") || fields.has("in")
 }
 
 fn check_draft(draft: &Draft, fields: &Fields) {
@@ -136,7 +141,14 @@ fn check_due(due: Due, fields: &Fields) {
         (false, true) => "in",
         _ => panic!("a time was ignored, or made up"),
     };
-    assert_eq!(read_due(field, fields), Ok(due));
+    let told = read_due(field, fields).map(|told| match fields.has("spread") {
+        false => told,
+        true => {
+            let (key, window) = (fields.text("key").unwrap_or_default(), read_length("spread", fields));
+            told.spread(&key, window.expect("a window that was read"))
+        }
+    });
+    assert_eq!(told, Ok(due));
 }
 
 fn check_shift(by: Shift, fields: &Fields) {
@@ -229,7 +241,9 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
         OpError::Option { field, .. } => fields.has(field),
         OpError::Tag(_) => fields.text("tag").is_some_and(|tag| Tags::check(&tag).is_err()),
         OpError::Time { field: "by", .. } => fields.has("by"),
-        OpError::Time { field: "within", error } => read_length("within", fields).as_ref() == Err(error),
+        OpError::Time { field: field @ ("within" | "spread"), error } => {
+            read_length(field, fields).as_ref() == Err(error)
+        }
         OpError::TwoPayloads => fields.has("payload") && fields.has("payload_base64"),
         OpError::Time { field: "every" | "anchor" | "from" | "until", .. } => op == "schedule",
         OpError::Time { field, error } => read_due(field, fields).as_ref() == Err(error),
@@ -241,7 +255,7 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
 fn is_wrong(field: &str, fields: &Fields) -> bool {
     let (json, text) = (fields.json(field).unwrap_or("null"), fields.text(field).unwrap_or_default());
     match field {
-        "at" | "in" | "by" | "within" => {
+        "at" | "in" | "by" | "within" | "spread" => {
             !json.starts_with(['"', '-']) && !json.starts_with(|c: char| c.is_ascii_digit())
         }
         "priority" => !(0..=255).any(|priority| json == priority.to_string()),
