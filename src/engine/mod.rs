@@ -47,9 +47,11 @@ pub use ownership::StoreState;
 pub use queues::{
     Drained, FailedAttempt, Misfire, PauseOutcome, QUEUES_MAX, QueueConfig, Rate, ResumeOutcome,
 };
-pub use run::{BoxError, ContextTask, IntoJobResult, Job, JobResult, Task};
+#[cfg(feature = "tower")]
+pub use run::JobService;
+pub use run::{BoxError, ContextTask, FencingToken, IntoJobResult, Job, JobResult, Task};
 pub use start::{Builder, RestoreProgress, Standby, StartPhase, Startup};
-pub use state::{CancelReason, Cancellation, Engine};
+pub use state::{CancelReason, Cancellation, Engine, Proposal};
 pub(crate) use state::{Failure, FailureKind, Probed};
 #[cfg(feature = "_sim")]
 pub use tell::PartitionState;

@@ -153,8 +153,8 @@ pub struct Partition {
     fired: FiredMemory,
     dead: DeadSet,
     pauses: BTreeMap<QueueName, QueuePause>,
-    /// Found to have expired when they were to be started.
-    expired: Vec<Handle>,
+    /// Those that have died since the last call of `take_died`.
+    died: Vec<JobView>,
     next_sequence: u64,
     records: Vec<Record>,
     forgotten: Vec<(Key, Handle)>,
@@ -222,7 +222,7 @@ impl Partition {
             fired: FiredMemory::default(),
             dead: DeadSet::default(),
             pauses: BTreeMap::new(),
-            expired: Vec::new(),
+            died: Vec::new(),
             next_sequence: 0,
             records: Vec::new(),
             forgotten: Vec::new(),

@@ -23,9 +23,11 @@ impl Engine {
         if self.shared.handlers.has_ended() {
             return Err(QueueError::RuntimeEnded);
         }
-        let queue = self.shared.queues.claim(config.into())?;
+        let config = config.into();
+        let layers = config.layers().clone();
+        let queue = self.shared.queues.claim(config)?;
         self.shared.recall_pause(&queue);
-        queue.run_by(worker::runner(Arc::downgrade(&self.shared), Arc::new(handler)));
+        queue.run_by(worker::runner(Arc::downgrade(&self.shared), &layers, Arc::new(handler)));
         self.call_workers(&queue);
         Ok(())
     }

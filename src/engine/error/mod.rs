@@ -58,6 +58,9 @@ pub enum ScheduleError {
     /// A header of it cannot be one, or is too many.
     #[error(transparent)]
     InvalidHeader(#[from] InvalidHeader),
+    /// The application does not want it, for this reason: see [`Builder::before_schedule`](crate::Builder::before_schedule).
+    #[error("the job was declined")]
+    Declined(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The call was not possible, or was not acknowledged.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -260,7 +263,8 @@ impl ScheduleError {
             | ScheduleError::Encode(_)
             | ScheduleError::Recurrence(_)
             | ScheduleError::InvalidTag(_)
-            | ScheduleError::InvalidHeader(_) => Change::None,
+            | ScheduleError::InvalidHeader(_)
+            | ScheduleError::Declined(_) => Change::None,
         }
     }
 }
@@ -428,6 +432,14 @@ pub enum QueueError {
     /// A queue that runs no job at a time would never run one.
     #[error("the queue {name:?} has a concurrency of 0; it must be at least 1 (pause the queue to stop it)")]
     NoConcurrency {
+        /// The name.
+        name: String,
+    },
+    /// A queue with layers has a blocking or an inline handler, which they cannot go around.
+    #[error(
+        "the queue {name:?} has layers, and its handler is not async; leave them out, or build it with `Builder::queue`"
+    )]
+    NotAsync {
         /// The name.
         name: String,
     },

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::layers::Layers;
 use super::policy::{FailedAttempt, Policy};
 use super::rate::Rate;
 use crate::job::{AttemptError, DeathReason, JobView, Passed, Retry};
@@ -22,6 +23,7 @@ pub struct QueueConfig {
     pub(super) misfire: Misfire,
     pub(super) policy: Policy,
     pub(super) rate: Option<Rate>,
+    pub(super) layers: Layers,
 }
 
 /// What happens to a queue's jobs that came due while no engine ran: between the end of one and the restore of the next.
@@ -46,7 +48,24 @@ impl QueueConfig {
             misfire: Misfire::FireNow,
             policy: Policy::default(),
             rate: None,
+            layers: Layers::default(),
         }
+    }
+
+    /// Its handler is not async.
+    pub(crate) fn not_async(mut self) -> Self {
+        self.layers.leave_idle();
+        self
+    }
+
+    /// What is to go around its handler.
+    pub(crate) fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    #[cfg(feature = "tower")]
+    pub(crate) fn layers_mut(&mut self) -> &mut Layers {
+        &mut self.layers
     }
 
     pub(crate) fn named(mut self, name: &str) -> Self {

@@ -93,7 +93,10 @@ impl Queues {
 
     /// Makes the queue of `config` for the caller, who will run its jobs. A queue is claimed once.
     pub(crate) fn claim(&self, config: QueueConfig) -> Result<Arc<Queue>, QueueError> {
-        let QueueConfig { name, concurrency, is_paused, misfire, policy, rate } = config;
+        let QueueConfig { name, concurrency, is_paused, misfire, policy, rate, layers } = config;
+        if layers.are_idle() {
+            return Err(QueueError::NotAsync { name });
+        }
         if concurrency == 0 {
             return Err(QueueError::NoConcurrency { name });
         }

@@ -171,6 +171,11 @@ impl Retry {
         self.attempts
     }
 
+    /// Whether an attempt that the end of its process cut short counts as a failure.
+    pub const fn counts_interrupted(&self) -> bool {
+        self.uncounted & bit(Cause::Interrupted) == 0
+    }
+
     pub(crate) fn counts(&self, cause: Cause) -> bool {
         self.uncounted & bit(cause) == 0
     }
