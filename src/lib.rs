@@ -107,12 +107,12 @@ pub use clock::{Clock, Profile};
 pub use engine::JobService;
 pub use engine::{
     BoxError, Builder, CallError, CancelError, CancelReason, Cancellation, Change, Commit, ContextTask,
-    EditError, Engine, FailedAttempt, FencingToken, IntoJobResult, InvalidCursor, Job, JobCount, JobPage,
-    JobResult, Lateness, ListCursor, ListError, Merge, Misfire, NotAllCancelled, NotAllRescheduled,
-    NotAllScheduled, Outcomes, PauseJobError, Planned, Proposal, PurgeError, Purged, QUEUES_MAX, QueueConfig,
-    QueueError, QueueStats, Rate, RescheduleError, RestoreProgress, ReviveError, Revived, Schedule,
-    ScheduleError, ShutdownReport, Standby, StartError, StartPhase, Startup, Stats, StoreState, StoreStats,
-    Tagged, TaggedJob, Target, Task,
+    Drained, EditError, Engine, FailedAttempt, FencingToken, IntoJobResult, InvalidCursor, Job, JobCount,
+    JobPage, JobResult, Lateness, ListCursor, ListError, Merge, Misfire, NotAllCancelled, NotAllRescheduled,
+    NotAllScheduled, Outcomes, PauseError, PauseJobError, PauseOutcome, Planned, Proposal, PurgeError,
+    Purged, QUEUES_MAX, QueueConfig, QueueError, QueueStats, Rate, RescheduleError, RestoreProgress,
+    ResumeOutcome, ReviveError, Revived, Schedule, ScheduleError, ShutdownReport, Standby, StartError,
+    StartPhase, Startup, Stats, StoreState, StoreStats, Tagged, TaggedJob, Target, Task,
 };
 pub use job::{
     AttemptError, Backoff, CancelOutcome, Cause, Death, DeathReason, Delivery, Edit, EditOutcome, End,

@@ -360,13 +360,13 @@ async fn who_comes_first_is_decided_when_the_layers_are_ready() {
     };
     open();
     let soon = Timestamp::from(SystemTime::now() + ms(100));
-    engine.pause("q").unwrap();
+    engine.pause("q").into_outcome().unwrap();
     for (key, priority) in [("last", 200), ("first", 1), ("second", 100)] {
         let job = engine.schedule_raw("q", "").key(key).priority(Priority(priority));
         job.at(soon).await.unwrap().scheduled().unwrap();
     }
     eventually("they are due", || engine.stats().ready == 3).await;
-    engine.resume("q").unwrap();
+    engine.resume("q").into_outcome().unwrap();
     until_idle(&engine).await;
     assert_eq!(notes.all(), ["first", "second", "last"]);
 }

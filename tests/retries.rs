@@ -301,13 +301,13 @@ async fn no_attempt_begins_after_a_job_has_expired() {
     assert_eq!(view.history.unwrap().death.unwrap().reason, DeathReason::Expired);
 
     // One that waited too long for its queue does not begin at all, and lets those behind it go.
-    engine.pause("q").unwrap();
+    engine.pause("q").into_outcome().unwrap();
     for (key, expires) in [("late", 61_000), ("in time", 600_000)] {
         let expiring = engine.schedule_raw("q", "0").key(key).expires(at_ms(expires));
         expiring.at(at_ms(60_500)).await.unwrap().scheduled().unwrap();
     }
     engine.clock().advance(ms(10_000));
-    engine.resume("q").unwrap();
+    engine.resume("q").into_outcome().unwrap();
     let fired = engine.settle().await;
     assert_eq!(fired.iter().map(|job| job.key.as_str()).collect::<Vec<_>>(), ["in time"]);
     assert!(matches!(engine.lookup("late"), LookupOutcome::Dead(_)));

@@ -40,11 +40,13 @@ pub use calls::{
     Target,
 };
 pub use error::{
-    CallError, CancelError, Change, EditError, PauseJobError, PurgeError, QueueError, RescheduleError,
-    ReviveError, ScheduleError, StartError,
+    CallError, CancelError, Change, EditError, PauseError, PauseJobError, PurgeError, QueueError,
+    RescheduleError, ReviveError, ScheduleError, StartError,
 };
 pub use ownership::StoreState;
-pub use queues::{FailedAttempt, Misfire, QUEUES_MAX, QueueConfig, Rate};
+pub use queues::{
+    Drained, FailedAttempt, Misfire, PauseOutcome, QUEUES_MAX, QueueConfig, Rate, ResumeOutcome,
+};
 #[cfg(feature = "tower")]
 pub use run::JobService;
 pub use run::{BoxError, ContextTask, FencingToken, IntoJobResult, Job, JobResult, Task};

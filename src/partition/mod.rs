@@ -44,6 +44,7 @@ mod pace;
 mod past;
 mod pause;
 mod priorities;
+mod queue_pause;
 mod rank;
 mod ready;
 mod record;
@@ -79,6 +80,7 @@ pub(crate) use overdue::OverdueHead;
 pub(crate) use pace::Pace;
 pub use past::Behind;
 pub(crate) use pause::PausedRule;
+pub use queue_pause::QueuePause;
 pub use rank::{Rank, RankKey};
 pub use ready::QueueId;
 pub use record::{Predecessor, Record, ScheduledRecord};
@@ -150,6 +152,7 @@ pub struct Partition {
     running: usize,
     fired: FiredMemory,
     dead: DeadSet,
+    pauses: BTreeMap<QueueName, QueuePause>,
     /// Those that have died since the last call of `take_died`.
     died: Vec<JobView>,
     next_sequence: u64,
@@ -218,6 +221,7 @@ impl Partition {
             running: 0,
             fired: FiredMemory::default(),
             dead: DeadSet::default(),
+            pauses: BTreeMap::new(),
             died: Vec::new(),
             next_sequence: 0,
             records: Vec::new(),

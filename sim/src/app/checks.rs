@@ -9,7 +9,7 @@ use reveille::sim::{Image, JobImage, Simulation as _, lease_left, left_undone, s
 use reveille::{Engine, PartitionId, StoreState};
 
 use super::{App, Slot};
-use crate::ledger::Recurring;
+use crate::ledger::{PAUSED_QUEUE, Recurring};
 use crate::process::Process;
 use crate::shadow::difference;
 
@@ -68,12 +68,28 @@ impl App {
         }
     }
 
+    /// A queue is paused if that is what was said of it last.
+    fn check_pauses(&self, engine: &Engine, life: u64) {
+        let images = self.images(engine);
+        let queues = engine.stats().queues;
+        for said in images.iter().flat_map(|image| &image.pauses) {
+            let its = queues.iter().find(|queue| queue.name == said.queue.as_str());
+            if its.is_none_or(|queue| queue.is_paused != said.is_paused) {
+                self.world.broken("4 definite", format!("life {life}: {said:?} is not what {its:?} says"));
+            }
+        }
+    }
+
     /// Whether a healthy engine has done everything that is due; if not, what is missing.
     pub(crate) fn unsettled(&self) -> Option<String> {
         let slots = self.slots.lock();
         let owner = slots.iter().find_map(|its| Some((its.process.as_ref()?, its.engine.as_ref()?)));
         let Some((process, (life, engine))) = owner else { return Some("nobody owns the jobs".to_owned()) };
-        let _ = engine.resume("work");
+        let commit = engine.resume(PAUSED_QUEUE);
+        if commit.outcome().is_ok() {
+            let (at, level) = (process.now().wall, self.setting.durability);
+            let _ = self.ledger.said(*life, false, at, level, || None);
+        }
         let stats = engine.stats();
         let store = stats.store.as_ref();
         if store.is_none_or(|store| store.state != StoreState::Healthy) {
@@ -160,15 +176,20 @@ impl App {
                 let once = image.jobs.iter().filter(|job| job.spec.options.recurrence().is_none());
                 once.filter(|job| !is_counted(job.id)).cloned().collect()
             };
-            if once(&expected) != once(&found) || fired(&expected) != fired(&found) {
+            let is_same = once(&expected) == once(&found)
+                && fired(&expected) == fired(&found)
+                && expected.pauses == found.pauses;
+            if !is_same {
                 let differs = difference(&expected, &found);
                 let detail = format!("life {life}, partition {partition} as restored: {differs}");
                 self.world.broken("7 replay = live", detail);
             }
         }
+        self.check_pauses(engine, life);
         // Delays were turned into instants on the way, by a wall clock that was set meanwhile.
         let is_told_exactly = self.slots.lock()[process.slot].stepped_us < begun_us;
-        self.ledger.restored(life, &owner, now, is_told_exactly, &self.images(engine));
+        let is_kept = losses == self.shadow.losses();
+        self.ledger.restored(life, &owner, now, (is_told_exactly, is_kept), &self.images(engine));
         let its = &mut self.slots.lock()[process.slot];
         its.owner = owner;
         its.engine = Some((life, engine.clone()));

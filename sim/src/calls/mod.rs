@@ -2,6 +2,7 @@
 
 mod answers;
 mod change;
+mod pauses;
 mod recurring;
 mod schedule;
 mod tagged;
@@ -66,8 +67,8 @@ impl Caller {
             Call::ResumeRecurring { key } => self.resume_recurring(&format!("r{key}")).await,
             Call::EndRecurring { key } => self.end_recurring(&format!("r{key}")).await,
             Call::Lookup { key } => self.lookup(&format!("k{key}")),
-            Call::Pause => drop(self.engine.pause("work")),
-            Call::Resume => drop(self.engine.resume("work")),
+            Call::Pause => self.pause().await,
+            Call::Resume => self.resume().await,
             Call::Snapshot => {
                 let taken = self.engine.snapshot().await;
                 self.note(|| {

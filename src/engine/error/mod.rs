@@ -6,10 +6,12 @@
 //!   What other crates say is a source. What a store says belongs into the message where that advises on it.
 
 mod change;
+mod pause;
 #[cfg(test)]
 mod tests;
 
 pub use change::Change;
+pub use pause::PauseError;
 
 use std::time::Duration;
 

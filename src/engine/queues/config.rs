@@ -179,7 +179,10 @@ impl QueueConfig {
         self
     }
 
-    /// Starts paused: jobs become due and wait until [`Engine::resume`](crate::Engine::resume).
+    /// Is paused to begin with: jobs become due and wait until [`Engine::resume`](crate::Engine::resume).
+    ///
+    /// This counts for a queue that was never paused nor resumed by a call. What a call has said last stands in the store: a queue that
+    /// was resumed once is not paused again by this, whatever release starts next.
     #[must_use]
     pub fn paused(mut self) -> Self {
         self.is_paused = true;

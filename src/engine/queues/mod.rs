@@ -3,6 +3,7 @@
 mod config;
 mod layers;
 mod meters;
+mod outcome;
 mod policy;
 mod queue;
 mod rate;
@@ -12,6 +13,7 @@ mod unhandled;
 
 pub use config::{Misfire, QueueConfig};
 pub(crate) use layers::Layers;
+pub use outcome::{Drained, PauseOutcome, ResumeOutcome};
 pub use policy::FailedAttempt;
 pub(crate) use policy::Policy;
 pub(crate) use queue::{Queue, Runner};

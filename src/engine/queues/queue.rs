@@ -12,7 +12,7 @@ use super::rate::{Limiter, Rate};
 use super::told::Untold;
 use super::unhandled::Unhandled;
 use crate::engine::meters::Register;
-use crate::partition::{MonoTime, QueueId, QueueName, Rank};
+use crate::partition::{MonoTime, QueueId, QueueName, Rank, Timestamp};
 use crate::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
 
@@ -20,6 +20,10 @@ use crate::sync::{Notify, OnceLock};
 const PAUSED: u8 = 1;
 const HELD: u8 = 2;
 const LEFT_OUT: u8 = 8;
+/// What keeps jobs from starting.
+const STOPS: u8 = PAUSED | HELD | LEFT_OUT;
+/// A call has said whether it is paused: its configuration counts no more.
+const SAID: u8 = 4;
 
 /// A queue of an engine. Shared by callers, driver and workers; everything in it is atomic.
 pub(crate) struct Queue {
@@ -39,6 +43,8 @@ pub(crate) struct Queue {
     runner: OnceLock<Runner>,
     /// What keeps its jobs from starting, as bits.
     stops: AtomicU8,
+    /// When a call last said whether it is paused, in microseconds of the wall clock, as bits.
+    said_at_us: AtomicU64,
     /// Its share of each partition.
     shares: Box<[Share]>,
     workers: AtomicUsize,
@@ -92,6 +98,7 @@ impl Queue {
             untold: Mutex::default(),
             runner: OnceLock::new(),
             stops: AtomicU8::new(0),
+            said_at_us: AtomicU64::new(0),
             shares: (0..partitions).map(|_| Share::default()).collect(),
             workers: AtomicUsize::new(0),
             seats: AtomicUsize::new(0),
@@ -190,20 +197,35 @@ impl Queue {
     /// Whether nothing keeps its jobs from starting: neither a pause nor its rate.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
-        self.stops.load(Ordering::SeqCst) == 0
+        self.stops.load(Ordering::SeqCst) & STOPS == 0
     }
 
     pub(crate) fn is_paused(&self) -> bool {
         self.stops.load(Ordering::SeqCst) & PAUSED != 0
     }
 
+    /// Since when, if a call has paused it.
+    pub(crate) fn paused_since(&self) -> Option<Timestamp> {
+        let is_so = self.stops.load(Ordering::SeqCst) & (PAUSED | SAID) == PAUSED | SAID;
+        is_so.then(|| Timestamp::from_micros(self.said_at_us.load(Ordering::SeqCst) as i64))
+    }
+
+    /// Its configuration has it paused, unless a call has said something else.
+    pub(super) fn pause_by_default(&self) {
+        let paused = |stops: u8| (stops & SAID == 0).then_some(stops | PAUSED);
+        let _ = self.stops.fetch_update(Ordering::SeqCst, Ordering::SeqCst, paused);
+    }
+
+    /// A call says that it is paused, or goes on, or has said so before a restart. Under the lock of the partition that keeps it.
+    pub(crate) fn say_paused(&self, is_paused: bool, at: Timestamp) {
+        self.said_at_us.store(at.as_micros() as u64, Ordering::SeqCst);
+        let said = |stops: u8| Some(if is_paused { stops | PAUSED } else { stops & !PAUSED } | SAID);
+        let _ = self.stops.fetch_update(Ordering::SeqCst, Ordering::SeqCst, said);
+    }
+
     /// Whether its rate keeps its jobs from starting.
     pub(crate) fn is_rate_held(&self) -> bool {
         self.stops.load(Ordering::SeqCst) & HELD != 0
-    }
-
-    pub(crate) fn set_paused(&self, is_paused: bool) {
-        self.set_stop(PAUSED, is_paused);
     }
 
     /// Its rate lets nothing start until then.

@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use crate::engine::ownership::{Ownership, StoreState};
 use crate::engine::state::{Engine, Shared, new_histogram};
 use crate::json;
+use crate::partition::Timestamp;
 
 /// An engine's figures at one moment. Counts are since the engine started.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -134,6 +135,8 @@ pub struct QueueStats {
     pub unhandled: usize,
     /// Whether it is paused.
     pub is_paused: bool,
+    /// Since when, if a call has paused it and not its configuration.
+    pub paused_since: Option<Timestamp>,
     /// Whether its rate keeps its ready jobs from starting.
     pub is_rate_held: bool,
     /// Due jobs that wait for it.
@@ -199,6 +202,7 @@ impl Engine {
                 has_handler: queue.is_claimed(),
                 unhandled: if queue.is_claimed() { 0 } else { queue.unhandled.jobs() },
                 is_paused: queue.is_paused(),
+                paused_since: queue.paused_since(),
                 is_rate_held: queue.is_rate_held(),
                 ready: shared.ready_of(queue),
                 running: queue.running(),
