@@ -68,7 +68,7 @@ impl<F: FnMut(&JobView) -> Edit> Merge<'_, F> {
     pub fn due(self, due: impl Into<Due>) -> Commit<ScheduleOutcome, ScheduleError> {
         let Merge { job, with } = self;
         let (engine, durability) = (job.engine(), job.asked_durability());
-        match job.on_conflict(OnConflict::Reject).into_passed_draft(due.into()) {
+        match job.on_conflict(OnConflict::Reject).into_draft(due.into()) {
             Ok(draft) => engine.shared.schedule_or_merge(&draft, with, durability, engine.is_handler()),
             Err(error) => Commit::now(Err(error)),
         }

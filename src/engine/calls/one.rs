@@ -64,10 +64,15 @@ impl Shared {
 
     pub(crate) fn schedule(
         self: &Arc<Self>,
-        draft: Draft,
+        mut draft: Draft,
         durability: Durability,
         is_handler: bool,
     ) -> Commit<ScheduleOutcome, ScheduleError> {
+        if !self.gates.is_empty()
+            && let Err(error) = self.gates.pass(&mut draft)
+        {
+            return Commit::now(Err(error));
+        }
         let partition = self.partition_of(draft.spec.key.as_str());
         let is_possible =
             self.check_durability(durability).and_then(|()| self.check_open(partition, is_handler));

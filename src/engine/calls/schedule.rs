@@ -187,7 +187,7 @@ impl<'a> Schedule<'a> {
     #[inline]
     pub fn due(self, due: impl Into<Due>) -> Commit<ScheduleOutcome, ScheduleError> {
         let (engine, durability) = (self.engine, self.durability);
-        match self.into_passed_draft(due.into()) {
+        match self.into_draft(due.into()) {
             Ok(draft) => engine.shared.schedule(draft, durability, engine.is_handler()),
             Err(error) => Commit::now(Err(error)),
         }
@@ -240,17 +240,8 @@ impl<'a> Schedule<'a> {
         Planned { due: due.into(), job: self }
     }
 
-    /// As the application lets it pass.
     #[inline(always)]
-    pub(super) fn into_passed_draft(self, due: Due) -> Result<Draft, ScheduleError> {
-        let gates = &self.engine.shared.gates;
-        let mut draft = self.into_draft(due)?;
-        gates.pass(&mut draft)?;
-        Ok(draft)
-    }
-
-    #[inline(always)]
-    fn into_draft(self, due: Due) -> Result<Draft, ScheduleError> {
+    pub(super) fn into_draft(self, due: Due) -> Result<Draft, ScheduleError> {
         let Parts { queue, payload, key } = self.parts?;
         let key = key.unwrap_or_else(|| unused_key(&self.engine.shared.clock));
         let spec = JobSpec { key, queue: queue.name.clone(), payload, due, options: self.options };

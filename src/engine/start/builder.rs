@@ -229,6 +229,13 @@ impl Builder {
         self
     }
 
+    /// Whether the spans of attempts also have fields by the names of OpenTelemetry's conventions for messaging, as
+    /// `tracing-opentelemetry` reads them. By default they have a few short ones. `docs/metrics.md` lists them all.
+    pub fn messaging_spans(mut self, are_wanted: bool) -> Self {
+        self.settings.has_messaging_spans = are_wanted;
+        self
+    }
+
     /// How the driver waits. See [`Profile`].
     pub fn profile(mut self, profile: Profile) -> Self {
         self.settings.profile = profile;

@@ -1,7 +1,8 @@
 //! What an application has asked of every job before it is scheduled.
 //!
 //! # Rules
-//! - A gate is asked once for each job that a call schedules, on the thread of the call, before anything is locked. What it makes of the
+//! - A gate is asked once for each job that a call schedules (a merge asks each time that it tries again), on the thread of the
+//!   call, before anything is locked. What it makes of the
 //!   job is checked like what the caller said.
 //! - Retries, occurrences and revived jobs were scheduled before: no gate is asked.
 
@@ -25,14 +26,15 @@ impl Gates {
         self.0.push(gate);
     }
 
-    /// Whether a job may be scheduled. Of an engine without gates it is all that is asked.
+    /// All that is asked of an engine without gates.
     #[inline]
-    pub(crate) fn pass(&self, draft: &mut Draft) -> Result<(), ScheduleError> {
-        if self.0.is_empty() { Ok(()) } else { self.ask(draft) }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
+    /// Whether a job may be scheduled.
     #[cold]
-    fn ask(&self, draft: &mut Draft) -> Result<(), ScheduleError> {
+    pub(crate) fn pass(&self, draft: &mut Draft) -> Result<(), ScheduleError> {
         let mut proposal = Proposal { draft };
         self.0.iter().try_for_each(|gate| gate(&mut proposal)).map_err(ScheduleError::Declined)
     }
