@@ -55,7 +55,7 @@
 //! # Where to look
 //! - [`Engine::builder`] for queues, handlers and limits; [`Task`] for typed payloads.
 //! - [`Engine::schedule`], [`Engine::reschedule`], [`Engine::cancel`], [`Engine::lookup`], and [`Commit`], their answer.
-//! - [`testing`] for time travel in your own tests.
+//! - [`testing`] for your own tests: time travel, what is scheduled, failures and crashes on request.
 //! - [`wheel`] and [`partition`] if you want the parts without the engine. They do no I/O and read no clock.
 //!
 //! # Metrics

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use proptest::prelude::*;
+use reveille::read::LoadBuckets;
 use reveille::testing::TestEngine;
 use reveille::{
     CancelOutcome, Engine, Job, JobFilter, JobId, JobPage, JobState, JobView, ListCursor, ListError,
@@ -115,6 +116,34 @@ async fn a_filter_is_by_queue_and_state_and_key() {
     );
     let held = jobs(&engine, &JobFilter::default().states([JobState::Running]), 1).remove(0);
     assert_eq!((held.state, held.running_since()), (JobState::Running, Some(at_ms(1))));
+}
+
+#[tokio::test]
+async fn a_filter_is_by_when_jobs_are_due_on_either_clock() {
+    let engine = engine().await;
+    for n in 0..10 {
+        let key = format!("k{n}");
+        let job = engine.schedule_raw("mails", "").key(&key);
+        // By turns at an instant and after a delay.
+        let job = if n % 2 == 0 { job.at(at_ms(1_000 * n)) } else { job.after(ms(1_000 * n as u64)) };
+        job.into_outcome().unwrap().scheduled().unwrap();
+    }
+    engine.pause("mails").unwrap();
+    engine.advance(ms(1)).await;
+    let of = |filter: &JobFilter| keys(&engine, filter).into_iter().collect::<Vec<_>>().join(" ");
+    let filter = JobFilter::default().due_from(at_ms(3_000)).due_to(at_ms(6_000));
+    assert_eq!(of(&filter), "k3 k4 k5");
+    assert_eq!(engine.count(&filter).jobs, 3);
+    let load = engine.load(&filter, LoadBuckets { width: ms(1_000), count: 2 });
+    assert_eq!((load.from, load.before, load.buckets, load.after), (at_ms(3_000), 0, vec![1, 1], 1));
+    assert_eq!(of(&JobFilter::default().due_to(at_ms(1_000))), "k0", "ready, and due");
+    assert_eq!(of(&JobFilter::default().due_from(at_ms(9_000))), "k9");
+    assert_eq!(of(&JobFilter::default().due_from(at_ms(6_000)).due_to(at_ms(3_000))), "");
+    engine.resume("mails").unwrap();
+    engine.advance(ms(20_000)).await;
+    let fired = JobFilter::default().states([JobState::Fired]);
+    assert_eq!(engine.count(&fired).jobs, 10);
+    assert_eq!(engine.count(&fired.due_from(at_ms(0))).jobs, 0, "it is not remembered when they were due");
 }
 
 /// Promise 9: a filter that matches nothing does not make one call go through all jobs.

@@ -35,11 +35,15 @@ impl<'a> Wanted<'a> {
         self.filter.tag.as_deref()
     }
 
-    fn matches(&self, job: Job<'_>) -> bool {
+    fn matches(&self, job: Job<'_>, now: Now) -> bool {
         let state = job.as_read();
         // What was restored of a fired job has no queue, so none has.
         let is_of_queue = self.queue.is_none_or(|queue| state != JobState::Fired && queue == job.queue());
-        is_of_queue && self.filter.has_state(state) && job.key().starts_with(&self.filter.key_prefix)
+        is_of_queue
+            && self.filter.has_state(state)
+            && (!self.filter.is_by_due()
+                || state != JobState::Fired && self.filter.has_due(job.due().as_told(now)))
+            && job.key().starts_with(&self.filter.key_prefix)
     }
 }
 
@@ -92,7 +96,7 @@ impl Partition {
         while slice.jobs.len() + slice.fired.len() < jobs_max {
             let Some((index, job)) = walk.next() else { break };
             slice.looked_at += 1;
-            if !wanted.matches(job) {
+            if !wanted.matches(job, now) {
                 continue;
             }
             match job.fired_view() {
@@ -151,7 +155,7 @@ fn count_of<'a>(
     now: Now,
     mut each: impl FnMut(Glance),
 ) -> Option<u32> {
-    for (_, job) in walk.by_ref().filter(|&(_, job)| wanted.matches(job)) {
+    for (_, job) in walk.by_ref().filter(|&(_, job)| wanted.matches(job, now)) {
         each(Glance { queue: job.queue(), due: job.due().as_told(now), state: job.as_read() });
     }
     walk.cursor()

@@ -150,8 +150,8 @@ pub struct Partition {
     running: usize,
     fired: FiredMemory,
     dead: DeadSet,
-    /// Found to have expired when they were to be started.
-    expired: Vec<Handle>,
+    /// Those that have died since the last call of `take_died`.
+    died: Vec<JobView>,
     next_sequence: u64,
     records: Vec<Record>,
     forgotten: Vec<(Key, Handle)>,
@@ -218,7 +218,7 @@ impl Partition {
             running: 0,
             fired: FiredMemory::default(),
             dead: DeadSet::default(),
-            expired: Vec::new(),
+            died: Vec::new(),
             next_sequence: 0,
             records: Vec::new(),
             forgotten: Vec::new(),

@@ -5,7 +5,8 @@
 //! - [`scripted`]: any store, made to stand still or to fail call by call; [`hollow`]: a store that keeps nothing.
 //! - [`wait`]: until something is so, with a bound; [`time`]: where test time begins.
 //! - [`keys`]: what fired; [`logs`]: what was logged; [`truth`]: what must be in an engine after a workload.
-//! - [`program`]: `reveille` as a child process, fed and read; [`corpus`]: what fuzzing has found.
+//! - [`program`]: `reveille` as a child process, fed and read; [`corpus`]: what fuzzing has found. With the feature `schema`, what it
+//!   writes is held against the JSON Schema of its lines.
 //!
 //! # Rules
 //! - It depends on the library, and the library's integration tests depend on it. Unit tests inside `src/` do not: they would
@@ -24,6 +25,8 @@ pub mod program;
 pub mod proxy;
 pub mod random;
 pub mod redis;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod scripted;
 pub mod time;
 pub mod truth;

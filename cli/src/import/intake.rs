@@ -171,6 +171,7 @@ fn draft(text: &str) -> Result<(Key, Draft), String> {
         Op::Job(_, action) => Err(not_schedule(action.name())),
         Op::Tag(_, action) => Err(not_schedule(action.name())),
         Op::Queue(_, action) => Err(not_schedule(action.name())),
+        Op::Read(reading) => Err(not_schedule(reading.name())),
     }
 }
 

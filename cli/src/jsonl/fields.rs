@@ -11,31 +11,75 @@ use serde_json::value::RawValue;
 
 use super::rule;
 
-/// `None` for a field that is not there, or is `null`.
-#[derive(Default)]
-pub(super) struct Fields<'a> {
-    pub(super) op: Option<String>,
-    pub(super) key: Option<String>,
-    pub(super) tag: Option<String>,
-    pub(super) queue: Option<String>,
-    pub(super) at: Option<&'a RawValue>,
-    pub(super) after: Option<&'a RawValue>,
-    pub(super) by: Option<&'a RawValue>,
-    pub(super) payload: Option<&'a RawValue>,
-    pub(super) payload_base64: Option<String>,
-    pub(super) on_conflict: Option<String>,
-    pub(super) and_after: Option<bool>,
-    /// Whether the job recurs, as far as it was read.
-    pub(super) recurs: bool,
-    /// Of the rule of a recurring job.
-    pub(super) rule: rule::Fields<'a>,
-    /// By their names, in the order of the line.
-    pub(super) options: Vec<(&'static str, &'a RawValue)>,
+/// From the list of a line's fields: where each lies, and how it is known by its name.
+macro_rules! fields {
+    ($($name:literal => $field:ident: $Type:ty;)*) => {
+        /// `None` for a field that is not there, or is `null`.
+        #[derive(Default)]
+        pub(super) struct Fields<'a> {
+            $(pub(super) $field: Option<$Type>,)*
+            /// Whether the job recurs, as far as it was read.
+            pub(super) recurs: bool,
+            /// Of the rule of a recurring job; a `from` may also say which jobs to read.
+            pub(super) rule: rule::Fields<'a>,
+            /// By their names, in the order of the line.
+            pub(super) options: Vec<(&'static str, &'a RawValue)>,
+        }
+
+        /// But for those of a rule, and for the options.
+        const NAMES: &[&str] = &[$($name),*];
+
+        impl<'de> Fields<'de> {
+            /// Reads the value of a field.
+            fn read<A: MapAccess<'de>>(&mut self, name: &'static str, map: &mut A) -> Result<(), A::Error> {
+                match name {
+                    $($name => self.$field = map.next_value()?,)*
+                    of_rule if rule::NAMES.contains(&of_rule) => {
+                        let value: Option<&RawValue> = map.next_value()?;
+                        self.rule.extend(value.map(|value| (of_rule, value)));
+                    }
+                    option => {
+                        let value: Option<&RawValue> = map.next_value()?;
+                        self.options.extend(value.map(|value| (option, value)));
+                    }
+                }
+                Ok(())
+            }
+
+            /// A field that was not used. Used fields have been taken out.
+            pub(super) fn left_over(&self) -> Option<&'static str> {
+                let fields = [$(($name, self.$field.is_some())),*];
+                let options = self.rule.iter().chain(&self.options).map(|&(name, _)| (name, true));
+                fields.into_iter().chain(options).find_map(|(name, is_there)| is_there.then_some(name))
+            }
+        }
+    };
 }
 
-/// But for those of a rule, and for the options.
-const NAMES: [&str; 11] =
-    ["op", "key", "tag", "queue", "at", "in", "by", "payload", "payload_base64", "on_conflict", "and_after"];
+fields! {
+    "op" => op: String;
+    "key" => key: String;
+    "tag" => tag: String;
+    "queue" => queue: String;
+    "at" => at: &'a RawValue;
+    "in" => after: &'a RawValue;
+    "by" => by: &'a RawValue;
+    "payload" => payload: &'a RawValue;
+    "payload_base64" => payload_base64: String;
+    "on_conflict" => on_conflict: String;
+    "and_after" => and_after: bool;
+    "prefix" => prefix: String;
+    "to" => to: &'a RawValue;
+    "state" => state: &'a RawValue;
+    "limit" => limit: &'a RawValue;
+    "cursor" => cursor: String;
+    "bucket" => bucket: String;
+}
+
+/// All that a line can have.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().copied().chain(rule::NAMES).chain(JobOptions::names())
+}
 
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -55,43 +99,19 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
         let (mut fields, mut seen) = (Fields::default(), Vec::new());
         while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-            let known = known_names().find(|known| *known == name);
+            let known = names().find(|known| *known == name);
             let name = known.ok_or_else(|| unknown(&name))?;
             if seen.contains(&name) {
                 return Err(Error::duplicate_field(name));
             }
             seen.push(name);
-            match name {
-                "op" => fields.op = map.next_value()?,
-                "key" => fields.key = map.next_value()?,
-                "tag" => fields.tag = map.next_value()?,
-                "queue" => fields.queue = map.next_value()?,
-                "at" => fields.at = map.next_value()?,
-                "in" => fields.after = map.next_value()?,
-                "by" => fields.by = map.next_value()?,
-                "payload" => fields.payload = map.next_value()?,
-                "payload_base64" => fields.payload_base64 = map.next_value()?,
-                "on_conflict" => fields.on_conflict = map.next_value()?,
-                "and_after" => fields.and_after = map.next_value()?,
-                of_rule if rule::NAMES.contains(&of_rule) => {
-                    let value: Option<&RawValue> = map.next_value()?;
-                    fields.rule.extend(value.map(|value| (of_rule, value)));
-                }
-                option => {
-                    let value: Option<&RawValue> = map.next_value()?;
-                    fields.options.extend(value.map(|value| (option, value)));
-                }
-            }
+            fields.read(name, &mut map)?;
         }
         Ok(fields)
     }
 }
 
-fn known_names() -> impl Iterator<Item = &'static str> {
-    NAMES.into_iter().chain(rule::NAMES).chain(JobOptions::names())
-}
-
 fn unknown<E: Error>(name: &str) -> E {
-    let known: Vec<String> = known_names().map(|name| format!("`{name}`")).collect();
+    let known: Vec<String> = names().map(|name| format!("`{name}`")).collect();
     E::custom(format_args!("unknown field `{name}`, expected one of {}", known.join(", ")))
 }

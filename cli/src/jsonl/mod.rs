@@ -14,7 +14,10 @@ pub(crate) mod op;
 pub(crate) mod payload;
 #[cfg(unix)]
 mod pipe;
+pub(crate) mod reading;
 mod rule;
+#[cfg(test)]
+mod schema;
 #[cfg(test)]
 mod tests;
 pub(crate) mod text;

@@ -8,18 +8,45 @@
 
 use std::borrow::Cow;
 
-use reveille::job::{InvalidOption, InvalidTag, JobOptions, Tags};
+use reveille::job::{InvalidOption, InvalidQueueName, InvalidTag, JobOptions, QueueName, Tags};
 use reveille::{Due, InvalidKey, Key, OnConflict, Payload, Shift};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
 use super::payload;
+use super::reading::Reading;
 use super::rule;
 use super::text::{Brief, cut_middle, escaped};
 use super::time::{self, TimeError};
 
 /// The queue of a job that names none.
 const QUEUE_DEFAULT: &str = "default";
+
+/// What `op` may be.
+pub(super) const OPS: [&str; 11] = [
+    "schedule",
+    "reschedule",
+    "cancel",
+    "lookup",
+    "revive",
+    "purge",
+    "pause",
+    "resume",
+    "list",
+    "count",
+    "load",
+];
+
+/// What `on_conflict` may be.
+pub(super) const ON_CONFLICT: [(&str, OnConflict); 7] = [
+    ("reject", OnConflict::Reject),
+    ("replace", OnConflict::Replace),
+    ("keep", OnConflict::Keep),
+    ("keep_earlier", OnConflict::KeepEarlier),
+    ("keep_later", OnConflict::KeepLater),
+    ("payload", OnConflict::Payload),
+    ("update", OnConflict::Update),
+];
 
 /// The operation of a line.
 #[derive(Debug)]
@@ -30,6 +57,8 @@ pub(crate) enum Op {
     Tag(String, TagAction),
     /// About a queue.
     Queue(String, QueueAction),
+    /// About jobs as they stand.
+    Read(Reading),
 }
 
 /// What is to be done with the jobs of a tag.
@@ -121,10 +150,8 @@ pub(crate) enum OpError {
     Json(String),
     #[error("`{field}` is missing")]
     Missing { field: &'static str },
-    #[error(
-        "unknown op {0}; the ops are schedule, reschedule, cancel, lookup, revive, purge, pause and resume"
-    )]
-    UnknownOp(Brief),
+    #[error("unknown op {name}; the ops are {}", OPS.join(", "))]
+    UnknownOp { name: Brief },
     #[error("`{field}` has no meaning for {op}; leave it out")]
     Useless { field: &'static str, op: &'static str },
     #[error(
@@ -154,6 +181,8 @@ pub(crate) enum OpError {
     Key(#[from] InvalidKey),
     #[error(transparent)]
     Tag(#[from] InvalidTag),
+    #[error(transparent)]
+    Queue(#[from] InvalidQueueName),
 }
 
 impl OpError {
@@ -178,10 +207,20 @@ pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
     let mut fields: Fields<'_> =
         serde_json::from_str(line).map_err(|error| OpError::Json(describe(&error)))?;
     let op = fields.op.take().ok_or(OpError::Missing { field: "op" })?;
+    if let Some(queue) = &fields.queue {
+        QueueName::new(queue)?;
+    }
     let key = fields.key.take();
     if let (Some(tag), "cancel" | "reschedule") = (&fields.tag, op.as_str()) {
         Tags::check(tag)?;
         return fields.into_tag_op(&op, key.is_some());
+    }
+    if let Some(reading) = Reading::take(&op, &mut fields) {
+        let reading = reading?;
+        return match key.map(|_| "key").or(fields.left_over()) {
+            Some(field) => Err(OpError::Useless { field, op: reading.name() }),
+            None => Ok(Op::Read(reading)),
+        };
     }
     let action = match op.as_str() {
         "schedule" => Action::Schedule(Draft {
@@ -201,7 +240,7 @@ pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
         "resume" if key.is_some() => Action::Resume,
         "pause" => return fields.into_queue_op(QueueAction::Pause),
         "resume" => return fields.into_queue_op(QueueAction::Resume),
-        unknown => return Err(OpError::UnknownOp(Brief::new(unknown))),
+        unknown => return Err(OpError::UnknownOp { name: Brief::new(unknown) }),
     };
     if let Some(field) = fields.left_over() {
         return Err(OpError::Useless { field, op: action.name() });
@@ -292,23 +331,6 @@ impl Fields<'_> {
             _ => self.take_due().map(Some),
         }
     }
-
-    /// A field that was not used. Used fields have been taken out.
-    fn left_over(&self) -> Option<&'static str> {
-        let fields = [
-            ("tag", self.tag.is_some()),
-            ("queue", self.queue.is_some()),
-            ("at", self.at.is_some()),
-            ("in", self.after.is_some()),
-            ("by", self.by.is_some()),
-            ("payload", self.payload.is_some()),
-            ("payload_base64", self.payload_base64.is_some()),
-            ("on_conflict", self.on_conflict.is_some()),
-            ("and_after", self.and_after.is_some()),
-        ];
-        let options = self.rule.iter().chain(&self.options).map(|&(name, _)| (name, true));
-        fields.into_iter().chain(options).find_map(|(name, is_there)| is_there.then_some(name))
-    }
 }
 
 fn due(
@@ -352,20 +374,12 @@ fn shift(value: &RawValue) -> Result<Shift, OpError> {
 }
 
 fn on_conflict(text: &str) -> Result<OnConflict, OpError> {
-    match text {
-        "reject" => Ok(OnConflict::Reject),
-        "replace" => Ok(OnConflict::Replace),
-        "keep" => Ok(OnConflict::Keep),
-        "keep_earlier" => Ok(OnConflict::KeepEarlier),
-        "keep_later" => Ok(OnConflict::KeepLater),
-        "payload" => Ok(OnConflict::Payload),
-        "update" => Ok(OnConflict::Update),
-        _ => Err(OpError::WrongValue {
-            field: "on_conflict",
-            value: Brief::new(text),
-            must_be: "\"reject\", \"replace\", \"keep\", \"keep_earlier\", \"keep_later\", \"payload\" or \"update\"",
-        }),
-    }
+    let known = ON_CONFLICT.iter().find(|(name, _)| *name == text);
+    known.map(|&(_, on_conflict)| on_conflict).ok_or_else(|| OpError::WrongValue {
+        field: "on_conflict",
+        value: Brief::new(text),
+        must_be: "\"reject\", \"replace\", \"keep\", \"keep_earlier\", \"keep_later\", \"payload\" or \"update\"",
+    })
 }
 
 /// serde's own message without its line number, which is 1 for every line of the input. A field's name stands in it as

@@ -123,7 +123,7 @@ fn number(field: &'static str, value: &RawValue, must_be: &'static str) -> Resul
 }
 
 /// Text, or a number of seconds.
-fn read_time<T>(
+pub(super) fn read_time<T>(
     field: &'static str,
     value: &RawValue,
     of_text: impl Fn(&str) -> Result<T, TimeError>,

@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reveille::{
-    CancelError, CancelOutcome, Commit, Due, End, Engine, History, Job, Key, LookupOutcome, OnConflict,
-    PauseJobError, PauseJobOutcome, PurgeError, PurgeOutcome, QueueConfig, QueueError, QueueName,
-    RescheduleError, RescheduleOutcome, ResumeJobOutcome, ReviveError, ReviveOutcome, ScheduleError,
-    ScheduleOutcome,
+    CancelError, CancelOutcome, Commit, Due, End, Engine, Job, Key, LookupOutcome, OnConflict, PauseJobError,
+    PauseJobOutcome, PurgeError, PurgeOutcome, QueueConfig, QueueError, QueueName, RescheduleError,
+    RescheduleOutcome, ResumeJobOutcome, ReviveError, ReviveOutcome, ScheduleError, ScheduleOutcome, Version,
 };
 
 use tokio::runtime::Handle;
 
 use super::exec;
-use super::output::{Ack, Answer, Mistake, Output};
+use super::output::{Ack, Answer, Answered, Mistake, Output, Standing};
+use super::read;
 use crate::jsonl::op::{Action, Draft, Op, QueueAction, TagAction};
 use crate::jsonl::text::cut_middle;
 use crate::jsonl::time::Rfc3339;
@@ -58,7 +58,7 @@ pub(super) enum Reply {
         pending: Pending,
     },
     /// It is done.
-    Done(Ack),
+    Done(Answered),
 }
 
 #[derive(Debug)]
@@ -90,6 +90,7 @@ impl Caller {
             Op::Job(key, action) => (key, action),
             Op::Tag(tag, action) => return self.call_tag(line, tag, action),
             Op::Queue(queue, action) => return self.call_queue(line, &queue, action),
+            Op::Read(reading) => return read::answer(&self.engine, line, reading),
         };
         let name = action.name();
         let pending = match action {
@@ -132,8 +133,8 @@ impl Caller {
         });
         match done {
             Ok((None, count, outcome)) => {
-                let answer = Answer { tag: Some(tag), count: Some(count), ..outcome_only(outcome) };
-                Reply::Done(Ack { line, op: action.name(), key: None, answer })
+                let answer = Answer { tag: Some(tag), count: Some(count as u64), ..outcome_only(outcome) };
+                Reply::done(line, action.name(), answer)
             }
             Ok((Some(error), count, outcome)) => {
                 Reply::mistake(line, format!("{count} jobs were {outcome}, and others were not: {error}"))
@@ -152,8 +153,8 @@ impl Caller {
         };
         match done {
             Ok(()) => {
-                let answer = Answer { queue: QueueName::new(queue).ok(), ..outcome_only(outcome) };
-                Reply::Done(Ack { line, op: action.name(), key: None, answer })
+                let standing = Standing { queue: QueueName::new(queue).ok(), ..Standing::default() };
+                Reply::done(line, action.name(), Answer { standing, ..outcome_only(outcome) })
             }
             Err(error) => Reply::mistake(line, error),
         }
@@ -226,15 +227,20 @@ impl Reply {
         Reply::Mistake(Mistake { line, error: cut_middle(error.to_string()) })
     }
 
+    /// Of a line that has no key.
+    pub(super) fn done(line: u64, op: &'static str, answer: Answer) -> Self {
+        Reply::Done(Answered::Ack(Box::new(Ack { line, op, key: None, answer })))
+    }
+
     /// Waits until the call is as durable as the engine was told to make it.
-    pub(super) async fn settled(self) -> Result<Ack, Mistake> {
+    pub(super) async fn settled(self) -> Result<Answered, Mistake> {
         let (line, op, key, pending) = match self {
             Reply::Mistake(mistake) => return Err(mistake),
-            Reply::Done(ack) => return Ok(ack),
+            Reply::Done(answered) => return Ok(answered),
             Reply::Call { line, op, key, pending } => (line, op, key, pending),
         };
         match pending.answer().await {
-            Ok(answer) => Ok(Ack { line, op, key: Some(key), answer }),
+            Ok(answer) => Ok(Answered::Ack(Box::new(Ack { line, op, key: Some(key), answer }))),
             Err(error) => Err(Mistake { line, error: cut_middle(error) }),
         }
     }
@@ -261,9 +267,7 @@ fn scheduled(outcome: ScheduleOutcome) -> Answer {
         ScheduleOutcome::Replaced { was, .. } => {
             Answer { was: Some(Rfc3339(was)), ..outcome_only("replaced") }
         }
-        ScheduleOutcome::Updated { version, .. } => {
-            Answer { version: Some(version.0), ..outcome_only("updated") }
-        }
+        ScheduleOutcome::Updated { version, .. } => with_version("updated", version),
         ScheduleOutcome::Kept { .. } => outcome_only("kept"),
         ScheduleOutcome::AlreadyScheduled { .. } => outcome_only("already_scheduled"),
     }
@@ -278,9 +282,7 @@ fn rescheduled(outcome: RescheduleOutcome) -> Answer {
         RescheduleOutcome::AlreadyFired { at, .. } => already_fired(at),
         RescheduleOutcome::Dead { at, .. } => dead(at),
         // No op names a version yet.
-        RescheduleOutcome::Changed { version } => {
-            Answer { version: Some(version.0), ..outcome_only("changed") }
-        }
+        RescheduleOutcome::Changed { version } => with_version("changed", version),
         RescheduleOutcome::NotFound => outcome_only("not_found"),
     }
 }
@@ -292,7 +294,7 @@ fn cancelled(outcome: CancelOutcome) -> Answer {
         CancelOutcome::AlreadyFired { at, .. } => already_fired(at),
         CancelOutcome::Dead { at, .. } => dead(at),
         // No op names a version yet.
-        CancelOutcome::Changed { version } => Answer { version: Some(version.0), ..outcome_only("changed") },
+        CancelOutcome::Changed { version } => with_version("changed", version),
         CancelOutcome::NotFound => outcome_only("not_found"),
     }
 }
@@ -329,7 +331,8 @@ fn paused(outcome: PauseJobOutcome) -> Answer {
 fn resumed(outcome: ResumeJobOutcome) -> Answer {
     match outcome {
         ResumeJobOutcome::Resumed { due, .. } => {
-            Answer { due: Some(Rfc3339(due)), ..outcome_only("resumed") }
+            let standing = Standing { due: Some(Rfc3339(due)), ..Standing::default() };
+            Answer { standing, ..outcome_only("resumed") }
         }
         ResumeJobOutcome::Ended => outcome_only("ended"),
         ResumeJobOutcome::NotPaused => outcome_only("not_paused"),
@@ -345,33 +348,32 @@ fn found(outcome: LookupOutcome) -> Answer {
         LookupOutcome::Scheduled(job) => ("scheduled", job),
         LookupOutcome::Running(job) => ("running", job),
         LookupOutcome::AlreadyFired { at, end, .. } => {
-            return Answer { failed: (end != End::Done).then_some(true), ..already_fired(at) };
+            let failed = (end != End::Done).then_some(true);
+            let standing = Standing { fired_at: Some(Rfc3339(at)), failed, ..Standing::default() };
+            return Answer { standing, ..outcome_only("already_fired") };
         }
         LookupOutcome::Dead(job) => ("dead", job),
         LookupOutcome::NotFound => return outcome_only("not_found"),
         _ => return outcome_only("other"),
     };
-    let history = job.history.as_deref();
-    Answer {
-        attempt: (job.attempt > 0).then_some(job.attempt),
-        error: history.and_then(History::last_error).map(|error| error.message.to_string()),
-        died_at: history.and_then(|history| history.death).map(|death| Rfc3339(death.at)),
-        paused_at: job.options.paused().map(|paused| Rfc3339(paused.0)),
-        due: Some(Rfc3339(job.due)),
-        queue: Some(job.queue),
-        version: Some(job.version.0),
-        ..outcome_only(name)
-    }
+    Answer { standing: job.into(), ..outcome_only(name) }
+}
+
+fn with_version(outcome: &'static str, version: Version) -> Answer {
+    let standing = Standing { version: Some(version.0), ..Standing::default() };
+    Answer { standing, ..outcome_only(outcome) }
 }
 
 fn already_fired(at: reveille::Timestamp) -> Answer {
-    Answer { fired_at: Some(Rfc3339(at)), ..outcome_only("already_fired") }
+    let standing = Standing { fired_at: Some(Rfc3339(at)), ..Standing::default() };
+    Answer { standing, ..outcome_only("already_fired") }
 }
 
 fn dead(at: reveille::Timestamp) -> Answer {
-    Answer { died_at: Some(Rfc3339(at)), ..outcome_only("dead") }
+    let standing = Standing { died_at: Some(Rfc3339(at)), ..Standing::default() };
+    Answer { standing, ..outcome_only("dead") }
 }
 
-fn outcome_only(outcome: &'static str) -> Answer {
+pub(super) fn outcome_only(outcome: &'static str) -> Answer {
     Answer { outcome, ..Answer::default() }
 }

@@ -25,6 +25,7 @@ mod call;
 mod exec;
 mod left;
 mod output;
+mod read;
 mod session;
 
 use std::fmt::Display;
@@ -66,6 +67,11 @@ Operations, one per line:
   {\"op\":\"lookup\",\"key\":\"concert:42\"}
   {\"op\":\"revive\",\"key\":\"concert:42\",\"in\":0} and {\"op\":\"purge\",\"key\":\"concert:42\"}
       bring a dead job back, or take it away.
+  {\"op\":\"list\",\"queue\":\"mails\",\"state\":\"dead\",\"limit\":100}
+      a page of jobs. Optional: queue, tag, prefix (of the key), from and to (when they are due), state (one or a list of
+      pending, retrying, ready, running, dead, fired), limit, and cursor (the `next` of the page before).
+  {\"op\":\"count\",\"tag\":\"mail\"} and {\"op\":\"load\",\"bucket\":\"hour\"}
+      how many jobs there are, and when they are due: by minute, hour or day. The same fields say which.
   {\"op\":\"pause\",\"queue\":\"mails\"} and {\"op\":\"resume\",\"queue\":\"mails\"}
 
 With --store the jobs are kept in Redis, and the next run with the same store and namespace goes on with them. While

@@ -15,9 +15,10 @@ use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::thread;
 
-use reveille::job::{Passed, Reason};
+use reveille::job::{FiredView, Passed, Reason};
 use reveille::partition::QueueName;
-use reveille::{Cause, DeathReason, FailedAttempt, History, Job, JobView, Key};
+use reveille::read::Load;
+use reveille::{Cause, DeathReason, End, FailedAttempt, History, Job, JobState, JobView, Key};
 #[cfg(unix)]
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Serialize, Serializer};
@@ -50,13 +51,32 @@ pub(super) struct Answer {
     pub(super) outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) was: Option<Rfc3339>,
+    #[serde(flatten)]
+    pub(super) standing: Standing,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tag: Option<String>,
+    /// How many jobs it was done to, or how many there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) count: Option<u64>,
+    /// Whether there was a moment at which there were so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) exact: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bucket: Option<&'static str>,
+    #[serde(flatten)]
+    pub(super) load: Option<Load>,
+}
+
+/// How a job stands: the fields that a lookup and a page have in common.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Standing {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fired_at: Option<Rfc3339>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) died_at: Option<Rfc3339>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) paused_at: Option<Rfc3339>,
-    /// Its handler failed, as far as a lookup tells.
+    /// Its handler failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) failed: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,17 +85,68 @@ pub(super) struct Answer {
     pub(super) queue: Option<QueueName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) tag: Option<String>,
-    /// How many jobs of the tag it was done to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) count: Option<usize>,
     /// How often its handler has begun, if it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) attempt: Option<u16>,
     /// What its last failure said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
+}
+
+impl From<JobView> for Standing {
+    fn from(job: JobView) -> Self {
+        let history = job.history.as_deref();
+        Standing {
+            attempt: (job.attempt > 0).then_some(job.attempt),
+            error: history.and_then(History::last_error).map(|error| error.message.to_string()),
+            died_at: history.and_then(|history| history.death).map(|death| Rfc3339(death.at)),
+            paused_at: job.options.paused().map(|paused| Rfc3339(paused.0)),
+            due: Some(Rfc3339(job.due)),
+            queue: Some(job.queue),
+            version: Some(job.version.0),
+            ..Standing::default()
+        }
+    }
+}
+
+impl From<JobView> for Listed {
+    fn from(job: JobView) -> Self {
+        Listed { key: job.key.clone(), state: job.state, standing: job.into() }
+    }
+}
+
+impl From<FiredView> for Listed {
+    fn from(job: FiredView) -> Self {
+        let failed = (job.end != End::Done).then_some(true);
+        let standing = Standing { fired_at: Some(Rfc3339(job.fired_at)), failed, ..Standing::default() };
+        Listed { key: job.key, state: JobState::Fired, standing }
+    }
+}
+
+/// A page of jobs.
+#[derive(Debug, Serialize)]
+pub(super) struct Page {
+    pub(super) line: u64,
+    pub(super) jobs: Vec<Listed>,
+    /// The `cursor` of the next page, if this is not the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<String>,
+}
+
+/// A job of a page, told as a lookup tells of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Listed {
+    pub(super) key: Key,
+    pub(super) state: JobState,
+    #[serde(flatten)]
+    pub(super) standing: Standing,
+}
+
+/// What a line was answered.
+#[derive(Debug)]
+pub(super) enum Answered {
+    Ack(Box<Ack>),
+    Page(Page),
 }
 
 /// An error in a line.
@@ -88,7 +159,7 @@ pub(super) struct Mistake {
 #[derive(Debug)]
 enum Event {
     /// With the permit that it holds until it is written.
-    Answered(Result<Ack, Mistake>, OwnedSemaphorePermit),
+    Answered(Result<Answered, Mistake>, OwnedSemaphorePermit),
     Fired {
         job: Arc<Job>,
         flushed: oneshot::Sender<()>,
@@ -107,6 +178,7 @@ enum Event {
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Written<'a> {
     Ack(&'a Ack),
+    Page(&'a Page),
     Error(&'a Mistake),
     Fired {
         key: &'a str,
@@ -192,7 +264,7 @@ impl Output {
     }
 
     /// Hands an op's answer to the writer, when there is room for it.
-    pub(super) async fn answer(&self, answer: Result<Ack, Mistake>) -> Result<(), Closed> {
+    pub(super) async fn answer(&self, answer: Result<Answered, Mistake>) -> Result<(), Closed> {
         // When the writer ends it drops what waits, and so makes room for senders that have yet to notice.
         let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| Closed)?;
         self.events.send(Event::Answered(answer, room)).map_err(|_| Closed)
@@ -269,7 +341,8 @@ fn write_all(mut events: mpsc::UnboundedReceiver<Event>, to: impl Write) -> io::
 /// Writes one event. Returns whether more may follow.
 fn write(to: &mut impl Write, event: Event, handlers: &mut Vec<oneshot::Sender<()>>) -> io::Result<bool> {
     match event {
-        Event::Answered(Ok(ack), _room) => write_line(to, &Written::Ack(&ack))?,
+        Event::Answered(Ok(Answered::Ack(ack)), _room) => write_line(to, &Written::Ack(&ack))?,
+        Event::Answered(Ok(Answered::Page(page)), _room) => write_line(to, &Written::Page(&page))?,
         Event::Answered(Err(mistake), _room) => write_line(to, &Written::Error(&mistake))?,
         Event::Fired { job, flushed } => {
             write_fired(to, &job)?;
@@ -337,4 +410,98 @@ fn write_line(to: &mut impl Write, event: &Written<'_>) -> io::Result<()> {
 
 fn queue_as_text<S: Serializer>(queue: &Option<QueueName>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(queue.as_ref().map_or("", QueueName::as_str))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use reveille::Timestamp;
+    use reveille::read::LoadBuckets;
+    use serde_json::Value;
+    use testkit::schema;
+
+    use super::*;
+
+    const AT: Rfc3339 = Rfc3339(Timestamp::from_micros(1_796_094_000_000_000));
+
+    fn standing() -> Standing {
+        Standing {
+            fired_at: Some(AT),
+            died_at: Some(AT),
+            paused_at: Some(AT),
+            failed: Some(true),
+            due: Some(AT),
+            queue: QueueName::new("mails").ok(),
+            version: Some(1),
+            attempt: Some(1),
+            error: Some("no".into()),
+        }
+    }
+
+    fn key() -> Key {
+        Key::new("k").unwrap()
+    }
+
+    /// Holds an event that has every field against the schema: it keeps it, and the schema has no field that it has not.
+    fn check(event: &Written<'_>) -> Value {
+        let mut line = Vec::new();
+        write_line(&mut line, event).unwrap();
+        let value: Value = serde_json::from_slice(&line).unwrap();
+        schema::check_event(&value);
+        let definition = format!("event_{}", value["event"].as_str().unwrap());
+        assert_eq!(names(&value), names(&schema::document()["$defs"][definition]["properties"]));
+        value
+    }
+
+    fn names(object: &Value) -> BTreeSet<String> {
+        // A payload is one or the other.
+        object.as_object().unwrap().keys().filter(|name| *name != "payload_base64").cloned().collect()
+    }
+
+    #[test]
+    fn the_schema_has_the_fields_that_answers_have() {
+        let load = Load::new(AT.0, LoadBuckets { width: Duration::from_secs(60), count: 2 });
+        let answer = Answer {
+            outcome: "counted",
+            was: Some(AT),
+            standing: standing(),
+            tag: Some("t".into()),
+            count: Some(1),
+            exact: Some(true),
+            bucket: Some("minute"),
+            load: Some(load),
+        };
+        check(&Written::Ack(&Ack { line: 1, op: "load", key: Some(key()), answer }));
+        check(&Written::Error(&Mistake { line: 1, error: "no".into() }));
+        let jobs = vec![Listed { key: key(), state: JobState::Dead, standing: standing() }];
+        let page = check(&Written::Page(&Page { line: 1, jobs, next: Some("first".into()) }));
+        assert_eq!(names(&page["jobs"][0]), names(&schema::document()["$defs"]["listed"]["properties"]));
+    }
+
+    #[test]
+    fn the_schema_has_the_fields_that_other_events_have() {
+        let (key, queue, payload) = ("k", "mails", "{}".into());
+        check(&Written::Fired {
+            key,
+            queue,
+            due: AT,
+            fired_at: AT,
+            late_us: 0,
+            attempt: 1,
+            scheduled_for: Some(AT),
+            missed: Some(0),
+            payload: payload::Written::to_be_shown(&payload),
+        });
+        for cause in [Cause::Failed, Cause::Panicked, Cause::TimedOut, Cause::Interrupted] {
+            check(&Written::Failed { key, queue, attempt: 1, cause, error: "", retry_at: Some(AT) });
+        }
+        for reason in [Reason::Coalesced, Reason::Missed, Reason::Overlap, Reason::Paused] {
+            check(&Written::Skipped { key, reason, count: 1, first: AT, last: AT });
+        }
+        for reason in [DeathReason::Exhausted, DeathReason::Killed, DeathReason::Expired] {
+            check(&Written::Dead { key, queue, attempts: 1, reason, error: Some("no") });
+        }
+    }
 }

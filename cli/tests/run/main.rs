@@ -7,5 +7,6 @@ mod exec;
 mod mistakes;
 mod ops;
 mod pipes;
+mod reading;
 mod recurring;
 mod volume;

@@ -55,7 +55,7 @@ fn mistakes() -> Vec<(Vec<u8>, &'static str)> {
         (schedule(r#""in":1,"priority":256"#), "0 to 255"),
         (schedule(r#""in":1,"priority":-1"#), "0 to 255"),
         (schedule(r#""in":1,"on_conflict":"merge""#), "`on_conflict` is \"merge\""),
-        (schedule(r#""in":1,"queue":"""#), "queue name"),
+        (schedule(r#""in":1,"queue":"""#), "the name of a queue has 0 bytes"),
         (schedule(&format!(r#""in":1,"queue":"{}""#, long(129))), "129 bytes"),
         (schedule(r#""in":1,"queue":7"#), "expected a string"),
         (schedule(&format!(r#""in":1,"payload":"{}""#, long(65_536))), "the limit is 65536"),

@@ -116,6 +116,11 @@ impl Life {
         self.newest.insert(key.to_owned(), nonce);
     }
 
+    /// A job that waited is dead from here on. Its key names it still.
+    pub(crate) fn expired(&mut self, nonce: usize, version: Version) {
+        self.jobs.insert(nonce, Stand::Dead(version));
+    }
+
     /// A job that runs was cancelled: nothing comes after.
     pub(crate) fn stop(&mut self, nonce: usize) {
         self.stopped.insert(nonce);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use reveille::partition::{Delivery, TimeBase};
 use reveille::sim::{Image, JobImage, Now, Started};
-use reveille::{Durability, Handle};
+use reveille::{Durability, Handle, JobView};
 
 pub(crate) use facts::{Fact, JobLog};
 pub(crate) use life::{Life, Next, Pending, Stand};
@@ -124,6 +124,9 @@ impl Ledger {
                     !image.fired.iter().any(|fired| fired.key == job.spec.key && fired.id > job.id);
                 if let Some(nonce) = nonce(job.spec.payload.as_bytes()).filter(|_| is_named) {
                     begun.dead(job.spec.key.as_str(), nonce, job.version);
+                }
+                if let Some(nonce) = nonce(job.spec.payload.as_bytes()) {
+                    state.jobs[nonce].has_ended = true;
                 }
             }
             for job in pending {
@@ -320,7 +323,26 @@ impl Ledger {
         if started.fired_at < started.due {
             broken("1 never early", "it says itself that it is early");
         }
+        if log.expires_us.is_some_and(|at_us| started.fired_at.as_micros() > at_us) && !log.was_revived {
+            broken("3 cancel means cancel", "it has expired");
+        }
         log.starts.push(life);
+    }
+
+    /// A job was to start, and is dead instead: it has expired.
+    pub(crate) fn expired(&self, life: u64, job: &JobView, now: Now) {
+        let Some(nonce) = nonce(job.payload.as_bytes()) else { return };
+        let told = self.with(life, |life, jobs| {
+            let stood = life.stand(nonce);
+            life.expired(nonce, job.version);
+            jobs[nonce].has_ended = true;
+            let is_pending = matches!(stood, Stand::Pending(pending) if pending.due.is_reached(now));
+            let has_expired = jobs[nonce].expires_us.is_some_and(|at_us| now.wall.as_micros() > at_us);
+            (!is_pending || !has_expired).then(|| format!("job {nonce} has expired, and was {stood:?}"))
+        });
+        if let Some(Some(detail)) = told {
+            self.world.broken("8 late, never dropped", detail);
+        }
     }
 
     /// A handler has begun.
@@ -350,6 +372,11 @@ impl Ledger {
             let key = jobs[nonce].key.clone();
             jobs[nonce].has_ended |= life.end(&key, nonce, next);
         });
+    }
+
+    /// After when a job is too late, if ever.
+    pub(crate) fn expires_us(&self, nonce: usize) -> Option<i64> {
+        self.state.lock().jobs[nonce].expires_us
     }
 
     /// At the end, after the faults: every acknowledged job has fired, was cancelled, or is pending.

@@ -24,6 +24,7 @@ impl Engine {
             return Err(QueueError::RuntimeEnded);
         }
         let config = config.into();
+        config.check(self.shared.settings.horizon)?;
         let layers = config.layers().clone();
         let queue = self.shared.queues.claim(config)?;
         queue.run_by(worker::runner(Arc::downgrade(&self.shared), &layers, Arc::new(handler)));

@@ -41,8 +41,8 @@ impl Engine {
         count
     }
 
-    /// When the jobs that match and are still to fire are due: how many in each bucket from now on, before, and after. A paused job is
-    /// not among them. O(jobs), as [`count`](Self::count).
+    /// When the jobs that match and are still to fire are due: how many in each bucket, before, and after. The first bucket begins now, or
+    /// where the filter begins ([`JobFilter::due_from`]). A paused job is not among them. O(jobs), as [`count`](Self::count).
     ///
     /// ```
     /// # use std::time::Duration;
@@ -55,7 +55,7 @@ impl Engine {
     /// # Ok(()) }
     /// ```
     pub fn load(&self, filter: &JobFilter, buckets: LoadBuckets) -> Load {
-        let mut load = Load::new(self.now(), buckets);
+        let mut load = Load::new(filter.due_from.unwrap_or_else(|| self.now()), buckets);
         self.shared.each(filter, |job| {
             if matches!(job.state, JobState::Pending | JobState::Retrying | JobState::Ready) {
                 load.add(job.due);

@@ -55,6 +55,18 @@ impl Engine {
         report
     }
 
+    /// Ends as a crash does: nothing is waited for, and the store gets nothing any more. Handlers that run are left behind.
+    pub(crate) async fn crash(&self) {
+        let life = &self.shared.life;
+        self.shared.stop();
+        life.reach(Stage::Abandoned);
+        if let Some(ownership) = &self.shared.ownership {
+            ownership.claim.owner.leaves();
+            // What is with the store right now has its answer: nothing is written behind the next engine's back.
+            let _ = ownership.io.timeout(RELEASE_PATIENCE, life.reached(Stage::Released)).await;
+        }
+    }
+
     /// Waits for a time on any executor. An engine without a store has a thread for that only while it needs one.
     fn timer(&self) -> std::io::Result<Io> {
         match &self.shared.ownership {

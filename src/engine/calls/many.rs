@@ -91,9 +91,7 @@ impl Shared {
     fn bind(&self, planned: Planned<'_>) -> Result<(usize, (Option<Draft>, KeyHash)), ScheduleError> {
         self.check_durability(planned.durability())?;
         let mut draft = planned.into_draft(self)?;
-        if !self.gates.is_empty() {
-            self.gates.pass(&mut draft)?;
-        }
+        self.gates.pass(&mut draft)?;
         let key = draft.spec.key.as_str();
         let (partition, hash) = (self.partition_of(key), self.hasher.hash(key));
         Ok((partition, (Some(draft), hash)))

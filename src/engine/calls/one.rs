@@ -62,17 +62,27 @@ impl Shared {
         Ok(place)
     }
 
+    #[inline]
     pub(crate) fn schedule(
         self: &Arc<Self>,
         mut draft: Draft,
         durability: Durability,
         is_handler: bool,
     ) -> Commit<ScheduleOutcome, ScheduleError> {
-        if !self.gates.is_empty()
-            && let Err(error) = self.gates.pass(&mut draft)
-        {
-            return Commit::now(Err(error));
+        // Where it lies: a draft is large to be passed on as a result.
+        match self.gates.pass(&mut draft) {
+            Ok(()) => self.schedule_passed(draft, durability, is_handler),
+            Err(error) => Commit::now(Err(error)),
         }
+    }
+
+    /// As the application has let it pass.
+    pub(crate) fn schedule_passed(
+        self: &Arc<Self>,
+        draft: Draft,
+        durability: Durability,
+        is_handler: bool,
+    ) -> Commit<ScheduleOutcome, ScheduleError> {
         let partition = self.partition_of(draft.spec.key.as_str());
         let is_possible =
             self.check_durability(durability).and_then(|()| self.check_open(partition, is_handler));

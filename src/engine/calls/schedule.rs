@@ -7,7 +7,7 @@ use super::commit::Commit;
 use crate::engine::error::ScheduleError;
 use crate::engine::queues::Queue;
 use crate::engine::state::{Engine, Shared};
-use crate::job::{Debounce, Expires, Headers, Recurrence, Retry, Tags, Timeout};
+use crate::job::{Debounce, Expires, Headers, Recurrence, Refusal, Retry, Tags, Timeout};
 use crate::partition::{
     Delivery, Draft, Due, JobOptions, JobSpec, Key, OnConflict, Payload, Priority, ScheduleOutcome, Timestamp,
 };
@@ -67,8 +67,16 @@ impl<'a> Schedule<'a> {
 
     /// How often, and when, it is tried again if it fails, in place of what its queue says.
     pub fn retry(mut self, retry: Retry) -> Self {
+        self.check(&retry);
         self.options = self.options.with_retry(retry);
         self
+    }
+
+    fn check(&mut self, retry: &Retry) {
+        let horizon = self.engine.shared.settings.horizon;
+        if retry.longest_wait() > horizon {
+            self.refuse(Refusal::WaitPastHorizon { horizon_s: horizon.as_secs() });
+        }
     }
 
     /// How long an attempt may take, in place of what its queue says. See [`QueueConfig::timeout`](crate::QueueConfig::timeout).
@@ -140,6 +148,9 @@ impl<'a> Schedule<'a> {
 
     /// All of its options, in place of those that were set before.
     pub fn options(mut self, options: JobOptions) -> Self {
+        if let Some(retry) = options.retry() {
+            self.check(retry);
+        }
         self.options = options;
         self
     }

@@ -11,6 +11,8 @@ mod tests;
 
 pub use change::Change;
 
+use std::time::Duration;
+
 use crate::job::{InvalidHeader, InvalidTag, RecurrenceError};
 use crate::partition::{InvalidKey, QUEUE_NAME_BYTES_MAX, Refusal};
 use crate::store::{Durability, StoreError};
@@ -432,6 +434,17 @@ pub enum QueueError {
     NoConcurrency {
         /// The name.
         name: String,
+    },
+    /// By the queue's retry policy a job might wait for longer than the engine's horizon.
+    #[error(
+        "the retry policy of the queue {name:?} has jobs wait for longer than the horizon of {horizon:?}; bound its waits with \
+         `Retry::max`, or raise the horizon"
+    )]
+    WaitPastHorizon {
+        /// The name.
+        name: String,
+        /// How far ahead a job may be due.
+        horizon: Duration,
     },
     /// A queue with layers has a blocking or an inline handler, which they cannot go around.
     #[error(

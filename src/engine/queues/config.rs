@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::layers::Layers;
 use super::policy::{FailedAttempt, Policy};
 use super::rate::Rate;
+use crate::engine::error::QueueError;
 use crate::job::{AttemptError, DeathReason, JobView, Passed, Retry};
 
 /// The name and the limits of a queue.
@@ -122,6 +123,16 @@ impl QueueConfig {
     pub fn retry(mut self, retry: Retry) -> Self {
         self.policy.retry = Some(retry);
         self
+    }
+
+    /// Whether no job waits by its policy for longer than any may.
+    pub(crate) fn check(&self, horizon: Duration) -> Result<(), QueueError> {
+        match self.policy.retry {
+            Some(retry) if retry.longest_wait() > horizon => {
+                Err(QueueError::WaitPastHorizon { name: self.name.clone(), horizon })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Like [`retry`](Self::retry), by a function: of how often the job has failed, this time included, and of the error. It says how

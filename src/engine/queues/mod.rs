@@ -3,11 +3,11 @@
 mod config;
 mod layers;
 mod meters;
-mod passed;
 mod policy;
 mod queue;
 mod rate;
 mod table;
+mod told;
 mod unhandled;
 
 pub use config::{Misfire, QueueConfig};

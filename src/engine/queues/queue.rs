@@ -9,16 +9,17 @@ use parking_lot::Mutex;
 use super::meters::QueueMeters;
 use super::policy::Policy;
 use super::rate::{Limiter, Rate};
+use super::told::Untold;
 use super::unhandled::Unhandled;
 use crate::engine::meters::Register;
-use crate::job::Passed;
 use crate::partition::{MonoTime, QueueId, QueueName, Rank};
 use crate::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
 
-/// A queue that is paused, and one that its rate holds back.
+/// A queue that is paused, one that its rate holds back, and one that a test leaves out.
 const PAUSED: u8 = 1;
 const HELD: u8 = 2;
+const LEFT_OUT: u8 = 8;
 
 /// A queue of an engine. Shared by callers, driver and workers; everything in it is atomic.
 pub(crate) struct Queue {
@@ -32,8 +33,8 @@ pub(crate) struct Queue {
     pub(crate) limiter: Limiter,
     /// What it says of failures.
     policy: OnceLock<Policy>,
-    /// Occurrences that were passed over before the queue was claimed, by the keys of their jobs.
-    pub(super) untold_passed: Mutex<Vec<(Box<str>, Passed)>>,
+    /// What a restart has found before the queue was claimed.
+    pub(super) untold: Mutex<Vec<Untold>>,
     /// What runs its jobs. Without it they wait.
     runner: OnceLock<Runner>,
     /// What keeps its jobs from starting, as bits.
@@ -88,7 +89,7 @@ impl Queue {
             skip_after_us: OnceLock::new(),
             limiter: Limiter::default(),
             policy: OnceLock::new(),
-            untold_passed: Mutex::default(),
+            untold: Mutex::default(),
             runner: OnceLock::new(),
             stops: AtomicU8::new(0),
             shares: (0..partitions).map(|_| Share::default()).collect(),
@@ -230,6 +231,16 @@ impl Queue {
     pub(crate) fn set_rate(&self, rate: Option<Rate>) {
         self.limiter.set(rate);
         self.set_stop(HELD, false);
+    }
+
+    /// Has nothing of it start while a test runs another queue.
+    pub(crate) fn set_left_out(&self, is_left_out: bool) {
+        self.set_stop(LEFT_OUT, is_left_out);
+    }
+
+    /// For as long as a test runs it, a pause does not hold it back.
+    pub(crate) fn lift_pause(&self, is_lifted: bool) {
+        self.set_stop(PAUSED, !is_lifted);
     }
 
     fn set_stop(&self, stop: u8, is_set: bool) {

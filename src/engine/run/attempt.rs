@@ -117,6 +117,10 @@ where
     Fut: Future,
     Fut::Output: Ends,
 {
+    if let Some(failure) = forced(attempt, seat) {
+        *job = None;
+        return Err(failure);
+    }
     let begin = || job.take().map(|started| handler(Job::new(started, seat)));
     let mut future = pin!(guarded(attempt, || Ok(begin()))?);
     let mut timer = limit.map(|limit| Box::pin(rt::sleep(limit)));
@@ -146,7 +150,19 @@ where
 
 /// Runs an inline handler to its end.
 pub(crate) fn run_inline(attempt: &Attempt, handler: &InlineFn, job: &Job) -> Result<(), Failure> {
+    if let Some(failure) = forced(attempt, job.seat()) {
+        return Err(failure);
+    }
     guarded(attempt, || result(handler(job)))
+}
+
+/// What a test has the attempt end with, in place of its handler.
+#[inline]
+fn forced(attempt: &Attempt, seat: &Seat) -> Option<Failure> {
+    let probe = seat.shared.probe.as_ref()?;
+    let mut failure = None;
+    probe(Probed::Begins(attempt.handle, &mut failure));
+    failure
 }
 
 /// In the span also for the sake of the panic hook: it alone knows where a panic came from, and runs here.
@@ -218,7 +234,6 @@ fn report_failure(seat: &Seat, attempt: &Attempt, failure: &Failure) -> Sequel {
         _ => None,
     };
     share.retried.fetch_add(u64::from(retry_in.is_some()), Ordering::Relaxed);
-    share.died.fetch_add(u64::from(matches!(sequel, Sequel::Dies(..))), Ordering::Relaxed);
     // Whole by itself: a filter may have dropped the span.
     let (key, queue, attempt_no) = (known.key.as_str(), seat.queue.name.as_str(), attempt.number);
     let (id, parent) = (known.id, attempt.span.as_ref().and_then(Span::id));

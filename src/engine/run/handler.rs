@@ -174,6 +174,10 @@ impl Job {
         Some(self.started.began.saturating_add_micros(limit_us))
     }
 
+    pub(super) fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
     pub(crate) fn contexts(&self) -> &Contexts {
         &self.seat.shared.contexts
     }

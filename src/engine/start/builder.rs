@@ -363,6 +363,7 @@ impl Builder {
         let queues = Queues::new(usize::from(settings.partitions), register);
         let mut handlers = Vec::with_capacity(configs.len());
         for (config, handler) in configs {
+            config.check(settings.horizon)?;
             handlers.push((queues.claim(config)?, handler));
         }
         let base = Arc::new(Base { settings, clock, queues, hasher: KeyHasher::default(), standby_told });
@@ -384,6 +385,7 @@ impl Builder {
         let jobs = built.iter().map(|built| built.jobs).sum();
         let room = Room::new(settings.jobs_max, built.len(), jobs);
         let ownership = claimed.as_ref().map(|claimed| claimed.ownership());
+        let horizon = settings.horizon;
         let shared = Arc::new(Shared {
             meters,
             incarnation: (clock.now().wall.as_micros() as u64) << 16 | u64::from(settings.engine),
@@ -405,7 +407,7 @@ impl Builder {
             driver_wakes: AtomicU64::new(0),
             probe,
             contexts,
-            gates,
+            gates: gates.within(horizon),
             signals: Signals::default(),
             notes: Notes::default(),
         });

@@ -371,6 +371,12 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
             queue.tell_passed(key.as_str(), *passed);
         }
     }
+    while let Some(job) = restored.partition.take_died() {
+        if let Ok(queue) = queues.know(&job.queue) {
+            queue.count_death();
+            queue.tell_died(job);
+        }
+    }
     queues.count_unhandled(&restored.partition);
     let jobs = restored.partition.live();
     let last = LastSnapshot { covered, at: now.mono, is_cut_off: log_end < complete };

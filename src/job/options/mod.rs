@@ -45,6 +45,9 @@ trait JobOption: Serialize + DeserializeOwned {
     /// In a store, in JSON and in messages.
     const NAME: &'static str;
 
+    /// Whether it is a list in JSON. Serde would take a list of its fields, in order, for any object.
+    const IS_LIST: bool = false;
+
     /// What it must be in JSON.
     const MUST_BE: &'static str;
 
@@ -133,6 +136,13 @@ macro_rules! options {
                 match self {
                     $(OptionKind::$common => $Common::MUST_BE,)*
                     $($(#[cfg($cfg)])? OptionKind::$rare => $Rare::MUST_BE,)*
+                }
+            }
+
+            fn is_list(self) -> bool {
+                match self {
+                    $(OptionKind::$common => $Common::IS_LIST,)*
+                    $($(#[cfg($cfg)])? OptionKind::$rare => $Rare::IS_LIST,)*
                 }
             }
 
@@ -290,10 +300,14 @@ impl JobOptions {
     pub fn set_json(&mut self, name: &str, json: &str) -> Result<(), InvalidOption> {
         let kind =
             OptionKind::by_name(name).ok_or_else(|| InvalidOption::Unknown { name: name.to_owned() })?;
+        let wrong = || InvalidOption::Value { name: kind.name(), must_be: kind.must_be() };
+        if json.trim_ascii_start().starts_with('[') && !kind.is_list() {
+            return Err(wrong());
+        }
         let mut changed = self.clone();
         changed.read_json(kind, json).map_err(|_| match kind.why_not(json) {
             Some(why) => InvalidOption::Refused { name: kind.name(), why },
-            None => InvalidOption::Value { name: kind.name(), must_be: kind.must_be() },
+            None => wrong(),
         })?;
         *self = changed;
         Ok(())
@@ -525,6 +539,15 @@ mod tests {
             ("color", "7", "there is no option `color`"),
         ] {
             assert_eq!(options.set_json(name, json).unwrap_err().to_string(), said);
+        }
+        // Serde would take the fields of an object in their order.
+        for (name, json) in [
+            ("retry", r#"[3,"fixed","1s","1h",null,[]]"#),
+            ("debounce", r#"["10s"]"#),
+            ("recurrence", r#" ["5s"]"#),
+        ] {
+            let error = options.set_json(name, json).unwrap_err();
+            assert!(matches!(error, InvalidOption::Value { name: it, .. } if it == name), "{error}");
         }
         for (kind, bytes) in [
             (OptionKind::priority, &b""[..]),

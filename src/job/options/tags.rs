@@ -140,14 +140,19 @@ impl Tags {
 impl TryFrom<Vec<String>> for Tags {
     type Error = InvalidTag;
 
+    /// A list is no longer than a job may have tags, even if it has one twice.
     fn try_from(tags: Vec<String>) -> Result<Self, InvalidTag> {
-        Tags::new(tags)
+        match tags.get(TAGS_MAX) {
+            Some(tag) => Err(InvalidTag::TooMany { tag: tag.clone() }),
+            None => Tags::new(tags),
+        }
     }
 }
 
 /// One after the other, each after its length.
 impl JobOption for Tags {
     const NAME: &'static str = "tags";
+    const IS_LIST: bool = true;
     const MUST_BE: &'static str = "a list of up to 8 texts of 1 to 64 bytes, without control characters";
 
     fn write(&self, out: &mut dyn FnMut(&[u8])) {
@@ -171,7 +176,7 @@ impl JobOption for Tags {
 
     fn why_not(json: &str) -> Option<String> {
         let tags: Vec<String> = serde_json::from_str(json).ok()?;
-        Tags::new(tags).err().map(|error| error.to_string())
+        Tags::try_from(tags).err().map(|error| error.to_string())
     }
 }
 

@@ -149,12 +149,12 @@ impl Run {
     /// The next event.
     pub fn event(&mut self) -> Value {
         let line = self.lines().recv_timeout(PATIENCE).expect("an event comes before the patience ends");
-        serde_json::from_str(&line).unwrap()
+        read(&line)
     }
 
     /// The next event, if it comes within `time`.
     pub fn event_within(&mut self, time: Duration) -> Option<Value> {
-        self.lines().recv_timeout(time).ok().map(|line| serde_json::from_str(&line).unwrap())
+        self.lines().recv_timeout(time).ok().map(|line| read(&line))
     }
 
     /// The next event of a process that was killed; `None` after the last whole one.
@@ -224,7 +224,7 @@ impl Run {
         if self.stdout.is_some() || self.lines.is_some() {
             loop {
                 match self.lines().recv_timeout(PATIENCE) {
-                    Ok(line) => events.push(serde_json::from_str(&line).expect(&line)),
+                    Ok(line) => events.push(read(&line)),
                     Err(mpsc::RecvTimeoutError::Disconnected) => break,
                     Err(mpsc::RecvTimeoutError::Timeout) => panic!("the output does not end"),
                 }
@@ -274,6 +274,16 @@ impl Drop for Run {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A line of the output.
+fn read(line: &str) -> Value {
+    let value: Value = serde_json::from_str(line).expect(line);
+    #[cfg(feature = "schema")]
+    if value.get("event").is_some() {
+        crate::schema::check_event(&value);
+    }
+    value
 }
 
 /// A file that is removed with the test.

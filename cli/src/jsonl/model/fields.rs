@@ -8,7 +8,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The fields that are text, if they are there.
-const TEXTS: [&str; 6] = ["op", "key", "tag", "queue", "payload_base64", "on_conflict"];
+const TEXTS: [&str; 9] =
+    ["op", "key", "tag", "queue", "payload_base64", "on_conflict", "prefix", "cursor", "bucket"];
 
 const TIMES: [&str; 3] = ["at", "in", "by"];
 
@@ -16,7 +17,11 @@ const TIMES: [&str; 3] = ["at", "in", "by"];
 fn is_any(name: &str) -> bool {
     const OF_RULE: [&str; 10] =
         ["every", "cron", "zone", "anchor", "from", "until", "count", "missed", "missed_max", "overlap"];
-    name == "payload" || OF_RULE.contains(&name) || JobOptions::names().any(|option| option == name)
+    const OF_READING: [&str; 3] = ["to", "state", "limit"];
+    name == "payload"
+        || OF_RULE.contains(&name)
+        || OF_READING.contains(&name)
+        || JobOptions::names().any(|option| option == name)
 }
 
 /// Names and values in the line's order.

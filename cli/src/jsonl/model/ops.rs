@@ -3,17 +3,31 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reveille::job::{Delivery, QueueName, Tags};
-use reveille::{Due, Key, OnConflict, Payload, Shift};
+use reveille::{Due, JobFilter, Key, ListCursor, OnConflict, Payload, Shift};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
 use super::times;
 use crate::jsonl::input::Lines;
 use crate::jsonl::op::{self, Action, Draft, Op, OpError, TagAction};
+use crate::jsonl::reading::{Reading, STATES};
 use crate::jsonl::time::TimeError;
 use crate::jsonl::{job, payload};
 
-const OPS: [&str; 8] = ["schedule", "reschedule", "cancel", "lookup", "revive", "purge", "pause", "resume"];
+const OPS: [&str; 11] = [
+    "schedule",
+    "reschedule",
+    "cancel",
+    "lookup",
+    "revive",
+    "purge",
+    "pause",
+    "resume",
+    "list",
+    "count",
+    "load",
+];
 
 pub(super) fn check(line: &str) {
     let fields = Fields::read(line);
@@ -46,6 +60,10 @@ fn check_op(op: &Op, fields: &Fields) {
             assert_eq!(fields.text("queue").as_deref(), Some(queue.as_str()));
             action.name()
         }
+        Op::Read(reading) => {
+            check_reading(reading, fields);
+            reading.name()
+        }
     };
     assert_eq!(fields.text("op").as_deref(), Some(name));
     for field in fields.names() {
@@ -69,9 +87,16 @@ fn check_op(op: &Op, fields: &Fields) {
 /// A tag, if there is one, stands in place of the key.
 fn has_meaning(field: &str, op: &str, fields: &Fields) -> bool {
     let is_by_tag = fields.has("tag") && matches!(op, "cancel" | "reschedule");
+    let is_reading = matches!(op, "list" | "count" | "load");
     match field {
         "op" => true,
-        "key" => true,
+        "key" => !is_reading,
+        "tag" | "prefix" | "to" | "state" | "queue" if is_reading => true,
+        "limit" => matches!(op, "list" | "load"),
+        "cursor" => op == "list",
+        "bucket" => op == "load",
+        "prefix" | "to" | "state" => false,
+        "from" => op == "schedule" || is_reading,
         "tag" => is_by_tag,
         "by" => is_by_tag && op == "reschedule",
         "and_after" if is_by_tag => false,
@@ -119,6 +144,46 @@ fn check_draft(draft: &Draft, fields: &Fields) {
             assert_eq!(STANDARD.encode(draft.payload.as_bytes()), base64);
         }
     }
+}
+
+fn check_reading(reading: &Reading, fields: &Fields) {
+    let states = match fields.json("state").map(|json| serde_json::from_str(json).expect("it was read")) {
+        None => ["pending", "retrying", "ready", "running", "paused"].map(str::to_owned).to_vec(),
+        Some(Value::Array(names)) => {
+            names.iter().map(|name| name.as_str().expect("a name").to_owned()).collect()
+        }
+        Some(name) => vec![name.as_str().expect("a name").to_owned()],
+    };
+    let (filter, limit) = match reading {
+        Reading::List { filter, from, limit } => {
+            let cursor = fields.text("cursor").map_or(Ok(ListCursor::default()), |text| text.parse());
+            assert_eq!(cursor.as_ref(), Ok(from));
+            (filter, limit.to_string())
+        }
+        Reading::Count(filter) => (filter, String::new()),
+        Reading::Load { filter, bucket, buckets } => {
+            assert_eq!(bucket.name(), fields.text("bucket").as_deref().unwrap_or("minute"));
+            (filter, buckets.count.to_string())
+        }
+    };
+    if let Some(json) = fields.json("limit") {
+        assert_eq!(limit, json);
+    }
+    let instant =
+        |name| Some(times::instant(fields.json(name)?, fields.text(name).as_deref()).expect("it was read"));
+    let mut expected = JobFilter::default().key_prefix(fields.text("prefix").unwrap_or_default());
+    let named =
+        |name: &String| STATES.iter().find(|(known, _)| known == name).expect("a state that there is").1;
+    expected = expected.states(states.iter().map(named));
+    for (text, set) in [
+        (fields.text("queue"), JobFilter::queue as fn(JobFilter, String) -> JobFilter),
+        (fields.text("tag"), JobFilter::tag as fn(JobFilter, String) -> JobFilter),
+    ] {
+        expected = text.into_iter().fold(expected, set);
+    }
+    expected = instant("from").into_iter().fold(expected, JobFilter::due_from);
+    expected = instant("to").into_iter().fold(expected, JobFilter::due_to);
+    assert_eq!(*filter, expected);
 }
 
 fn check_due(due: Due, fields: &Fields) {
@@ -198,7 +263,7 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
     match error {
         OpError::NotAnObject | OpError::Json(_) => false,
         OpError::Missing { field } => !fields.has(field),
-        OpError::UnknownOp(_) => !OPS.contains(&op.as_str()),
+        OpError::UnknownOp { .. } => !OPS.contains(&op.as_str()),
         OpError::Useless { field: field @ ("zone" | "missed_max"), op: named } if *named != op => {
             fields.has(field)
         }
@@ -215,8 +280,10 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
         OpError::NoName { op: named } => op == *named && !fields.has("key") && !fields.has("queue"),
         OpError::Option { field, .. } => fields.has(field),
         OpError::Tag(_) => fields.text("tag").is_some_and(|tag| Tags::check(&tag).is_err()),
+        OpError::Queue(_) => fields.text("queue").is_some_and(|queue| QueueName::new(queue).is_err()),
         OpError::Time { field: "by", .. } => fields.has("by"),
         OpError::TwoPayloads => fields.has("payload") && fields.has("payload_base64"),
+        OpError::Time { field: field @ ("from" | "to"), .. } if op != "schedule" => fields.has(field),
         OpError::Time { field: "every" | "anchor" | "from" | "until", .. } => op == "schedule",
         OpError::Time { field, error } => read_due(field, fields).as_ref() == Err(error),
         OpError::WrongValue { field, .. } => is_wrong(field, fields),
@@ -235,6 +302,7 @@ fn is_wrong(field: &str, fields: &Fields) -> bool {
         "on_conflict" => !["reject", "replace", "keep", "update"].contains(&text.as_str()),
         "payload_base64" => STANDARD.decode(&text).is_err(),
         // What a rule may say is the library's, and tested there.
+        "to" | "state" | "limit" | "cursor" | "bucket" => fields.has(field),
         "every" | "cron" | "zone" | "anchor" | "from" | "until" | "count" | "missed" | "missed_max"
         | "overlap" => fields.has(field),
         _ => false,
