@@ -65,7 +65,7 @@
 //! # Logs
 //! They go through `tracing`, and never contain payloads. A handler runs in a span `job` (level `INFO`, target
 //! `reveille::job`) with the fields `key`, `queue`, `attempt` and `id` (and `traceparent`, if the job has such a
-//! header), so its own log lines say for which job they are. A
+//! header; [`Builder::messaging_spans`] adds OpenTelemetry's names), so its own log lines say for which job they are. A
 //! panic hook runs in the span too; only the hook learns where the panic came from. A failed job is logged as a warning with
 //! the whole chain of its error.
 

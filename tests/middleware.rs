@@ -16,7 +16,7 @@ use reveille::{
     BoxError, Cause, Change, Edit, Engine, InvalidHeader, Job, JobResult, JobService, JobView, LookupOutcome,
     OnConflict, Priority, QueueConfig, QueueError, Recurrence, Retry, ScheduleError, StartError, Timestamp,
 };
-use testkit::{MINUTE, SECOND, TEN_O_CLOCK, at_ms, eventually, ms, nothing, until_idle, within};
+use testkit::{HOUR, MINUTE, SECOND, TEN_O_CLOCK, at_ms, eventually, ms, nothing, until_idle, within};
 use tokio::sync::Notify;
 use tower::{Layer, Service, ServiceBuilder};
 
@@ -444,6 +444,7 @@ async fn every_job_is_looked_at_before_it_is_scheduled() {
             if job.payload().is_empty() {
                 return Err("it has no body".into());
             }
+            assert!(job.retry(Retry::attempts(2).fixed(1_000_000 * HOUR)).is_err(), "past the horizon");
             job.header("traceparent", "00-1-2-01")?.tag("asked")?.priority(Priority(7));
             Ok(())
         })

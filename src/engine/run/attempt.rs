@@ -227,6 +227,7 @@ fn report_failure(seat: &Seat, attempt: &Attempt, failure: &Failure) -> Sequel {
     };
     if failure.is_fault() {
         known.tell_failure(&seat.queue, failure, &sequel);
+        attempt.span.iter().for_each(|span| spans::fail(span, failure));
     }
     let retry_in = match &sequel {
         Sequel::Again(again) => Some(format!("{:?}", again.due)),

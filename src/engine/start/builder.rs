@@ -229,6 +229,13 @@ impl Builder {
         self
     }
 
+    /// Whether the spans of attempts also have fields by the names of OpenTelemetry's conventions for messaging, as
+    /// `tracing-opentelemetry` reads them. By default they have a few short ones. `docs/metrics.md` lists them all.
+    pub fn messaging_spans(mut self, are_wanted: bool) -> Self {
+        self.settings.has_messaging_spans = are_wanted;
+        self
+    }
+
     /// How the driver waits. See [`Profile`].
     pub fn profile(mut self, profile: Profile) -> Self {
         self.settings.profile = profile;
@@ -378,6 +385,7 @@ impl Builder {
         let jobs = built.iter().map(|built| built.jobs).sum();
         let room = Room::new(settings.jobs_max, built.len(), jobs);
         let ownership = claimed.as_ref().map(|claimed| claimed.ownership());
+        let horizon = settings.horizon;
         let shared = Arc::new(Shared {
             meters,
             incarnation: (clock.now().wall.as_micros() as u64) << 16 | u64::from(settings.engine),
@@ -399,7 +407,7 @@ impl Builder {
             driver_wakes: AtomicU64::new(0),
             probe,
             contexts,
-            gates,
+            gates: gates.within(horizon),
             signals: Signals::default(),
             notes: Notes::default(),
         });

@@ -11,36 +11,47 @@ use std::time::Duration;
 
 use crate::engine::error::ScheduleError;
 use crate::job::{Expires, Headers, InvalidHeader, InvalidTag, Retry, Tags, Timeout};
-use crate::partition::{Delivery, Draft, Due, JobOptions, Key, Payload, Priority, QueueName, Timestamp};
+use crate::partition::{
+    Delivery, Draft, Due, JobOptions, Key, Payload, Priority, QueueName, Refusal, Timestamp,
+};
 
 /// Looks at a job that is about to be scheduled.
 type GateFn = dyn Fn(&mut Proposal<'_>) -> Result<(), Box<dyn Error + Send + Sync>> + Send + Sync;
 
 /// In the order in which they are asked.
 #[derive(Default)]
-pub(crate) struct Gates(Vec<Box<GateFn>>);
+pub(crate) struct Gates {
+    row: Vec<Box<GateFn>>,
+    /// How far ahead a job may be due.
+    horizon: Duration,
+}
 
 impl Gates {
     pub(crate) fn add(&mut self, gate: Box<GateFn>) {
-        self.0.push(gate);
+        self.row.push(gate);
+    }
+
+    pub(crate) fn within(self, horizon: Duration) -> Self {
+        Gates { horizon, ..self }
     }
 
     /// Whether a job may be scheduled. Of an engine without gates it is all that is asked.
     #[inline]
     pub(crate) fn pass(&self, draft: &mut Draft) -> Result<(), ScheduleError> {
-        if self.0.is_empty() { Ok(()) } else { self.ask(draft) }
+        if self.row.is_empty() { Ok(()) } else { self.ask(draft) }
     }
 
     #[cold]
     fn ask(&self, draft: &mut Draft) -> Result<(), ScheduleError> {
-        let mut proposal = Proposal { draft };
-        self.0.iter().try_for_each(|gate| gate(&mut proposal)).map_err(ScheduleError::Declined)
+        let mut proposal = Proposal { draft, horizon: self.horizon };
+        self.row.iter().try_for_each(|gate| gate(&mut proposal)).map_err(ScheduleError::Declined)
     }
 }
 
 /// A job that a call is about to schedule, for [`Builder::before_schedule`](crate::Builder::before_schedule) to look at and to change.
 pub struct Proposal<'a> {
     draft: &'a mut Draft,
+    horizon: Duration,
 }
 
 impl Proposal<'_> {
@@ -97,8 +108,14 @@ impl Proposal<'_> {
     }
 
     /// Gives it another policy for retries.
-    pub fn retry(&mut self, retry: Retry) -> &mut Self {
-        self.change(|options| options.with_retry(retry))
+    ///
+    /// # Errors
+    /// When it may wait for longer than the [horizon](crate::Builder::horizon).
+    pub fn retry(&mut self, retry: Retry) -> Result<&mut Self, Refusal> {
+        if retry.longest_wait() > self.horizon {
+            return Err(Refusal::WaitPastHorizon { horizon_s: self.horizon.as_secs() });
+        }
+        Ok(self.change(|options| options.with_retry(retry)))
     }
 
     /// Gives its attempts another time-out.
