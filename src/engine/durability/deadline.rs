@@ -43,7 +43,7 @@ async fn watch(shared: &Shared) {
     let mut slept = MonoTime::from_micros(0);
     loop {
         rt::sleep(deadline / LOOKS).await;
-        slept = slept.saturating_add_micros(deadline_us / u64::from(LOOKS));
+        slept = slept.saturating_add_micros((deadline_us / u64::from(LOOKS)).max(1));
         let now = if shared.clock.is_real() { shared.clock.mono() } else { slept };
         for (cell, marks) in shared.cells.iter().zip(&mut logs) {
             let end = cell.lock().log.end();
