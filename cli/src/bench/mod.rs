@@ -19,6 +19,7 @@ mod idle;
 mod late;
 mod lateness;
 mod memory;
+mod reading;
 mod restore;
 mod server;
 mod snapshot;
@@ -50,6 +51,8 @@ enum What {
     Lateness(lateness::Args),
     /// Jobs due at one instant: when the last one starts; beside as many tokio sleeps
     Burst(burst::Args),
+    /// Pages, counts and loads among millions of jobs, and how late others fire meanwhile
+    Reading(reading::Args),
     /// The processor time of an engine whose jobs are far away; beside a thread that wakes now and then
     Idle(idle::Args),
     /// Acknowledged schedules per second with many callers, and the latency of one alone; beside a bare round trip
@@ -91,6 +94,7 @@ pub(crate) fn execute(args: Args) -> ExitCode {
             What::Engine(args) => engine::run(&args).await.map(|report| print(&report, args.json)),
             What::Lateness(args) => lateness::run(&args).await.map(|report| print(&report, args.json)),
             What::Burst(args) => burst::run(&args).await.map(|report| print(&report, args.json)),
+            What::Reading(args) => reading::run(&args).await.map(|report| print(&report, args.json)),
             What::Idle(args) => idle::run(&args).await.map(|report| print(&report, args.json)),
             What::Durable(args) => durable::run(&args).await.map(|report| print(&report, args.common.json)),
             What::Restore(args) => restore::run(&args).await.map(|report| print(&report, args.common.json)),
