@@ -127,6 +127,11 @@ impl JobId {
         self.0
     }
 
+    /// The id of this number, whether or not a job has it.
+    pub(crate) const fn from_u64(id: u64) -> Self {
+        JobId(id)
+    }
+
     /// The partition that owns the job.
     pub const fn partition(self) -> PartitionId {
         PartitionId((self.0 >> Self::SEQUENCE_BITS) as u16)

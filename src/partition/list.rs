@@ -31,11 +31,15 @@ impl<'a> Wanted<'a> {
     }
 
     /// The tag that is wanted, if one is: those that have it are found by it, and it need not be looked at again.
-    fn tag(&self) -> Option<&'a str> {
+    pub(super) fn tag(&self) -> Option<&'a str> {
         self.filter.tag.as_deref()
     }
 
-    fn matches(&self, job: Job<'_>, now: Now) -> bool {
+    pub(super) fn due_to(&self) -> Option<Timestamp> {
+        self.filter.due_to
+    }
+
+    pub(super) fn matches(&self, job: Job<'_>, now: Now) -> bool {
         let state = job.as_read();
         // What was restored of a fired job has no queue, so none has.
         let is_of_queue = self.queue.is_none_or(|queue| state != JobState::Fired && queue == job.queue());

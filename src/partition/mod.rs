@@ -32,6 +32,7 @@
 
 mod apply;
 mod batch;
+mod by_due;
 mod change;
 mod dead;
 mod due;
@@ -72,6 +73,7 @@ use ready::{Came, Ready, ReadyQueue};
 use table::{Job, JobTable};
 
 pub use crate::time::{Due, InvalidTimestamp, MonoTime, Now, NowSource, TimeBase, Timestamp};
+pub(crate) use by_due::{DueWalk, Mark, Waits};
 pub use change::Draft;
 pub(crate) use dead::{Again, DEAD_FOR, DEAD_MAX};
 pub use due::{Gathering, Wake};

@@ -120,6 +120,12 @@ impl Place {
         let above = u64::MAX.checked_shl(shift + DIGIT_BITS).unwrap_or(0);
         (now & above) | (u64::from(self.slot()) << shift)
     }
+
+    /// The last tick of this slot, in the turn of its level that `now` is in.
+    #[inline]
+    pub(super) fn last(self, now: u64) -> u64 {
+        self.start(now) | !(u64::MAX << (self.level() * DIGIT_BITS))
+    }
 }
 
 /// Which slots hold a timer: one bit a slot, one word a level; and which levels have any.
@@ -169,6 +175,15 @@ impl Occupancy {
             })
         })
     }
+
+    /// The earliest that reaches the tick `from`, seen from `now`.
+    pub(super) fn reaching(&self, now: u64, from: u64) -> Option<Place> {
+        (0..LEVELS as u32).find_map(|level| {
+            let slots = self.slots[level as usize];
+            let places = (0..SLOTS).filter(|slot| slots & (1 << slot) != 0);
+            places.map(|slot| Place::from_parts(level, slot)).find(|place| place.last(now) >= from)
+        })
+    }
 }
 
 #[cfg(any(test, fuzzing))]
@@ -206,12 +221,13 @@ mod tests {
         let now = u64::MAX - 63;
         for at in [now, u64::MAX - 1, u64::MAX] {
             let place = Place::new(level_of(now, at), at);
-            assert_eq!((place.level(), place.start(now)), (0, at));
+            assert_eq!((place.level(), place.start(now), place.last(now)), (0, at, at));
         }
         let top = Place::new(10, u64::MAX);
-        assert_eq!((top.slot(), top.start(7)), (15, 15 << 60));
+        assert_eq!((top.slot(), top.start(7), top.last(7)), (15, 15 << 60, u64::MAX));
         let place = Place::new(2, 3 * 4096 + 17);
         assert_eq!((place.level(), place.slot(), place.start(4096 + 5)), (2, 3, 3 * 4096));
+        assert_eq!(place.last(4096 + 5), 4 * 4096 - 1);
     }
 
     #[test]

@@ -43,8 +43,8 @@ use std::{fmt, mem};
 
 use crate::slab::{Index, Slab};
 use home::Node;
-pub(crate) use home::{Classes, Home, Linked};
-pub(crate) use timers::Timers;
+pub(crate) use home::{Classes, Home, Linked, NIL};
+pub(crate) use timers::{Span, Timers};
 
 /// Timers by deadline. See the [module's documentation](self) for the rules.
 ///

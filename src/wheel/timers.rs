@@ -32,6 +32,25 @@ pub(crate) struct Tail {
     place: Place,
 }
 
+/// A slot is half cascaded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Cascading;
+
+/// A slot of a level that has timers, and the ticks that it stands for. To be read: see [`Timers::span`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Span {
+    place: Place,
+    first: u64,
+    last: u64,
+}
+
+impl Span {
+    /// No timer in it is of a later tick.
+    pub(crate) fn last(self) -> u64 {
+        self.last
+    }
+}
+
 impl Timers {
     /// No timers yet, and the time is `now`.
     ///
@@ -215,6 +234,27 @@ impl Timers {
         found: &mut Vec<u32>,
     ) {
         self.slots.look_past(home, self.time, ticks, passed, left, found);
+    }
+
+    /// The earliest slot with timers that reaches the tick `from`, and the first entry in it. Those of a tick that has passed are in the
+    /// slot of the present one. All timers of an earlier slot are due before those of a later one. `Err` while a slot is half cascaded:
+    /// its timers are in several then. O(levels).
+    pub(crate) fn span(&self, from: u64) -> Result<Option<(Span, u32)>, Cascading> {
+        if self.time.cascading != 0 {
+            return Err(Cascading);
+        }
+        let now = self.time.now;
+        Ok(self.slots.reaching(now, from).map(|place| {
+            let span = Span { place, first: place.start(now), last: place.last(now) };
+            (span, self.slots.head(place))
+        }))
+    }
+
+    /// Whether a timer that was in this slot, and that nobody has touched, still is: time has not entered it.
+    pub(crate) fn is_whole(&self, span: Span) -> bool {
+        self.time.cascading == 0
+            && self.time.now <= span.first
+            && self.time.usual_place(span.first) == span.place
     }
 
     /// Has the processor fetch the neighbours of an entry, which was fetched before.

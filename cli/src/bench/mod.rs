@@ -20,6 +20,7 @@ mod late;
 mod lateness;
 mod limit;
 mod memory;
+mod reading;
 mod restore;
 mod server;
 mod snapshot;
@@ -53,6 +54,8 @@ enum What {
     Burst(burst::Args),
     /// A queue with a rate and many more jobs due than it lets go: the rate, and how late another queue's jobs are beside it
     Limit(limit::Args),
+    /// Pages, counts and loads among millions of jobs, and how late others fire meanwhile
+    Reading(reading::Args),
     /// The processor time of an engine whose jobs are far away; beside a thread that wakes now and then
     Idle(idle::Args),
     /// Acknowledged schedules per second with many callers, and the latency of one alone; beside a bare round trip
@@ -95,6 +98,7 @@ pub(crate) fn execute(args: Args) -> ExitCode {
             What::Lateness(args) => lateness::run(&args).await.map(|report| print(&report, args.json)),
             What::Burst(args) => burst::run(&args).await.map(|report| print(&report, args.json)),
             What::Limit(args) => limit::run(&args).await.map(|report| print(&report, args.json)),
+            What::Reading(args) => reading::run(&args).await.map(|report| print(&report, args.json)),
             What::Idle(args) => idle::run(&args).await.map(|report| print(&report, args.json)),
             What::Durable(args) => durable::run(&args).await.map(|report| print(&report, args.common.json)),
             What::Restore(args) => restore::run(&args).await.map(|report| print(&report, args.common.json)),

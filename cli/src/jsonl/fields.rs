@@ -75,6 +75,7 @@ fields! {
     "state" => state: &'a RawValue;
     "limit" => limit: &'a RawValue;
     "cursor" => cursor: String;
+    "order" => order: String;
     "bucket" => bucket: String;
 }
 

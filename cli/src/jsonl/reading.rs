@@ -19,9 +19,18 @@ use super::time;
 /// What is to be read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Reading {
-    List { filter: JobFilter, from: ListCursor, limit: usize },
+    List { filter: JobFilter, order: Order, from: ListCursor, limit: usize },
     Count(JobFilter),
     Load { filter: JobFilter, bucket: Bucket, buckets: LoadBuckets },
+}
+
+/// In which order jobs are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Order {
+    /// In none.
+    Any,
+    /// The earliest first, of those that wait.
+    Due,
 }
 
 /// How long a piece of the time to come is.
@@ -93,6 +102,14 @@ impl Bucket {
 
 fn list(fields: &mut Fields<'_>) -> Result<Reading, OpError> {
     let (filter, _) = filter(fields)?;
+    let order = match fields.order.take().as_deref() {
+        None => Order::Any,
+        Some("due") => Order::Due,
+        Some(other) => {
+            let (value, must_be) = (Brief::new(other), "\"due\", or left out");
+            return Err(OpError::WrongValue { field: "order", value, must_be });
+        }
+    };
     let from = match fields.cursor.take() {
         None => ListCursor::default(),
         Some(text) => text.parse().map_err(|_| OpError::WrongValue {
@@ -102,7 +119,7 @@ fn list(fields: &mut Fields<'_>) -> Result<Reading, OpError> {
         })?,
     };
     let limit = limit(fields, LIMIT_MAX, "a whole number from 1 to 1000")?.unwrap_or(LIMIT_DEFAULT);
-    Ok(Reading::List { filter, from, limit })
+    Ok(Reading::List { filter, order, from, limit })
 }
 
 fn load(fields: &mut Fields<'_>) -> Result<Reading, OpError> {
@@ -206,6 +223,7 @@ mod tests {
         let all = JobFilter::default();
         let list = |filter: &JobFilter, limit| Reading::List {
             filter: filter.clone(),
+            order: Order::Any,
             from: ListCursor::default(),
             limit,
         };
@@ -213,7 +231,13 @@ mod tests {
         assert_eq!(reading(r#"{"op":"list","limit":1000,"cursor":"first"}"#), list(&all, 1_000));
         let cursor = "7-3-1f".parse().unwrap();
         let next = reading(r#"{"op":"list","cursor":"7-3-1f"}"#);
-        assert_eq!(next, Reading::List { filter: all.clone(), from: cursor, limit: 100 });
+        let order = Order::Any;
+        assert_eq!(next, Reading::List { filter: all.clone(), order, from: cursor, limit: 100 });
+        let by_due = reading(r#"{"op":"list","order":"due","cursor":"7-3-1f"}"#);
+        assert_eq!(
+            by_due,
+            Reading::List { filter: all.clone(), order: Order::Due, from: cursor, limit: 100 }
+        );
         let chosen = all
             .queue("mails")
             .tag("tenant:7")
@@ -257,6 +281,8 @@ mod tests {
             (r#"{"op":"list","limit":1001}"#, "from 1 to 1000"),
             (r#"{"op":"list","limit":"7"}"#, "from 1 to 1000"),
             (r#"{"op":"list","cursor":"here"}"#, "`cursor` is \"here\", and must be the `next` of a page"),
+            (r#"{"op":"list","order":"key"}"#, "`order` is \"key\", and must be \"due\", or left out"),
+            (r#"{"op":"count","order":"due"}"#, "`order` has no meaning for count"),
             (r#"{"op":"list","state":"late"}"#, "`state` is \"late\", and must be \"pending\""),
             (r#"{"op":"list","state":[]}"#, "`state` is [], and must be"),
             (r#"{"op":"list","state":["dead",7]}"#, "`state` is [\"dead\",7], and must be"),

@@ -5,13 +5,13 @@ use reveille::{Engine, JobFilter, ListCursor, ListError};
 
 use super::call::{Reply, outcome_only};
 use super::output::{Answer, Answered, Listed, Page};
-use crate::jsonl::reading::{Bucket, Reading};
+use crate::jsonl::reading::{Bucket, Order, Reading};
 
 /// Does what a line asks for. O(jobs) at worst; the engine is held for some tens of microseconds at a time.
 pub(super) fn answer(engine: &Engine, line: u64, reading: Reading) -> Reply {
     let op = reading.name();
     match reading {
-        Reading::List { filter, from, limit } => match page(engine, &filter, from, limit) {
+        Reading::List { filter, order, from, limit } => match page(engine, &filter, order, from, limit) {
             Ok((jobs, next)) => {
                 let next = next.map(|next| next.to_string());
                 Reply::Done(Answered::Page(Page { line, jobs, next }))
@@ -33,12 +33,17 @@ pub(super) fn answer(engine: &Engine, line: u64, reading: Reading) -> Reply {
 fn page(
     engine: &Engine,
     filter: &JobFilter,
+    order: Order,
     from: ListCursor,
     limit: usize,
 ) -> Result<(Vec<Listed>, Option<ListCursor>), ListError> {
     let (mut jobs, mut next) = (Vec::new(), Some(from));
     while let Some(from) = next.filter(|_| jobs.len() < limit) {
-        let page = engine.list(filter, from, limit - jobs.len())?;
+        let jobs_max = limit - jobs.len();
+        let page = match order {
+            Order::Any => engine.list(filter, from, jobs_max)?,
+            Order::Due => engine.list_by_due(filter, from, jobs_max)?,
+        };
         jobs.extend(page.jobs.into_iter().map(Listed::from));
         jobs.extend(page.fired.into_iter().map(Listed::from));
         next = page.next;

@@ -71,6 +71,25 @@ fn pages_follow_each_other_until_all_jobs_were_shown_once() {
 }
 
 #[test]
+fn pages_by_due_show_the_earliest_first() {
+    let mut run = with_jobs();
+    assert_eq!(
+        answer(&mut run, &json!({"op": "reschedule", "key": "order:2", "at": 2_100_000_000}))["outcome"],
+        "rescheduled"
+    );
+    let (mut all, mut line) = (Vec::new(), json!({"op": "list", "order": "due", "limit": 4}));
+    loop {
+        let page = answer(&mut run, &line);
+        all.extend(page["jobs"].as_array().unwrap().iter().map(|job| text(job, "key").to_owned()));
+        let Some(next) = page.get("next") else { break };
+        line["cursor"] = next.clone();
+    }
+    assert_eq!(all, [0, 1, 3, 4, 5, 6, 7, 8, 9, 2].map(|n| format!("order:{n}")));
+    let refused = answer(&mut run, &json!({"op": "list", "cursor": line["cursor"]}));
+    assert!(text(&refused, "error").contains("a list in another order"), "{refused}");
+}
+
+#[test]
 fn jobs_are_chosen_by_queue_tag_state_and_when_they_are_due() {
     let mut run = with_jobs();
     let mut chosen = |fields: Value| {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::by_due::After;
 use crate::engine::state::{Engine, Shared};
 use crate::job::{FiredView, JobFilter, JobView};
 use crate::partition::{ViewSlice, Wanted};
@@ -36,13 +37,20 @@ pub struct JobPage {
 /// As text (`Display`, `FromStr`, and with serde) it can go into a link. It holds for the engine that gave it out, as long as
 /// that lives.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct ListCursor(Option<At>);
+pub struct ListCursor(pub(super) Option<At>);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct At {
-    incarnation: u64,
-    partition: u16,
-    slot: u32,
+pub(super) struct At {
+    pub(super) incarnation: u64,
+    pub(super) spot: Spot,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Spot {
+    /// In the job table of a partition.
+    Table { partition: u16, slot: u32 },
+    /// Among the jobs by due.
+    Due(After),
 }
 
 /// Why there is no page.
@@ -54,6 +62,11 @@ pub enum ListError {
         "the cursor is of another engine, or of before a restart; begin anew, with `ListCursor::default()`"
     )]
     OtherEngine,
+    /// The cursor is of a list in another order.
+    #[error(
+        "the cursor is of a list in another order; go on as you began, or begin anew, with `ListCursor::default()`"
+    )]
+    OtherOrder,
 }
 
 impl Engine {
@@ -86,7 +99,7 @@ impl Engine {
     /// microseconds each. So **a page may have fewer jobs than were asked for, or none, and not be the last**.
     ///
     /// # Errors
-    /// When the cursor is not this engine's.
+    /// When the cursor is not this engine's, or is of [`list_by_due`](Self::list_by_due).
     pub fn list(&self, filter: &JobFilter, from: ListCursor, jobs_max: usize) -> Result<JobPage, ListError> {
         self.shared.list(filter, from, jobs_max.clamp(1, JOBS_MAX), SLOTS_MAX)
     }
@@ -100,10 +113,11 @@ impl Shared {
         jobs_max: usize,
         slots_max: usize,
     ) -> Result<JobPage, ListError> {
-        let mut at = match from.0 {
+        let (mut partition, mut slot) = match from.0 {
             Some(at) if at.incarnation != self.incarnation => return Err(ListError::OtherEngine),
-            Some(at) => at,
-            None => At { incarnation: self.incarnation, partition: 0, slot: 0 },
+            Some(At { spot: Spot::Table { partition, slot }, .. }) => (partition, slot),
+            Some(_) => return Err(ListError::OtherOrder),
+            None => (0, 0),
         };
         let mut page = JobPage::default();
         // No job is of a queue that the engine does not know.
@@ -111,23 +125,24 @@ impl Shared {
             return Ok(page);
         };
         let mut slots_left = slots_max;
-        while let Some(cell) = self.cells.get(usize::from(at.partition)) {
+        while let Some(cell) = self.cells.get(usize::from(partition)) {
             let jobs_left = jobs_max - page.len();
             if jobs_left == 0 || slots_left == 0 {
-                page.next = Some(ListCursor(Some(at)));
+                let spot = Spot::Table { partition, slot };
+                page.next = Some(ListCursor(Some(At { incarnation: self.incarnation, spot })));
                 break;
             }
             let now = self.clock.now();
             let slots = SLICE.min(slots_left);
             let ViewSlice { jobs, fired, looked_at, next } =
-                cell.lock().partition.list(at.slot, slots, jobs_left, &wanted, now);
+                cell.lock().partition.list(slot, slots, jobs_left, &wanted, now);
             page.jobs.extend(jobs);
             page.fired.extend(fired);
             // One that has no job of the tag is only asked for it.
             slots_left -= if filter.tag.is_some() { looked_at.max(1) } else { slots };
-            at = match next {
-                Some(slot) => At { slot, ..at },
-                None => At { partition: at.partition + 1, slot: 0, ..at },
+            (partition, slot) = match next {
+                Some(slot) => (partition, slot),
+                None => (partition + 1, 0),
             };
         }
         Ok(page)
@@ -147,7 +162,13 @@ impl fmt::Display for ListCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             None => f.write_str(FIRST),
-            Some(At { incarnation, partition, slot }) => write!(f, "{incarnation:x}-{partition:x}-{slot:x}"),
+            Some(At { incarnation, spot: Spot::Table { partition, slot } }) => {
+                write!(f, "{incarnation:x}-{partition:x}-{slot:x}")
+            }
+            Some(At { incarnation, spot: Spot::Due(After { wall, mono }) }) => {
+                // Negative numbers have the form of large ones.
+                write!(f, "{incarnation:x}-{:x}-{:x}-{:x}-{:x}", wall.0, wall.1, mono.0, mono.1)
+            }
         }
     }
 }
@@ -164,15 +185,21 @@ impl FromStr for ListCursor {
         if text == FIRST {
             return Ok(ListCursor::default());
         }
-        let mut parts = text.split('-').map(|part| u64::from_str_radix(part, 16).ok());
-        let mut part = || parts.next().flatten().ok_or(InvalidCursor);
-        let (incarnation, partition, slot) = (part()?, part()?, part()?);
-        let at = At {
-            incarnation,
-            partition: u16::try_from(partition).map_err(|_| InvalidCursor)?,
-            slot: u32::try_from(slot).map_err(|_| InvalidCursor)?,
+        let parts = text.split('-').map(|part| u64::from_str_radix(part, 16));
+        let parts: Vec<u64> = parts.collect::<Result<_, _>>().map_err(|_| InvalidCursor)?;
+        let (incarnation, spot) = match parts[..] {
+            [incarnation, partition, slot] => {
+                let partition = u16::try_from(partition).map_err(|_| InvalidCursor)?;
+                let slot = u32::try_from(slot).map_err(|_| InvalidCursor)?;
+                (incarnation, Spot::Table { partition, slot })
+            }
+            [incarnation, wall_us, wall_id, mono_us, mono_id] => {
+                let (wall, mono) = ((wall_us as i64, wall_id), (mono_us as i64, mono_id));
+                (incarnation, Spot::Due(After { wall, mono }))
+            }
+            _ => return Err(InvalidCursor),
         };
-        if parts.next().is_some() { Err(InvalidCursor) } else { Ok(ListCursor(Some(at))) }
+        Ok(ListCursor(Some(At { incarnation, spot })))
     }
 }
 
@@ -195,10 +222,15 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_as_it_is_written() {
-        let at = At { incarnation: u64::MAX, partition: 1_023, slot: u32::MAX - 1 };
-        for (cursor, text) in
-            [(ListCursor::default(), "first"), (ListCursor(Some(at)), "ffffffffffffffff-3ff-fffffffe")]
-        {
+        let spot = Spot::Table { partition: 1_023, slot: u32::MAX - 1 };
+        let at = At { incarnation: u64::MAX, spot };
+        let after = After { wall: (-2, 7), mono: (i64::MAX, u64::MAX) };
+        let by_due = At { incarnation: 1, spot: Spot::Due(after) };
+        for (cursor, text) in [
+            (ListCursor::default(), "first"),
+            (ListCursor(Some(at)), "ffffffffffffffff-3ff-fffffffe"),
+            (ListCursor(Some(by_due)), "1-fffffffffffffffe-7-7fffffffffffffff-ffffffffffffffff"),
+        ] {
             assert_eq!(cursor.to_string(), text);
             assert_eq!(text.parse(), Ok(cursor));
             let json = serde_json::to_string(&cursor).unwrap();

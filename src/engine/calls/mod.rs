@@ -2,6 +2,7 @@
 
 mod auto_key;
 mod batch;
+mod by_due;
 mod commit;
 mod control;
 mod count;

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::job::{History, JobOptions, Paused, Rare, Tags};
 use crate::slab::{Index, Scan, Slab};
-use crate::wheel::{Classes, Home};
+use crate::wheel::{Classes, Home, Linked, NIL};
 use beside::{Beside, Far};
 use key::LineKey;
 use line::Line;
@@ -338,6 +338,12 @@ impl<'a> Iterator for JobScan<'a> {
 
 impl<'a> Job<'a> {
     #[inline]
+    /// The job after it in its list of a wheel, if it is on one and not the last.
+    pub(super) fn next_on_wheel(&self) -> Option<u32> {
+        let next = self.line.next();
+        (next != NIL).then_some(next)
+    }
+
     pub(super) fn id(&self) -> JobId {
         JobId::new(self.table.partition, self.line.sequence())
     }

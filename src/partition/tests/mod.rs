@@ -1,6 +1,7 @@
 //! Tests of the partition: against a model, by the numbers of the contract, and by the bugs that timers are known for.
 
 mod bounds;
+mod by_due;
 mod clocks;
 mod conflict;
 mod fuzzy;

@@ -98,6 +98,11 @@ impl Slots {
         self.occupancy.contains(place)
     }
 
+    /// The earliest slot that reaches the tick `from`. Nothing may be half cascaded.
+    pub(super) fn reaching(&self, now: u64, from: u64) -> Option<Place> {
+        self.occupancy.reaching(now, from)
+    }
+
     /// The node that a place hands out first; [`NIL`] if it has none.
     #[inline]
     pub(super) fn head(&self, place: Place) -> u32 {

@@ -8,8 +8,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The fields that are text, if they are there.
-const TEXTS: [&str; 9] =
-    ["op", "key", "tag", "queue", "payload_base64", "on_conflict", "prefix", "cursor", "bucket"];
+const TEXTS: [&str; 10] =
+    ["op", "key", "tag", "queue", "payload_base64", "on_conflict", "prefix", "cursor", "order", "bucket"];
 
 const TIMES: [&str; 5] = ["at", "in", "by", "within", "spread"];
 

@@ -13,7 +13,7 @@ use super::fields::Fields;
 use super::times;
 use crate::jsonl::input::Lines;
 use crate::jsonl::op::{self, Action, Draft, Op, OpError, QueueAction, TagAction};
-use crate::jsonl::reading::{Reading, STATES};
+use crate::jsonl::reading::{Order, Reading, STATES};
 use crate::jsonl::time::TimeError;
 use crate::jsonl::{job, payload};
 
@@ -99,7 +99,7 @@ fn has_meaning(field: &str, op: &str, fields: &Fields) -> bool {
         "key" => !is_reading && op != "drain",
         "tag" | "prefix" | "to" | "state" | "queue" if is_reading => true,
         "limit" => matches!(op, "list" | "load"),
-        "cursor" => op == "list",
+        "cursor" | "order" => op == "list",
         "bucket" => op == "load",
         "prefix" | "to" | "state" => false,
         "from" => op == "schedule" || is_reading,
@@ -169,7 +169,8 @@ fn check_reading(reading: &Reading, fields: &Fields) {
         Some(name) => vec![name.as_str().expect("a name").to_owned()],
     };
     let (filter, limit) = match reading {
-        Reading::List { filter, from, limit } => {
+        Reading::List { filter, order, from, limit } => {
+            assert_eq!(*order == Order::Due, fields.text("order").as_deref() == Some("due"));
             let cursor = fields.text("cursor").map_or(Ok(ListCursor::default()), |text| text.parse());
             assert_eq!(cursor.as_ref(), Ok(from));
             (filter, limit.to_string())
@@ -330,7 +331,7 @@ fn is_wrong(field: &str, fields: &Fields) -> bool {
         "on_conflict" => !["reject", "replace", "keep", "update"].contains(&text.as_str()),
         "payload_base64" => STANDARD.decode(&text).is_err(),
         // What a rule may say is the library's, and tested there.
-        "to" | "state" | "limit" | "cursor" | "bucket" => fields.has(field),
+        "to" | "state" | "limit" | "cursor" | "order" | "bucket" => fields.has(field),
         "every" | "cron" | "zone" | "anchor" | "from" | "until" | "count" | "missed" | "missed_max"
         | "overlap" => fields.has(field),
         _ => false,

@@ -44,7 +44,7 @@ pub(super) fn samples() -> Vec<Value> {
         json!({"op": "resume", "queue": "mails"}),
         json!({"op": "drain", "queue": "mails", "within": "30s"}),
         json!({"op": "list", "queue": "mails", "tag": "t", "prefix": "order:", "from": INSTANT, "to": 2_000_000_000,
-            "state": ["ready", "dead"], "limit": 1000, "cursor": "first"}),
+            "state": ["ready", "dead"], "limit": 1000, "cursor": "first", "order": "due"}),
         json!({"op": "count", "state": "paused"}),
         json!({"op": "load", "bucket": "hour", "limit": 10_000}),
     ];
