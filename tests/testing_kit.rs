@@ -9,8 +9,8 @@ use std::time::Duration;
 use reveille::store::{MemoryStore, StoreError, StoreErrorClass};
 use reveille::testing::{FailingStore, FiredEnd, ForcedFailure, RunError, StoreCall, TestEngine};
 use reveille::{
-    BoxError, Builder, CallError, Cause, DeathReason, Engine, Job, JobResult, LookupOutcome, QueueConfig,
-    QueueError, Recurrence, Retry, ReviveOutcome, ScheduleError, StartError, Timestamp,
+    BoxError, Builder, CallError, Cause, DeathReason, Engine, Job, JobResult, JobState, LookupOutcome,
+    QueueConfig, QueueError, Recurrence, Retry, ReviveOutcome, ScheduleError, StartError, Timestamp,
 };
 use testkit::{eventually, ms, nothing};
 
@@ -286,6 +286,25 @@ async fn one_queue_runs_and_all_others_are_as_they_were() {
     assert_eq!(keys(&engine.run_queue("b").await.unwrap()), ["b:due", "b:later"]);
 }
 
+/// What a handler asks for in a queue that is not run waits, although that is not paused, until the run is over.
+#[tokio::test]
+async fn another_queue_goes_on_when_the_one_has_run() {
+    let asks = |job: Job| async move {
+        let engine = job.engine();
+        engine.schedule_raw("open", "").key("asked for").after(Duration::ZERO).await?.scheduled()?;
+        tokio::time::sleep(ms(50)).await;
+        match engine.lookup("asked for") {
+            LookupOutcome::Scheduled(job) if job.state == JobState::Ready => Ok::<_, BoxError>(()),
+            other => Err(format!("{other:?}").into()),
+        }
+    };
+    let builder = Engine::builder().queue(QueueConfig::new("asks").paused(), asks).queue("open", nothing);
+    let engine = TestEngine::start(builder, noon()).await.unwrap();
+    schedule(&engine, "asks", "asks", Duration::ZERO).await;
+    assert_eq!(engine.run_queue("asks").await.unwrap()[0].end, FiredEnd::Succeeded);
+    assert_eq!(keys(&engine.settle().await), ["asked for"]);
+}
+
 #[tokio::test]
 async fn a_job_that_is_brought_forward_runs_once() {
     let builder =
@@ -483,6 +502,16 @@ async fn a_lost_answer_doubles_nothing() {
     assert_eq!(store.calls(StoreCall::Append), 3);
     let engine = engine.crash().await.restart(builder()).await.unwrap();
     assert_eq!(keys(&engine.run_all().await.unwrap()), ["k"]);
+
+    // Nobody hears of it, and it was made.
+    store.lose_next_answer(StoreCall::Append, u64::MAX, StoreError::retry("the line broke"));
+    let unheard = engine.schedule_raw("mails", "").key("unheard").after(MINUTE);
+    let asked = store.calls(StoreCall::Append);
+    eventually("the answer is lost", || store.calls(StoreCall::Append) > asked + 1).await;
+    let down = engine.crash().await;
+    assert!(matches!(unheard.await, Err(ScheduleError::Call(CallError::Interrupted))));
+    store.heal();
+    down.restart(builder()).await.unwrap().assert_scheduled("unheard");
 }
 
 #[tokio::test]
