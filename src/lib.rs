@@ -36,7 +36,8 @@
 //! 5. **A stale writer changes nothing.** The store accepts changes to a partition from one (owner, epoch) only: the
 //!    latest.
 //! 6. **At least once.** A job is done when its handler has ended and not before; `at_most_once` on request. A
-//!    handler gets what it needs to be idempotent: key, id, attempt and epoch.
+//!    handler gets what it needs to be idempotent: key, id, attempt, and a fencing token that is higher with each start of
+//!    the key, also after a takeover.
 //! 7. **Order.** Jobs of one partition and one tick start in (priority, due, sequence) order, and the ready jobs of a
 //!    queue in (tick, priority, due) order over all partitions. Handlers that run at the same time may begin in
 //!    either order, and in a tick of more than 8,192 jobs the order over partitions is by priority alone. Replay is
@@ -54,7 +55,7 @@
 //! # Where to look
 //! - [`Engine::builder`] for queues, handlers and limits; [`Task`] for typed payloads.
 //! - [`Engine::schedule`], [`Engine::reschedule`], [`Engine::cancel`], [`Engine::lookup`], and [`Commit`], their answer.
-//! - [`testing`] for time travel in your own tests.
+//! - [`testing`] for your own tests: time travel, what is scheduled, failures and crashes on request.
 //! - [`wheel`] and [`partition`] if you want the parts without the engine. They do no I/O and read no clock.
 //!
 //! # Metrics
@@ -64,7 +65,7 @@
 //! # Logs
 //! They go through `tracing`, and never contain payloads. A handler runs in a span `job` (level `INFO`, target
 //! `reveille::job`) with the fields `key`, `queue`, `attempt` and `id` (and `traceparent`, if the job has such a
-//! header), so its own log lines say for which job they are. A
+//! header; [`Builder::messaging_spans`] adds OpenTelemetry's names), so its own log lines say for which job they are. A
 //! panic hook runs in the span too; only the hook learns where the panic came from. A failed job is logged as a warning with
 //! the whole chain of its error.
 
@@ -102,21 +103,24 @@ mod time;
 pub mod wheel;
 
 pub use clock::{Clock, Profile};
+#[cfg(feature = "tower")]
+pub use engine::JobService;
 pub use engine::{
     BoxError, Builder, CallError, CancelError, CancelReason, Cancellation, Change, Commit, ContextTask,
-    EditError, Engine, FailedAttempt, IntoJobResult, InvalidCursor, Job, JobCount, JobPage, JobResult,
-    Lateness, ListCursor, ListError, Merge, Misfire, NotAllCancelled, NotAllRescheduled, NotAllScheduled,
-    Outcomes, PauseJobError, Planned, PurgeError, Purged, QUEUES_MAX, QueueConfig, QueueError, QueueStats,
-    Rate, RescheduleError, RestoreProgress, ReviveError, Revived, Schedule, ScheduleError, ShutdownReport,
-    Standby, StartError, StartPhase, Startup, Stats, StoreState, StoreStats, Tagged, TaggedJob, Target, Task,
+    Drained, EditError, Engine, FailedAttempt, FencingToken, IntoJobResult, InvalidCursor, Job, JobCount,
+    JobPage, JobResult, Lateness, ListCursor, ListError, Merge, Misfire, NotAllCancelled, NotAllRescheduled,
+    NotAllScheduled, Outcomes, PauseError, PauseJobError, PauseOutcome, Planned, Proposal, PurgeError,
+    Purged, QUEUES_MAX, QueueConfig, QueueError, QueueStats, Rate, RescheduleError, RestoreProgress,
+    ResumeOutcome, ReviveError, Revived, Schedule, ScheduleError, ShutdownReport, Standby, StartError,
+    StartPhase, Startup, Stats, StoreState, StoreStats, Tagged, TaggedJob, Target, Task,
 };
 pub use job::{
     AttemptError, Backoff, CancelOutcome, Cause, Death, DeathReason, Delivery, Edit, EditOutcome, End,
     FiredView, Handle, History, InvalidHeader, InvalidKey, InvalidQueueName, InvalidTag, Jitter, JobFilter,
     JobId, JobState, JobView, KEY_BYTES_MAX, Key, LookupOutcome, Missed, NotCancelled, NotRescheduled,
-    NotScheduled, OnConflict, Overlap, PartitionId, PauseJobOutcome, Payload, Priority, PurgeOutcome,
-    QUEUE_NAME_BYTES_MAX, QueueName, Recurrence, Refusal, RescheduleOutcome, ResumeJobOutcome, Retry,
-    ReviveOutcome, ScheduleOutcome, Version,
+    NotScheduled, OnConflict, Overlap, PartitionId, PauseJobOutcome, Payload, Priority, ProgressNote,
+    PurgeOutcome, QUEUE_NAME_BYTES_MAX, QueueName, Recurrence, Refusal, RescheduleOutcome, ResumeJobOutcome,
+    Retry, ReviveOutcome, ScheduleOutcome, Version,
 };
 pub use partition::{Due, InvalidTimestamp, Timestamp};
 pub use store::Durability;

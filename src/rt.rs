@@ -80,6 +80,19 @@ impl Runtime {
         }
     }
 
+    /// Runs what may spawn tasks by itself.
+    #[cfg(feature = "tower")]
+    pub(crate) fn within<T>(&self, run: impl FnOnce() -> T) -> T {
+        match self {
+            Runtime::Tokio(handle) => {
+                let _entered = handle.enter();
+                run()
+            }
+            #[cfg(feature = "_sim")]
+            Runtime::Simulated(..) => run(),
+        }
+    }
+
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         match self {
             Runtime::Tokio(handle) => drop(handle.spawn(task)),

@@ -7,16 +7,25 @@ use std::time::Duration;
 pub use crate::engine::PartitionState;
 use crate::engine::{Builder, Engine, Probed};
 pub use crate::partition::{Image, JobImage, Now, Record, Replay, Started};
-use crate::partition::{PartitionId, QueueName};
+use crate::partition::{JobView, PartitionId, QueueName};
 pub use crate::seam::{Boxed, Line, Simulation, within};
 use crate::store::codec::{Names, decode_batch, decode_chunk};
 
-/// Has `told` called at every start of a job, when it is decided.
-pub fn on_start(builder: Builder, told: impl Fn(&QueueName, &Started) + Send + Sync + 'static) -> Builder {
-    builder.probe(Box::new(move |probed| {
-        if let Probed::Started(queue, started) = probed {
-            told(queue, started);
-        }
+/// What becomes of a job without a call.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// It starts: said when that is decided.
+    Started(&'a QueueName, &'a Started),
+    /// It was too late to start, and is dead. Nothing may be asked of the engine meanwhile.
+    Expired(&'a JobView),
+}
+
+/// Has `told` called at every start of a job, and at every death instead of one.
+pub fn on_start(builder: Builder, told: impl Fn(Told<'_>) + Send + Sync + 'static) -> Builder {
+    builder.probe(Box::new(move |probed| match probed {
+        Probed::Started(queue, started) => told(Told::Started(queue, started)),
+        Probed::Expired(view) => told(Told::Expired(view)),
+        Probed::Begins(..) | Probed::Ended(..) => {}
     }))
 }
 

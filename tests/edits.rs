@@ -198,7 +198,7 @@ async fn merges_of_several_callers_lose_nothing() {
 #[tokio::test]
 async fn a_job_that_is_ready_is_edited_too() {
     let engine = engine().await;
-    engine.pause("q").unwrap();
+    engine.pause("q").into_outcome().unwrap();
     for key in ["first", "second", "third"] {
         engine.schedule_raw("q", "").key(key).at(at_ms(10)).await.unwrap().scheduled().unwrap();
     }
@@ -208,7 +208,7 @@ async fn a_job_that_is_ready_is_edited_too() {
     assert!(matches!(engine.edit("third", Edit::payload("new")).await.unwrap(), EditOutcome::Edited { .. }));
     let fired = engine.settle().await;
     assert_eq!(fired.iter().map(|job| job.key.as_str()).collect::<Vec<_>>(), ["second"]);
-    engine.resume("q").unwrap();
+    engine.resume("q").into_outcome().unwrap();
     let fired = engine.settle().await;
     assert_eq!(fired.iter().map(|job| job.key.as_str()).collect::<Vec<_>>(), ["first", "third"]);
     assert_eq!(fired[1].payload.as_bytes(), b"new");

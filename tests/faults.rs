@@ -70,13 +70,17 @@ async fn promise_6_at_most_once_runs_only_when_the_store_knows_of_its_start() {
     // Due and acknowledged, and held back until the store is as it is to be.
     let hold = async || {
         for queue in ["inline", "async"] {
-            engine.pause(queue).unwrap();
+            engine.pause(queue).into_outcome().unwrap();
             let job = engine.schedule_raw(queue, "").key(queue).at_most_once();
             job.after(Duration::ZERO).await.unwrap().scheduled().unwrap();
         }
         eventually("they are due", || engine.stats().ready == 2).await;
     };
-    let go_on = || ["inline", "async"].iter().for_each(|queue| engine.resume(queue).unwrap());
+    let go_on = || {
+        for queue in ["inline", "async"] {
+            engine.resume(queue).into_outcome().unwrap();
+        }
+    };
     hold().await;
     store.append.set(Does::Stands);
     go_on();
@@ -361,7 +365,7 @@ fn nothing_is_started_after_a_shutdown_or_in_a_pause() {
             if round % 2 == 0 {
                 engine.shutdown(ms(10_000)).await;
             } else {
-                engine.pause("q").unwrap();
+                engine.pause("q").into_outcome().unwrap();
                 while engine.stats().running > 0 {
                     tokio::task::yield_now().await;
                 }
@@ -484,10 +488,10 @@ async fn a_pause_outlives_the_arrival_of_the_handler() {
     let engine = TestEngine::start(Engine::builder().without_queues().store(store), real_now() + MINUTE)
         .await
         .unwrap();
-    engine.pause("old").unwrap();
+    engine.pause("old").into_outcome().unwrap();
     engine.add_queue("old", nothing).unwrap();
     assert_eq!((engine.settle().await.len(), engine.stats().ready), (0, 1));
-    engine.resume("old").unwrap();
+    engine.resume("old").into_outcome().unwrap();
     assert_eq!(engine.settle().await.len(), 1);
 }
 

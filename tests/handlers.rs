@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use reveille::testing::TestEngine;
 use reveille::{
-    BoxError, CancelOutcome, Engine, Job, OnConflict, Priority, QueueConfig, QueueError, RescheduleOutcome,
-    ScheduleOutcome, StartError, Task,
+    BoxError, CancelOutcome, Engine, Job, OnConflict, PauseError, Priority, QueueConfig, QueueError,
+    RescheduleOutcome, ScheduleOutcome, StartError, Task,
 };
 use testkit::{Keys, TEN_O_CLOCK, at_ms, ms, nothing};
 
@@ -174,7 +174,7 @@ async fn queues_can_be_added_while_the_engine_runs_and_only_once() {
     assert!(matches!(engine.add_queue("x".repeat(129), nothing), Err(QueueError::InvalidName { .. })));
     let none = QueueConfig::new("none").concurrency(0);
     assert!(matches!(engine.add_queue(none, nothing), Err(QueueError::NoConcurrency { .. })));
-    assert!(matches!(engine.pause("unknown"), Err(QueueError::Unknown { .. })));
+    assert!(matches!(engine.pause("unknown").await, Err(PauseError::UnknownQueue { .. })));
     for n in 1..reveille::QUEUES_MAX {
         engine.add_queue(format!("q{n}"), nothing).unwrap();
     }

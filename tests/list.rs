@@ -79,7 +79,7 @@ async fn a_filter_is_by_queue_and_state_and_key() {
     };
     let builder = Engine::builder().queue("mails", nothing).queue("sales", held).queue("late", nothing);
     let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap().go_on_after(ms(50));
-    engine.pause("late").unwrap();
+    engine.pause("late").into_outcome().unwrap();
     for (key, queue, at) in [
         ("a:1", "mails", 60_000),
         ("a:2", "sales", 60_000),
@@ -128,7 +128,7 @@ async fn a_filter_is_by_when_jobs_are_due_on_either_clock() {
         let job = if n % 2 == 0 { job.at(at_ms(1_000 * n)) } else { job.after(ms(1_000 * n as u64)) };
         job.into_outcome().unwrap().scheduled().unwrap();
     }
-    engine.pause("mails").unwrap();
+    engine.pause("mails").into_outcome().unwrap();
     engine.advance(ms(1)).await;
     let of = |filter: &JobFilter| keys(&engine, filter).into_iter().collect::<Vec<_>>().join(" ");
     let filter = JobFilter::default().due_from(at_ms(3_000)).due_to(at_ms(6_000));
@@ -139,7 +139,7 @@ async fn a_filter_is_by_when_jobs_are_due_on_either_clock() {
     assert_eq!(of(&JobFilter::default().due_to(at_ms(1_000))), "k0", "ready, and due");
     assert_eq!(of(&JobFilter::default().due_from(at_ms(9_000))), "k9");
     assert_eq!(of(&JobFilter::default().due_from(at_ms(6_000)).due_to(at_ms(3_000))), "");
-    engine.resume("mails").unwrap();
+    engine.resume("mails").into_outcome().unwrap();
     engine.advance(ms(20_000)).await;
     let fired = JobFilter::default().states([JobState::Fired]);
     assert_eq!(engine.count(&fired).jobs, 10);

@@ -113,7 +113,7 @@ async fn a_paused_queue_s_backlog_starts_in_order_once_it_is_resumed() {
         schedule(&engine, "q", TEN_O_CLOCK, &jobs).await;
         engine.advance(ms(200)).await;
         assert_eq!(order.len(), 0);
-        engine.resume("q").unwrap();
+        engine.resume("q").into_outcome().unwrap();
         engine.settle().await;
         assert_order(&order, jobs);
     }
@@ -282,7 +282,7 @@ async fn what_was_overdue_starts_before_what_comes_due_while_both_wait() {
     schedule(&engine, "q", TEN_O_CLOCK, &later).await;
     jobs.extend(later);
     engine.advance(Duration::from_secs(5)).await;
-    engine.resume("q").unwrap();
+    engine.resume("q").into_outcome().unwrap();
     engine.settle().await;
     assert_order(&order, jobs);
 }
@@ -382,9 +382,9 @@ proptest! {
                         now_ms += ticks as i64;
                     }
                     Step::Drain => {
-                        engine.resume("q").unwrap();
+                        engine.resume("q").into_outcome().unwrap();
                         engine.settle().await;
-                        engine.pause("q").unwrap();
+                        engine.pause("q").into_outcome().unwrap();
                         let (due, left) = pending.into_iter().partition(|job| job.us <= now_ms * 1_000);
                         pending = left;
                         assert_order(&order, due);

@@ -145,7 +145,7 @@ fn an_overdue_job_does_not_wait_for_a_store_that_stands_still() {
     let (runtime, url) = (bare_runtime(1), server.url());
     let build = || builder(&url).runtime(runtime.handle().clone()).single_owner(true);
     let engine = block_on(build().queue("q", nothing).start()).unwrap();
-    engine.pause("q").unwrap();
+    engine.pause("q").into_outcome().unwrap();
     for n in 0..3 {
         block_on(engine.schedule_raw("q", "").key(format!("overdue {n}")).after(Duration::ZERO))
             .unwrap()
@@ -158,7 +158,7 @@ fn an_overdue_job_does_not_wait_for_a_store_that_stands_still() {
     let engine = block_on(build().queue(config, nothing).start()).unwrap();
     wait_until("they are due", || engine.stats().ready == 3);
     server.stop();
-    engine.resume("q").unwrap();
+    engine.resume("q").into_outcome().unwrap();
     block_on(engine.idle());
     server.go_on();
     assert_eq!(engine.stats().succeeded, 3);

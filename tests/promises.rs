@@ -100,7 +100,7 @@ async fn promise_3_cancel_means_cancel_also_for_a_job_that_is_due() {
     assert_eq!(moved, RescheduleOutcome::Rescheduled { was: at_ms(10), version: Version(2) });
     assert_eq!(engine.cancel("cancelled").await.unwrap(), CancelOutcome::NotFound);
 
-    engine.resume("q").unwrap();
+    engine.resume("q").into_outcome().unwrap();
     assert_eq!(engine.settle().await.iter().map(|job| job.key.as_str()).collect::<Vec<_>>(), ["kept"]);
     let fired = engine.advance(ms(1_000)).await;
     assert_eq!((fired.len(), fired[0].key.as_str(), fired[0].fired_at), (1, "moved", at_ms(100)));
@@ -303,7 +303,7 @@ async fn promise_8_late_never_dropped() {
         }
     }
     tokio::time::sleep(ms(100)).await;
-    engine.resume("paused").unwrap();
+    engine.resume("paused").into_outcome().unwrap();
     until_idle(&engine).await;
     assert_eq!(done.load(SeqCst), 9_000);
     let stats = engine.stats();

@@ -143,8 +143,7 @@ struct Writing<'a> {
 
 impl SnapshotWriter for Writing<'_> {
     fn write(&mut self, slice: Image) -> StoreFuture<'_, ()> {
-        self.image.jobs.extend(slice.jobs);
-        self.image.fired.extend(slice.fired);
+        self.image.add(slice);
         Box::pin(async { Ok(()) })
     }
 

@@ -166,11 +166,11 @@ async fn pausing_under_load_loses_nothing() {
                 .scheduled()
                 .unwrap();
         }
-        engine.pause("q").unwrap();
+        engine.pause("q").into_outcome().unwrap();
         if round % 3 == 0 {
             tokio::time::sleep(Duration::from_micros(round * 7)).await;
         }
-        engine.resume("q").unwrap();
+        engine.resume("q").into_outcome().unwrap();
     }
     until_idle(&engine).await;
     assert_eq!(engine.stats().succeeded, 15_000);

@@ -109,9 +109,9 @@ async fn inline_and_paused_queues_keep_their_rates() {
         engine.schedule_raw("q", "").at(at_ms(1)).await.unwrap().scheduled().unwrap();
     }
     assert_eq!(engine.advance(ms(500)).await.len(), 5);
-    engine.pause("q").unwrap();
+    engine.pause("q").into_outcome().unwrap();
     assert_eq!(engine.advance(ms(5_000)).await.len(), 0);
-    engine.resume("q").unwrap();
+    engine.resume("q").into_outcome().unwrap();
     assert_eq!(engine.advance(ms(1_000)).await.len(), 11);
 }
 

@@ -114,7 +114,7 @@ async fn what_is_read_is_what_the_owner_has_and_a_restart_will_have() {
     let again = queues.store(Arc::clone(&store)).take_over(true);
     let again = TestEngine::start(again, at_ms(50_500)).await.unwrap();
     for queue in ["mails", "sales"] {
-        again.pause(queue).unwrap();
+        again.pause(queue).into_outcome().unwrap();
     }
     // What was overdue at the restart is on its way, and is not in the list as it was.
     let is_left = |job: &Lasting| job.4 > at_ms(50_500).as_micros();
@@ -151,7 +151,7 @@ async fn jobs_are_counted_by_queue_and_by_when_they_are_due() {
     assert_eq!(figures.load.buckets.iter().sum::<u64>() + figures.load.after, figures.jobs.pending);
 
     // An hour in which nobody fires anything.
-    engine.pause("mails").unwrap();
+    engine.pause("mails").into_outcome().unwrap();
     let later = Arc::new(reveille::clock::ManualClock::new(at_ms(300_000_000)));
     let late = namespace.clock(Clock::Manual(later)).figures(buckets).await.unwrap();
     assert_eq!((late.jobs.overdue, late.load.before), (late.jobs.pending, late.jobs.pending));

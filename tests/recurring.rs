@@ -304,9 +304,9 @@ async fn what_is_late_because_its_queue_is_paused_runs_once_for_all() {
     let told = Told::default();
     let engine = TestEngine::start(told.builder(), TEN_O_CLOCK).await.unwrap();
     upsert(&engine, every(10)).await.scheduled().unwrap();
-    engine.pause("q").unwrap();
+    engine.pause("q").into_outcome().unwrap();
     engine.advance(SECOND * 45).await;
-    engine.resume("q").unwrap();
+    engine.resume("q").into_outcome().unwrap();
     engine.advance(SECOND).await;
     assert_eq!(told.take(), [(40, 3, 1)]);
     let progress = *pending(&engine).options.occurrence().unwrap();
@@ -398,11 +398,11 @@ async fn one_that_comes_once_is_paused_moved_and_resumed() {
     for key in ["k", "other"] {
         engine.schedule_raw("q", "").key(key).after(SECOND).await.unwrap().scheduled().unwrap();
     }
-    engine.pause("q").unwrap();
+    engine.pause("q").into_outcome().unwrap();
     engine.advance(SECOND * 2).await;
     // It is due, and its queue is paused.
     assert!(matches!(engine.pause_job("k").await.unwrap(), PauseJobOutcome::Paused { .. }));
-    engine.resume("q").unwrap();
+    engine.resume("q").into_outcome().unwrap();
     assert_eq!(fired_seconds(&engine.advance(SECOND).await).len(), 1, "the other one");
     assert!(matches!(
         engine.reschedule("k", at_ms(5_000)).await.unwrap(),

@@ -351,7 +351,7 @@ async fn overdue_jobs_fire_or_are_skipped() {
     for n in 0..300 {
         engine.schedule_raw("stale", "").at(now + ms(n)).into_outcome().unwrap().scheduled().unwrap();
     }
-    engine.pause("q").unwrap();
+    engine.pause("q").into_outcome().unwrap();
     for n in 0..300 {
         engine
             .schedule_raw("q", "")

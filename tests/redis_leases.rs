@@ -91,7 +91,7 @@ async fn a_lease_that_is_given_back_is_taken_at_once() {
         };
         let owner = builder(&server).queue("fires", nothing).start().await.unwrap();
         // It stays for the next one, due long since.
-        owner.pause("fires").unwrap();
+        owner.pause("fires").into_outcome().unwrap();
         owner.schedule_raw("fires", "").after(ms(1)).await.unwrap().scheduled().unwrap();
         let standby = tokio::spawn(builder(&server).queue("fires", fires).start());
         tokio::time::sleep(ms(450)).await;

@@ -180,7 +180,7 @@ async fn overdue_inline_jobs_run_on_the_driver_once_their_start_is_stored() {
         let engine = build(&keys).start().await.unwrap();
         eventually("all are", || engine.stats().ready == jobs as usize).await;
         store.append.set(Does::Stands);
-        engine.resume("inline").unwrap();
+        engine.resume("inline").into_outcome().unwrap();
         eventually("all are", || engine.stats().running == jobs as usize).await;
         if round == "goes on" {
             store.append.set(Does::Well);

@@ -301,22 +301,55 @@ async fn no_attempt_begins_after_a_job_has_expired() {
     assert_eq!(view.history.unwrap().death.unwrap().reason, DeathReason::Expired);
 
     // One that waited too long for its queue does not begin at all, and lets those behind it go.
-    engine.pause("q").unwrap();
+    engine.pause("q").into_outcome().unwrap();
     for (key, expires) in [("late", 61_000), ("in time", 600_000)] {
         let expiring = engine.schedule_raw("q", "0").key(key).expires(at_ms(expires));
         expiring.at(at_ms(60_500)).await.unwrap().scheduled().unwrap();
     }
     engine.clock().advance(ms(10_000));
-    engine.resume("q").unwrap();
+    engine.resume("q").into_outcome().unwrap();
     let fired = engine.settle().await;
     assert_eq!(fired.iter().map(|job| job.key.as_str()).collect::<Vec<_>>(), ["in time"]);
     assert!(matches!(engine.lookup("late"), LookupOutcome::Dead(_)));
     assert_eq!(engine.stats().queues[0].died, 2);
 
-    // Whoever brings it back wants it to run.
-    let outcome = engine.revive("late", SECOND).await.unwrap();
-    assert!(matches!(outcome, ReviveOutcome::Revived { .. }));
-    assert_eq!(engine.advance(ms(2_000)).await.len(), 1);
+    // Whoever brings it back wants it to run, and to be tried again.
+    for (key, attempts) in [("late", 1), ("k", 10)] {
+        let outcome = engine.revive(key, SECOND).await.unwrap();
+        assert!(matches!(outcome, ReviveOutcome::Revived { .. }));
+        assert_eq!(engine.advance(ms(10_500)).await.len(), attempts);
+    }
+}
+
+/// Fewer are kept than die at one instant: each is told of all the same, as it was then.
+#[tokio::test]
+async fn a_death_is_told_of_also_if_the_job_is_purged_at_once() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&told);
+    let config = queue(every_second(1)).on_death(move |job, reason| {
+        tell.lock().unwrap().push((job.key.to_string(), job.payload.clone(), reason));
+    });
+    for kept in [0, 2] {
+        told.lock().unwrap().clear();
+        let engine =
+            Engine::builder().queue(config.clone(), fails).keep_dead(kept, 60 * SECOND).partitions(1);
+        let engine = TestEngine::start(engine, TEN_O_CLOCK).await.unwrap();
+        for n in 0..50 {
+            let job = engine.schedule_raw("q", "9").key(format!("{n:02}"));
+            let job = if n % 2 == 0 { job.expires(at_ms(5)) } else { job };
+            job.at(at_ms(10)).await.unwrap().scheduled().unwrap();
+        }
+        assert_eq!(engine.advance(ms(20)).await.len(), 25);
+        engine.idle().await;
+        let mut told = std::mem::take(&mut *told.lock().unwrap());
+        told.sort_by(|one, other| one.0.cmp(&other.0));
+        assert_eq!(told.len(), 50);
+        for (n, (key, payload, reason)) in told.iter().enumerate() {
+            let why = if n % 2 == 0 { DeathReason::Expired } else { DeathReason::Exhausted };
+            assert_eq!((key.as_str(), payload.as_bytes(), *reason), (&*format!("{n:02}"), &b"9"[..], why));
+        }
+        assert_eq!((engine.stats().queues[0].died, dead(&engine).len()), (50, kept));
+    }
 }
 
 #[tokio::test]
@@ -472,8 +505,16 @@ async fn an_interrupted_attempt_counts_if_the_policy_says_so() {
         assert_eq!(i64::from(fired[0].attempt), attempt);
         drop(engine);
     }
-    let builder = Engine::builder().queue(queue(retry), nothing).store(store);
+    // Found by the restart, and told of as any other death.
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&told);
+    let config = queue(retry).on_death(move |job, reason| {
+        tell.lock().unwrap().push((job.key.to_string(), reason));
+    });
+    let builder = Engine::builder().queue(config, nothing).store(store);
     let engine = TestEngine::start(builder, at_ms(30_000)).await.unwrap();
+    assert_eq!(*told.lock().unwrap(), [("poison".to_owned(), DeathReason::Exhausted)]);
+    assert_eq!(engine.stats().queues[0].died, 1);
     assert_eq!(engine.advance(ms(60_000)).await, []);
     let LookupOutcome::Dead(view) = engine.lookup("poison") else { panic!("it is dead") };
     let history = view.history.unwrap();

@@ -328,6 +328,9 @@ pub(crate) fn difference(replayed: &Image, live: &Image) -> String {
     for fired in live.fired.iter().filter(|fired| !replayed.fired.contains(fired)) {
         told.push(format!("live {fired:?}"));
     }
+    if replayed.pauses != live.pauses {
+        told.push(format!("pauses written {:?} live {:?}", replayed.pauses, live.pauses));
+    }
     if replayed.next_sequence != live.next_sequence {
         told.push(format!("next sequence written {} live {}", replayed.next_sequence, live.next_sequence));
     }

@@ -40,14 +40,18 @@ pub use calls::{
     Target,
 };
 pub use error::{
-    CallError, CancelError, Change, EditError, PauseJobError, PurgeError, QueueError, RescheduleError,
-    ReviveError, ScheduleError, StartError,
+    CallError, CancelError, Change, EditError, PauseError, PauseJobError, PurgeError, QueueError,
+    RescheduleError, ReviveError, ScheduleError, StartError,
 };
 pub use ownership::StoreState;
-pub use queues::{FailedAttempt, Misfire, QUEUES_MAX, QueueConfig, Rate};
-pub use run::{BoxError, ContextTask, IntoJobResult, Job, JobResult, Task};
+pub use queues::{
+    Drained, FailedAttempt, Misfire, PauseOutcome, QUEUES_MAX, QueueConfig, Rate, ResumeOutcome,
+};
+#[cfg(feature = "tower")]
+pub use run::JobService;
+pub use run::{BoxError, ContextTask, FencingToken, IntoJobResult, Job, JobResult, Task};
 pub use start::{Builder, RestoreProgress, Standby, StartPhase, Startup};
-pub use state::{CancelReason, Cancellation, Engine};
+pub use state::{CancelReason, Cancellation, Engine, Proposal};
 pub(crate) use state::{Failure, FailureKind, Probed};
 #[cfg(feature = "_sim")]
 pub use tell::PartitionState;

@@ -1,4 +1,4 @@
-//! An engine that loses one of its partitions.
+//! An engine that loses one of its partitions; and what nobody sees from outside.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -154,4 +154,26 @@ async fn an_only_owner_gives_up_all_with_one() {
     }
     assert_eq!(rig.begun.load(SeqCst), 0);
     assert!(rig.engine.shutdown(Duration::from_secs(10)).await.is_taken_over);
+}
+
+/// Notes outlive their attempts, since a job that notes nothing is to pay nothing; but not for ever.
+#[tokio::test]
+async fn progress_notes_are_swept_out() {
+    let says = |job: Job| async move { job.progress("half of it") };
+    let builder = Engine::builder().queue("q", says);
+    let engine = TestEngine::start(builder, Timestamp::from_micros(0)).await.unwrap();
+    for _ in 0..10 {
+        for n in 0..50 {
+            engine
+                .schedule_raw("q", "")
+                .key(format!("job {n}"))
+                .after(HOUR)
+                .await
+                .unwrap()
+                .scheduled()
+                .unwrap();
+        }
+        assert_eq!(engine.advance(HOUR).await.len(), 50);
+        assert!(engine.engine().shared.notes.len() <= 128, "{}", engine.engine().shared.notes.len());
+    }
 }

@@ -98,7 +98,7 @@ pub struct History {
 
 impl Fault {
     pub(crate) fn new(cause: Cause, message: &str) -> Self {
-        Fault { cause, message: cut(message).into() }
+        Fault { cause, message: cut(message, MESSAGE_BYTES_MAX).into() }
     }
 }
 
@@ -120,6 +120,11 @@ impl History {
         self.errors.last()
     }
 
+    /// After when a job that `expires`, and has this history, is not tried. One that was revived is never too late.
+    pub(crate) fn deadline(history: Option<&Self>, expires: Option<Timestamp>) -> Option<Timestamp> {
+        expires.filter(|_| history.is_none_or(|history| history.revivals == 0))
+    }
+
     pub(crate) fn push(&mut self, error: AttemptError) {
         if self.errors.len() >= ERRORS_MAX {
             self.errors.remove(0);
@@ -138,14 +143,14 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    /// By `policy`, for a job that had `failures` before this one, at `now`, and that is not tried after `expires`.
+    /// By `policy`, for a job that had `failures` before this one, at `now`, and that is not tried after `deadline`.
     pub(crate) fn of(
         policy: &Retry,
         cause: Cause,
         failures: u16,
         draw: u64,
         now: Timestamp,
-        expires: Option<Timestamp>,
+        deadline: Option<Timestamp>,
     ) -> Verdict {
         let is_counted = policy.counts(cause);
         let failures = failures.saturating_add(u16::from(is_counted));
@@ -154,7 +159,7 @@ impl Verdict {
         }
         let after = policy.delay(failures.max(1), draw);
         let again = now.saturating_add_micros(u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
-        if expires.is_some_and(|expires| again > expires) {
+        if deadline.is_some_and(|deadline| again > deadline) {
             return Verdict::Dies(DeathReason::Expired);
         }
         Verdict::Again { after, is_counted }
@@ -168,8 +173,8 @@ pub(crate) fn draw(id: JobId, attempt: u16) -> u64 {
 }
 
 /// The beginning of a text, as much as is kept.
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(MESSAGE_BYTES_MAX);
+pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
     while !text.is_char_boundary(end) {
         end -= 1;
     }

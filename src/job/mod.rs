@@ -49,4 +49,4 @@ pub use recurrence::{
     RecurrenceError, Step,
 };
 pub use spec::{JobSpec, RecordedDue};
-pub use view::{FiredView, JobState};
+pub use view::{FiredView, JobState, PROGRESS_BYTES_MAX, ProgressNote};

@@ -319,6 +319,16 @@ pub enum Refusal {
         /// How far ahead a job may be due, in seconds.
         horizon_s: u64,
     },
+    /// By its retry policy the job might wait for longer than the engine's horizon.
+    #[error(
+        "the retry policy has the job wait for longer than the horizon, which is {}; bound its waits with `Retry::max`, or raise the \
+         horizon",
+        days_or_seconds(*horizon_s)
+    )]
+    WaitPastHorizon {
+        /// How far ahead a job may be due, in seconds.
+        horizon_s: u64,
+    },
     /// Every slot that a partition can address is in use.
     #[error("the partition has no slot left; cancel jobs, or use more partitions")]
     NoSlot,

@@ -1,5 +1,6 @@
 //! What readers are told of jobs: where one stands, and of those that have fired what is remembered.
 
+use super::history::cut;
 use super::{End, JobId, Key};
 use crate::time::Timestamp;
 
@@ -27,6 +28,25 @@ pub enum JobState {
 impl JobState {
     pub(super) fn bit(self) -> u8 {
         1 << self as u8
+    }
+}
+
+/// What a handler says of how far it is: see [`Job::progress`](crate::Job::progress).
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct ProgressNote {
+    /// Its words, as far as they are kept.
+    pub note: Box<str>,
+    /// When it said so.
+    pub at: Timestamp,
+}
+
+/// How many bytes of a progress note are kept.
+pub const PROGRESS_BYTES_MAX: usize = 256;
+
+impl ProgressNote {
+    pub(crate) fn new(note: &str, at: Timestamp) -> Self {
+        ProgressNote { note: cut(note, PROGRESS_BYTES_MAX).into(), at }
     }
 }
 

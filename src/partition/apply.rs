@@ -60,6 +60,7 @@ impl Partition {
     pub(super) fn apply(&mut self, record: &Record, index: Index, now: impl NowSource) {
         match *record {
             Record::Scheduled(_) => debug_assert!(false, "a job that is there is not taken again"),
+            Record::PauseSet(_) => debug_assert!(false, "it is about no job"),
             Record::Rescheduled { version, due, .. } => self.change_due(index, version, due, now),
             Record::Cancelled { .. } => self.take_back(index),
             // One that names a queue comes with its number: see `Replay::change`.

@@ -217,6 +217,11 @@ impl Partition {
         self.job(handle).is_some_and(|job| job.state().is_pending())
     }
 
+    /// Whether `handle` names a job that is with its handler.
+    pub fn is_running(&self, handle: Handle) -> bool {
+        self.job(handle).is_some_and(|job| matches!(job.state(), State::Running(_)))
+    }
+
     /// The key of the job that `handle` names.
     pub fn key(&self, handle: Handle) -> Option<&str> {
         self.job(handle).map(|job| job.key())

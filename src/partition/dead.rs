@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use super::job::State;
 use super::{
-    Death, DeathReason, Due, End, Fault, Handle, JobId, Key, Now, NowSource, Partition, PurgeOutcome,
-    QueueId, Record, RecordedDue, Refusal, ReviveOutcome, Timestamp, Version,
+    Death, DeathReason, Due, End, Fault, Handle, JobId, JobView, Key, Now, NowSource, Partition,
+    PurgeOutcome, QueueId, Record, RecordedDue, Refusal, ReviveOutcome, Timestamp, Version,
 };
 use crate::job::AttemptError;
 use crate::slab::Index;
@@ -120,8 +120,21 @@ impl Partition {
         let Some(job) = self.job(handle).filter(|job| job.state().is_live()) else { return false };
         let (id, version, queue) = (job.id(), job.version().next(), job.queue());
         self.commit(Record::Died { id, at: now.wall, version, reason, fault }, handle.index, now);
+        self.note_death(handle, now);
         self.trim_dead(queue, now);
         true
+    }
+
+    /// Keeps for [`take_died`](Self::take_died) how a job is that has just died: it may be purged or revived before anybody asks.
+    pub(super) fn note_death(&mut self, handle: Handle, now: Now) {
+        let view = self.job(handle).and_then(|job| self.view(handle, job, now));
+        self.died.extend(view);
+    }
+
+    /// Takes a job that has died since the last call. Whoever has jobs die, or start, calls it until there are no more.
+    #[inline]
+    pub(crate) fn take_died(&mut self) -> Option<JobView> {
+        self.died.pop()
     }
 
     /// Sees to it that nothing comes after the attempt that runs. `false` when the job does not run.

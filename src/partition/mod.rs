@@ -45,6 +45,7 @@ mod pace;
 mod past;
 mod pause;
 mod priorities;
+mod queue_pause;
 mod rank;
 mod ready;
 mod record;
@@ -81,6 +82,7 @@ pub(crate) use overdue::OverdueHead;
 pub(crate) use pace::Pace;
 pub use past::Behind;
 pub(crate) use pause::PausedRule;
+pub use queue_pause::QueuePause;
 pub use rank::{Rank, RankKey};
 pub use ready::QueueId;
 pub use record::{Predecessor, Record, ScheduledRecord};
@@ -152,8 +154,9 @@ pub struct Partition {
     running: usize,
     fired: FiredMemory,
     dead: DeadSet,
-    /// Found to have expired when they were to be started.
-    expired: Vec<Handle>,
+    pauses: BTreeMap<QueueName, QueuePause>,
+    /// Those that have died since the last call of `take_died`.
+    died: Vec<JobView>,
     next_sequence: u64,
     records: Vec<Record>,
     forgotten: Vec<(Key, Handle)>,
@@ -220,7 +223,8 @@ impl Partition {
             running: 0,
             fired: FiredMemory::default(),
             dead: DeadSet::default(),
-            expired: Vec::new(),
+            pauses: BTreeMap::new(),
+            died: Vec::new(),
             next_sequence: 0,
             records: Vec::new(),
             forgotten: Vec::new(),

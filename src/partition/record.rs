@@ -3,10 +3,11 @@
 //!
 //! Every transition has a record, those included that a restart decides: replay has no rule of its own.
 //!
-//! A record names a job by its id, not by its key: a cancel or an acknowledgement is a few bytes in the log.
+//! A record is about a job, but for those of a queue. It names a job by its id, not by its key: a cancel or an acknowledgement is a few bytes in the log.
 
 use super::{
-    DeathReason, Edit, End, Fault, JobId, JobSpec, Occurrence, Passed, RecordedDue, Timestamp, Version,
+    DeathReason, Edit, End, Fault, JobId, JobSpec, Occurrence, Passed, QueuePause, RecordedDue, Timestamp,
+    Version,
 };
 
 /// One change of a partition.
@@ -181,6 +182,8 @@ pub enum Record {
         /// When.
         at: Timestamp,
     },
+    /// A queue was paused, or goes on.
+    PauseSet(QueuePause),
 }
 
 /// A job as it was taken.
@@ -207,9 +210,10 @@ pub enum Predecessor {
 }
 
 impl Record {
-    /// The job that the record is about.
-    pub fn id(&self) -> JobId {
-        match self {
+    /// The job that the record is about; `None` if it is about a queue.
+    pub fn id(&self) -> Option<JobId> {
+        Some(match self {
+            Record::PauseSet(_) => return None,
             Record::Scheduled(job) => job.id,
             Record::Rescheduled { id, .. }
             | Record::Edited { id, .. }
@@ -228,7 +232,7 @@ impl Record {
             | Record::Purged { id }
             | Record::Stopped { id }
             | Record::Skipped { id, .. } => *id,
-        }
+        })
     }
 
     /// About how many bytes it takes in a log, rounded up.
@@ -243,6 +247,7 @@ impl Record {
                 2 * FIXED + fault.as_ref().map_or(0, |fault| fault.message.len())
             }
             Record::PassedOver { .. } => 2 * FIXED,
+            Record::PauseSet(pause) => FIXED + pause.queue.as_str().len(),
             Record::Edited { edit, .. } => FIXED + edit.weight(),
             Record::Retried { fault, .. } | Record::Died { fault, .. } => {
                 FIXED + fault.as_ref().map_or(0, |fault| fault.message.len())

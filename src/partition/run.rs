@@ -6,6 +6,7 @@ use super::{
     Record, Timestamp, Version,
 };
 
+use crate::job::History;
 use crate::slab::Index;
 
 /// How many jobs one call may find to be early, and put back, before it gives up for now.
@@ -38,6 +39,8 @@ pub struct Started {
     pub version: Version,
     /// How often its handler has begun, this time included.
     pub attempt: u16,
+    /// Which start in its partition this is, counted since that was made or loaded: each has a higher number than all before it.
+    pub turn: u64,
     /// What else was said of it.
     pub options: JobOptions,
     /// Whether the last restart found it overdue: it may be what ended the process before.
@@ -86,7 +89,7 @@ impl Partition {
             if let Some(rare) = job.rare() {
                 recurs = rare.recurrence().is_some();
                 if self.has_expired(index, now) {
-                    self.expire(index, now);
+                    self.die(self.handle(index), DeathReason::Expired, None, now);
                     continue;
                 }
             }
@@ -113,6 +116,7 @@ impl Partition {
                 lateness_us,
                 version: job.version(),
                 attempt: job.attempt(),
+                turn: self.counts.started,
                 options: job.options(),
                 was_overdue,
             });
@@ -120,25 +124,12 @@ impl Partition {
         None
     }
 
-    /// Whether it is too late to begin with a job. One that was revived is never too late.
+    /// Whether it is too late to begin with a job.
     #[cold]
     fn has_expired(&self, index: Index, now: Now) -> bool {
         let Some(job) = self.jobs.get(index) else { return false };
         let expires = job.rare().and_then(|rare| rare.expires());
-        let is_revived = job.history().is_some_and(|history| history.revivals > 0);
-        !is_revived && expires.is_some_and(|expires| now.wall > expires)
-    }
-
-    #[cold]
-    fn expire(&mut self, index: Index, now: Now) {
-        self.expired.push(self.handle(index));
-        self.die(self.handle(index), DeathReason::Expired, None, now);
-    }
-
-    /// Takes the jobs that were found to have expired since the last call.
-    #[inline]
-    pub(crate) fn take_expired(&mut self) -> Option<Handle> {
-        self.expired.pop()
+        History::deadline(job.history(), expires).is_some_and(|deadline| now.wall > deadline)
     }
 
     /// Has the processor fetch what the starts after this one will need: in a burst the jobs are in nobody's cache, and waiting

@@ -149,8 +149,7 @@ impl Live {
             self.image.next_sequence = self.partition.next_sequence();
         }
         let slice = self.partition.scan(from, slots_max);
-        self.image.jobs.extend(slice.image.jobs);
-        self.image.fired.extend(slice.image.fired);
+        self.image.add(slice.image);
         (self.next, self.complete) = (slice.next, self.records.len());
     }
 

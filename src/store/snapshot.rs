@@ -44,7 +44,8 @@ pub struct SnapshotInfo {
 
 /// Takes a snapshot slice by slice. If it is dropped before it is published, it leaves nothing that a restore would see.
 pub trait SnapshotWriter: Send {
-    /// Adds the jobs of `slice`, ignoring its `next_sequence`. A job may come in one slice only.
+    /// Adds what is in `slice`, its jobs, its fired jobs and its pauses, ignoring its `next_sequence`. Each may come in one slice
+    /// only.
     fn write(&mut self, slice: Image) -> StoreFuture<'_, ()>;
 
     /// Makes this the snapshot to restore from, gives up the log before it, and removes the previous snapshot. `complete` is

@@ -10,6 +10,7 @@ mod jiff;
 mod rfc3339;
 mod shift;
 pub(crate) mod span;
+mod spread;
 mod system;
 
 pub(crate) use duration::DurationText;

@@ -17,7 +17,7 @@ async fn a_job_takes_at_most_130_bytes_of_redis() {
     let log: u64 = server.ask(&["MEMORY", "USAGE", &key("l"), "SAMPLES", "0"]);
     let mut open = writer(&store, &grant, begin(JOBS)).await;
     let jobs = (0..JOBS).map(|n| job(P0, n)).collect();
-    open.write(Image { jobs, fired: Vec::new(), next_sequence: JOBS }).await.unwrap();
+    open.write(Image { jobs, next_sequence: JOBS, ..Image::default() }).await.unwrap();
     let info = open.publish(JOBS).await.unwrap();
     drop(open);
     let generation: String = server.ask(&["HGET", &key("m"), "gen"]);

@@ -99,7 +99,7 @@ pub fn job(partition: PartitionId, sequence: u64) -> JobImage {
 
 pub fn fired(partition: PartitionId, sequence: u64) -> FiredImage {
     FiredImage {
-        id: scheduled(partition, sequence).id(),
+        id: scheduled(partition, sequence).id().unwrap(),
         key: Key::new(format!("fired:{sequence}")).unwrap(),
         fired_at: Timestamp::from_micros(1_000),
         ended_at: Timestamp::from_micros(2_000),
@@ -110,7 +110,7 @@ pub fn fired(partition: PartitionId, sequence: u64) -> FiredImage {
 /// Jobs from one sequence up to another.
 pub fn jobs(sequences: std::ops::Range<u64>) -> Image {
     let next_sequence = sequences.end;
-    Image { jobs: sequences.map(|sequence| job(P0, sequence)).collect(), fired: Vec::new(), next_sequence }
+    Image { jobs: sequences.map(|sequence| job(P0, sequence)).collect(), next_sequence, ..Image::default() }
 }
 
 /// Records from one to another, of which the record n takes job n.

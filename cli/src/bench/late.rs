@@ -24,6 +24,12 @@ impl Seen {
         }
     }
 
+    /// Adds what was seen elsewhere.
+    pub(super) fn add(&mut self, other: &Seen) -> Result<(), Error> {
+        self.early += other.early;
+        Ok(self.late_ns.add(&other.late_ns)?)
+    }
+
     pub(super) fn len(&self) -> u64 {
         self.late_ns.len() + self.early
     }

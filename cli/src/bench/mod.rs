@@ -18,6 +18,7 @@ mod engine;
 mod idle;
 mod late;
 mod lateness;
+mod limit;
 mod memory;
 mod reading;
 mod restore;
@@ -51,6 +52,8 @@ enum What {
     Lateness(lateness::Args),
     /// Jobs due at one instant: when the last one starts; beside as many tokio sleeps
     Burst(burst::Args),
+    /// A queue with a rate and many more jobs due than it lets go: the rate, and how late another queue's jobs are beside it
+    Limit(limit::Args),
     /// Pages, counts and loads among millions of jobs, and how late others fire meanwhile
     Reading(reading::Args),
     /// The processor time of an engine whose jobs are far away; beside a thread that wakes now and then
@@ -94,6 +97,7 @@ pub(crate) fn execute(args: Args) -> ExitCode {
             What::Engine(args) => engine::run(&args).await.map(|report| print(&report, args.json)),
             What::Lateness(args) => lateness::run(&args).await.map(|report| print(&report, args.json)),
             What::Burst(args) => burst::run(&args).await.map(|report| print(&report, args.json)),
+            What::Limit(args) => limit::run(&args).await.map(|report| print(&report, args.json)),
             What::Reading(args) => reading::run(&args).await.map(|report| print(&report, args.json)),
             What::Idle(args) => idle::run(&args).await.map(|report| print(&report, args.json)),
             What::Durable(args) => durable::run(&args).await.map(|report| print(&report, args.common.json)),

@@ -68,6 +68,8 @@ fields! {
     "payload_base64" => payload_base64: String;
     "on_conflict" => on_conflict: String;
     "and_after" => and_after: bool;
+    "within" => within: &'a RawValue;
+    "spread" => spread: &'a RawValue;
     "prefix" => prefix: String;
     "to" => to: &'a RawValue;
     "state" => state: &'a RawValue;

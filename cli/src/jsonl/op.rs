@@ -7,6 +7,7 @@
 //! - No text makes this panic, and no error message grows with the line.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use reveille::job::{InvalidOption, InvalidQueueName, InvalidTag, JobOptions, QueueName, Tags};
 use reveille::{Due, InvalidKey, Key, OnConflict, Payload, Shift};
@@ -23,7 +24,7 @@ use super::time::{self, TimeError};
 const QUEUE_DEFAULT: &str = "default";
 
 /// What `op` may be.
-pub(super) const OPS: [&str; 11] = [
+pub(super) const OPS: [&str; 12] = [
     "schedule",
     "reschedule",
     "cancel",
@@ -32,6 +33,7 @@ pub(super) const OPS: [&str; 11] = [
     "purge",
     "pause",
     "resume",
+    "drain",
     "list",
     "count",
     "load",
@@ -96,10 +98,12 @@ pub(crate) enum Action {
 }
 
 /// What is to be done with a queue.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum QueueAction {
     Pause,
     Resume,
+    /// Paused, and waited for this long at most until nothing of it runs.
+    Drain(Duration),
 }
 
 impl QueueAction {
@@ -108,6 +112,7 @@ impl QueueAction {
         match self {
             QueueAction::Pause => "pause",
             QueueAction::Resume => "resume",
+            QueueAction::Drain(_) => "drain",
         }
     }
 }
@@ -225,21 +230,26 @@ pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
     let action = match op.as_str() {
         "schedule" => Action::Schedule(Draft {
             options: fields.take_options()?,
-            due: fields.take_first_due()?,
+            due: fields.take_first_due()?.map(|due| fields.spread(due, &key)).transpose()?,
             queue: fields.queue.take().unwrap_or_else(|| QUEUE_DEFAULT.to_owned()),
             payload: fields.take_payload()?,
             on_conflict: fields.on_conflict.take().map(|text| on_conflict(&text)).transpose()?,
         }),
-        "reschedule" => Action::Reschedule(fields.take_due()?),
+        "reschedule" => Action::Reschedule(fields.take_due().and_then(|due| fields.spread(due, &key))?),
         "cancel" => Action::Cancel { and_after: fields.and_after.take().unwrap_or(false) },
         "lookup" => Action::Lookup,
-        "revive" => Action::Revive(fields.take_due()?),
+        "revive" => Action::Revive(fields.take_due().and_then(|due| fields.spread(due, &key))?),
         "purge" => Action::Purge,
         "pause" | "resume" if key.is_some() && fields.queue.is_some() => return Err(OpError::TwoNames),
         "pause" if key.is_some() => Action::Pause,
         "resume" if key.is_some() => Action::Resume,
         "pause" => return fields.into_queue_op(QueueAction::Pause),
         "resume" => return fields.into_queue_op(QueueAction::Resume),
+        "drain" if key.is_some() => return Err(OpError::Useless { field: "key", op: "drain" }),
+        "drain" => {
+            let within = fields.within.take().ok_or(OpError::Missing { field: "within" })?;
+            return fields.into_queue_op(QueueAction::Drain(length(within, "within")?));
+        }
         unknown => return Err(OpError::UnknownOp { name: Brief::new(unknown) }),
     };
     if let Some(field) = fields.left_over() {
@@ -270,7 +280,11 @@ impl Fields<'_> {
     }
 
     fn into_queue_op(mut self, action: QueueAction) -> Result<Op, OpError> {
-        let queue = self.queue.take().ok_or(OpError::NoName { op: action.name() })?;
+        let nameless = match action {
+            QueueAction::Drain(_) => OpError::Missing { field: "queue" },
+            _ => OpError::NoName { op: action.name() },
+        };
+        let queue = self.queue.take().ok_or(nameless)?;
         match self.left_over() {
             Some(field) => Err(OpError::Useless { field, op: action.name() }),
             None => Ok(Op::Queue(queue, action)),
@@ -279,18 +293,22 @@ impl Fields<'_> {
 
     fn take_due(&mut self) -> Result<Due, OpError> {
         match (self.at.take(), self.after.take()) {
-            (Some(at), None) => due(at, "at", "a string or a number of seconds", |text, is_number| {
+            (Some(at), None) => time(at, "at", |text, is_number| {
                 let instant =
                     if is_number { time::parse_epoch_seconds(text) } else { time::parse_instant(text) };
                 instant.map(Due::At)
             }),
-            (None, Some(after)) => due(after, "in", "a string or a number of seconds", |text, is_number| {
-                let delay = if is_number { time::parse_delay_seconds(text) } else { time::parse_delay(text) };
-                delay.map(Due::In)
-            }),
+            (None, Some(after)) => length(after, "in").map(Due::In),
             (None, None) => Err(OpError::NoTime),
             (Some(_), Some(_)) => Err(OpError::TwoTimes),
         }
+    }
+
+    /// The place of a key in the window that a due begins, if the line says how long that is.
+    fn spread(&mut self, due: Due, key: &Option<String>) -> Result<Due, OpError> {
+        let Some(window) = self.spread.take() else { return Ok(due) };
+        let window = length(window, "spread")?;
+        Ok(key.as_ref().map_or(due, |key| due.spread(key, window)))
     }
 
     fn take_payload(&mut self) -> Result<Payload, OpError> {
@@ -333,14 +351,20 @@ impl Fields<'_> {
     }
 }
 
-fn due(
+fn length(value: &RawValue, field: &'static str) -> Result<Duration, OpError> {
+    let read = |text: &str, is_number| {
+        if is_number { time::parse_delay_seconds(text) } else { time::parse_delay(text) }
+    };
+    time(value, field, read)
+}
+
+fn time<T>(
     value: &RawValue,
     field: &'static str,
-    must_be: &'static str,
-    read: impl Fn(&str, bool) -> Result<Due, TimeError>,
-) -> Result<Due, OpError> {
+    read: impl Fn(&str, bool) -> Result<T, TimeError>,
+) -> Result<T, OpError> {
     let json = value.get();
-    let due = match json.as_bytes().first() {
+    let time = match json.as_bytes().first() {
         Some(b'"') => {
             let text: Cow<'_, str> =
                 serde_json::from_str(json).map_err(|error| OpError::Json(describe(&error)))?;
@@ -348,9 +372,12 @@ fn due(
         }
         // Only a number begins like this, and reading the line has checked that it is one.
         Some(b'-' | b'0'..=b'9') => read(json, true),
-        _ => return Err(OpError::WrongValue { field, value: Brief::new(json), must_be }),
+        _ => {
+            let must_be = "a string or a number of seconds";
+            return Err(OpError::WrongValue { field, value: Brief::new(json), must_be });
+        }
     };
-    due.map_err(|error| OpError::Time { field, error })
+    time.map_err(|error| OpError::Time { field, error })
 }
 
 /// A delay, or one with a minus before it.
@@ -396,8 +423,6 @@ fn describe(error: &serde_json::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use reveille::job::Delivery;
     use reveille::{Priority, Timestamp};
 

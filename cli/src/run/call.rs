@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reveille::{
-    CancelError, CancelOutcome, Commit, Due, End, Engine, Job, Key, LookupOutcome, OnConflict, PauseJobError,
-    PauseJobOutcome, PurgeError, PurgeOutcome, QueueConfig, QueueError, QueueName, RescheduleError,
-    RescheduleOutcome, ResumeJobOutcome, ReviveError, ReviveOutcome, ScheduleError, ScheduleOutcome, Version,
+    CancelError, CancelOutcome, Commit, Drained, Due, End, Engine, Job, Key, LookupOutcome, OnConflict,
+    PauseError, PauseJobError, PauseJobOutcome, PauseOutcome, PurgeError, PurgeOutcome, QueueConfig,
+    QueueError, QueueName, RescheduleError, RescheduleOutcome, ResumeJobOutcome, ResumeOutcome, ReviveError,
+    ReviveOutcome, ScheduleError, ScheduleOutcome, Version,
 };
 
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use super::exec;
 use super::output::{Ack, Answer, Answered, Mistake, Output, Standing};
@@ -54,7 +56,8 @@ pub(super) enum Reply {
     Call {
         line: u64,
         op: &'static str,
-        key: Key,
+        /// Unless it is about a queue.
+        key: Option<Key>,
         pending: Pending,
     },
     /// It is done.
@@ -70,6 +73,9 @@ pub(super) enum Pending {
     Purge(Commit<PurgeOutcome, PurgeError>),
     Pause(Commit<PauseJobOutcome, PauseJobError>),
     Resume(Commit<ResumeJobOutcome, PauseJobError>),
+    PauseQueue(QueueName, Commit<PauseOutcome, PauseError>),
+    Drain(QueueName, JoinHandle<Result<Drained, PauseError>>),
+    ResumeQueue(QueueName, Commit<ResumeOutcome, PauseError>),
     Lookup(Box<LookupOutcome>),
 }
 
@@ -107,7 +113,7 @@ impl Caller {
             Action::Resume => Pending::Resume(self.engine.resume_job(&key)),
             Action::Lookup => Pending::Lookup(Box::new(self.engine.lookup(&key))),
         };
-        Reply::Call { line, op: name, key, pending }
+        Reply::Call { line, op: name, key: Some(key), pending }
     }
 
     /// Waits until it is done: lines after it find what it has left.
@@ -143,21 +149,25 @@ impl Caller {
         }
     }
 
-    fn call_queue(&mut self, line: u64, queue: &str, action: QueueAction) -> Reply {
-        let (done, outcome) = match action {
-            QueueAction::Pause => {
-                // A queue may be paused before its first job.
-                (self.make_queue(queue).and_then(|()| self.engine.pause(queue)), "paused")
-            }
-            QueueAction::Resume => (self.engine.resume(queue), "resumed"),
-        };
-        match done {
-            Ok(()) => {
-                let standing = Standing { queue: QueueName::new(queue).ok(), ..Standing::default() };
-                Reply::done(line, action.name(), Answer { standing, ..outcome_only(outcome) })
-            }
-            Err(error) => Reply::mistake(line, error),
+    fn call_queue(&mut self, line: u64, name: &str, action: QueueAction) -> Reply {
+        // A queue may be paused before its first job.
+        if action != QueueAction::Resume
+            && let Err(error) = self.make_queue(name)
+        {
+            return Reply::mistake(line, error);
         }
+        let queue = match QueueName::new(name) {
+            Ok(queue) => queue,
+            Err(error) => return Reply::mistake(line, error),
+        };
+        let pending = match action {
+            QueueAction::Pause => Pending::PauseQueue(queue, self.engine.pause(name)),
+            QueueAction::Resume => Pending::ResumeQueue(queue, self.engine.resume(name)),
+            QueueAction::Drain(within) => {
+                Pending::Drain(queue, self.runtime.spawn(self.engine.drain(name, within)))
+            }
+        };
+        Reply::Call { line, op: action.name(), key: None, pending }
     }
 
     fn schedule(
@@ -240,7 +250,7 @@ impl Reply {
             Reply::Call { line, op, key, pending } => (line, op, key, pending),
         };
         match pending.answer().await {
-            Ok(answer) => Ok(Answered::Ack(Box::new(Ack { line, op, key: Some(key), answer }))),
+            Ok(answer) => Ok(Answered::Ack(Box::new(Ack { line, op, key, answer }))),
             Err(error) => Err(Mistake { line, error: cut_middle(error) }),
         }
     }
@@ -257,6 +267,19 @@ impl Pending {
             Pending::Pause(commit) => commit.await.map(paused).map_err(|error| error.to_string()),
             Pending::Resume(commit) => commit.await.map(resumed).map_err(|error| error.to_string()),
             Pending::Lookup(outcome) => Ok(found(*outcome)),
+            Pending::PauseQueue(queue, commit) => {
+                let outcome = commit.await.map_err(|error| error.to_string())?;
+                Ok(of_queue(queue, outcome_only(queue_paused(outcome))))
+            }
+            Pending::Drain(queue, drained) => {
+                let drained = drained.await.map_err(|error| error.to_string())?;
+                let drained = drained.map_err(|error| error.to_string())?;
+                Ok(of_queue(queue, queue_drained(drained)))
+            }
+            Pending::ResumeQueue(queue, commit) => {
+                let outcome = commit.await.map_err(|error| error.to_string())?;
+                Ok(of_queue(queue, outcome_only(queue_resumed(outcome))))
+            }
         }
     }
 }
@@ -340,6 +363,31 @@ fn resumed(outcome: ResumeJobOutcome) -> Answer {
         ResumeJobOutcome::AlreadyFired { at, .. } => already_fired(at),
         ResumeJobOutcome::Dead { at, .. } => dead(at),
         ResumeJobOutcome::NotFound => outcome_only("not_found"),
+    }
+}
+
+fn queue_paused(outcome: PauseOutcome) -> &'static str {
+    match outcome {
+        PauseOutcome::Paused => "paused",
+        PauseOutcome::AlreadyPaused { .. } => "already_paused",
+    }
+}
+
+fn of_queue(queue: QueueName, answer: Answer) -> Answer {
+    Answer { standing: Standing { queue: Some(queue), ..Standing::default() }, ..answer }
+}
+
+fn queue_drained(drained: Drained) -> Answer {
+    if drained.is_empty() {
+        return outcome_only("drained");
+    }
+    Answer { running: Some(drained.still_running), ..outcome_only("still_running") }
+}
+
+fn queue_resumed(outcome: ResumeOutcome) -> &'static str {
+    match outcome {
+        ResumeOutcome::Resumed => "resumed",
+        ResumeOutcome::NotPaused => "not_paused",
     }
 }
 

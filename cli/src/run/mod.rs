@@ -73,6 +73,9 @@ Operations, one per line:
   {\"op\":\"count\",\"tag\":\"mail\"} and {\"op\":\"load\",\"bucket\":\"hour\"}
       how many jobs there are, and when they are due: by minute, hour or day. The same fields say which.
   {\"op\":\"pause\",\"queue\":\"mails\"} and {\"op\":\"resume\",\"queue\":\"mails\"}
+      a pause is as durable as the jobs, and lasts until the queue is resumed.
+  {\"op\":\"drain\",\"queue\":\"mails\",\"within\":\"30s\"}
+      pauses it, and is answered when none of its jobs runs, or after that time.
 
 With --store the jobs are kept in Redis, and the next run with the same store and namespace goes on with them. While
 another process fires them, this one waits to take over. While the store is not there yet, it waits for that too, unless

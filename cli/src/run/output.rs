@@ -58,6 +58,9 @@ pub(super) struct Answer {
     /// How many jobs it was done to, or how many there are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) count: Option<u64>,
+    /// How many jobs of the queue still run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) running: Option<usize>,
     /// Whether there was a moment at which there were so many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) exact: Option<bool>,
@@ -469,6 +472,7 @@ mod tests {
             standing: standing(),
             tag: Some("t".into()),
             count: Some(1),
+            running: Some(1),
             exact: Some(true),
             bucket: Some("minute"),
             load: Some(load),

@@ -54,6 +54,23 @@ fn the_engine() {
 }
 
 #[test]
+fn limit() {
+    let report =
+        measured(&["limit", "--jobs", "5000", "--per-second", "500", "--seconds", "1", "--turns", "2"]);
+    assert_eq!(
+        (&report["jobs"], &report["per_second"], &report["early"]),
+        (&5_000.into(), &500.into(), &0.into())
+    );
+    let kept = list(&report["kept"]);
+    assert_eq!(kept.len(), 2);
+    // A busy machine starts fewer, and never more.
+    assert!(kept.iter().all(|kept| positive(kept) < 510.0), "{report}");
+    assert!(positive(&report["busiest_second"]) < 1.03, "{report}");
+    let ratio = positive(&report["beside"]["p99_us"]) / positive(&report["alone"]["p99_us"]);
+    assert!((positive(&report["p99_to_alone"]) / ratio - 1.0).abs() < 1e-6);
+}
+
+#[test]
 fn lateness() {
     let report = measured(&["lateness", "--jobs", "12", "--every-ms", "2", "--load", "1"]);
     assert_eq!((&report["jobs"], &report["every_ms"], &report["load"]), (&12.into(), &2.into(), &1.into()));

@@ -7,6 +7,7 @@
 #![cfg(unix)]
 
 mod fencing;
+mod pauses;
 mod retries;
 
 use std::time::Duration;

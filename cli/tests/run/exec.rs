@@ -12,6 +12,17 @@ fn line(run: &mut Run, op: &str) {
     run.write(&format!("{op}\n"));
 }
 
+/// The answer to a line.
+fn ask(run: &mut Run, op: &str) -> Value {
+    line(run, op);
+    loop {
+        let event = run.event();
+        if event["event"] == "ack" {
+            return event;
+        }
+    }
+}
+
 #[test]
 fn a_command_gets_the_payload_and_what_is_known_of_the_job() {
     let folder = tempfile::tempdir().unwrap();
@@ -78,15 +89,6 @@ fn a_dead_job_is_looked_up_brought_back_and_purged() {
     let mut run = Run::start(&["--exec", "exit 1"]);
     line(&mut run, r#"{"op":"schedule","key":"k","in":0,"retry":{"attempts":1}}"#);
     while run.event()["event"] != "dead" {}
-    let ask = |run: &mut Run, asked: &str| {
-        line(run, asked);
-        loop {
-            let event = run.event();
-            if event["event"] == "ack" {
-                return event;
-            }
-        }
-    };
     let found = ask(&mut run, r#"{"op":"lookup","key":"k"}"#);
     assert_eq!((text(&found, "outcome"), text(&found, "error")), ("dead", "exit status: 1"));
     assert!(found["died_at"].is_string());
@@ -139,6 +141,32 @@ fn a_paused_queue_waits_until_it_goes_on() {
     assert_eq!(fired, ["a"], "b has gone first");
     assert!(text(of_kind(&ended.events, "error").next().unwrap(), "error").contains("no queue"));
     assert_eq!(ended.status.code(), Some(1));
+}
+
+#[test]
+fn a_drain_waits_for_what_runs_and_holds_the_rest_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let go = folder.path().join("go");
+    let command = format!("until test -e {}; do sleep 0.02; done", go.display());
+    let mut run = Run::start(&["--exit-when-idle", "--exec", &command]);
+    line(&mut run, r#"{"op":"schedule","key":"first","queue":"q","in":0}"#);
+    while run.event()["event"] != "fired" {}
+    let drained = ask(&mut run, r#"{"op":"drain","queue":"q","within":0.1}"#);
+    assert_eq!((text(&drained, "outcome"), number(&drained, "running")), ("still_running", 1));
+    line(&mut run, r#"{"op":"schedule","key":"second","queue":"q","in":0}"#);
+    while run.event()["op"] != "schedule" {}
+    std::fs::write(&go, "").unwrap();
+    let drained = ask(&mut run, r#"{"op":"drain","queue":"q","within":"60s"}"#);
+    assert_eq!((text(&drained, "outcome"), text(&drained, "queue")), ("drained", "q"));
+    for wrong in [r#"{"op":"drain","queue":"q"}"#, r#"{"op":"drain","queue":"q","key":"k","within":1}"#] {
+        line(&mut run, wrong);
+        assert_eq!(run.event()["event"], "error");
+    }
+    line(&mut run, r#"{"op":"resume","queue":"q"}"#);
+    run.end_input();
+    let ended = run.ended();
+    let fired: Vec<&str> = of_kind(&ended.events, "fired").map(|event| text(event, "key")).collect();
+    assert_eq!(fired, ["second"], "it was held back");
 }
 
 #[test]

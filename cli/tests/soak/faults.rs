@@ -99,11 +99,11 @@ impl Storm<'_> {
     fn pause(&mut self) {
         self.counts("queue paused");
         let queue = QUEUES[self.random.usize(..QUEUES.len())];
-        self.engine.pause(queue).expect("the queue is there");
+        self.engine.pause(queue).into_outcome().expect("the queue is there");
         self.seen.ledger.pauses(queue, Some(now().wall));
         self.last();
         self.seen.ledger.pauses(queue, None);
-        self.engine.resume(queue).expect("the queue is there");
+        self.engine.resume(queue).into_outcome().expect("the queue is there");
     }
 
     fn tell(&mut self, name: &'static str, words: &[&str]) {

@@ -232,7 +232,7 @@ impl Soak {
             self.report.restored_jobs = mirror::compare_restored(&restored, &ledger);
             mirror::cancel_far(&restored, &ledger).await;
             for queue in restored.stats().queues {
-                restored.resume(&queue.name).unwrap();
+                restored.resume(&queue.name).into_outcome().unwrap();
             }
             let idle = tokio::time::timeout(GRACE, restored.idle()).await;
             let left = ledger.pending();

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use reveille::partition::Delivery;
 use reveille::sim::{Image, JobImage, Simulation as _, lease_left, left_undone, state};
 use reveille::{Engine, PartitionId, StoreState};
 
 use super::{App, Slot};
-use crate::ledger::Recurring;
+use crate::ledger::{PAUSED_QUEUE, Recurring};
 use crate::process::Process;
 use crate::shadow::difference;
 
@@ -67,12 +68,28 @@ impl App {
         }
     }
 
+    /// A queue is paused if that is what was said of it last.
+    fn check_pauses(&self, engine: &Engine, life: u64) {
+        let images = self.images(engine);
+        let queues = engine.stats().queues;
+        for said in images.iter().flat_map(|image| &image.pauses) {
+            let its = queues.iter().find(|queue| queue.name == said.queue.as_str());
+            if its.is_none_or(|queue| queue.is_paused != said.is_paused) {
+                self.world.broken("4 definite", format!("life {life}: {said:?} is not what {its:?} says"));
+            }
+        }
+    }
+
     /// Whether a healthy engine has done everything that is due; if not, what is missing.
     pub(crate) fn unsettled(&self) -> Option<String> {
         let slots = self.slots.lock();
         let owner = slots.iter().find_map(|its| Some((its.process.as_ref()?, its.engine.as_ref()?)));
         let Some((process, (life, engine))) = owner else { return Some("nobody owns the jobs".to_owned()) };
-        let _ = engine.resume("work");
+        let commit = engine.resume(PAUSED_QUEUE);
+        if commit.outcome().is_ok() {
+            let (at, level) = (process.now().wall, self.setting.durability);
+            let _ = self.ledger.said(*life, false, at, level, || None);
+        }
         let stats = engine.stats();
         let store = stats.store.as_ref();
         if store.is_none_or(|store| store.state != StoreState::Healthy) {
@@ -136,29 +153,43 @@ impl App {
             if end != state.durable || losses != self.shadow.losses() {
                 continue;
             }
-            let expected = match self.shadow.replay(partition, now) {
-                Ok(replay) => replay.finish(false, &Default::default(), now).partition.image(),
+            let (before, expected) = match self.shadow.replay(partition, now) {
+                Ok(replay) => {
+                    (replay.image(), replay.finish(false, &Default::default(), now).partition.image())
+                }
                 Err(error) => return self.world.broken("7 replay = live", format!("life {life}: {error}")),
             };
             let found = state.image;
+            if let Some(detail) = miscounted(&before, &found) {
+                self.world.broken("6 at least once", format!("life {life}: {detail}"));
+            }
             let fired = |image: &Image| {
                 let mut ids: Vec<_> = image.fired.iter().map(|fired| fired.id).collect();
                 ids.sort_unstable();
                 ids
             };
-            // Of a recurring job a later occurrence may have come due since.
+            // Of a recurring job a later occurrence may have come due since. When one that was cut short is tried again, counts from
+            // then: see `miscounted`.
+            let is_counted =
+                |id| before.jobs.iter().any(|job| job.id == id && job.running_since.is_some() && counts(job));
             let once = |image: &Image| -> Vec<JobImage> {
-                image.jobs.iter().filter(|job| job.spec.options.recurrence().is_none()).cloned().collect()
+                let once = image.jobs.iter().filter(|job| job.spec.options.recurrence().is_none());
+                once.filter(|job| !is_counted(job.id)).cloned().collect()
             };
-            if once(&expected) != once(&found) || fired(&expected) != fired(&found) {
+            let is_same = once(&expected) == once(&found)
+                && fired(&expected) == fired(&found)
+                && expected.pauses == found.pauses;
+            if !is_same {
                 let differs = difference(&expected, &found);
                 let detail = format!("life {life}, partition {partition} as restored: {differs}");
                 self.world.broken("7 replay = live", detail);
             }
         }
+        self.check_pauses(engine, life);
         // Delays were turned into instants on the way, by a wall clock that was set meanwhile.
         let is_told_exactly = self.slots.lock()[process.slot].stepped_us < begun_us;
-        self.ledger.restored(life, &owner, now, is_told_exactly, &self.images(engine));
+        let is_kept = losses == self.shadow.losses();
+        self.ledger.restored(life, &owner, now, (is_told_exactly, is_kept), &self.images(engine));
         let its = &mut self.slots.lock()[process.slot];
         its.owner = owner;
         its.engine = Some((life, engine.clone()));
@@ -177,4 +208,28 @@ fn late<'a>(images: &'a [Image], process: &Process) -> Option<&'a JobImage> {
             && job.spec.due.base == reveille::partition::TimeBase::Wall
             && job.spec.due.wall.as_micros() + 1_000_000 < wall_us
     })
+}
+
+/// A job that was cut short by the end of its process, and whose policy was not followed.
+fn miscounted(before: &Image, found: &Image) -> Option<String> {
+    let failures = |job: &JobImage| job.history.as_ref().map_or(0, |history| history.failures);
+    let is_dead = |job: &JobImage| job.history.as_ref().is_some_and(|history| history.death.is_some());
+    let cut_short = before.jobs.iter().filter(|job| job.running_since.is_some());
+    cut_short.filter(|job| job.spec.options.recurrence().is_none()).find_map(|job| {
+        let retry = job.spec.options.retry()?;
+        let Some(after) = found.jobs.iter().find(|after| after.id == job.id) else {
+            let is_over = job.history.as_ref().is_some_and(|history| history.is_stopped)
+                || job.spec.options.delivery() == Delivery::AtMostOnce;
+            return (!is_over).then(|| format!("it was cut short, and is not there: {job:?}"));
+        };
+        let counted = failures(job) + u16::from(counts(job));
+        let is_exhausted = counted >= retry.attempts_max() && counted > failures(job);
+        let is_right = failures(after) == counted && (is_dead(after) || !is_exhausted);
+        (!is_right).then(|| format!("{retry:?}: it was {job:?}, and is {after:?}"))
+    })
+}
+
+/// Whether an attempt at a job counts when the end of its process cuts it short.
+fn counts(job: &JobImage) -> bool {
+    job.spec.options.retry().is_some_and(|retry| retry.counts_interrupted())
 }

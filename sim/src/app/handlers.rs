@@ -79,7 +79,10 @@ impl Handlers {
             Behave::Fail => (JobResult::Failed("it was told to".into()), Next::Ended(End::Failed)),
             Behave::Panic => (JobResult::Done, Next::Ended(End::Panicked)),
             Behave::Flaky(fails, attempts, us) if job.attempt() <= fails => {
-                let is_last = failures(job) + 1 >= attempts;
+                let (failures, was_revived) = history(job);
+                let again_us = self.process.now().wall.as_micros() + us as i64;
+                let expires_us = self.app.ledger.expires_us(nonce).filter(|_| !was_revived);
+                let is_last = failures + 1 >= attempts || expires_us.is_some_and(|at_us| again_us > at_us);
                 let next = if is_last { Next::Dead } else { Next::Again(now_us + us) };
                 (JobResult::Failed("not yet".into()), next)
             }
@@ -108,13 +111,8 @@ impl Handlers {
         let wish = Wish {
             key: job.key().as_str().to_owned(),
             is_inline: job.queue() == "inline",
-            when: When::In(us),
-            on_conflict: reveille::OnConflict::Keep,
             priority: job.priority(),
-            is_once: false,
-            level: None,
-            behave: Behave::Quick,
-            tag: None,
+            ..Wish::new(0, When::In(us), Behave::Quick)
         };
         self.process.spawn_task(caller.schedule(wish));
     }
@@ -125,10 +123,12 @@ fn number(job: &Job) -> u64 {
     job.options().occurrence().map_or(0, |progress| progress.occurrence.number)
 }
 
-/// How often a job that runs has failed before.
-fn failures(job: &Job) -> u16 {
+/// How often a job that runs has failed before, and whether it was revived.
+fn history(job: &Job) -> (u16, bool) {
     match job.engine().lookup(job.handle()) {
-        LookupOutcome::Running(view) => view.history.map_or(0, |history| history.failures),
-        _ => 0,
+        LookupOutcome::Running(view) => {
+            view.history.map_or((0, false), |history| (history.failures, history.revivals > 0))
+        }
+        _ => (0, false),
     }
 }

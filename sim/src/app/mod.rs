@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use reveille::sim::{Simulation, on_start};
+use reveille::sim::{Simulation, Told, on_start};
 use reveille::store::{RedisConfig, RedisStore, StoreErrorClass};
 use reveille::{Clock, Engine, Job, QueueConfig, StartError};
 use tokio::sync::{Notify, watch};
@@ -335,10 +335,18 @@ fn builder(app: &Arc<App>, process: &Arc<Process>, life: u64) -> reveille::Build
         .catch_up_per_second(setting.catch_up_per_second)
         .remember_fired(setting.fired_max, Duration::from_secs(3600))
         .keep_dead(setting.dead_max, Duration::from_secs(3600));
-    on_start(builder, move |queue, started| {
-        told.app
-            .world
-            .note(|| format!("life {life}: start {} {} of {}", started.id, started.key, queue.as_str()));
-        told.app.ledger.started(life, queue.as_str(), started, told.process.now());
+    on_start(builder, move |what| {
+        let now = told.process.now();
+        match what {
+            Told::Started(queue, started) => {
+                let (id, key) = (started.id, &started.key);
+                told.app.world.note(|| format!("life {life}: start {id} {key} of {}", queue.as_str()));
+                told.app.ledger.started(life, queue.as_str(), started, now);
+            }
+            Told::Expired(job) => {
+                told.app.world.note(|| format!("life {life}: {} {} has expired", job.id, job.key));
+                told.app.ledger.expired(life, job, now);
+            }
+        }
     })
 }

@@ -2,8 +2,8 @@
 
 use reveille::partition::{CancelOutcome, Delivery, RescheduleOutcome, ScheduleOutcome};
 use reveille::{
-    CallError, CancelError, Change, EditError, EditOutcome, PurgeError, RescheduleError, ReviveError,
-    ScheduleError, Version,
+    CallError, CancelError, Change, EditError, EditOutcome, PauseError, PurgeError, RescheduleError,
+    ReviveError, ScheduleError, Version,
 };
 
 use crate::ledger::{JobLog, Life, Pending, Stand};
@@ -27,7 +27,7 @@ macro_rules! refusals {
     };
 }
 
-refusals!(EditError, ScheduleError, RescheduleError, CancelError, ReviveError, PurgeError);
+refusals!(EditError, PauseError, ScheduleError, RescheduleError, CancelError, ReviveError, PurgeError);
 
 impl Refusal for CallError {
     fn of_call(self) -> Result<CallError, String> {

@@ -87,6 +87,7 @@ impl Caller {
                 return Ok(Done::Nothing);
             };
             life.pending(key, nonce, Pending { version, ..pending });
+            jobs[nonce].was_revived = true;
             jobs[nonce].moves.push((version, Fact::new(self.life, level)));
             Ok(Done::Moved { nonce, at: jobs[nonce].moves.len() - 1 })
         });

@@ -2,27 +2,28 @@
 
 mod answers;
 mod change;
+mod pauses;
 mod recurring;
+mod schedule;
 mod tagged;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use reveille::partition::{
-    CancelOutcome, Delivery, LookupOutcome, OnConflict, RescheduleOutcome, ScheduleOutcome,
-};
+use reveille::partition::{CancelOutcome, LookupOutcome, RescheduleOutcome};
 use reveille::sim::Simulation;
 use reveille::{
-    CallError, CancelError, Due, Durability, Engine, Priority, RescheduleError, Retry, ScheduleError, Target,
-    Timestamp, Version,
+    CallError, CancelError, Due, Durability, Engine, RescheduleError, Target, Timestamp, Version,
 };
 
 use crate::app::App;
-use crate::ledger::{Done, Fact, JobLog, Pending, Stand, due_at};
-use crate::plan::{Behave, By, Call, When};
+use crate::ledger::{Done, Fact, Pending, Stand, due_at};
+use crate::plan::{By, Call, When};
 use crate::process::Process;
 pub(crate) use answers::is_refusal;
 use answers::{Late, Refusal, is_changed, is_late, is_once, word};
+use schedule::Limit;
+pub(crate) use schedule::Wish;
 pub(crate) use tagged::tag_name;
 
 /// The distance between round instants.
@@ -41,37 +42,18 @@ pub(crate) struct Caller {
     pub engine: Engine,
 }
 
-/// A job to be scheduled.
-pub(crate) struct Wish {
-    /// Its key.
-    pub key: String,
-    /// Whether an inline queue runs it.
-    pub is_inline: bool,
-    /// When.
-    pub when: When,
-    /// What to do if the key is taken.
-    pub on_conflict: OnConflict,
-    /// Its priority within its tick.
-    pub priority: Priority,
-    /// Whether it may run at most once.
-    pub is_once: bool,
-    /// The durability of its acknowledgement.
-    pub level: Option<Durability>,
-    /// What its handler does.
-    pub behave: Behave,
-    /// Its tag, if it has one.
-    pub tag: Option<u8>,
-}
-
 impl Caller {
     /// Makes a call, and waits for its acknowledgement.
     pub(crate) async fn call(self, call: Call) {
         match call {
             Call::Schedule { key, is_inline, when, on_conflict, priority, is_once, level, behave } => {
-                let key = format!("k{key}");
-                let tag = None;
-                let wish = Wish { key, is_inline, when, on_conflict, priority, is_once, level, behave, tag };
+                let wish =
+                    Wish { is_inline, on_conflict, priority, is_once, level, ..Wish::new(key, when, behave) };
                 self.schedule(wish).await;
+            }
+            Call::Limited { key, when, expires_us, is_counted, behave } => {
+                let limit = Some(Limit { expires_us, is_counted });
+                self.schedule(Wish { limit, ..Wish::new(key, when, behave) }).await;
             }
             Call::Tagged(call) => self.call_tagged(call).await,
             Call::Reschedule { key, when, by } => self.reschedule(&format!("k{key}"), when, by).await,
@@ -85,8 +67,8 @@ impl Caller {
             Call::ResumeRecurring { key } => self.resume_recurring(&format!("r{key}")).await,
             Call::EndRecurring { key } => self.end_recurring(&format!("r{key}")).await,
             Call::Lookup { key } => self.lookup(&format!("k{key}")),
-            Call::Pause => drop(self.engine.pause("work")),
-            Call::Resume => drop(self.engine.resume("work")),
+            Call::Pause => self.pause().await,
+            Call::Resume => self.resume().await,
             Call::Snapshot => {
                 let taken = self.engine.snapshot().await;
                 self.note(|| {
@@ -112,87 +94,6 @@ impl Caller {
         let now = self.process.now();
         let steps = self.app.ledger.with(self.life, |life, _| life.steps).unwrap_or(0);
         Pending { version, due: due_at(due, now), known: Some((now.wall.as_micros(), steps)) }
-    }
-
-    /// Schedules a job.
-    pub(crate) async fn schedule(self, wish: Wish) {
-        let app = Arc::clone(&self.app);
-        let level = wish.level.unwrap_or(app.setting.durability);
-        let delivery = if wish.is_once { Delivery::AtMostOnce } else { Delivery::AtLeastOnce };
-        let start_level = app.setting.durability.max(Durability::Logged);
-        let log = JobLog::new(&wish.key, 0, delivery, start_level);
-        let nonce = app.ledger.open(JobLog { tag: wish.tag, ..log });
-        let due = self.due(wish.when);
-        let queue = if wish.is_inline { "inline" } else { "work" };
-        let mut schedule = self
-            .engine
-            .schedule_raw(queue, format!("{nonce} {}", wish.behave.to_words()))
-            .key(&wish.key)
-            .priority(wish.priority)
-            .on_conflict(wish.on_conflict)
-            .durability(level);
-        if wish.is_once {
-            schedule = schedule.at_most_once();
-        }
-        if let Some(tag) = wish.tag {
-            schedule = schedule.tag(tag_name(tag));
-        }
-        if let Behave::Flaky(_, attempts, us) = wish.behave {
-            schedule = schedule.retry(Retry::attempts(attempts).fixed(Duration::from_micros(us)));
-        }
-        // One reading of the clocks for the call and for its expected outcome.
-        let pending = self.pending(Version::FIRST, due);
-        let commit = schedule.due(due);
-        let said = commit.outcome().map(|outcome| word(outcome)).map_err(|error| error.to_string());
-        self.note(|| format!("schedule {nonce} {} {due:?} {delivery:?}: {said:?}", wish.key));
-        let done = match commit.outcome() {
-            Ok(outcome) => self.scheduled(&wish, nonce, *outcome, pending, level),
-            Err(ScheduleError::Call(error)) if is_refusal(error) => Done::Nothing,
-            Err(error) => return self.broken("4 definite", format!("schedule of {}: {error}", wish.key)),
-        };
-        self.waits(&wish.key, &[done], level, commit).await;
-    }
-
-    fn scheduled(
-        &self,
-        wish: &Wish,
-        nonce: usize,
-        outcome: ScheduleOutcome,
-        pending: Pending,
-        level: Durability,
-    ) -> Done {
-        let told = self.app.ledger.with(self.life, |life, jobs| {
-            let holder = life.of_key(&wish.key);
-            let taken = match holder {
-                Some((nonce, Stand::Pending(_))) => Some(nonce),
-                _ => None,
-            };
-            let is_foretold = matches!(
-                (taken, wish.on_conflict, outcome),
-                (None, _, ScheduleOutcome::Scheduled { .. })
-                    | (Some(_), OnConflict::Reject, ScheduleOutcome::AlreadyScheduled { .. })
-                    | (Some(_), OnConflict::Keep, ScheduleOutcome::Kept { .. })
-                    | (Some(_), OnConflict::Replace, ScheduleOutcome::Replaced { .. })
-            );
-            if !is_foretold {
-                return Err(format!("schedule of {} said {outcome:?}, and the key was {holder:?}", wish.key));
-            }
-            if !outcome.is_taken() {
-                return Ok(Done::Nothing);
-            }
-            let partition = outcome.handle().partition().0;
-            jobs[nonce].partition = partition;
-            jobs[nonce].handle = Some((self.life, outcome.handle()));
-            jobs[nonce].taken = Some(Fact::new(self.life, level));
-            let replaced = taken.map(|old| {
-                jobs[old].taken_back.push(Fact::new(self.life, level));
-                life.gone(old);
-                (old, jobs[old].taken_back.len() - 1)
-            });
-            life.pending(&wish.key, nonce, pending);
-            Ok(Done::Taken { nonce, replaced })
-        });
-        self.foretold(told)
     }
 
     async fn reschedule(self, key: &str, when: When, by: By) {

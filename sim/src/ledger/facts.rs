@@ -100,6 +100,10 @@ pub(crate) struct JobLog {
     pub taken: Option<Fact>,
     /// Its tag, if it has one.
     pub tag: Option<u8>,
+    /// After when, by its process's wall clock, it is too late to start.
+    pub expires_us: Option<i64>,
+    /// Whether a call has brought it back. It no longer expires then.
+    pub was_revived: bool,
     /// It was moved: to which version.
     pub moves: Vec<(Version, Fact)>,
     /// It was cancelled or replaced.
@@ -123,6 +127,8 @@ impl JobLog {
             handle: None,
             taken: None,
             tag: None,
+            expires_us: None,
+            was_revived: false,
             moves: Vec::new(),
             taken_back: Vec::new(),
             began: Vec::new(),

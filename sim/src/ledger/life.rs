@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use reveille::partition::QueuePause;
 use reveille::sim::{Now, Started};
 use reveille::{End, Priority, Version};
 
@@ -56,6 +57,8 @@ pub(crate) struct Life {
     /// When it began, in the world's time.
     pub(crate) begun_us: u64,
     began_at: Now,
+    /// What was said of the queue that is paused at times.
+    pub(super) pause: Option<QueuePause>,
     jobs: BTreeMap<usize, Stand>,
     /// Of those that run, or ran.
     versions: BTreeMap<usize, Version>,
@@ -89,6 +92,7 @@ impl Life {
             owner: owner.to_owned(),
             begun_us,
             began_at: now,
+            pause: None,
             jobs: BTreeMap::new(),
             versions: BTreeMap::new(),
             stopped: BTreeSet::new(),
@@ -97,6 +101,11 @@ impl Life {
             fired: BTreeSet::new(),
             last: BTreeMap::new(),
         }
+    }
+
+    /// Whether the queue that is paused at times is so now.
+    pub(super) fn is_paused(&self) -> bool {
+        self.pause.as_ref().is_some_and(|said| said.is_paused)
     }
 
     /// A job waits from here on.
@@ -114,6 +123,11 @@ impl Life {
     pub(crate) fn dead(&mut self, key: &str, nonce: usize, version: Version) {
         self.jobs.insert(nonce, Stand::Dead(version));
         self.newest.insert(key.to_owned(), nonce);
+    }
+
+    /// A job that waited is dead from here on. Its key names it still.
+    pub(crate) fn expired(&mut self, nonce: usize, version: Version) {
+        self.jobs.insert(nonce, Stand::Dead(version));
     }
 
     /// A job that runs was cancelled: nothing comes after.

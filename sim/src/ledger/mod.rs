@@ -8,18 +8,21 @@
 
 mod facts;
 mod life;
+mod pauses;
 mod recurring;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use reveille::partition::{Delivery, TimeBase};
+use reveille::partition::{Delivery, QueuePause, TimeBase};
 use reveille::sim::{Image, JobImage, Now, Started};
-use reveille::{Durability, Handle};
+use reveille::{Durability, Handle, JobView, Timestamp};
 
 pub(crate) use facts::{Fact, JobLog};
 pub(crate) use life::{Life, Next, Pending, Stand};
+pub(crate) use pauses::PAUSED_QUEUE;
+use pauses::Pauses;
 pub(crate) use recurring::{Recurring, is_recurring};
 
 use crate::plan::Setting;
@@ -70,6 +73,11 @@ pub(crate) enum Done {
         /// Which of its ends.
         at: usize,
     },
+    /// A queue was paused, or goes on.
+    Said {
+        /// Which of the changes of that.
+        at: usize,
+    },
 }
 
 /// The ledger of a run.
@@ -82,6 +90,7 @@ pub(crate) struct Ledger {
 struct State {
     jobs: Vec<JobLog>,
     recurring: Recurring,
+    pauses: Pauses,
     lives: BTreeMap<u64, Life>,
     tick_us: u64,
     /// Partitions of which the server has lost something that was not written again, and since when.
@@ -110,8 +119,16 @@ impl Ledger {
         state.jobs.len() - 1
     }
 
-    /// An engine has been restored: what it holds now is where this life begins.
-    pub(crate) fn restored(&self, life: u64, owner: &str, now: Now, is_told_exactly: bool, images: &[Image]) {
+    /// An engine has been restored: what it holds now is where this life begins. `is_kept` says whether the server has lost nothing
+    /// meanwhile.
+    pub(crate) fn restored(
+        &self,
+        life: u64,
+        owner: &str,
+        now: Now,
+        (is_told_exactly, is_kept): (bool, bool),
+        images: &[Image],
+    ) {
         let mut state = self.state.lock();
         let mut begun = Life::new(now, owner, self.world.now_us(), state.purges);
         let is_dead = |job: &JobImage| job.history.as_ref().is_some_and(|history| history.death.is_some());
@@ -124,6 +141,9 @@ impl Ledger {
                     !image.fired.iter().any(|fired| fired.key == job.spec.key && fired.id > job.id);
                 if let Some(nonce) = nonce(job.spec.payload.as_bytes()).filter(|_| is_named) {
                     begun.dead(job.spec.key.as_str(), nonce, job.version);
+                }
+                if let Some(nonce) = nonce(job.spec.payload.as_bytes()) {
+                    state.jobs[nonce].has_ended = true;
                 }
             }
             for job in pending {
@@ -147,11 +167,32 @@ impl Ledger {
                 begun.knew_fired(fired.key.as_str());
             }
         }
+        begun.pause = pauses::found(images).cloned();
+        let begun_us = begun.begun_us;
         state.lives.insert(life, begun);
         // What the server has lost was not written again.
-        for log in &mut state.jobs {
-            log.facts_mut().for_each(Fact::excuse_if_endangered);
+        state.facts_mut().for_each(|(_, fact)| fact.excuse_if_endangered());
+        let missing =
+            state.pauses.missing(pauses::found(images), |fact| fact.binds_for(life, begun_us, !is_kept));
+        if let Some(detail) = missing.filter(|_| is_kept) {
+            self.world.broken("2 nothing is lost", format!("life {life}: {detail}"));
         }
+    }
+
+    /// A call has said that a queue is paused, or goes on; `keeper` looks up which partition keeps that. Returns what was said before,
+    /// and what this did, if the life goes on.
+    pub(crate) fn said(
+        &self,
+        number: u64,
+        is_paused: bool,
+        at: Timestamp,
+        level: Durability,
+        keeper: impl Fn() -> Option<u16>,
+    ) -> Option<(Option<QueuePause>, Done)> {
+        let state = &mut *self.state.lock();
+        let life = state.lives.get_mut(&number).filter(|life| !life.is_over)?;
+        state.pauses.partition = state.pauses.partition.or_else(keeper);
+        Some(state.pauses.say(number, life, is_paused, at, level))
     }
 
     /// Work on a life, if it goes on.
@@ -169,7 +210,7 @@ impl Ledger {
             life.is_over = true;
         }
         // No other engine has in memory what the server had lost of it.
-        let facts = state.jobs.iter_mut().flat_map(JobLog::facts_mut);
+        let facts = state.facts_mut().map(|(_, fact)| fact);
         facts.filter(|fact| fact.life == life).for_each(Fact::excuse_if_endangered);
     }
 
@@ -182,9 +223,9 @@ impl Ledger {
     pub(crate) fn flushed(&self, life: u64, level: Durability) {
         self.recurring(|recurring| recurring.flushed(life));
         let now_us = self.world.now_us();
-        for log in &mut self.state.lock().jobs {
-            log.facts_mut().filter(|fact| fact.life == life).for_each(|fact| fact.flush(now_us, level));
-        }
+        let mut state = self.state.lock();
+        let facts = state.facts_mut().map(|(_, fact)| fact);
+        facts.filter(|fact| fact.life == life).for_each(|fact| fact.flush(now_us, level));
     }
 
     /// The wall clock of a life's process was set.
@@ -229,12 +270,10 @@ impl Ledger {
             Event::Rewritten(_) => drop(state.unmended.remove(&partition)),
         }
         let (writer, begun_us) = writer.map_or((0, 0), |(number, life)| (*number, life.begun_us));
-        for log in state.jobs.iter_mut().filter(|log| log.partition == partition) {
-            for fact in log.facts_mut() {
-                match event {
-                    Event::Lost(since_us) => fact.endanger(*since_us, now_us, spares),
-                    Event::Rewritten(_) => fact.rewritten(writer, begun_us, now_us),
-                }
+        for (_, fact) in state.facts_mut().filter(|(of, _)| *of == partition) {
+            match event {
+                Event::Lost(since_us) => fact.endanger(*since_us, now_us, spares),
+                Event::Rewritten(_) => fact.rewritten(writer, begun_us, now_us),
             }
         }
     }
@@ -242,7 +281,7 @@ impl Ledger {
     /// A call was acknowledged.
     pub(crate) fn acknowledged(&self, done: &Done, level: Durability) {
         let now_us = self.world.now_us();
-        let jobs = &mut self.state.lock().jobs;
+        let State { jobs, pauses, .. } = &mut *self.state.lock();
         let fact = match *done {
             Done::Nothing => None,
             Done::Taken { nonce, replaced } => {
@@ -253,6 +292,7 @@ impl Ledger {
             }
             Done::Moved { nonce, at } => jobs[nonce].moves.get_mut(at).map(|(_, fact)| fact),
             Done::TakenBack { nonce, at } => jobs[nonce].taken_back.get_mut(at),
+            Done::Said { at } => pauses.fact_mut(at),
         };
         if let Some(fact) = fact {
             fact.acknowledge(now_us, level);
@@ -261,6 +301,13 @@ impl Ledger {
 
     /// A job is given to its handler.
     pub(crate) fn started(&self, life: u64, queue: &str, started: &Started, now: Now) {
+        let is_paused = self.state.lock().lives.get(&life).is_some_and(Life::is_paused);
+        if is_paused && queue == PAUSED_QUEUE {
+            self.world.broken(
+                "4 definite",
+                format!("life {life}: {} has started, and its queue is paused", started.key),
+            );
+        }
         if is_recurring(started.payload.as_bytes()) {
             // Judged here: the wall clock may be set between a start and the beginning of its handler.
             let occurrence = started.options.occurrence().map(|progress| progress.occurrence);
@@ -320,7 +367,26 @@ impl Ledger {
         if started.fired_at < started.due {
             broken("1 never early", "it says itself that it is early");
         }
+        if log.expires_us.is_some_and(|at_us| started.fired_at.as_micros() > at_us) && !log.was_revived {
+            broken("3 cancel means cancel", "it has expired");
+        }
         log.starts.push(life);
+    }
+
+    /// A job was to start, and is dead instead: it has expired.
+    pub(crate) fn expired(&self, life: u64, job: &JobView, now: Now) {
+        let Some(nonce) = nonce(job.payload.as_bytes()) else { return };
+        let told = self.with(life, |life, jobs| {
+            let stood = life.stand(nonce);
+            life.expired(nonce, job.version);
+            jobs[nonce].has_ended = true;
+            let is_pending = matches!(stood, Stand::Pending(pending) if pending.due.is_reached(now));
+            let has_expired = jobs[nonce].expires_us.is_some_and(|at_us| now.wall.as_micros() > at_us);
+            (!is_pending || !has_expired).then(|| format!("job {nonce} has expired, and was {stood:?}"))
+        });
+        if let Some(Some(detail)) = told {
+            self.world.broken("8 late, never dropped", detail);
+        }
     }
 
     /// A handler has begun.
@@ -350,6 +416,11 @@ impl Ledger {
             let key = jobs[nonce].key.clone();
             jobs[nonce].has_ended |= life.end(&key, nonce, next);
         });
+    }
+
+    /// After when a job is too late, if ever.
+    pub(crate) fn expires_us(&self, nonce: usize) -> Option<i64> {
+        self.state.lock().jobs[nonce].expires_us
     }
 
     /// At the end, after the faults: every acknowledged job has fired, was cancelled, or is pending.
@@ -390,6 +461,18 @@ impl Ledger {
     pub(crate) fn counts(&self) -> (usize, usize) {
         let state = self.state.lock();
         (state.jobs.len(), state.jobs.iter().map(|log| log.starts.len()).sum())
+    }
+}
+
+impl State {
+    /// All facts, and the partitions that they are of.
+    fn facts_mut(&mut self) -> impl Iterator<Item = (u16, &mut Fact)> {
+        let of_jobs = self.jobs.iter_mut().flat_map(|log| {
+            let partition = log.partition;
+            log.facts_mut().map(move |fact| (partition, fact))
+        });
+        let keeper = self.pauses.partition.unwrap_or(u16::MAX);
+        of_jobs.chain(self.pauses.facts_mut().map(move |fact| (keeper, fact)))
     }
 }
 

@@ -33,6 +33,7 @@ pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
     draw_recurring(&setting, &mut plan);
     draw_edits(&setting, &mut plan);
     draw_tagged(&setting, &mut plan);
+    draw_limited(&setting, &mut plan);
     draw_losses(seed, &setting, faults > 0, &mut plan);
     plan.sort_by_key(|item| item.at_us);
     (setting, plan)
@@ -115,6 +116,28 @@ fn draw_edits(setting: &Setting, plan: &mut Vec<Item>) {
     }
 }
 
+/// Jobs that expire, and whose interruptions count, in one run of three. From a random stream of its own too.
+fn draw_limited(setting: &Setting, plan: &mut Vec<Item>) {
+    let mut rng = fastrand::Rng::with_seed(setting.seed ^ 0x11a1_7ed0);
+    let calls = if rng.u8(..3) == 0 { rng.u64(2..30) } else { 0 };
+    for _ in 0..calls {
+        let at_us = rng.u64(500 * MS..setting.active_us);
+        let call = Call::Limited {
+            key: rng.u8(..9),
+            when: When::In(rng.u64(..3 * SECOND)),
+            // Some have expired before they are due.
+            expires_us: rng.u64(500 * MS..8 * SECOND),
+            is_counted: rng.bool(),
+            behave: match rng.u8(..4) {
+                0 => Behave::Quick,
+                1 => Behave::Hang,
+                _ => Behave::Flaky(rng.u16(1..4), rng.u16(1..4), rng.u64(..2 * SECOND)),
+            },
+        };
+        plan.push(Item { at_us, what: What::Call(rng.usize(..setting.slots), call) });
+    }
+}
+
 /// Jobs with tags, and calls about all that have one, in one run of three. From a random stream of its own too.
 fn draw_tagged(setting: &Setting, plan: &mut Vec<Item>) {
     let mut rng = fastrand::Rng::with_seed(setting.seed ^ 0x7a65_7a65_7a65);
@@ -123,7 +146,7 @@ fn draw_tagged(setting: &Setting, plan: &mut Vec<Item>) {
         let at_us = rng.u64(500 * MS..setting.active_us);
         let tag = rng.u8(..3);
         let call = match rng.u8(..12) {
-            0 => Tagged::Cancel { tag },
+            0 => Tagged::Cancel { tag, by_engine: rng.bool() },
             1 => Tagged::Reschedule { tag, when: draw_when(&mut rng) },
             _ => Tagged::Schedule {
                 key: rng.u8(..9),

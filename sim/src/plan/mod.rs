@@ -233,6 +233,19 @@ pub enum Call {
         /// Its key.
         key: u8,
     },
+    /// Of a job that is not tried for ever.
+    Limited {
+        /// Its key.
+        key: u8,
+        /// When.
+        when: When,
+        /// How long after the call it is too late to begin, or to try again.
+        expires_us: u64,
+        /// Whether an attempt that a crash cut short counts as a failure.
+        is_counted: bool,
+        /// What its handler does.
+        behave: Behave,
+    },
     /// Of jobs with tags.
     Tagged(Tagged),
     /// Of the newest job of a key.
@@ -268,6 +281,8 @@ pub enum Tagged {
     Cancel {
         /// The tag.
         tag: u8,
+        /// Whether the engine finds them, or they are listed before.
+        by_engine: bool,
     },
     /// Of all jobs that have the tag.
     Reschedule {

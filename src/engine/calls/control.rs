@@ -1,4 +1,4 @@
-//! Queues while the engine runs: added, paused, resumed, and given other limits.
+//! Queues while the engine runs: added, and given other limits. For pauses see `queue_pause`.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -23,52 +23,31 @@ impl Engine {
         if self.shared.handlers.has_ended() {
             return Err(QueueError::RuntimeEnded);
         }
-        let queue = self.shared.queues.claim(config.into())?;
-        queue.run_by(worker::runner(Arc::downgrade(&self.shared), Arc::new(handler)));
+        let config = config.into();
+        config.check(self.shared.settings.horizon)?;
+        let layers = config.layers().clone();
+        let queue = self.shared.queues.claim(config)?;
+        self.shared.recall_pause(&queue);
+        queue.run_by(worker::runner(Arc::downgrade(&self.shared), &layers, Arc::new(handler)));
         self.call_workers(&queue);
         Ok(())
     }
 
-    /// Stops starting jobs of a queue: once this has returned, none is started. Jobs that become due wait; running jobs
-    /// go on.
-    ///
-    /// # Errors
-    /// When there is no such queue.
-    pub fn pause(&self, queue: &str) -> Result<(), QueueError> {
-        self.queue(queue)?.set_paused(true);
-        // A worker that is starting one of its jobs right now holds a partition; the next one sees the pause.
-        for cell in &self.shared.cells {
-            drop(cell.lock());
-        }
-        Ok(())
-    }
-
-    /// Starts a paused queue again. The jobs that waited go first, in order.
-    ///
-    /// # Errors
-    /// When there is no such queue.
-    pub fn resume(&self, queue: &str) -> Result<(), QueueError> {
-        let queue = self.queue(queue)?;
-        queue.set_paused(false);
-        self.call_workers(queue);
-        self.shared.waker.wake();
-        Ok(())
-    }
-
-    /// Changes how many jobs of a queue may start in a time; `None` for as many as its concurrency lets.
+    /// Changes how many jobs of a queue may start in a time; `None` for as many as its concurrency lets. It is a setting of this
+    /// process: after a restart the queue has the rate that it is built with.
     ///
     /// # Errors
     /// When there is no such queue.
     pub fn set_rate(&self, queue: &str, rate: Option<Rate>) -> Result<(), QueueError> {
         let queue = self.queue(queue)?;
         queue.set_rate(rate);
-        self.call_workers(queue);
-        self.shared.waker.wake();
+        self.start_again(queue);
         Ok(())
     }
 
     /// Changes how many jobs of a queue may run at a time. With fewer than run now, those go on, and others start when enough have ended.
-    /// Of an inline queue one runs at a time, whatever is said here.
+    /// Of an inline queue one runs at a time, whatever is said here. It is a setting of this process: after a restart the queue has the
+    /// concurrency that it is built with.
     ///
     /// # Errors
     /// When there is no such queue, or none may run.
@@ -80,6 +59,12 @@ impl Engine {
         queue.set_concurrency(jobs);
         self.call_workers(queue);
         Ok(())
+    }
+
+    /// Something that kept jobs of the queue from starting is gone.
+    pub(super) fn start_again(&self, queue: &Arc<Queue>) {
+        self.call_workers(queue);
+        self.shared.waker.wake();
     }
 
     fn call_workers(&self, queue: &Arc<Queue>) {

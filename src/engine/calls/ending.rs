@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::state::{Engine, Stage};
+use crate::engine::state::{Engine, Shared, Stage};
 use crate::engine::tell::ShutdownReport;
 use crate::partition::PartitionId;
 use crate::rt::Io;
@@ -27,7 +27,7 @@ impl Engine {
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
         self.shared.stop();
         let life = &self.shared.life;
-        match self.timer() {
+        match timer(&self.shared) {
             Ok(timer) => {
                 let _ = timer.timeout(grace, self.ended()).await;
                 life.reach(Stage::Abandoned);
@@ -55,11 +55,15 @@ impl Engine {
         report
     }
 
-    /// Waits for a time on any executor. An engine without a store has a thread for that only while it needs one.
-    fn timer(&self) -> std::io::Result<Io> {
-        match &self.shared.ownership {
-            Some(ownership) => Ok(ownership.io.clone()),
-            None => Io::start(),
+    /// Ends as a crash does: nothing is waited for, and the store gets nothing any more. Handlers that run are left behind.
+    pub(crate) async fn crash(&self) {
+        let life = &self.shared.life;
+        self.shared.stop();
+        life.reach(Stage::Abandoned);
+        if let Some(ownership) = &self.shared.ownership {
+            ownership.claim.owner.leaves();
+            // What is with the store right now has its answer: nothing is written behind the next engine's back.
+            let _ = ownership.io.timeout(RELEASE_PATIENCE, life.reached(Stage::Released)).await;
         }
     }
 
@@ -92,5 +96,13 @@ impl Engine {
             Some(ownership) => ownership.until_all_lost().await,
             None => std::future::pending().await,
         }
+    }
+}
+
+/// Waits for a time on any executor. An engine without a store has a thread for that only while it needs one.
+pub(super) fn timer(shared: &Shared) -> std::io::Result<Io> {
+    match &shared.ownership {
+        Some(ownership) => Ok(ownership.io.clone()),
+        None => Io::start(),
     }
 }

@@ -90,7 +90,8 @@ impl<'a> Kind for Cancelling<'a> {
 impl Shared {
     fn bind(&self, planned: Planned<'_>) -> Result<(usize, (Option<Draft>, KeyHash)), ScheduleError> {
         self.check_durability(planned.durability())?;
-        let draft = planned.into_draft(self)?;
+        let mut draft = planned.into_draft(self)?;
+        self.gates.pass(&mut draft)?;
         let key = draft.spec.key.as_str();
         let (partition, hash) = (self.partition_of(key), self.hasher.hash(key));
         Ok((partition, (Some(draft), hash)))

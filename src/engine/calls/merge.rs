@@ -68,7 +68,11 @@ impl<F: FnMut(&JobView) -> Edit> Merge<'_, F> {
     pub fn due(self, due: impl Into<Due>) -> Commit<ScheduleOutcome, ScheduleError> {
         let Merge { job, with } = self;
         let (engine, durability) = (job.engine(), job.asked_durability());
-        match job.on_conflict(OnConflict::Reject).into_draft(due.into()) {
+        let passed = job.on_conflict(OnConflict::Reject).into_draft(due.into()).and_then(|mut draft| {
+            engine.shared.gates.pass(&mut draft)?;
+            Ok(draft)
+        });
+        match passed {
             Ok(draft) => engine.shared.schedule_or_merge(&draft, with, durability, engine.is_handler()),
             Err(error) => Commit::now(Err(error)),
         }
@@ -84,7 +88,7 @@ impl Shared {
         is_handler: bool,
     ) -> Commit<ScheduleOutcome, ScheduleError> {
         loop {
-            let scheduled = self.schedule(draft.clone(), durability, is_handler);
+            let scheduled = self.schedule_passed(draft.clone(), durability, is_handler);
             let Ok(&ScheduleOutcome::AlreadyScheduled { handle }) = scheduled.outcome() else {
                 return scheduled;
             };

@@ -15,6 +15,7 @@ mod merge;
 mod one;
 mod outcomes;
 mod pause;
+mod queue_pause;
 mod schedule;
 mod tagged;
 mod target;

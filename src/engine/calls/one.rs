@@ -9,6 +9,7 @@ use crate::clock::LazyNow;
 use crate::engine::error::{CallError, CancelError, Change, RescheduleError, ScheduleError};
 use crate::engine::run::Task;
 use crate::engine::state::{CancelReason, Engine, KeyHash, Owned, Shared};
+use crate::job::ProgressNote;
 use crate::partition::{
     CancelOutcome, Draft, Due, InvalidKey, LookupOutcome, PartitionId, Payload, RescheduleOutcome,
     ScheduleOutcome, Version,
@@ -61,7 +62,22 @@ impl Shared {
         Ok(place)
     }
 
+    #[inline]
     pub(crate) fn schedule(
+        self: &Arc<Self>,
+        mut draft: Draft,
+        durability: Durability,
+        is_handler: bool,
+    ) -> Commit<ScheduleOutcome, ScheduleError> {
+        // Where it lies: a draft is large to be passed on as a result.
+        match self.gates.pass(&mut draft) {
+            Ok(()) => self.schedule_passed(draft, durability, is_handler),
+            Err(error) => Commit::now(Err(error)),
+        }
+    }
+
+    /// As the application has let it pass.
+    pub(crate) fn schedule_passed(
         self: &Arc<Self>,
         draft: Draft,
         durability: Durability,
@@ -354,5 +370,14 @@ impl Engine {
     /// The job as it stands. O(1).
     pub fn lookup<'a>(&self, target: impl Into<Target<'a>>) -> LookupOutcome {
         self.shared.lookup(&target.into())
+    }
+
+    /// What the handler of a running job last said of how far it is: see [`Job::progress`](crate::Job::progress). `None` if it has
+    /// said nothing, or the job does not run here. O(1). Not a part of [`lookup`](Self::lookup), which would cost more for all jobs.
+    pub fn progress<'a>(&self, target: impl Into<Target<'a>>) -> Option<ProgressNote> {
+        match self.shared.lookup(&target.into()) {
+            LookupOutcome::Running(view) => self.shared.notes.of(&view),
+            _ => None,
+        }
     }
 }

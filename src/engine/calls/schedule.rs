@@ -7,13 +7,14 @@ use super::commit::Commit;
 use crate::engine::error::ScheduleError;
 use crate::engine::queues::Queue;
 use crate::engine::state::{Engine, Shared};
-use crate::job::{Debounce, Expires, Headers, Recurrence, Retry, Tags, Timeout};
+use crate::job::{Debounce, Expires, Headers, Recurrence, Refusal, Retry, Tags, Timeout};
 use crate::partition::{
     Delivery, Draft, Due, JobOptions, JobSpec, Key, OnConflict, Payload, Priority, ScheduleOutcome, Timestamp,
 };
 use crate::store::Durability;
 
-/// A job about to be scheduled. Ends with [`at`](Self::at), [`after`](Self::after) or [`due`](Self::due).
+/// A job about to be scheduled. Ends with [`at`](Self::at), [`after`](Self::after), [`due`](Self::due) or
+/// [`spread`](Self::spread).
 #[must_use = "nothing is scheduled until `at`, `after` or `due` is called"]
 #[derive(Debug)]
 pub struct Schedule<'a> {
@@ -67,8 +68,16 @@ impl<'a> Schedule<'a> {
 
     /// How often, and when, it is tried again if it fails, in place of what its queue says.
     pub fn retry(mut self, retry: Retry) -> Self {
+        self.check(&retry);
         self.options = self.options.with_retry(retry);
         self
+    }
+
+    fn check(&mut self, retry: &Retry) {
+        let horizon = self.engine.shared.settings.horizon;
+        if retry.longest_wait() > horizon {
+            self.refuse(Refusal::WaitPastHorizon { horizon_s: horizon.as_secs() });
+        }
     }
 
     /// How long an attempt may take, in place of what its queue says. See [`QueueConfig::timeout`](crate::QueueConfig::timeout).
@@ -140,6 +149,9 @@ impl<'a> Schedule<'a> {
 
     /// All of its options, in place of those that were set before.
     pub fn options(mut self, options: JobOptions) -> Self {
+        if let Some(retry) = options.retry() {
+            self.check(retry);
+        }
         self.options = options;
         self
     }
@@ -191,6 +203,32 @@ impl<'a> Schedule<'a> {
             Ok(draft) => engine.shared.schedule(draft, durability, engine.is_handler()),
             Err(error) => Commit::now(Err(error)),
         }
+    }
+
+    /// Schedules it somewhere within a `window` that begins at `due`: where is decided by its key, so it is the same for whoever schedules
+    /// it again, and after a restart. For jobs that would all come at once, as at midnight. O(1). See [`Due::spread`].
+    ///
+    /// ```
+    /// # use reveille::{Engine, Job};
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let engine = Engine::builder().queue("invoices", |_: Job| async {}).start().await?;
+    /// for customer in 0..1_000 {
+    ///     let invoice = engine.schedule_raw("invoices", "").key(format!("invoice:{customer}"));
+    ///     invoice.spread(Duration::from_secs(3600), Duration::from_secs(600)).await?.scheduled()?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`at`](Self::at).
+    pub fn spread(mut self, due: impl Into<Due>, window: Duration) -> Commit<ScheduleOutcome, ScheduleError> {
+        let mut due = due.into();
+        if let Ok(parts) = &mut self.parts {
+            let key = parts.key.get_or_insert_with(|| unused_key(&self.engine.shared.clock));
+            due = due.spread(key.as_str(), window);
+        }
+        self.due(due)
     }
 
     /// Schedules it to come again and again, by a rule, under its key. O(1).

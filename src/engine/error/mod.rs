@@ -6,10 +6,14 @@
 //!   What other crates say is a source. What a store says belongs into the message where that advises on it.
 
 mod change;
+mod pause;
 #[cfg(test)]
 mod tests;
 
 pub use change::Change;
+pub use pause::PauseError;
+
+use std::time::Duration;
 
 use crate::job::{InvalidHeader, InvalidTag, RecurrenceError};
 use crate::partition::{InvalidKey, QUEUE_NAME_BYTES_MAX, Refusal};
@@ -56,6 +60,9 @@ pub enum ScheduleError {
     /// A header of it cannot be one, or is too many.
     #[error(transparent)]
     InvalidHeader(#[from] InvalidHeader),
+    /// The application does not want it, for this reason: see [`Builder::before_schedule`](crate::Builder::before_schedule).
+    #[error("the job was declined")]
+    Declined(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The call was not possible, or was not acknowledged.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -258,7 +265,8 @@ impl ScheduleError {
             | ScheduleError::Encode(_)
             | ScheduleError::Recurrence(_)
             | ScheduleError::InvalidTag(_)
-            | ScheduleError::InvalidHeader(_) => Change::None,
+            | ScheduleError::InvalidHeader(_)
+            | ScheduleError::Declined(_) => Change::None,
         }
     }
 }
@@ -426,6 +434,25 @@ pub enum QueueError {
     /// A queue that runs no job at a time would never run one.
     #[error("the queue {name:?} has a concurrency of 0; it must be at least 1 (pause the queue to stop it)")]
     NoConcurrency {
+        /// The name.
+        name: String,
+    },
+    /// By the queue's retry policy a job might wait for longer than the engine's horizon.
+    #[error(
+        "the retry policy of the queue {name:?} has jobs wait for longer than the horizon of {horizon:?}; bound its waits with \
+         `Retry::max`, or raise the horizon"
+    )]
+    WaitPastHorizon {
+        /// The name.
+        name: String,
+        /// How far ahead a job may be due.
+        horizon: Duration,
+    },
+    /// A queue with layers has a blocking or an inline handler, which they cannot go around.
+    #[error(
+        "the queue {name:?} has layers, and its handler is not async; leave them out, or build it with `Builder::queue`"
+    )]
+    NotAsync {
         /// The name.
         name: String,
     },

@@ -10,6 +10,8 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 /// The lease of one partition. Each is proved, found behind and lost by itself.
 pub(super) struct Holding {
     pub(super) grant: Mutex<Option<Grant>>,
+    /// The first epoch under which this engine has had it; 0 before that.
+    pub(super) first_epoch: AtomicU64,
     /// The lease is proved up to here, by the monotonic clock. `u64::MAX`: needs no proof.
     pub(super) proved_until_us: AtomicU64,
     /// Found out by whoever wanted to start a job too late; wiped off by the next proof.
@@ -31,6 +33,7 @@ impl Holding {
     pub(super) fn new() -> Self {
         Holding {
             grant: Mutex::new(None),
+            first_epoch: AtomicU64::new(0),
             proved_until_us: AtomicU64::new(0),
             has_lapsed: AtomicBool::new(false),
             lapsed_at_us: AtomicU64::new(0),

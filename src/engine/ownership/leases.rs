@@ -131,6 +131,11 @@ impl Ownership {
         self.holdings[at].grant.lock().clone()
     }
 
+    /// The epoch under which this engine got a partition. It stays what it is when the lease has to be claimed again.
+    pub(crate) fn first_epoch(&self, at: usize) -> u64 {
+        self.holdings[at].first_epoch.load(SeqCst)
+    }
+
     /// Those of all partitions that are not lost.
     pub(crate) fn grants(&self) -> Vec<Grant> {
         let held = self.holdings.iter().filter(|holding| !holding.is_lost());
@@ -154,6 +159,7 @@ impl Ownership {
                 self.holdings[at].is_claiming.store(false, SeqCst);
             }
         })?;
+        let _ = self.holdings[at].first_epoch.compare_exchange(0, lease.grant.epoch, SeqCst, SeqCst);
         *self.holdings[at].grant.lock() = Some(lease.grant.clone());
         self.holdings[at].is_claiming.store(false, SeqCst);
         self.proved(&lease.grant, asked_at);

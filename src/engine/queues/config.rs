@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::layers::Layers;
 use super::policy::{FailedAttempt, Policy};
 use super::rate::Rate;
+use crate::engine::error::QueueError;
 use crate::job::{AttemptError, DeathReason, JobView, Passed, Retry};
 
 /// The name and the limits of a queue.
@@ -22,6 +24,7 @@ pub struct QueueConfig {
     pub(super) misfire: Misfire,
     pub(super) policy: Policy,
     pub(super) rate: Option<Rate>,
+    pub(super) layers: Layers,
 }
 
 /// What happens to a queue's jobs that came due while no engine ran: between the end of one and the restore of the next.
@@ -46,7 +49,24 @@ impl QueueConfig {
             misfire: Misfire::FireNow,
             policy: Policy::default(),
             rate: None,
+            layers: Layers::default(),
         }
+    }
+
+    /// Its handler is not async.
+    pub(crate) fn not_async(mut self) -> Self {
+        self.layers.leave_idle();
+        self
+    }
+
+    /// What is to go around its handler.
+    pub(crate) fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    #[cfg(feature = "tower")]
+    pub(crate) fn layers_mut(&mut self) -> &mut Layers {
+        &mut self.layers
     }
 
     pub(crate) fn named(mut self, name: &str) -> Self {
@@ -105,6 +125,16 @@ impl QueueConfig {
         self
     }
 
+    /// Whether no job waits by its policy for longer than any may.
+    pub(crate) fn check(&self, horizon: Duration) -> Result<(), QueueError> {
+        match self.policy.retry {
+            Some(retry) if retry.longest_wait() > horizon => {
+                Err(QueueError::WaitPastHorizon { name: self.name.clone(), horizon })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Like [`retry`](Self::retry), by a function: of how often the job has failed, this time included, and of the error. It says how
     /// long the job waits, or `None` for not trying it again. The function runs where the handler ended. If it panics the job
     /// is not tried again.
@@ -149,7 +179,10 @@ impl QueueConfig {
         self
     }
 
-    /// Starts paused: jobs become due and wait until [`Engine::resume`](crate::Engine::resume).
+    /// Is paused to begin with: jobs become due and wait until [`Engine::resume`](crate::Engine::resume).
+    ///
+    /// This counts for a queue that was never paused nor resumed by a call. What a call has said last stands in the store: a queue that
+    /// was resumed once is not paused again by this, whatever release starts next.
     #[must_use]
     pub fn paused(mut self) -> Self {
         self.is_paused = true;

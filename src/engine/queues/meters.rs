@@ -13,6 +13,8 @@ pub(crate) struct QueueMeters {
     pub(crate) succeeded: Told,
     pub(crate) failed: Told,
     pub(crate) panicked: Told,
+    pub(crate) timed_out: Told,
+    pub(crate) discarded: Told,
     pub(crate) retried: Told,
     pub(crate) died: Told,
     pub(crate) passed: Told,
@@ -20,6 +22,7 @@ pub(crate) struct QueueMeters {
     pub(crate) oldest_ready_s: Gauge,
     pub(crate) running: Gauge,
     pub(crate) is_paused: Gauge,
+    pub(crate) is_rate_held: Gauge,
 }
 
 impl QueueMeters {
@@ -32,6 +35,8 @@ impl QueueMeters {
             succeeded: it.told(names::SUCCEEDED),
             failed: it.told(names::FAILED),
             panicked: it.told(names::PANICKED),
+            timed_out: it.told(names::TIMED_OUT),
+            discarded: it.told(names::DISCARDED),
             retried: it.told(names::RETRIED),
             died: it.told(names::DIED),
             passed: it.told(names::PASSED),
@@ -39,6 +44,7 @@ impl QueueMeters {
             oldest_ready_s: it.gauge(names::OLDEST_READY),
             running: it.gauge(names::RUNNING),
             is_paused: it.gauge(names::PAUSED),
+            is_rate_held: it.gauge(names::RATE_HELD),
         }
     }
 }

@@ -9,16 +9,21 @@ use parking_lot::Mutex;
 use super::meters::QueueMeters;
 use super::policy::Policy;
 use super::rate::{Limiter, Rate};
+use super::told::Untold;
 use super::unhandled::Unhandled;
 use crate::engine::meters::Register;
-use crate::job::Passed;
-use crate::partition::{MonoTime, QueueId, QueueName, Rank};
+use crate::partition::{MonoTime, QueueId, QueueName, Rank, Timestamp};
 use crate::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
 
-/// A queue that is paused, and one that its rate holds back.
+/// A queue that is paused, one that its rate holds back, and one that a test leaves out.
 const PAUSED: u8 = 1;
 const HELD: u8 = 2;
+const LEFT_OUT: u8 = 8;
+/// What keeps jobs from starting.
+const STOPS: u8 = PAUSED | HELD | LEFT_OUT;
+/// A call has said whether it is paused: its configuration counts no more.
+const SAID: u8 = 4;
 
 /// A queue of an engine. Shared by callers, driver and workers; everything in it is atomic.
 pub(crate) struct Queue {
@@ -32,12 +37,14 @@ pub(crate) struct Queue {
     pub(crate) limiter: Limiter,
     /// What it says of failures.
     policy: OnceLock<Policy>,
-    /// Occurrences that were passed over before the queue was claimed, by the keys of their jobs.
-    pub(super) untold_passed: Mutex<Vec<(Box<str>, Passed)>>,
+    /// What a restart has found before the queue was claimed.
+    pub(super) untold: Mutex<Vec<Untold>>,
     /// What runs its jobs. Without it they wait.
     runner: OnceLock<Runner>,
     /// What keeps its jobs from starting, as bits.
     stops: AtomicU8,
+    /// When a call last said whether it is paused, in microseconds of the wall clock, as bits.
+    said_at_us: AtomicU64,
     /// Its share of each partition.
     shares: Box<[Share]>,
     workers: AtomicUsize,
@@ -61,6 +68,8 @@ pub(crate) struct Share {
     pub(crate) succeeded: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) panicked: AtomicU64,
+    pub(crate) timed_out: AtomicU64,
+    pub(crate) discarded: AtomicU64,
     pub(crate) retried: AtomicU64,
     pub(crate) died: AtomicU64,
     /// Occurrences of recurring jobs that were passed over.
@@ -86,9 +95,10 @@ impl Queue {
             skip_after_us: OnceLock::new(),
             limiter: Limiter::default(),
             policy: OnceLock::new(),
-            untold_passed: Mutex::default(),
+            untold: Mutex::default(),
             runner: OnceLock::new(),
             stops: AtomicU8::new(0),
+            said_at_us: AtomicU64::new(0),
             shares: (0..partitions).map(|_| Share::default()).collect(),
             workers: AtomicUsize::new(0),
             seats: AtomicUsize::new(0),
@@ -187,15 +197,35 @@ impl Queue {
     /// Whether nothing keeps its jobs from starting: neither a pause nor its rate.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
-        self.stops.load(Ordering::SeqCst) == 0
+        self.stops.load(Ordering::SeqCst) & STOPS == 0
     }
 
     pub(crate) fn is_paused(&self) -> bool {
         self.stops.load(Ordering::SeqCst) & PAUSED != 0
     }
 
-    pub(crate) fn set_paused(&self, is_paused: bool) {
-        self.set_stop(PAUSED, is_paused);
+    /// Since when, if a call has paused it.
+    pub(crate) fn paused_since(&self) -> Option<Timestamp> {
+        let is_so = self.stops.load(Ordering::SeqCst) & (PAUSED | SAID) == PAUSED | SAID;
+        is_so.then(|| Timestamp::from_micros(self.said_at_us.load(Ordering::SeqCst) as i64))
+    }
+
+    /// Its configuration has it paused, unless a call has said something else.
+    pub(super) fn pause_by_default(&self) {
+        let paused = |stops: u8| (stops & SAID == 0).then_some(stops | PAUSED);
+        let _ = self.stops.fetch_update(Ordering::SeqCst, Ordering::SeqCst, paused);
+    }
+
+    /// A call says that it is paused, or goes on, or has said so before a restart. Under the lock of the partition that keeps it.
+    pub(crate) fn say_paused(&self, is_paused: bool, at: Timestamp) {
+        self.said_at_us.store(at.as_micros() as u64, Ordering::SeqCst);
+        let said = |stops: u8| Some(if is_paused { stops | PAUSED } else { stops & !PAUSED } | SAID);
+        let _ = self.stops.fetch_update(Ordering::SeqCst, Ordering::SeqCst, said);
+    }
+
+    /// Whether its rate keeps its jobs from starting.
+    pub(crate) fn is_rate_held(&self) -> bool {
+        self.stops.load(Ordering::SeqCst) & HELD != 0
     }
 
     /// Its rate lets nothing start until then.
@@ -223,6 +253,16 @@ impl Queue {
     pub(crate) fn set_rate(&self, rate: Option<Rate>) {
         self.limiter.set(rate);
         self.set_stop(HELD, false);
+    }
+
+    /// Has nothing of it start while a test runs another queue.
+    pub(crate) fn set_left_out(&self, is_left_out: bool) {
+        self.set_stop(LEFT_OUT, is_left_out);
+    }
+
+    /// For as long as a test runs it, a pause does not hold it back.
+    pub(crate) fn lift_pause(&self, is_lifted: bool) {
+        self.set_stop(PAUSED, !is_lifted);
     }
 
     fn set_stop(&self, stop: u8, is_set: bool) {

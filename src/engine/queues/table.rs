@@ -9,7 +9,7 @@ use super::config::{Misfire, QueueConfig};
 use super::queue::Queue;
 use crate::engine::error::QueueError;
 use crate::engine::meters::Register;
-use crate::partition::{Partition, QueueId, QueueName};
+use crate::partition::{Partition, QueueId, QueueName, QueuePause};
 
 /// How many queues an engine may have.
 pub const QUEUES_MAX: usize = crate::partition::QUEUES_MAX;
@@ -93,7 +93,10 @@ impl Queues {
 
     /// Makes the queue of `config` for the caller, who will run its jobs. A queue is claimed once.
     pub(crate) fn claim(&self, config: QueueConfig) -> Result<Arc<Queue>, QueueError> {
-        let QueueConfig { name, concurrency, is_paused, misfire, policy, rate } = config;
+        let QueueConfig { name, concurrency, is_paused, misfire, policy, rate, layers } = config;
+        if layers.are_idle() {
+            return Err(QueueError::NotAsync { name });
+        }
         if concurrency == 0 {
             return Err(QueueError::NoConcurrency { name });
         }
@@ -107,11 +110,22 @@ impl Queues {
             return Err(QueueError::Duplicate { name });
         }
         queue.set_rate(rate);
-        // A queue known from a store may have been paused already; that stands.
         if is_paused {
-            queue.set_paused(true);
+            queue.pause_by_default();
         }
         Ok(Arc::clone(queue))
+    }
+
+    /// Applies what was said of queues before a restart. Those that there is no number left for have no job here either, and are told
+    /// when they are added.
+    pub(crate) fn restore_pauses(&self, pauses: impl Iterator<Item = QueuePause>) {
+        for QueuePause { queue: name, is_paused, at, .. } in pauses {
+            let Ok(queue) = self.know(&name) else { continue };
+            queue.say_paused(is_paused, at);
+            if is_paused {
+                tracing::info!(queue = name.as_str(), since = %at, "the queue is paused, as it was before the start");
+            }
+        }
     }
 
     /// Counts the jobs of a restored partition that have no handler. Looks at jobs only if there may be some.

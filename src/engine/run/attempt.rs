@@ -56,7 +56,7 @@ impl Attempt {
 }
 
 impl Failure {
-    fn of_error(error: BoxError) -> Self {
+    pub(super) fn of_error(error: BoxError) -> Self {
         Failure { message: Chain(&*error).to_string(), kind: FailureKind::Failed }
     }
 
@@ -107,17 +107,21 @@ fn result(returned: JobResult) -> Result<(), Failure> {
 /// The job is taken where it lies, on its way to the handler: to pass it on by value is to copy it, time and again.
 pub(crate) async fn run_async<F, Fut>(
     attempt: &Attempt,
-    handler: &F,
+    handler: F,
     job: &mut Option<Started>,
     seat: &Arc<Seat>,
     limit: Option<Duration>,
 ) -> Result<(), Failure>
 where
-    F: Fn(Job) -> Fut,
+    F: FnOnce(Job) -> Fut,
     Fut: Future,
     Fut::Output: Ends,
 {
-    let mut begin = || job.take().map(|started| handler(Job::new(started, seat)));
+    if let Some(failure) = forced(attempt, seat) {
+        *job = None;
+        return Err(failure);
+    }
+    let begin = || job.take().map(|started| handler(Job::new(started, seat)));
     let mut future = pin!(guarded(attempt, || Ok(begin()))?);
     let mut timer = limit.map(|limit| Box::pin(rt::sleep(limit)));
     let end = poll_fn(|context| {
@@ -146,7 +150,19 @@ where
 
 /// Runs an inline handler to its end.
 pub(crate) fn run_inline(attempt: &Attempt, handler: &InlineFn, job: &Job) -> Result<(), Failure> {
+    if let Some(failure) = forced(attempt, job.seat()) {
+        return Err(failure);
+    }
     guarded(attempt, || result(handler(job)))
+}
+
+/// What a test has the attempt end with, in place of its handler.
+#[inline]
+fn forced(attempt: &Attempt, seat: &Seat) -> Option<Failure> {
+    let probe = seat.shared.probe.as_ref()?;
+    let mut failure = None;
+    probe(Probed::Begins(attempt.handle, &mut failure));
+    failure
 }
 
 /// In the span also for the sake of the panic hook: it alone knows where a panic came from, and runs here.
@@ -155,6 +171,11 @@ fn guarded<T>(attempt: &Attempt, run: impl FnOnce() -> Result<T, Failure>) -> Re
         None => run(),
         Some(span) => span.in_scope(run),
     };
+    caught(run)
+}
+
+/// A panic as a failure.
+pub(super) fn caught<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(Failure::of_panic(panic)))
 }
 
@@ -192,6 +213,11 @@ fn report_failure(seat: &Seat, attempt: &Attempt, failure: &Failure) -> Sequel {
     let share = seat.queue.share(usize::from(attempt.handle.partition().0));
     share.failed.fetch_add(u64::from(failure.is_fault()), Ordering::Relaxed);
     share.panicked.fetch_add(u64::from(is_panic), Ordering::Relaxed);
+    match failure.kind {
+        FailureKind::TimedOut => share.timed_out.fetch_add(1, Ordering::Relaxed),
+        FailureKind::Discarded => share.discarded.fetch_add(1, Ordering::Relaxed),
+        _ => 0,
+    };
     // Looked up only here, so that no job carries its names for this.
     let Some(known) = seat.shared.known(attempt.handle) else { return Sequel::Ends(End::Failed) };
     let sequel = Sequel::of(failure, &known, seat.queue.policy());
@@ -201,13 +227,13 @@ fn report_failure(seat: &Seat, attempt: &Attempt, failure: &Failure) -> Sequel {
     };
     if failure.is_fault() {
         known.tell_failure(&seat.queue, failure, &sequel);
+        attempt.span.iter().for_each(|span| spans::fail(span, failure));
     }
     let retry_in = match &sequel {
         Sequel::Again(again) => Some(format!("{:?}", again.due)),
         _ => None,
     };
     share.retried.fetch_add(u64::from(retry_in.is_some()), Ordering::Relaxed);
-    share.died.fetch_add(u64::from(matches!(sequel, Sequel::Dies(..))), Ordering::Relaxed);
     // Whole by itself: a filter may have dropped the span.
     let (key, queue, attempt_no) = (known.key.as_str(), seat.queue.name.as_str(), attempt.number);
     let (id, parent) = (known.id, attempt.span.as_ref().and_then(Span::id));

@@ -146,8 +146,9 @@ impl Job {
         serde_json::from_slice(self.started.payload.as_bytes())
     }
 
-    /// A number that grows with every engine that takes over the job's partition. A system that a handler changes can refuse
-    /// calls with a lower epoch than it has seen, and so keep out an engine that was taken for dead. 0 without a store.
+    /// The epoch of the lease under which the engine writes now: it grows with every engine that takes over the job's partition, and
+    /// when the same has to claim it again. 0 without a store. To keep stale attempts out of other systems there is
+    /// [`fencing_token`](Self::fencing_token).
     pub fn epoch(&self) -> u64 {
         let at = usize::from(self.started.handle.partition().0);
         let ownership = self.seat.shared.ownership.as_ref();
@@ -158,6 +159,14 @@ impl Job {
         &self.seat.shared
     }
 
+    pub(super) fn started(&self) -> &Started {
+        &self.started
+    }
+
+    pub(super) fn turn(&self) -> u64 {
+        self.started.turn
+    }
+
     /// When the attempt has taken too long.
     pub(crate) fn deadline(&self) -> Option<MonoTime> {
         let limit = self.seat.time_allowed(&self.started)?;
@@ -165,11 +174,19 @@ impl Job {
         Some(self.started.began.saturating_add_micros(limit_us))
     }
 
+    pub(super) fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
     pub(crate) fn contexts(&self) -> &Contexts {
         &self.seat.shared.contexts
     }
 
     /// The engine that fired it. A handler may schedule, move and cancel jobs, also under its own key.
+    ///
+    /// It does not keep the engine from stopping: when the last [`Engine`] of the application is dropped, the engine ends, whatever
+    /// handlers hold. Kept beyond that, its calls answer [`ShuttingDown`](crate::CallError::ShuttingDown), and the jobs stay in
+    /// memory with it.
     pub fn engine(&self) -> Engine {
         Engine::borrowed(Arc::clone(&self.seat.shared))
     }

@@ -5,8 +5,14 @@ mod attempt;
 mod cancellation;
 mod context;
 pub(crate) mod driver;
+mod fencing;
 mod handler;
+#[cfg(feature = "tower")]
+mod layered;
+#[cfg(feature = "tower")]
+mod layers;
 mod order;
+mod progress;
 mod recurs;
 mod rehearsal;
 mod release;
@@ -17,5 +23,8 @@ pub(crate) mod worker;
 
 pub use context::ContextTask;
 pub(crate) use driver::InlineQueue;
+pub use fencing::FencingToken;
 pub use handler::{BoxError, IntoJobResult, Job, JobResult, Task};
 pub(crate) use handler::{Ends, InlineFn, run_task};
+#[cfg(feature = "tower")]
+pub use layers::JobService;

@@ -12,7 +12,7 @@ use super::handler::Seat;
 use super::recurs::Recurring;
 use crate::engine::queues::{FailedAttempt, Policy, Queue};
 use crate::engine::state::{Failure, FailureKind, Owned, Shared};
-use crate::job::{AttemptError, Retry, Verdict, draw};
+use crate::job::{AttemptError, History, Retry, Verdict, draw};
 use crate::partition::{
     Again, Cause, DeathReason, Due, End, Fault, Handle, JobId, Key, LookupOutcome, MonoTime, Now, Partition,
     Timestamp,
@@ -38,7 +38,8 @@ pub(crate) struct Known {
     attempt: u16,
     failures: u16,
     retry: Option<Retry>,
-    expires: Option<Timestamp>,
+    /// After when it is not tried.
+    deadline: Option<Timestamp>,
     /// Whether it was cancelled while it ran.
     is_stopped: bool,
     now: Timestamp,
@@ -55,7 +56,7 @@ impl Shared {
                 is_stopped: view.history.as_ref().is_some_and(|history| history.is_stopped),
                 failures: view.history.as_ref().map_or(0, |history| history.failures),
                 retry: view.options.retry().copied(),
-                expires: view.options.expires().map(|expires| expires.0),
+                deadline: History::deadline(view.history.as_deref(), view.options.expires().map(|at| at.0)),
                 now: now.wall,
                 key: view.key,
             }),
@@ -137,7 +138,7 @@ impl Known {
 
     fn verdict(&self, retry: &Retry, cause: Cause) -> Verdict {
         let chance = draw(self.id, self.attempt);
-        Verdict::of(retry, cause, self.failures, chance, self.now, self.expires)
+        Verdict::of(retry, cause, self.failures, chance, self.now, self.deadline)
     }
 
     /// By a function of the user's. If it panics the job is not tried again: it keeps its error, and can be revived.
@@ -160,8 +161,8 @@ impl Known {
             Some(after) => {
                 let after_us = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
                 let again = self.now.saturating_add_micros(after_us);
-                match self.expires {
-                    Some(expires) if again > expires => Verdict::Dies(DeathReason::Expired),
+                match self.deadline {
+                    Some(deadline) if again > deadline => Verdict::Dies(DeathReason::Expired),
                     _ => Verdict::Again { after, is_counted: true },
                 }
             }
@@ -203,6 +204,7 @@ impl Shared {
             sequel => (&seat.queue, sequel),
         };
         let at = usize::from(handle.partition().0);
+        let mut died = None;
         let ended = self.enter(at, None, |owned, now| {
             let is_concluded = match again {
                 Sequel::Again(again) => owned.partition.retry(handle, again, now),
@@ -211,11 +213,15 @@ impl Shared {
                 Sequel::Recurs(recurring) => recur(&mut owned.partition, handle, *recurring, now),
             };
             debug_assert!(is_concluded, "a job that was started is running until it is finished");
+            died = owned.partition.take_died();
             self.name_again(owned, handle);
             queue.share(at).running.fetch_sub(1, SeqCst);
             now.mono
         });
-        self.tell_if_dead(queue, handle);
+        if let Some(job) = died {
+            queue.count_death();
+            queue.tell_died(job);
+        }
         self.ran_one();
         ended
     }
@@ -228,29 +234,6 @@ impl Shared {
         let named = place.slot().and_then(|slot| partition.handle_at(slot));
         if !named.is_some_and(|named| partition.is_pending(named)) {
             place.set(handle.slot());
-        }
-    }
-
-    /// Says that a job is dead, if it is, and calls whoever wants to know.
-    pub(crate) fn tell_if_dead(&self, queue: &Queue, handle: Handle) {
-        let found = self.cell(handle.partition()).lock().partition.lookup(handle, self.clock.now());
-        let LookupOutcome::Dead(view) = found else { return };
-        let Some(death) = view.history.as_ref().and_then(|history| history.death) else { return };
-        let error = view.history.as_ref().and_then(|history| history.last_error());
-        let (attempts, reason) = (view.attempt, death.reason);
-        tracing::error!(
-            key = view.key.as_str(),
-            queue = view.queue.as_str(),
-            attempts,
-            id = %view.id,
-            ?reason,
-            error = error.map(|error| &*error.message),
-            "a job is dead: it is kept, and can be revived"
-        );
-        if let Some(on_death) = &queue.policy().on_death
-            && catch_unwind(AssertUnwindSafe(|| on_death(&view, reason))).is_err()
-        {
-            tracing::error!(key = view.key.as_str(), "what was to be told of a dead job panicked");
         }
     }
 }

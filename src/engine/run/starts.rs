@@ -7,7 +7,7 @@ use super::order::Lead;
 use crate::engine::meters::seconds;
 use crate::engine::queues::Queue;
 use crate::engine::state::{HISTOGRAM_MAX_US, Owned, Probed, Shared};
-use crate::partition::{End, Handle, MonoTime, Now, Started};
+use crate::partition::{End, Handle, JobView, MonoTime, Now, Started};
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::thread;
 
@@ -61,8 +61,8 @@ impl Shared {
         if has_rate && next.is_none() {
             queue.limiter.give_back();
         }
-        while let Some(expired) = owned.partition.take_expired() {
-            self.expired(queue, at, expired);
+        while let Some(job) = owned.partition.take_died() {
+            self.expired(queue, job);
         }
         if let Some(started) = next {
             let lateness_us = started.lateness_us.clamp(1, HISTOGRAM_MAX_US);
@@ -73,12 +73,16 @@ impl Shared {
 
     /// A job was to be started too late, and is dead. The caller holds its partition, so it is told elsewhere.
     #[cold]
-    fn expired(self: &Arc<Self>, queue: &Queue, at: usize, handle: Handle) {
-        queue.share(at).died.fetch_add(1, Relaxed);
+    fn expired(self: &Arc<Self>, queue: &Queue, job: JobView) {
+        queue.count_death();
+        #[cfg(feature = "_sim")]
+        if let Some(probe) = &self.probe {
+            probe(Probed::Expired(&job));
+        }
         let (shared, id) = (Arc::clone(self), queue.id);
         self.handlers.runtime().spawn(async move {
             if let Some(queue) = shared.queues.by_id(id) {
-                shared.tell_if_dead(queue, handle);
+                queue.tell_died(job);
             }
         });
     }

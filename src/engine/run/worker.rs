@@ -11,24 +11,28 @@ use std::sync::{Arc, Weak};
 use super::attempt::{Attempt, report, run_async, run_inline};
 use super::handler::{Ends, InlineFn, Job, Seat};
 use super::order::Lead;
-use crate::engine::queues::Runner;
+use crate::engine::queues::{Layers, Runner};
 use crate::engine::state::{Failure, Shared};
 use crate::partition::{Begin, End, Handle, MonoTime, Started};
 
 /// Idle workers that a queue keeps.
-const IDLE_MAX: usize = 8;
+pub(super) const IDLE_MAX: usize = 8;
 
 /// After this many jobs, or this long, a worker lets other tasks of the runtime have a turn.
 const JOBS_PER_TURN: u32 = 32;
 const TURN_US: u64 = 200;
 
-/// Has a queue's jobs run by workers with this handler.
-pub(crate) fn runner<F, Fut>(shared: Weak<Shared>, handler: Arc<F>) -> Runner
+/// Has a queue's jobs run by workers with this handler, and with what is to go around it.
+pub(crate) fn runner<F, Fut>(shared: Weak<Shared>, _layers: &Layers, handler: Arc<F>) -> Runner
 where
     F: Fn(Job) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
     Fut::Output: Ends,
 {
+    #[cfg(feature = "tower")]
+    if let Some(service) = super::layers::around(_layers, &handler) {
+        return super::layered::runner(shared, service);
+    }
     runner_of(shared, Arc::new(InTask(handler)))
 }
 
@@ -91,11 +95,16 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    fn begins(began: MonoTime) -> Self {
+    pub(super) fn begins(began: MonoTime) -> Self {
         Turn { jobs: 0, began }
     }
 
-    fn is_over(&self, now: MonoTime) -> bool {
+    #[cfg(feature = "tower")]
+    pub(super) fn ran_one(&mut self) {
+        self.jobs += 1;
+    }
+
+    pub(super) fn is_over(&self, now: MonoTime) -> bool {
         self.jobs >= JOBS_PER_TURN || now.micros_since(self.began) >= TURN_US
     }
 }

@@ -15,10 +15,10 @@ use crate::engine::meters::Register;
 use crate::engine::ownership::OnLoss;
 use crate::engine::ownership::{Keeper, Ownership, keeper};
 use crate::engine::queues::{Queue, QueueConfig, Queues, Runner};
-use crate::engine::run::{Ends, InlineFn, InlineQueue, Job, Task, driver, run_task, worker};
+use crate::engine::run::{BoxError, Ends, InlineFn, InlineQueue, Job, Task, driver, run_task, worker};
 use crate::engine::state::{
-    Contexts, Engine, EngineMeters, Handlers, KeyHasher, Life, Probe, Releases, Room, Settings, Shared,
-    Signals, Wanted,
+    Contexts, Engine, EngineMeters, Gates, Handlers, KeyHasher, Life, Notes, Probe, Proposal, Releases, Room,
+    Settings, Shared, Signals, Wanted,
 };
 use crate::engine::tell::publish;
 use crate::rt::{Io, Runtime};
@@ -38,6 +38,7 @@ pub struct Builder {
     pub(crate) told: Option<RestoreTold>,
     pub(crate) standby_told: Option<StandbyTold>,
     pub(crate) contexts: Contexts,
+    gates: Gates,
     /// The tasks that have handlers, and what they need to find in `contexts`.
     wanted: Vec<(&'static str, Option<Wanted>)>,
     /// The first setting that means nothing without a store.
@@ -77,9 +78,10 @@ impl Builder {
         Fut: Future + Send + 'static,
         Fut::Output: Ends,
     {
-        let handler = Arc::new(handler);
-        let runner = Handler::Async(Box::new(|shared| worker::runner(shared, handler)));
-        self.queues.push((config.into(), runner));
+        let (config, handler) = (config.into(), Arc::new(handler));
+        let layers = config.layers().clone();
+        let runner = Handler::Async(Box::new(move |shared| worker::runner(shared, &layers, handler)));
+        self.queues.push((config, runner));
         self
     }
 
@@ -112,7 +114,7 @@ impl Builder {
     {
         let handler = inline(handler);
         let runner = Handler::Async(Box::new(|shared| worker::blocking_runner(shared, handler)));
-        self.queues.push((config.into(), runner));
+        self.queues.push((config.into().not_async(), runner));
         self
     }
 
@@ -125,7 +127,7 @@ impl Builder {
         F: Fn(&Job) -> O + Send + Sync + 'static,
         O: Ends,
     {
-        self.queues.push((config.into(), Handler::Inline(inline(handler))));
+        self.queues.push((config.into().not_async(), Handler::Inline(inline(handler))));
         self
     }
 
@@ -175,6 +177,44 @@ impl Builder {
         self
     }
 
+    /// Has every job looked at before it is scheduled, by whichever call: to add a header to it or a tag, to give it other options, or to
+    /// decline it, which the call answers with [`ScheduleError::Declined`](crate::ScheduleError::Declined). Several are asked in
+    /// the order in which they were added, and each sees what those before it have made of the job; the first to decline ends it.
+    ///
+    /// It runs on the thread of the call and must be quick. It is not asked again for retries and occurrences of a job. What
+    /// several replicas schedule under one key when they start ([`OnConflict::Update`](crate::OnConflict::Update)) is only the
+    /// same if this says the same of it each time.
+    ///
+    /// ```
+    /// # use reveille::{Engine, Job, ScheduleError};
+    /// # use std::time::Duration;
+    /// # fn current_traceparent() -> Option<String> { Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()) }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let engine = Engine::builder()
+    ///     .queue("mails", |_: Job| async {})
+    ///     .before_schedule(|job| {
+    ///         if job.payload().is_empty() {
+    ///             return Err("a mail without a body".into());
+    ///         }
+    ///         if let Some(traceparent) = current_traceparent() {
+    ///             job.header("traceparent", traceparent)?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .start()
+    ///     .await?;
+    /// let declined = engine.schedule_raw("mails", "").after(Duration::from_secs(60)).await;
+    /// assert!(matches!(declined, Err(ScheduleError::Declined(_))));
+    /// # Ok(()) }
+    /// ```
+    pub fn before_schedule(
+        mut self,
+        gate: impl Fn(&mut Proposal<'_>) -> Result<(), BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        self.gates.add(Box::new(gate));
+        self
+    }
+
     /// Lets the engine start without a queue; add queues later with [`Engine::add_queue`]. Without this call, an engine that
     /// has no queue does not start.
     pub fn without_queues(mut self) -> Self {
@@ -186,6 +226,13 @@ impl Builder {
     /// such label, and the engines overwrite each other's gauges.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.name = Some(name.into());
+        self
+    }
+
+    /// Whether the spans of attempts also have fields by the names of OpenTelemetry's conventions for messaging, as
+    /// `tracing-opentelemetry` reads them. By default they have a few short ones. `docs/metrics.md` lists them all.
+    pub fn messaging_spans(mut self, are_wanted: bool) -> Self {
+        self.settings.has_messaging_spans = are_wanted;
         self
     }
 
@@ -297,7 +344,16 @@ impl Builder {
         self.check()?;
         let runtime = self.runtime_or_current()?;
         let Builder {
-            mut settings, queues: configs, clock, store, probe, told, standby_told, contexts, ..
+            mut settings,
+            queues: configs,
+            clock,
+            store,
+            probe,
+            told,
+            standby_told,
+            contexts,
+            gates,
+            ..
         } = self;
         let durability = settings.durability.unwrap_or(default_durability(store.is_some()));
         settings.durability = Some(durability);
@@ -307,6 +363,7 @@ impl Builder {
         let queues = Queues::new(usize::from(settings.partitions), register);
         let mut handlers = Vec::with_capacity(configs.len());
         for (config, handler) in configs {
+            config.check(settings.horizon)?;
             handlers.push((queues.claim(config)?, handler));
         }
         let base = Arc::new(Base { settings, clock, queues, hasher: KeyHasher::default(), standby_told });
@@ -328,6 +385,7 @@ impl Builder {
         let jobs = built.iter().map(|built| built.jobs).sum();
         let room = Room::new(settings.jobs_max, built.len(), jobs);
         let ownership = claimed.as_ref().map(|claimed| claimed.ownership());
+        let horizon = settings.horizon;
         let shared = Arc::new(Shared {
             meters,
             incarnation: (clock.now().wall.as_micros() as u64) << 16 | u64::from(settings.engine),
@@ -349,7 +407,9 @@ impl Builder {
             driver_wakes: AtomicU64::new(0),
             probe,
             contexts,
+            gates: gates.within(horizon),
             signals: Signals::default(),
+            notes: Notes::default(),
         });
         let inline = run_queues(&shared, handlers);
         // Before the driver finds that such jobs are due: who expects them is not told.

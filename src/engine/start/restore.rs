@@ -19,7 +19,7 @@ use crate::engine::meters::Register;
 use crate::engine::ownership::{Keeper, Ownership, Promise, Standing, keeper, new_owner};
 use crate::engine::queues::{QUEUES_MAX, Queues};
 use crate::engine::state::{Cell, KeyHasher, KeyIndex, LastSnapshot, Settings};
-use crate::partition::{CatchUp, PartitionId, QueueName, Replay, ReplayError};
+use crate::partition::{CatchUp, PartitionId, QueueName, QueuePause, Replay, ReplayError};
 use crate::rt::{self, Io, Tasks};
 use crate::store::{Claim, LoadProgress, Loaded, Needs, Store, StoreError, StoreErrorClass};
 
@@ -54,6 +54,7 @@ pub(crate) struct Built {
     overdue: usize,
     skipped: usize,
     interrupted: usize,
+    pauses: Vec<QueuePause>,
 }
 
 /// Asks again while the answer is that it may pass. All of it ends with the patience, however long a single answer takes.
@@ -294,6 +295,8 @@ async fn load(
     }
     built.sort_unstable_by_key(|&(at, _): &(usize, Built)| at);
     let built: Vec<Built> = built.into_iter().map(|(_, built)| built).collect();
+    // Before anything can start. After all jobs: their queues come first, if there are too many.
+    base.queues.restore_pauses(built.iter().flat_map(|one| one.pauses.clone()));
     let sum = |of: fn(&Built) -> usize| built.iter().map(of).sum::<usize>();
     let (overdue, skipped, interrupted) =
         (sum(|one| one.overdue), sum(|one| one.skipped), sum(|one| one.interrupted));
@@ -371,7 +374,14 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
             queue.tell_passed(key.as_str(), *passed);
         }
     }
+    while let Some(job) = restored.partition.take_died() {
+        if let Ok(queue) = queues.know(&job.queue) {
+            queue.count_death();
+            queue.tell_died(job);
+        }
+    }
     queues.count_unhandled(&restored.partition);
+    let pauses = restored.partition.pauses().cloned().collect();
     let jobs = restored.partition.live();
     let last = LastSnapshot { covered, at: now.mono, is_cut_off: log_end < complete };
     let cell = Cell::new(restored.partition, keys, log_end, last);
@@ -381,6 +391,7 @@ fn build(base: &Base, at: usize, loaded: Loaded, is_logged: bool) -> Result<Buil
         overdue: restored.overdue,
         skipped: restored.skipped,
         interrupted: restored.interrupted,
+        pauses,
     })
 }
 

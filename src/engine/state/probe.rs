@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "_sim")]
+use crate::partition::JobView;
 use crate::partition::{Due, Handle, QueueName, Started};
 
 pub(crate) type Probe = Box<dyn Fn(Probed<'_>) + Send + Sync>;
@@ -9,8 +11,13 @@ pub(crate) type Probe = Box<dyn Fn(Probed<'_>) + Send + Sync>;
 /// What a probe is told.
 pub(crate) enum Probed<'a> {
     Started(&'a QueueName, &'a Started),
+    /// Its handler is about to begin. If a failure is put there the attempt ends with it, and the handler does not run.
+    Begins(Handle, &'a mut Option<Failure>),
     /// With the handler's error, if it failed.
     Ended(Handle, Result<(), &'a Failure>),
+    /// Too late to start, and dead. Its partition is held: a probe may not ask the engine.
+    #[cfg(feature = "_sim")]
+    Expired(&'a JobView),
 }
 
 /// Why an attempt did not do what it had to, in words.

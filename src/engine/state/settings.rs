@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     /// Overdue jobs that a restart lets go, a second; `None` for as fast as it goes.
     pub(crate) catch_up_per_second: Option<NonZeroU32>,
     pub(crate) profile: Profile,
+    /// Whether spans of attempts have the names of OpenTelemetry's conventions for messaging.
+    pub(crate) has_messaging_spans: bool,
     /// Whether jobs of queues without a handler are nothing to warn of.
     pub(crate) expects_unhandled: bool,
     /// `None`: logged with a store, memory without.
@@ -77,6 +79,7 @@ impl Default for Settings {
             snapshots: SnapshotPolicy::default(),
             catch_up_per_second: NonZeroU32::new(100_000),
             profile: Profile::default(),
+            has_messaging_spans: false,
             expects_unhandled: false,
             durability: None,
             engine: next_engine(),

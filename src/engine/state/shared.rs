@@ -21,10 +21,12 @@ use std::time::Duration;
 
 use super::cell::{Cell, HISTOGRAM_MAX_US, Owned};
 use super::contexts::Contexts;
+use super::gates::Gates;
 use super::jobs::{self, Room};
 use super::keys::KeyHasher;
 use super::life::Life;
 use super::meters::EngineMeters;
+use super::notes::Notes;
 use super::probe::Probe;
 use super::releases::Releases;
 use super::runtime::Handlers;
@@ -42,6 +44,8 @@ use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
 pub(crate) struct Shared {
     pub(crate) meters: EngineMeters,
     pub(crate) settings: Settings,
+    /// What the application asks of every job.
+    pub(crate) gates: Gates,
     /// Tells this engine from all others, those before a restart too: for cursors.
     pub(crate) incarnation: u64,
     pub(crate) clock: Clock,
@@ -70,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) contexts: Contexts,
     /// Of handlers that want to hear when they are no longer wanted.
     pub(crate) signals: Signals,
+    /// What running handlers say of how far they are.
+    pub(crate) notes: Notes,
 }
 
 /// How long a job that a restart found overdue waits for the store to have its start.

@@ -1,5 +1,6 @@
 //! What an engine says about itself: figures, metrics, the report of its end.
 
+mod alone;
 #[cfg(feature = "_sim")]
 mod observed;
 pub(crate) mod publish;

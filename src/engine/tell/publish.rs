@@ -142,6 +142,8 @@ fn publish_queue(queue: &Queue, ready: usize, oldest_ready_us: u64) {
     meters.succeeded.reach(queue.total(|share| &share.succeeded));
     meters.failed.reach(queue.total(|share| &share.failed));
     meters.panicked.reach(queue.total(|share| &share.panicked));
+    meters.timed_out.reach(queue.total(|share| &share.timed_out));
+    meters.discarded.reach(queue.total(|share| &share.discarded));
     meters.retried.reach(queue.total(|share| &share.retried));
     meters.died.reach(queue.total(|share| &share.died));
     meters.passed.reach(queue.total(|share| &share.passed));
@@ -149,4 +151,5 @@ fn publish_queue(queue: &Queue, ready: usize, oldest_ready_us: u64) {
     meters.oldest_ready_s.set(seconds(oldest_ready_us));
     meters.running.set(queue.running() as f64);
     meters.is_paused.set(flag(queue.is_paused()));
+    meters.is_rate_held.set(flag(queue.is_rate_held()));
 }

@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use crate::engine::ownership::{Ownership, StoreState};
 use crate::engine::state::{Engine, Shared, new_histogram};
 use crate::json;
+use crate::partition::Timestamp;
 
 /// An engine's figures at one moment. Counts are since the engine started.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -134,6 +135,10 @@ pub struct QueueStats {
     pub unhandled: usize,
     /// Whether it is paused.
     pub is_paused: bool,
+    /// Since when, if a call has paused it and not its configuration.
+    pub paused_since: Option<Timestamp>,
+    /// Whether its rate keeps its ready jobs from starting.
+    pub is_rate_held: bool,
     /// Due jobs that wait for it.
     pub ready: usize,
     /// Jobs whose handler runs.
@@ -146,6 +151,10 @@ pub struct QueueStats {
     pub failed: u64,
     /// How many panicked.
     pub panicked: u64,
+    /// How many attempts took longer than they may.
+    pub timed_out: u64,
+    /// How many jobs ended as their handler found nothing to do any more ([`JobResult::Discarded`](crate::JobResult::Discarded)).
+    pub discarded: u64,
     /// After how many of these attempts the job waits for another.
     pub retried: u64,
     /// How many jobs have died: they failed as often as they may, or too late.
@@ -193,12 +202,16 @@ impl Engine {
                 has_handler: queue.is_claimed(),
                 unhandled: if queue.is_claimed() { 0 } else { queue.unhandled.jobs() },
                 is_paused: queue.is_paused(),
+                paused_since: queue.paused_since(),
+                is_rate_held: queue.is_rate_held(),
                 ready: shared.ready_of(queue),
                 running: queue.running(),
                 fired: queue.total(|share| &share.fired),
                 succeeded: queue.total(|share| &share.succeeded),
                 failed: queue.total(|share| &share.failed),
                 panicked: queue.total(|share| &share.panicked),
+                timed_out: queue.total(|share| &share.timed_out),
+                discarded: queue.total(|share| &share.discarded),
                 retried: queue.total(|share| &share.retried),
                 died: queue.total(|share| &share.died),
                 passed_over: queue.total(|share| &share.passed),

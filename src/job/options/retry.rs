@@ -73,13 +73,17 @@ struct Written {
     backoff: Backoff,
     #[serde(with = "span", default = "base")]
     base: Duration,
-    #[serde(with = "span", default = "longest")]
-    max: Duration,
+    #[serde(default)]
+    max: Option<Length>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     jitter: Option<Jitter>,
     #[serde(default = "interrupted")]
     uncounted: Vec<Uncounted>,
 }
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Length(#[serde(with = "span")] Duration);
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -121,13 +125,16 @@ impl Retry {
     #[must_use]
     pub const fn fixed(mut self, wait: Duration) -> Self {
         (self.backoff, self.base, self.jitter) = (Backoff::Fixed, wait, Jitter::None);
+        self.max = at_least(self.max, wait);
         self
     }
 
-    /// Waits for `base` after the first failure, and twice as long after each one that follows.
+    /// Waits for `base` after the first failure, and twice as long after each one that follows, up to an hour, or to `base` if that is
+    /// longer, or to what [`max`](Self::max) says.
     #[must_use]
     pub const fn exponential(mut self, base: Duration) -> Self {
         (self.backoff, self.base) = (Backoff::Exponential, base);
+        self.max = at_least(self.max, base);
         self
     }
 
@@ -171,8 +178,18 @@ impl Retry {
         self.attempts
     }
 
+    /// Whether an attempt that the end of its process cut short counts as a failure.
+    pub const fn counts_interrupted(&self) -> bool {
+        self.uncounted & bit(Cause::Interrupted) == 0
+    }
+
     pub(crate) fn counts(&self, cause: Cause) -> bool {
         self.uncounted & bit(cause) == 0
+    }
+
+    /// The longest that a job may wait by it.
+    pub(crate) fn longest_wait(&self) -> Duration {
+        self.jitter(Jitter::None).delay(self.attempts.saturating_sub(1).max(1), LONGEST_SPREAD)
     }
 
     /// How long a job waits that has failed so often, at least once. `draw` is the chance: the same gives the same.
@@ -195,6 +212,14 @@ impl Retry {
             Jitter::Full => ((u128::from(draw) * u128::from(us)) >> 64) as u64,
         })
     }
+}
+
+/// The draw of chance for which Sidekiq's wait is the longest.
+const LONGEST_SPREAD: u64 = 9;
+
+/// `max`, or `wait` if that is longer.
+const fn at_least(max: Duration, wait: Duration) -> Duration {
+    if wait.as_nanos() > max.as_nanos() { wait } else { max }
 }
 
 const fn exponential() -> Backoff {
@@ -236,7 +261,8 @@ impl From<Retry> for Written {
             (Cause::Interrupted, Uncounted::Interrupted),
         ];
         let uncounted = all.into_iter().filter(|&(cause, _)| !retry.counts(cause)).map(|(_, name)| name);
-        Written { attempts, backoff, base, max, jitter: Some(jitter), uncounted: uncounted.collect() }
+        let (max, jitter) = (Some(Length(max)), Some(jitter));
+        Written { attempts, backoff, base, max, jitter, uncounted: uncounted.collect() }
     }
 }
 
@@ -248,6 +274,7 @@ impl TryFrom<Written> for Retry {
         if attempts == 0 {
             return Err(Impossible("attempts must be at least 1"));
         }
+        let max = max.map_or(at_least(longest(), base), |max| max.0);
         let by_backoff = if backoff == Backoff::Exponential { Jitter::Full } else { Jitter::None };
         let uncounted = uncounted.into_iter().fold(0, |bits, one| {
             bits | match one {
@@ -335,6 +362,31 @@ mod tests {
         let overflowing =
             Retry::attempts(9).exponential(Duration::MAX).max(Duration::MAX).jitter(Jitter::None);
         assert_eq!(overflowing.delay(u16::MAX, 0), Duration::from_micros(u64::MAX));
+    }
+
+    #[test]
+    fn a_wait_of_more_than_an_hour_is_not_cut_unless_somebody_says_so() {
+        let hours = |n: u64| Duration::from_secs(n * 3_600);
+        let (fixed, exponential) =
+            (Retry::attempts(3).fixed(hours(2)), Retry::attempts(9).exponential(hours(2)));
+        assert_eq!(fixed.delay(1, 0), hours(2));
+        assert_eq!(exponential.jitter(Jitter::None).delay(3, 0), hours(2));
+        assert_eq!(fixed.max(hours(1)).delay(1, 0), hours(1));
+        let written: Retry = serde_json::from_str(r#"{"attempts":3,"backoff":"fixed","base":"2h"}"#).unwrap();
+        assert_eq!(written, fixed);
+        let cut: Retry =
+            serde_json::from_str(r#"{"attempts":3,"backoff":"fixed","base":"2h","max":"1h"}"#).unwrap();
+        assert_eq!(cut, fixed.max(hours(1)));
+    }
+
+    #[test]
+    fn the_longest_wait_is_the_last() {
+        let of = |retry: Retry| retry.longest_wait().as_secs();
+        let doubling = Retry::attempts(5).exponential(Duration::from_secs(1));
+        assert_eq!([of(doubling), of(doubling.max(Duration::from_secs(3)))], [8, 3]);
+        assert_eq!(of(Retry::attempts(2).fixed(Duration::from_secs(7))), 7);
+        assert_eq!(of(Retry::sidekiq()), 24u64.pow(4) + 15 + 9 * 25);
+        assert_eq!(of(Retry::attempts(1).fixed(Duration::from_secs(7)).forgive_panics()), 7);
     }
 
     #[test]

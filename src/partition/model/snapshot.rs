@@ -75,8 +75,7 @@ impl World {
         let slice = self.partition.scan(scanning.from, scanning.slots_max);
         let met = slice.image.jobs.len() + slice.image.fired.len();
         assert!(met <= scanning.slots_max.max(1), "more than asked for");
-        scanning.snapshot.image.jobs.extend(slice.image.jobs);
-        scanning.snapshot.image.fired.extend(slice.image.fired);
+        scanning.snapshot.image.add(slice.image);
         scanning.left = scanning.pause;
         if let Some(next) = slice.next {
             assert!(next > scanning.from, "a slice that gets nowhere");

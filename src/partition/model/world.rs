@@ -91,6 +91,7 @@ impl World {
             }
             4 | 5 => self.reschedule(bytes),
             6 => self.cancel(bytes),
+            7 if op >= 210 => self.set_paused(bytes),
             7 => self.lookup(bytes),
             8 => {
                 self.pass(u64::from(bytes.byte()) * 97);
@@ -360,6 +361,15 @@ impl World {
         let before = self.records.len();
         self.note_all();
         assert!(self.records.len() <= before + 1, "a call is one record at most");
+    }
+
+    fn set_paused(&mut self, bytes: &mut Bytes<'_>) {
+        let (byte, at) = (bytes.byte(), self.now.wall);
+        let queue = queue_name(QueueId(u16::from(byte / 2) % QUEUES));
+        assert!(self.partition.set_paused(&queue, byte % 2 == 0, at));
+        self.note();
+        let said = self.partition.pause_of(&queue).expect("it was said");
+        assert_eq!((said.is_paused, said.at), (byte % 2 == 0, at));
     }
 
     /// Takes the records of a call that may make several, where no image is wanted after each.

@@ -11,7 +11,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use super::{FixedState, Replay};
-use crate::job::{LateCause, Missed, Rare, Step, Verdict, draw};
+use crate::job::{History, LateCause, Missed, Rare, Step, Verdict, draw};
 use crate::partition::job::State;
 use crate::partition::overdue::Restart;
 use crate::partition::table::Job;
@@ -171,7 +171,11 @@ impl Partition {
                 record => (record, None),
             };
             passed.extend(over.map(|over| (job.queue(), Key::known(job.key()), over)));
+            let dies = matches!(record, Record::Died { .. });
             self.commit(record, index, now);
+            if dies {
+                self.note_death(self.handle(index), now);
+            }
         }
         cut_short.len()
     }
@@ -232,9 +236,9 @@ impl Partition {
         }
         let (id, at, attempt, version) = (job.id(), now.wall, job.attempt(), job.version().next());
         let failures = job.history().map_or(0, |history| history.failures);
-        let expires = job.rare().and_then(Rare::expires);
+        let deadline = History::deadline(job.history(), job.rare().and_then(Rare::expires));
         let fault = Some(Fault::new(Cause::Interrupted, "the process ended while the handler ran"));
-        let verdict = Verdict::of(&policy, Cause::Interrupted, failures, draw(id, attempt), at, expires);
+        let verdict = Verdict::of(&policy, Cause::Interrupted, failures, draw(id, attempt), at, deadline);
         Some(match verdict {
             Verdict::Dies(reason) => Record::Died { id, at, version, reason, fault },
             Verdict::Again { after, is_counted } => {

@@ -19,6 +19,8 @@
 //! | Stopped | running: is marked | running: is marked again, or a tombstone, or gone | it does nothing twice |
 //! | Finished | running: ends | a tombstone, or gone | the id |
 //!
+//! and the first slice show what was said of a queue: PauseSet is told by its version.
+//!
 //! - *Gone again* before the scan came by, a job leaves no trace in the image. Its records bring it back if its
 //!   Scheduled is among them, and take it away again; if not, they find nothing, and do nothing.
 //! - A replaced job and the one in its place can both be in the image, if the scan met the old one before it was
@@ -50,7 +52,7 @@ impl Replay<'_> {
     /// # Errors
     /// When it cannot follow the state, whenever the image was read. The state is then not to be used.
     pub fn apply_fuzzy(&mut self, record: Record, now: Now) -> Result<(), ReplayError> {
-        let id = self.check_own(record.id())?;
+        let Some(id) = self.of_own_job(&record)? else { return Ok(()) };
         match record {
             Record::Scheduled(scheduled) => self.schedule_unless_known(scheduled, now)?,
             record => self.change_unless_changed(id, record, now)?,
@@ -70,8 +72,8 @@ impl Replay<'_> {
             && let Some(&index) = self.by_id.get(&old)
         {
             let replaced = Record::Cancelled { id: old };
-            self.check_life(&replaced, index)?;
-            self.change(replaced, index, now)?;
+            self.check_life(old, &replaced, index)?;
+            self.change(old, replaced, index, now)?;
         }
         if let Predecessor::Detached(old) = scheduled.before
             && let Some(&index) = self.by_id.get(&old)
@@ -87,8 +89,8 @@ impl Replay<'_> {
     fn change_unless_changed(&mut self, id: JobId, record: Record, now: Now) -> Result<(), ReplayError> {
         if let Some(&index) = self.by_id.get(&id) {
             if !self.is_shown(&record, index) {
-                self.check_life(&record, index)?;
-                self.change(record, index, now)?;
+                self.check_life(id, &record, index)?;
+                self.change(id, record, index, now)?;
             }
             return Ok(());
         }

@@ -12,7 +12,9 @@
 
 use crate::partition::job::State;
 use crate::partition::table::{Job, Walk};
-use crate::partition::{End, Handle, History, JobId, JobSpec, Key, Partition, Timestamp, Version};
+use crate::partition::{
+    End, Handle, History, JobId, JobSpec, Key, Partition, QueuePause, Timestamp, Version,
+};
 
 /// A partition's state: jobs by id and fired jobs in the order in which they will be forgotten where it is whole, both
 /// in any order where it is the sum of slices.
@@ -22,6 +24,8 @@ pub struct Image {
     pub jobs: Vec<JobImage>,
     /// The fired jobs that are remembered.
     pub fired: Vec<FiredImage>,
+    /// What was said of queues, by their names. In slices the first has it, whole.
+    pub pauses: Vec<QueuePause>,
     /// The sequence of the next job; in the sum of slices, as it was when the first of them was read or before.
     pub next_sequence: u64,
 }
@@ -67,6 +71,15 @@ pub struct Slice {
     pub next: Option<u32>,
 }
 
+impl Image {
+    /// Adds a slice, but for its `next_sequence`.
+    pub fn add(&mut self, slice: Image) {
+        self.jobs.extend(slice.jobs);
+        self.fired.extend(slice.fired);
+        self.pauses.extend(slice.pauses);
+    }
+}
+
 impl Partition {
     /// Reads the jobs in the next slots of the table, no more than `slots_max` of them, empty ones included. Begin with
     /// `from` zero and go on with [`Slice::next`]; the partition may change in between.
@@ -76,7 +89,10 @@ impl Partition {
     /// partition, with no record in it that has not been [drained](Self::drain_records).
     pub fn scan(&self, from: u32, slots_max: usize) -> Slice {
         let jobs = Vec::with_capacity(slots_max.min(self.live()));
-        let mut image = Image { jobs, fired: Vec::new(), next_sequence: self.next_sequence };
+        let mut image = Image { jobs, next_sequence: self.next_sequence, ..Image::default() };
+        if from == 0 {
+            image.pauses.extend(self.pauses().cloned());
+        }
         // Nothing would never come to an end.
         let mut scan = self.jobs.scan(from, slots_max.max(1));
         for (_, job) in scan.by_ref() {
@@ -94,7 +110,8 @@ impl Partition {
         let mut jobs: Vec<JobImage> = live.filter_map(|(_, job)| self.job_image(job)).collect();
         jobs.sort_unstable_by_key(|job| job.id);
         let fired = self.fired.iter().filter_map(|(index, _)| self.jobs.get(index)?.fired_image());
-        Image { jobs, fired: fired.collect(), next_sequence: self.next_sequence }
+        let pauses = self.pauses().cloned().collect();
+        Image { jobs, fired: fired.collect(), pauses, next_sequence: self.next_sequence }
     }
 
     fn job_image(&self, job: Job<'_>) -> Option<JobImage> {

@@ -22,8 +22,8 @@ use numbers::Numbers;
 use super::apply::Before;
 use super::job::State;
 use super::{
-    Config, Death, History, JobId, Now, Partition, PartitionId, Predecessor, QueueId, QueueName, Record,
-    ScheduledRecord,
+    Config, Death, History, JobId, Now, Partition, PartitionId, Predecessor, QueueId, QueueName, QueuePause,
+    Record, ScheduledRecord,
 };
 use crate::slab::Index;
 
@@ -105,6 +105,7 @@ impl<'a> Replay<'a> {
         for job in image.jobs {
             self.load_job(job, now)?;
         }
+        image.pauses.iter().for_each(|pause| self.partition.keep_pause(pause));
         self.load_fired(image.fired)
     }
 
@@ -164,7 +165,7 @@ impl<'a> Replay<'a> {
     /// # Errors
     /// When it cannot follow the state. The state is then not to be used.
     pub fn apply(&mut self, record: Record, now: Now) -> Result<(), ReplayError> {
-        let id = self.check_own(record.id())?;
+        let Some(id) = self.of_own_job(&record)? else { return Ok(()) };
         match record {
             Record::Scheduled(scheduled) => {
                 // Jobs are taken in the order of their ids. An older one was there: it must not come back.
@@ -175,7 +176,7 @@ impl<'a> Replay<'a> {
                 let before = match scheduled.before {
                     Predecessor::Replaced(old) => {
                         let index = known(old)?;
-                        self.check_life(&Record::Cancelled { id: old }, index)?;
+                        self.check_life(old, &Record::Cancelled { id: old }, index)?;
                         self.by_id.remove(&old);
                         Before::Replaced(index)
                     }
@@ -187,12 +188,28 @@ impl<'a> Replay<'a> {
             }
             record => {
                 let index = *self.by_id.get(&id).ok_or(ReplayError::UnknownJob(id))?;
-                self.check_life(&record, index)?;
-                self.change(record, index, now)?;
+                self.check_life(id, &record, index)?;
+                self.change(id, record, index, now)?;
             }
         }
         self.partition.forgotten.clear();
         Ok(())
+    }
+
+    /// The job of a record. One about a queue is applied, and has none.
+    fn of_own_job(&mut self, record: &Record) -> Result<Option<JobId>, ReplayError> {
+        if let Record::PauseSet(pause) = record {
+            self.set_pause(pause);
+        }
+        record.id().map(|id| self.check_own(id)).transpose()
+    }
+
+    /// A fuzzy image may show later ones, which the version tells.
+    fn set_pause(&mut self, pause: &QueuePause) {
+        let shown = self.partition.pause_of(&pause.queue);
+        if shown.is_none_or(|shown| pause.version.is_after(shown.version)) {
+            self.partition.keep_pause(pause);
+        }
     }
 
     /// Takes a job that is new, in place of the one `before`.
@@ -206,7 +223,7 @@ impl<'a> Replay<'a> {
     }
 
     /// Applies a record about a job that is pending or with a handler.
-    fn change(&mut self, record: Record, index: Index, now: Now) -> Result<(), ReplayError> {
+    fn change(&mut self, id: JobId, record: Record, index: Index, now: Now) -> Result<(), ReplayError> {
         let is_last = matches!(
             record,
             Record::Cancelled { .. }
@@ -215,7 +232,7 @@ impl<'a> Replay<'a> {
                 | Record::Purged { .. }
         );
         if is_last {
-            self.by_id.remove(&record.id());
+            self.by_id.remove(&id);
         }
         if let Record::Edited { version, ref edit, .. } = record
             && let Some(name) = &edit.queue
@@ -229,10 +246,10 @@ impl<'a> Replay<'a> {
     }
 
     /// A dead job is revived or purged, and nothing else happens to it; and to no other do these.
-    fn check_life(&self, record: &Record, index: Index) -> Result<(), ReplayError> {
+    fn check_life(&self, id: JobId, record: &Record, index: Index) -> Result<(), ReplayError> {
         let is_dead = self.partition.jobs.get(index).is_some_and(|job| matches!(job.state(), State::Dead(_)));
         let is_of_dead = matches!(record, Record::Revived { .. } | Record::Purged { .. });
-        if is_dead == is_of_dead { Ok(()) } else { Err(ReplayError::UnknownJob(record.id())) }
+        if is_dead == is_of_dead { Ok(()) } else { Err(ReplayError::UnknownJob(id)) }
     }
 
     /// The state so far.

@@ -157,8 +157,7 @@ impl Scene {
     /// Reads so many slots.
     fn meet(&mut self, from: u32, slots: usize) {
         let slice = self.rig.partition.scan(from, slots);
-        self.image.jobs.extend(slice.image.jobs);
-        self.image.fired.extend(slice.image.fired);
+        self.image.add(slice.image);
     }
 
     fn end(&mut self, handle: Handle) {

@@ -181,8 +181,7 @@ impl World {
         let Some(mut reading) = self.reading.take() else { return };
         if let Some(from) = reading.next {
             let slice = self.rig.partition.scan(from, 1);
-            reading.image.jobs.extend(slice.image.jobs);
-            reading.image.fired.extend(slice.image.fired);
+            reading.image.add(slice.image);
             (reading.next, reading.complete) = (slice.next, self.steps.len());
         }
         match reading.next {

@@ -35,7 +35,7 @@ fn follows(image: &Image, record: &Record) -> bool {
                 }
         }
         Record::Revived { id, .. } | Record::Purged { id } => is_there(*id, true),
-        record => is_there(record.id(), false),
+        record => record.id().is_none_or(|id| is_there(id, false)),
     }
 }
 
@@ -298,7 +298,7 @@ fn what_does_not_follow_is_refused() {
     let handle = rig.at("a", 5);
     rig.partition.cancel(handle, None).cancelled().unwrap();
     let log = records(&mut rig);
-    let (now, id) = (rig.now, log[0].id());
+    let (now, id) = (rig.now, log[0].id().unwrap());
     let apply = |replay: &mut Replay, record: &Record| replay.apply(record.clone(), now);
 
     let mut replay = Replay::new(PartitionId(0), config(), now);

@@ -15,9 +15,8 @@ fn scan(rig: &mut Rig, slots_max: usize, mut between: impl FnMut(&mut Rig)) -> (
         let slice = rig.partition.scan(from, slots_max);
         assert!(slice.image.jobs.len() + slice.image.fired.len() <= slots_max.max(1));
         assert_eq!(slice.image.next_sequence, rig.partition.next_sequence());
-        all.jobs.extend(slice.image.jobs);
-        all.fired.extend(slice.image.fired);
         all.next_sequence = slice.image.next_sequence;
+        all.add(slice.image);
         (next, slices) = (slice.next, slices + 1);
         between(rig);
     }

@@ -8,7 +8,8 @@ use super::names::{Names, Tables, option_bytes};
 use super::wire::{self, Body};
 use crate::job::Tags;
 use crate::partition::{
-    Edit, PartitionId, Payload, Predecessor, Priority, Record, ScheduledRecord, Timestamp, Version,
+    Edit, JobId, PartitionId, Payload, Predecessor, Priority, QueuePause, Record, ScheduledRecord, Timestamp,
+    Version,
 };
 
 /// Whose records a batch holds, and where in the log they are. How many there are follows from the records.
@@ -38,8 +39,11 @@ pub fn encode_batch(header: &BatchHeader, records: &[Record], out: &mut Vec<u8>)
         if let Record::Edited { edit: Edit { queue: Some(queue), .. }, .. } = record {
             tables.queues.place(queue);
         }
+        if let Record::PauseSet(pause) = record {
+            tables.queues.place(&pause.queue);
+        }
     }
-    let near = records.first().map_or(0, |record| record.id().sequence());
+    let near = records.iter().find_map(Record::id).map_or(0, JobId::sequence);
     let ids = Ids { partition: header.partition, near };
     let head = wire::BatchHead {
         partition: header.partition.0,
@@ -109,6 +113,7 @@ pub fn record_bytes(record: &Record) -> usize {
         }
         Record::Revived { .. } => OF_ID + wire::VERSION_BYTES_MAX + wire::DUE_BYTES_MAX,
         Record::Purged { .. } | Record::Stopped { .. } => OF_ID,
+        Record::PauseSet(_) => wire::PAUSE_BYTES_MAX,
     }
 }
 
@@ -164,8 +169,14 @@ fn write_record<'a>(
     ids: Ids,
     tables: &'a mut Tables,
 ) -> Result<wire::Record<'a>, CodecError> {
-    let id = ids.write(record.id())?;
+    let id = record.id().map_or(Ok(0), |id| ids.write(id))?;
     Ok(match record {
+        Record::PauseSet(QueuePause { queue, is_paused, at, version }) => wire::Record::PauseSet {
+            queue: tables.queues.place(queue),
+            is_paused: *is_paused,
+            at: at.as_micros(),
+            version: version.0,
+        },
         Record::Scheduled(scheduled) => {
             let job = wire::Job::of(id, &scheduled.spec, tables)?;
             match scheduled.before {
@@ -352,5 +363,11 @@ fn read_record(record: wire::Record<'_>, ids: Ids, names: &Names) -> Result<Reco
         wire::Record::Resumed { id, version } => {
             Record::Resumed { id: ids.read(id)?, version: Version(version) }
         }
+        wire::Record::PauseSet { queue, is_paused, at: us, version } => Record::PauseSet(QueuePause {
+            queue: names.queue(queue)?,
+            is_paused,
+            at: at(us),
+            version: Version(version),
+        }),
     })
 }

@@ -1,4 +1,5 @@
-//! Chunks of a snapshot: jobs and fired jobs of one partition, as many as fit into one value of the store.
+//! Chunks of a snapshot: jobs and fired jobs of one partition, as many as fit into one value of the store. What was said of queues
+//! is among the jobs, and counts as such.
 
 use super::CodecError;
 use super::frame::{self, FrameKind, HEADER_BYTES};
@@ -6,7 +7,7 @@ use super::history::history_bytes;
 use super::job::{Ids, read_key};
 use super::names::{Names, Tables, option_bytes};
 use super::wire::{self, Body};
-use crate::partition::{Death, FiredImage, Image, JobImage, PartitionId, Timestamp, Version};
+use crate::partition::{Death, FiredImage, Image, JobImage, PartitionId, QueuePause, Timestamp, Version};
 
 /// Which snapshot a chunk is of. The same in all of its chunks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +40,8 @@ pub struct ChunkEncoder {
     tables: Tables,
     /// Those of the job that was pushed last; kept for the next.
     errors: Vec<u8>,
+    /// Before the jobs, and counted with them.
+    pauses: Section,
     jobs: Section,
     fired: Section,
 }
@@ -56,18 +59,20 @@ impl ChunkEncoder {
 
     /// Begins with an empty chunk.
     pub fn new(snapshot: SnapshotHeader) -> Self {
-        let (jobs, fired) = (Section::default(), Section::default());
-        ChunkEncoder { snapshot, tables: Tables::default(), errors: Vec::new(), jobs, fired }
+        let [pauses, jobs, fired] = std::array::from_fn(|_| Section::default());
+        ChunkEncoder { snapshot, tables: Tables::default(), errors: Vec::new(), pauses, jobs, fired }
     }
 
     /// How many bytes the chunk has by now, at most.
     pub fn len(&self) -> usize {
-        Self::AROUND_BYTES + self.tables.bytes() + self.jobs.bytes.len() + self.fired.bytes.len()
+        let sections = [&self.pauses, &self.jobs, &self.fired];
+        let values: usize = sections.iter().map(|section| section.bytes.len()).sum();
+        Self::AROUND_BYTES + self.tables.bytes() + values
     }
 
     /// Whether nothing was pushed since the last chunk.
     pub fn is_empty(&self) -> bool {
-        self.jobs.count == 0 && self.fired.count == 0
+        [&self.pauses, &self.jobs, &self.fired].iter().all(|section| section.count == 0)
     }
 
     /// Adds a job.
@@ -78,6 +83,16 @@ impl ChunkEncoder {
         let id = self.ids().write(job.id)?;
         let image = write_job(job, id, &mut self.tables, &mut self.errors)?;
         self.jobs.push(&image)
+    }
+
+    /// Adds what was said of a queue.
+    ///
+    /// # Errors
+    /// When it cannot be encoded. The chunk is then as it was.
+    pub fn push_pause(&mut self, pause: &QueuePause) -> Result<(), CodecError> {
+        let QueuePause { queue, is_paused, at, version } = pause;
+        let (queue, at, version) = (self.tables.queues.place(queue), at.as_micros(), version.0);
+        self.pauses.push(&wire::QueueImage::Pause { queue, is_paused: *is_paused, at, version })
     }
 
     /// Adds a fired job.
@@ -97,6 +112,7 @@ impl ChunkEncoder {
     pub fn finish(&mut self, number: u32) -> Result<Vec<u8>, CodecError> {
         let chunk = self.assemble(number);
         self.tables.clear();
+        self.pauses.clear();
         self.jobs.clear();
         self.fired.clear();
         chunk
@@ -110,13 +126,14 @@ impl ChunkEncoder {
             number,
             covered: self.snapshot.covered,
             next_sequence: self.snapshot.next_sequence,
-            jobs: self.jobs.count,
+            jobs: self.pauses.count.saturating_add(self.jobs.count),
             fired: self.fired.count,
         };
         let mut out = Vec::with_capacity(self.len());
         frame::begin(&mut out);
         wire::write(&mut out, &head)?;
         self.tables.write(&mut out)?;
+        out.extend_from_slice(&self.pauses.bytes);
         out.extend_from_slice(&self.jobs.bytes);
         out.extend_from_slice(&self.fired.bytes);
         frame::seal(FrameKind::SnapshotChunk, &mut out)?;
@@ -154,6 +171,11 @@ pub fn job_bytes(job: &JobImage) -> usize {
     wire::JOB_BYTES_MAX + changes + texts + name + options + names + history
 }
 
+/// How many bytes what was said of a queue adds to a chunk, at most: with the queue's name.
+pub fn pause_bytes(pause: &QueuePause) -> usize {
+    wire::PAUSE_BYTES_MAX + wire::bytes_of(pause.queue.as_str().len())
+}
+
 /// How many bytes a fired job adds to a chunk, at most.
 pub fn fired_bytes(fired: &FiredImage) -> usize {
     wire::TAG_BYTES + 3 * wire::NUMBER_BYTES_MAX + wire::bytes_of(fired.key.as_str().len())
@@ -164,10 +186,11 @@ pub fn fired_bytes(fired: &FiredImage) -> usize {
 /// # Errors
 /// When `bytes` are anything but one whole chunk that this program knows. `into` is then as it was.
 pub fn decode_chunk(bytes: &[u8], names: &mut Names, into: &mut Image) -> Result<ChunkHeader, CodecError> {
-    let (jobs, fired) = (into.jobs.len(), into.fired.len());
+    let (jobs, fired, pauses) = (into.jobs.len(), into.fired.len(), into.pauses.len());
     let header = read_chunk(bytes, names, into).inspect_err(|_| {
         into.jobs.truncate(jobs);
         into.fired.truncate(fired);
+        into.pauses.truncate(pauses);
     })?;
     into.next_sequence = into.next_sequence.max(header.snapshot.next_sequence);
     Ok(header)
@@ -182,8 +205,14 @@ fn read_chunk(bytes: &[u8], names: &mut Names, into: &mut Image) -> Result<Chunk
     let partition = PartitionId(head.partition);
     let ids = Ids { partition, near: head.next_sequence };
     names.read_tables(&mut body)?;
-    into.jobs.reserve(body.room_for(head.jobs, wire::JOB_IMAGE_BYTES_MIN)?);
-    for _ in 0..head.jobs {
+    body.room_for(head.jobs, wire::QUEUE_IMAGE_BYTES_MIN)?;
+    let mut left = head.jobs;
+    while left > 0 && body.next_byte() == Some(wire::QueueImage::TAG) {
+        into.pauses.push(read_pause(body.read()?, names)?);
+        left -= 1;
+    }
+    into.jobs.reserve(body.room_for(left, wire::JOB_IMAGE_BYTES_MIN)?);
+    for _ in 0..left {
         let image: wire::JobImage<'_> = body.read()?;
         into.jobs.push(read_job(image, ids, names)?);
     }
@@ -201,6 +230,12 @@ fn read_chunk(bytes: &[u8], names: &mut Names, into: &mut Image) -> Result<Chunk
         next_sequence: head.next_sequence,
     };
     Ok(ChunkHeader { snapshot, number: head.number })
+}
+
+fn read_pause(image: wire::QueueImage, names: &Names) -> Result<QueuePause, CodecError> {
+    let wire::QueueImage::Pause { queue, is_paused, at, version } = image;
+    let (at, version) = (Timestamp::from_micros(at), Version(version));
+    Ok(QueuePause { queue: names.queue(queue)?, is_paused, at, version })
 }
 
 fn write_job<'a>(

@@ -40,7 +40,9 @@ mod tests;
 mod wire;
 
 pub use batch::{BatchHeader, decode_batch, encode_batch, record_bytes};
-pub use chunk::{ChunkEncoder, ChunkHeader, SnapshotHeader, decode_chunk, fired_bytes, job_bytes};
+pub use chunk::{
+    ChunkEncoder, ChunkHeader, SnapshotHeader, decode_chunk, fired_bytes, job_bytes, pause_bytes,
+};
 pub use error::{CodecError, OptionName};
 pub use frame::FrameKind;
 pub use names::Names;

@@ -6,7 +6,7 @@ use super::frame::{self, FrameKind, HEADER_BYTES};
 use super::names::option_bytes;
 use super::{
     BatchHeader, ChunkEncoder, ChunkHeader, CodecError, Names, decode_batch, decode_chunk, encode_batch,
-    fired_bytes, job_bytes, record_bytes, wire,
+    fired_bytes, job_bytes, pause_bytes, record_bytes, wire,
 };
 use crate::partition::{Image, Record};
 
@@ -57,6 +57,7 @@ fn name_bytes(record: &Record) -> usize {
         Record::Edited { edit, .. } => {
             edit.queue.as_ref().map_or(0, |queue| wire::bytes_of(queue.as_str().len()))
         }
+        Record::PauseSet(pause) => wire::bytes_of(pause.queue.as_str().len()),
         _ => 0,
     }
 }
@@ -72,6 +73,8 @@ fn check_chunk(bytes: &[u8]) {
     let result = decode_chunk(bytes, &mut Names::new(), &mut image);
     let room = image.jobs.capacity() * wire::JOB_IMAGE_BYTES_MIN;
     assert!(room <= bytes.len().max(4 * wire::JOB_IMAGE_BYTES_MIN), "room for more than there is");
+    let room = image.pauses.capacity() * wire::QUEUE_IMAGE_BYTES_MIN;
+    assert!(room <= bytes.len().max(4 * wire::QUEUE_IMAGE_BYTES_MIN) * 2, "room for more than there is");
     let room = image.fired.capacity() * wire::FIRED_IMAGE_BYTES_MIN;
     assert!(room <= bytes.len().max(4 * wire::FIRED_IMAGE_BYTES_MIN), "room for more than there is");
     let Ok(header) = result else { return assert_eq!(image, Image::default(), "half a chunk was added") };
@@ -81,6 +84,11 @@ fn check_chunk(bytes: &[u8]) {
 
 pub(super) fn encoded_chunk(header: &ChunkHeader, image: &Image) -> Vec<u8> {
     let mut encoder = ChunkEncoder::new(header.snapshot);
+    for pause in &image.pauses {
+        let most = encoder.len() + pause_bytes(pause);
+        encoder.push_pause(pause).expect("what was read can be written");
+        assert!(encoder.len() <= most, "estimated too low");
+    }
     for job in &image.jobs {
         let most = encoder.len() + job_bytes(job);
         encoder.push_job(job).expect("what was read can be written");

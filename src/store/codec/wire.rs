@@ -104,6 +104,7 @@ tagged! {
         17 => Recurred { id: i64, at: i64, version: u32, end: End, fault: Fault<'a>, next: Occurrence, passed: Passed },
         18 => PassedOver { id: i64, version: u32, next: Occurrence, passed: Passed },
         19 => Edited { id: i64, version: u32, payload: Option<&'a [u8]>, priority: Option<u8>, queue: Option<u32> },
+        20 => PauseSet { queue: u32, is_paused: bool, at: i64, version: u32 },
         22 => Paused { id: i64, at: i64, version: u32 },
         23 => Resumed { id: i64, version: u32 },
         24 => EditedTags { id: i64, version: u32, payload: Option<&'a [u8]>, priority: Option<u8>, queue: Option<u32>, tags: Cow<'a, [u8]> },
@@ -142,6 +143,17 @@ tagged! {
         4 => RunningAgain { job: Job<'a>, version: u32, attempt: u16, since: i64, history: History<'a> },
         5 => Dead { job: Job<'a>, version: u32, attempt: u16, at: i64, reason: Reason, history: History<'a> },
     }
+}
+
+tagged! {
+    enum QueueImage {
+        6 => Pause { queue: u32, is_paused: bool, at: i64, version: u32 },
+    }
+}
+
+impl QueueImage {
+    /// No job begins with it.
+    pub(super) const TAG: u8 = 6;
 }
 
 tagged! {
@@ -268,6 +280,7 @@ pub(super) struct FiredImage<'a> {
 /// The fewest bytes that a value can have: no body holds more of them than that leaves room for.
 pub(super) const RECORD_BYTES_MIN: usize = 2;
 pub(super) const JOB_IMAGE_BYTES_MIN: usize = 11;
+pub(super) const QUEUE_IMAGE_BYTES_MIN: usize = 5;
 pub(super) const FIRED_IMAGE_BYTES_MIN: usize = 6;
 pub(super) const NAME_BYTES_MIN: usize = 2;
 
@@ -280,6 +293,9 @@ pub(super) const QUEUE_BYTES_MAX: usize = 3;
 pub(super) const DUE_BYTES_MAX: usize = TAG_BYTES + NUMBER_BYTES_MAX;
 /// Of a job without its options: tag, id, queue and due.
 pub(super) const JOB_BYTES_MAX: usize = TAG_BYTES + NUMBER_BYTES_MAX + QUEUE_BYTES_MAX + DUE_BYTES_MAX;
+/// Of what was said of a queue.
+pub(super) const PAUSE_BYTES_MAX: usize =
+    TAG_BYTES + QUEUE_BYTES_MAX + 1 + NUMBER_BYTES_MAX + VERSION_BYTES_MAX;
 /// Of a fault without its text.
 pub(super) const FAULT_BYTES_MAX: usize = TAG_BYTES;
 pub(super) const OCCURRENCE_BYTES_MAX: usize = 3 * NUMBER_BYTES_MAX;

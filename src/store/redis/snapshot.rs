@@ -23,7 +23,7 @@ use super::{Core, RedisStore};
 use crate::partition::Image;
 use crate::rt::{self, Runtime, Tasks};
 use crate::store::codec::{
-    ChunkEncoder, CodecError, FRAME_BYTES_IDEAL, SnapshotHeader, fired_bytes, job_bytes,
+    ChunkEncoder, CodecError, FRAME_BYTES_IDEAL, SnapshotHeader, fired_bytes, job_bytes, pause_bytes,
 };
 use crate::store::{
     Grant, SnapshotBegin, SnapshotInfo, SnapshotWriter, StoreError, StoreErrorClass, StoreFuture,
@@ -91,6 +91,10 @@ impl SnapshotWriter for Writer {
     fn write(&mut self, slice: Image) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             self.enter()?;
+            for pause in &slice.pauses {
+                self.make_room(pause_bytes(pause)).await?;
+                self.encoder.push_pause(pause).map_err(|error| self.unwritable(&error))?;
+            }
             for job in &slice.jobs {
                 self.make_room(job_bytes(job)).await?;
                 self.encoder.push_job(job).map_err(|error| self.unwritable(&error))?;

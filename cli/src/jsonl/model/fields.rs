@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 const TEXTS: [&str; 10] =
     ["op", "key", "tag", "queue", "payload_base64", "on_conflict", "prefix", "cursor", "order", "bucket"];
 
-const TIMES: [&str; 3] = ["at", "in", "by"];
+const TIMES: [&str; 5] = ["at", "in", "by", "within", "spread"];
 
 /// Anything may stand there, right or wrong.
 fn is_any(name: &str) -> bool {

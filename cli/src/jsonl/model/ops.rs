@@ -1,5 +1,7 @@
 //! An operation, and the line that it was read from.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reveille::job::{Delivery, QueueName, Tags};
@@ -10,12 +12,12 @@ use serde_json::value::RawValue;
 use super::fields::Fields;
 use super::times;
 use crate::jsonl::input::Lines;
-use crate::jsonl::op::{self, Action, Draft, Op, OpError, TagAction};
+use crate::jsonl::op::{self, Action, Draft, Op, OpError, QueueAction, TagAction};
 use crate::jsonl::reading::{Order, Reading, STATES};
 use crate::jsonl::time::TimeError;
 use crate::jsonl::{job, payload};
 
-const OPS: [&str; 11] = [
+const OPS: [&str; 12] = [
     "schedule",
     "reschedule",
     "cancel",
@@ -24,6 +26,7 @@ const OPS: [&str; 11] = [
     "purge",
     "pause",
     "resume",
+    "drain",
     "list",
     "count",
     "load",
@@ -58,6 +61,9 @@ fn check_op(op: &Op, fields: &Fields) {
         }
         Op::Queue(queue, action) => {
             assert_eq!(fields.text("queue").as_deref(), Some(queue.as_str()));
+            if let QueueAction::Drain(within) = *action {
+                assert_eq!(read_length("within", fields), Ok(within));
+            }
             action.name()
         }
         Op::Read(reading) => {
@@ -90,7 +96,7 @@ fn has_meaning(field: &str, op: &str, fields: &Fields) -> bool {
     let is_reading = matches!(op, "list" | "count" | "load");
     match field {
         "op" => true,
-        "key" => !is_reading,
+        "key" => !is_reading && op != "drain",
         "tag" | "prefix" | "to" | "state" | "queue" if is_reading => true,
         "limit" => matches!(op, "list" | "load"),
         "cursor" | "order" => op == "list",
@@ -100,11 +106,19 @@ fn has_meaning(field: &str, op: &str, fields: &Fields) -> bool {
         "tag" => is_by_tag,
         "by" => is_by_tag && op == "reschedule",
         "and_after" if is_by_tag => false,
-        "queue" => op == "schedule" || matches!(op, "pause" | "resume") && !fields.has("key"),
+        "queue" => {
+            matches!(op, "schedule" | "drain") || matches!(op, "pause" | "resume") && !fields.has("key")
+        }
+        "within" => op == "drain",
         "at" | "in" => matches!(op, "schedule" | "reschedule" | "revive"),
+        "spread" => matches!(op, "schedule" | "reschedule" | "revive") && !is_by_tag && has_time(fields),
         "and_after" => op == "cancel",
         _ => op == "schedule",
     }
+}
+
+fn has_time(fields: &Fields) -> bool {
+    fields.has("at") || fields.has("in")
 }
 
 fn check_draft(draft: &Draft, fields: &Fields) {
@@ -193,7 +207,14 @@ fn check_due(due: Due, fields: &Fields) {
         (false, true) => "in",
         _ => panic!("a time was ignored, or made up"),
     };
-    assert_eq!(read_due(field, fields), Ok(due));
+    let told = read_due(field, fields).map(|told| match fields.has("spread") {
+        false => told,
+        true => {
+            let (key, window) = (fields.text("key").unwrap_or_default(), read_length("spread", fields));
+            told.spread(&key, window.expect("a window that was read"))
+        }
+    });
+    assert_eq!(told, Ok(due));
 }
 
 fn check_shift(by: Shift, fields: &Fields) {
@@ -212,8 +233,12 @@ fn read_due(field: &str, fields: &Fields) -> Result<Due, TimeError> {
     let (json, text) = (fields.json(field).unwrap_or_default(), fields.text(field));
     match field {
         "at" => times::instant(json, text.as_deref()).map(Due::At),
-        _ => times::delay(json, text.as_deref()).map(Due::In),
+        field => read_length(field, fields).map(Due::In),
     }
+}
+
+fn read_length(field: &str, fields: &Fields) -> Result<Duration, TimeError> {
+    times::delay(fields.json(field).unwrap_or_default(), fields.text(field).as_deref())
 }
 
 /// What is exported of the job is the same job when it is imported.
@@ -283,6 +308,9 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
         OpError::Tag(_) => fields.text("tag").is_some_and(|tag| Tags::check(&tag).is_err()),
         OpError::Queue(_) => fields.text("queue").is_some_and(|queue| QueueName::new(queue).is_err()),
         OpError::Time { field: "by", .. } => fields.has("by"),
+        OpError::Time { field: field @ ("within" | "spread"), error } => {
+            read_length(field, fields).as_ref() == Err(error)
+        }
         OpError::TwoPayloads => fields.has("payload") && fields.has("payload_base64"),
         OpError::Time { field: field @ ("from" | "to"), .. } if op != "schedule" => fields.has(field),
         OpError::Time { field: "every" | "anchor" | "from" | "until", .. } => op == "schedule",
@@ -295,7 +323,7 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
 fn is_wrong(field: &str, fields: &Fields) -> bool {
     let (json, text) = (fields.json(field).unwrap_or("null"), fields.text(field).unwrap_or_default());
     match field {
-        "at" | "in" | "by" => {
+        "at" | "in" | "by" | "within" | "spread" => {
             !json.starts_with(['"', '-']) && !json.starts_with(|c: char| c.is_ascii_digit())
         }
         "priority" => !(0..=255).any(|priority| json == priority.to_string()),

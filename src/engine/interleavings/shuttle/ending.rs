@@ -19,14 +19,14 @@ fn nothing_begins_while_a_queue_is_paused() {
             }
         });
         rig.schedule("c", Duration::ZERO);
-        rig.engine.pause("q").unwrap();
+        rig.engine.pause("q").into_outcome().unwrap();
         let begun = rig.begun();
         for _ in 0..3 {
             shuttle::future::yield_now().await;
         }
         caller.join().unwrap();
         assert_eq!(rig.begun(), begun, "a job began while its queue was paused");
-        rig.engine.resume("q").unwrap();
+        rig.engine.resume("q").into_outcome().unwrap();
         rig.engine.idle().await;
         assert_eq!(rig.fired.total(), 3);
         rig.end().await;

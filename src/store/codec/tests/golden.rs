@@ -158,7 +158,7 @@ fn image() -> Image {
         end,
     };
     let fired = vec![fired(17, End::Done), fired(18, End::Interrupted)];
-    Image { jobs: vec![pending(4_999), running], fired, next_sequence: 5_000 }
+    Image { jobs: vec![pending(4_999), running], fired, next_sequence: 5_000, ..Image::default() }
 }
 
 /// A job that was edited, in all and in nothing.
@@ -177,7 +177,49 @@ fn an_edit_has_these_bytes() {
     assert_eq!(read_batch(&unhex(bytes)), Ok((batch_header(), records)));
 }
 
-/// What came with pauses, and with tags in an edit.
+/// What was said of a queue, between records of jobs and by itself, and in a chunk.
+#[test]
+fn a_pause_of_a_queue_has_these_bytes() {
+    let said = |name, is_paused, version| QueuePause {
+        queue: queue(name),
+        is_paused,
+        at: TEN,
+        version: Version(version),
+    };
+    let bytes = "
+        02 04 6d61696c 09 6f70656e5f73616c65 00 # queues: mail, open_sale; no options
+        14 00 01 fd00d05150ddc10c00 01          # said: mail is paused, version 1
+        04 00                                   # cancelled: 4300
+        14 01 00 fd00d05150ddc10c00 fb2c01      # said: open_sale goes on, version 300
+    ";
+    let records = vec![
+        Record::PauseSet(said("mail", true, 1)),
+        Record::Cancelled { id: id(4_300) },
+        Record::PauseSet(said("open_sale", false, 300)),
+    ];
+    assert!(hex(&encoded(&records)).ends_with(&hex(&unhex(bytes))), "{}", hex(&encoded(&records)));
+    assert_eq!(read_batch(&encoded(&records)).unwrap().1, records);
+    let alone = vec![records[0].clone()];
+    assert_eq!(read_batch(&encoded(&alone)).unwrap().1, alone);
+
+    let bytes = "
+        03 07 05 02 fbe803 fb8813 02 00                        # as in the tables, 2 entries, none fired
+        02 04 6d61696c 09 6f70656e5f73616c65 00                # queues: mail, open_sale; no options
+        06 00 01 fd00d05150ddc10c00 01                         # mail is paused, version 1
+        01 01 0a 70726f647563743a3432 01 09 353030207365617473 # pending: 4999, product:42, 500 seats
+           01 fd00d05150ddc10c00 00 01 00                      #   wall, no options, version 1, 0
+    ";
+    let image = Image {
+        jobs: vec![pending(4_999)],
+        pauses: vec![said("mail", true, 1)],
+        next_sequence: 5_000,
+        ..Image::default()
+    };
+    assert!(hex(&encoded_image(&image)).ends_with(&hex(&unhex(bytes))), "{}", hex(&encoded_image(&image)));
+    assert_eq!(read_chunk(&encoded_image(&image)).unwrap().1, image);
+}
+
+/// What came with pauses of jobs, and with tags in an edit.
 #[test]
 fn a_pause_and_an_edit_of_tags_have_these_bytes() {
     let bytes = "
@@ -312,5 +354,5 @@ fn histories() -> Image {
         JobImage { attempt: 3, running_since: Some(TEN), history: history(None, true), ..pending(4_998) };
     let death = Some(Death::new(TEN, DeathReason::Exhausted));
     let dead = JobImage { attempt: 2, history: history(death, false), ..pending(4_999) };
-    Image { jobs: vec![waiting, running, dead], fired: Vec::new(), next_sequence: 5_000 }
+    Image { jobs: vec![waiting, running, dead], next_sequence: 5_000, ..Image::default() }
 }

@@ -13,8 +13,8 @@ use super::*;
 use crate::job::{ERRORS_MAX, Occurrence, Passed, Reason, Tags, Trial};
 use crate::partition::{
     AttemptError, Cause, Death, DeathReason, Delivery, Edit, End, Fault, FiredImage, History, Image, JobId,
-    JobImage, JobOptions, JobSpec, Key, PartitionId, Payload, Predecessor, Priority, QueueName, Record,
-    RecordedDue, ScheduledRecord, TimeBase, Timestamp, Version,
+    JobImage, JobOptions, JobSpec, Key, PartitionId, Payload, Predecessor, Priority, QueueName, QueuePause,
+    Record, RecordedDue, ScheduledRecord, TimeBase, Timestamp, Version,
 };
 
 const PARTITION: PartitionId = PartitionId(3);

@@ -62,11 +62,11 @@ fn there_is_no_format_0() {
 
 #[test]
 fn a_record_with_a_tag_of_later_is_refused() {
-    let error = batch_error(&format!("{BATCH} 14 00"));
-    assert_eq!(error, CodecError::NewerPart { part: "Record", tag: 20 });
+    let error = batch_error(&format!("{BATCH} c8 00"));
+    assert_eq!(error, CodecError::NewerPart { part: "Record", tag: 200 });
     assert_eq!(
         error.to_string(),
-        "it was written by a newer version (Record 20 is not known to this one): update this program"
+        "it was written by a newer version (Record 200 is not known to this one): update this program"
     );
     assert_eq!(batch_error(&format!("{BATCH} 00 00")), CodecError::NewerPart { part: "Record", tag: 0 });
 }
@@ -75,7 +75,7 @@ fn a_record_with_a_tag_of_later_is_refused() {
 fn so_is_a_tag_inside_a_record_or_a_job() {
     let newer = |part, tag| CodecError::NewerPart { part, tag };
     assert_eq!(batch_error(&format!("{BATCH} 03 00 02 03 00")), newer("Due", 3));
-    assert_eq!(chunk_error(&format!("{CHUNK} 06 {}", "00".repeat(12))), newer("JobImage", 6));
+    assert_eq!(chunk_error(&format!("{CHUNK} 07 {}", "00".repeat(12))), newer("JobImage", 7));
     assert_eq!(batch_error(&format!("{BATCH} 08 00 00 08")), newer("End", 8));
     let no_job = "03 07 01 00 00 00 00 01  00 00";
     assert_eq!(chunk_error(&format!("{no_job} 08 00 0161 00 00")), newer("End", 8));

@@ -182,7 +182,7 @@ fn an_error_leaves_what_was_read_before() {
     let two = framed(FrameKind::LogBatch, &unhex("03 07 00 00 02 00 00  04 00  0f 00"));
     assert!(decode_batch(&two, &mut names, &mut records).is_err());
     assert_eq!(records, before);
-    let mut image = Image { jobs: vec![pending(1)], fired: Vec::new(), next_sequence: 2 };
+    let mut image = Image { jobs: vec![pending(1)], next_sequence: 2, ..Image::default() };
     let before = image.clone();
     let body = "03 07 01 00 00 64 01 02  01 0171 00  01 00 0161 00 00 0100 00 01 00  01 00 0161 00 00  08 00 0161 00 00";
     let chunk = framed(FrameKind::SnapshotChunk, &unhex(body));

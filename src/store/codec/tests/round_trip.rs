@@ -24,12 +24,13 @@ proptest! {
     fn chunks_come_back(
         (epoch, generation, covered, next_sequence) in (any::<u64>(), any::<u64>(), any::<u64>(), sequence()),
         number in any::<u32>(),
+        pauses in prop::collection::vec(pause(), 0..5),
         jobs in prop::collection::vec(job_image(), 0..20),
         fired in prop::collection::vec(fired_image(), 0..20),
     ) {
         let snapshot = SnapshotHeader { partition: PARTITION, epoch, generation, covered, next_sequence };
         let header = ChunkHeader { snapshot, number };
-        let image = Image { jobs, fired, next_sequence };
+        let image = Image { jobs, fired, pauses, next_sequence };
         let chunk = model::encoded_chunk(&header, &image);
         prop_assert_eq!(read_chunk(&chunk), Ok((header, image)));
     }
@@ -98,7 +99,7 @@ fn chunks_of_a_load_add_up() {
         let chunk = model::encoded_chunk(&ChunkHeader { snapshot, number: 0 }, &jobs);
         decode_chunk(&chunk, &mut names, &mut image).unwrap();
     }
-    assert_eq!(image, Image { jobs: vec![pending(1), pending(2)], fired: Vec::new(), next_sequence: 9 });
+    assert_eq!(image, Image { jobs: vec![pending(1), pending(2)], next_sequence: 9, ..Image::default() });
 }
 
 #[test]
@@ -109,7 +110,12 @@ fn the_smallest_values_fit_where_they_are_counted() {
     let at = Timestamp::from_micros(0);
     let fired =
         FiredImage { id: id(5_000), key: Key::new("k").unwrap(), fired_at: at, ended_at: at, end: End::Done };
-    let image = Image { jobs: vec![smallest; 500], fired: vec![fired; 500], next_sequence: 5_000 };
+    let image = Image {
+        jobs: vec![smallest; 500],
+        fired: vec![fired; 500],
+        next_sequence: 5_000,
+        ..Image::default()
+    };
     assert_eq!(read_chunk(&encoded_image(&image)), Ok((chunk_header(), image)));
     let records = vec![Record::Cancelled { id: id(1) }; 500];
     assert_eq!(read_batch(&encoded(&records)), Ok((batch_header(), records)));
@@ -142,6 +148,7 @@ fn moved(mut record: Record, to: PartitionId) -> Record {
         | Record::Purged { id }
         | Record::Stopped { id }
         | Record::Skipped { id, .. } => there(id),
+        Record::PauseSet(_) => {}
     }
     record
 }
@@ -172,7 +179,13 @@ fn record() -> impl Strategy<Value = Record> {
         1 => (id(), version()).prop_map(|(id, version)| Record::Resumed { id, version }),
         1 => id().prop_map(|id| Record::Purged { id }),
         1 => id().prop_map(|id| Record::Stopped { id }),
+        1 => pause().prop_map(Record::PauseSet),
     ]
+}
+
+fn pause() -> impl Strategy<Value = QueuePause> {
+    ("\\PC{1,30}", any::<bool>(), instant(), version())
+        .prop_map(|(name, is_paused, at, version)| QueuePause { queue: queue(&name), is_paused, at, version })
 }
 
 fn edited() -> impl Strategy<Value = Record> {
