@@ -4,7 +4,7 @@ use crate::bench;
 
 #[test]
 fn what_is_not_understood_is_named() {
-    let mistakes: [(&[&str], &str); 14] = [
+    let mistakes: [(&[&str], &str); 15] = [
         (&[], "Usage: reveille bench"),
         (&["speed"], "'speed'"),
         (&["wheel", "--timers", "10"], "'10' for '--timers <N>'"),
@@ -14,6 +14,7 @@ fn what_is_not_understood_is_named() {
         (&["burst", "--jobs", "1000,"], "'' for '--jobs <N,..>'"),
         (&["burst", "--jobs", "5,x"], "'x' for '--jobs <N,..>'"),
         (&["burst", "--rounds", "0"], "'0' for '--rounds <N>'"),
+        (&["reading", "--jobs", "5"], "'5' for '--jobs <N>'"),
         (&["idle", "--seconds", "0"], "'0' for '--seconds <SECONDS>'"),
         (&["durable", "--callers", "0"], "'0' for '--callers <N>'"),
         (&["restore", "--jobs", "0"], "'0' for '--jobs <N>'"),

@@ -120,6 +120,26 @@ fn a_burst() {
     }
 }
 
+#[test]
+fn reading() {
+    let report = measured(&["reading", "--jobs", "10000", "--seconds", "1"]);
+    assert_eq!(report["jobs"], 10_000);
+    let rows = list(&report["rows"]);
+    assert_eq!((rows.len(), &rows[0]["calls"]), (13, &0.into()), "{report}");
+    let quiet = positive(&rows[0]["late"]["p99_us"]);
+    for row in &rows[1..] {
+        assert!(row["calls"].as_u64() > Some(0) && row["jobs"].as_u64() > Some(0), "{row}");
+        assert!(positive(&row["p50_ms"]) <= positive(&row["max_ms"]), "{row}");
+        let ratio = positive(&row["late"]["p99_us"]) / quiet;
+        assert!((positive(&row["late_to_quiet"]) / ratio - 1.0).abs() < 1e-6, "{row}");
+    }
+    let jobs = |name: &str| rows.iter().find(|row| row["name"] == name).unwrap()["jobs"].as_u64().unwrap();
+    assert_eq!((jobs("a page"), jobs("by due: the first page")), (100, 100));
+    // One job in a thousand, and one in ten thousand.
+    assert_eq!((jobs("a page of a rare queue"), jobs("by due: of a rare queue")), (10, 10));
+    assert_eq!((jobs("a page of a tag"), jobs("by due: of a tag")), (1, 1));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn an_idle_engine() {

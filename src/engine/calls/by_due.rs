@@ -122,7 +122,7 @@ impl Shared {
                 TimeBase::Mono => after.mono = after.mono.max(waits.mark),
             }
             let now = self.clock.now();
-            page.jobs.extend(self.cells[partition].lock().partition.found(waits, now));
+            page.jobs.extend(self.cells[partition].read(|partition| partition.found(waits, now)));
         }
         if is_cut || reached.is_some() {
             page.next = Some(ListCursor(Some(At { incarnation: self.incarnation, spot: Spot::Due(after) })));
@@ -143,7 +143,7 @@ impl Shared {
         let mut walk = DueWalk::new(base, after, jobs_max, looks_max, wanted, self.clock.now());
         loop {
             let now = self.clock.now();
-            if !self.cells[partition].lock().partition.walk_by_due(&mut walk, SLICE, wanted, now) {
+            if !self.cells[partition].read(|partition| partition.walk_by_due(&mut walk, SLICE, wanted, now)) {
                 return walk.into_found();
             }
         }

@@ -135,7 +135,7 @@ impl Shared {
             let now = self.clock.now();
             let slots = SLICE.min(slots_left);
             let ViewSlice { jobs, fired, looked_at, next } =
-                cell.lock().partition.list(slot, slots, jobs_left, &wanted, now);
+                cell.read(|partition| partition.list(slot, slots, jobs_left, &wanted, now));
             page.jobs.extend(jobs);
             page.fired.extend(fired);
             // One that has no job of the tag is only asked for it.
