@@ -75,7 +75,7 @@ async fn what_does_not_wait_is_not_shown() {
     for (key, at) in [("due", 10), ("rests", 20), ("waits", 30_000)] {
         engine.schedule_raw("sales", "").key(key).at(at_ms(at)).into_outcome().unwrap().scheduled().unwrap();
     }
-    engine.pause("sales").unwrap();
+    engine.pause("sales").into_outcome().unwrap();
     let paused = engine.pause_job("rests").into_outcome().unwrap();
     assert!(matches!(paused, PauseJobOutcome::Paused { .. }));
     engine.advance(ms(15)).await;
