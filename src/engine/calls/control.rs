@@ -29,7 +29,7 @@ impl Engine {
         let queue = self.shared.queues.claim(config)?;
         self.shared.recall_pause(&queue);
         queue.run_by(worker::runner(Arc::downgrade(&self.shared), &layers, Arc::new(handler)));
-        self.call_workers(&queue);
+        self.shared.call_workers(&queue);
         Ok(())
     }
 
@@ -41,7 +41,7 @@ impl Engine {
     pub fn set_rate(&self, queue: &str, rate: Option<Rate>) -> Result<(), QueueError> {
         let queue = self.queue(queue)?;
         queue.set_rate(rate);
-        self.start_again(queue);
+        self.shared.start_again(queue);
         Ok(())
     }
 
@@ -57,20 +57,8 @@ impl Engine {
             return Err(QueueError::NoConcurrency { name: queue.name.as_str().to_owned() });
         }
         queue.set_concurrency(jobs);
-        self.call_workers(queue);
+        self.shared.call_workers(queue);
         Ok(())
-    }
-
-    /// Something that kept jobs of the queue from starting is gone.
-    pub(super) fn start_again(&self, queue: &Arc<Queue>) {
-        self.call_workers(queue);
-        self.shared.waker.wake();
-    }
-
-    fn call_workers(&self, queue: &Arc<Queue>) {
-        if self.shared.could_start(queue) {
-            queue.call_workers(self.shared.handlers.threads());
-        }
     }
 
     fn queue(&self, name: &str) -> Result<&Arc<Queue>, QueueError> {
