@@ -212,6 +212,12 @@ impl Disk {
         lengths.collect::<Vec<_>>().join(", ")
     }
 
+    fn note(&self, line: impl FnOnce() -> String) {
+        if let Some(world) = &self.world {
+            world.note(|| format!("disk: {}", line()));
+        }
+    }
+
     fn now_us(&self) -> u64 {
         self.world.as_ref().map_or(0, |world| world.now_us())
     }

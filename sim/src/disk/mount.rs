@@ -34,11 +34,17 @@ impl Mount {
     }
 
     /// An operation that either happens or not.
-    fn work<T>(&self, work: impl FnOnce(&mut State, u64) -> io::Result<T>) -> io::Result<T> {
-        if self.disk.begin(&self.seat)? {
-            return Err(io::Error::other("the process has ended"));
-        }
-        self.look(work)
+    fn work<T>(
+        &self,
+        what: impl FnOnce() -> String,
+        work: impl FnOnce(&mut State, u64) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let done = match self.disk.begin(&self.seat)? {
+            true => Err(io::Error::other("the process has ended")),
+            false => self.look(work),
+        };
+        self.disk.note(|| told(what(), &done));
+        done
     }
 
     /// One that changes nothing: it is all the same whether the process ends before or after it.
@@ -55,8 +61,12 @@ impl Mount {
     }
 
     /// One that changes a name.
-    fn change_names<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
-        self.work(|state, now_us| match state.strikes(Trouble::Names, now_us) {
+    fn change_names<T>(
+        &self,
+        what: impl FnOnce() -> String,
+        work: impl FnOnce(&mut State) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.work(what, |state, now_us| match state.strikes(Trouble::Names, now_us) {
             true => Err(if state.rng.bool() { broken() } else { io::ErrorKind::StorageFull.into() }),
             false => work(state),
         })
@@ -75,7 +85,7 @@ impl std::fmt::Debug for Mount {
 
 impl Files for Mount {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.change_names(|state| state.names.create_dirs(path))
+        self.change_names(|| format!("create directory {}", name(path)), |state| state.names.create_dirs(path))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -87,7 +97,7 @@ impl Files for Mount {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        let number = self.change_names(|state| match state.names.file(path) {
+        let number = self.change_names(|| format!("create {}", name(path)), |state| match state.names.file(path) {
             Ok(number) => {
                 state.content(number).truncate(0);
                 Ok(number)
@@ -95,7 +105,9 @@ impl Files for Mount {
             Err(error) if error.kind() == io::ErrorKind::NotFound => state.names.create(path),
             Err(error) => Err(error),
         })?;
-        self.disk.state.lock().written_us.insert(number, self.disk.now_us());
+        self.disk.note(|| format!("{} is {number}", name(path)));
+        let now_us = self.disk.now_us();
+        self.disk.state.lock().written_us.insert(number, now_us);
         Ok(self.open_file(number, true))
     }
 
@@ -106,22 +118,22 @@ impl Files for Mount {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.change_names(|state| state.names.rename(from, to))
+        self.change_names(|| format!("rename {} to {}", name(from), name(to)), |state| state.names.rename(from, to))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.change_names(|state| state.names.remove(path))
+        self.change_names(|| format!("remove {}", name(path)), |state| state.names.remove(path))
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.work(|state, now_us| match state.strikes(Trouble::Syncs, now_us) {
+        self.work(|| format!("sync directory {}", name(dir)), |state, now_us| match state.strikes(Trouble::Syncs, now_us) {
             true => Err(broken()),
             false => state.names.sync(dir),
         })
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        self.work(|state, _| {
+        self.work(|| format!("lock {}", name(path)), |state, _| {
             let number = match state.names.file(path) {
                 Ok(number) => number,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => state.names.create(path)?,
@@ -135,6 +147,18 @@ impl Files for Mount {
             Ok(Box::new(Open { mount: self.clone(), number, to_write: true, lock: Some(state.next_lock) }) as _)
         })
     }
+}
+
+/// What an operation did, for the trace.
+fn told<T>(what: String, done: &io::Result<T>) -> String {
+    match done {
+        Ok(_) => what,
+        Err(error) => format!("{what}: {error}"),
+    }
+}
+
+fn name(path: &Path) -> std::borrow::Cow<'_, str> {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()
 }
 
 impl State {
@@ -182,7 +206,11 @@ impl File for Open {
         let count = if error.is_some() { state.written(bytes.len()) } else { bytes.len() };
         state.content(self.number).write(&bytes[..count], offset);
         state.written_us.insert(self.number, now_us);
-        error.map_or(Ok(()), Err)
+        let done = error.map_or(Ok(()), Err);
+        drop(state);
+        let what = || format!("write {count} of {} bytes to {} at {offset}", bytes.len(), self.number);
+        self.mount.disk.note(|| told(what(), &done));
+        done
     }
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -202,7 +230,8 @@ impl File for Open {
         if !self.to_write {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        self.mount.work(|state, now_us| {
+        let what = || format!("truncate {} to {bytes}", self.number);
+        self.mount.work(what, |state, now_us| {
             if state.strikes(Trouble::Writes, now_us) {
                 return Err(broken());
             }
@@ -212,7 +241,8 @@ impl File for Open {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let (failed, name) = self.mount.work(|state, now_us| {
+        let what = || format!("sync {}", self.number);
+        let (failed, name) = self.mount.work(what, |state, now_us| {
             let fails = state.strikes(Trouble::Syncs, now_us) && !state.content(self.number).is_synced();
             if !fails {
                 state.content(self.number).sync();
@@ -224,6 +254,7 @@ impl File for Open {
             Ok((Some(error), state.names.name_of(self.number)))
         })?;
         let Some(error) = failed else { return Ok(()) };
+        self.mount.disk.note(|| format!("the sync of {} has failed", self.number));
         if let (Some(told), Some(name)) = (&*self.mount.disk.sync_failed.lock(), name) {
             told(&name);
         }

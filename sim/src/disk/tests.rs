@@ -144,7 +144,9 @@ fn of_a_page_any_version_since_the_sync_may_be_there() {
     let left = all(|seed| {
         let machine = Machine::new(seed);
         let file = machine.kept("a", &pages("w"));
-        ["x", "y", "z"].map(|letter| file.write_at(&pages(letter), 0).unwrap());
+        for letter in ["x", "y", "z"] {
+            file.write_at(&pages(letter), 0).unwrap();
+        }
         letters(&machine.without_power().read("a").unwrap())
     });
     assert!(["w", "x", "y", "z", "?"].iter().all(|letter| left.contains(*letter)), "{left:?}");
@@ -313,7 +315,7 @@ fn a_process_ends_at_the_operation_it_was_told_to() {
         let machine = Machine::new(operations);
         let told = Arc::new(AtomicUsize::new(0));
         let its = Arc::clone(&told);
-        machine.seat.end_after(operations, Box::new(move || drop(its.fetch_add(1, Relaxed))));
+        machine.seat.end_after(operations, Box::new(move || its.store(its.load(Relaxed) + 1, Relaxed)));
         let done = [
             machine.files.create(&Machine::path("a")).is_ok(),
             machine.files.create(&Machine::path("b")).is_ok(),

@@ -7,6 +7,7 @@
 //! - The lock falls with the process, however that ends. So no lease has a term, and no process can be deprived of it.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,6 +110,7 @@ impl Core {
     fn lock(&self, claim: &Claim) -> Result<Box<dyn File>, StoreError> {
         let (files, dir) = (&self.config.files, self.config.path());
         files.create_dir(dir).map_err(|error| no_directory(dir, &error))?;
+        self.keep_directory()?;
         let path = dir.join(LOCK);
         let lock = match files.lock(&path) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(self.is_held(claim)),
@@ -116,6 +118,20 @@ impl Core {
         };
         write_holder(&*lock, claim.owner.as_str());
         Ok(lock)
+    }
+
+    /// The directory's own name outlives the machine's power, and so do those above it: any of them may have been made just now, or
+    /// by a process that ended before this.
+    fn keep_directory(&self) -> Result<(), StoreError> {
+        for above in self.config.path().ancestors().skip(1) {
+            let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+            match self.config.files.sync_dir(above) {
+                // Not ours, so it was there before.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+                synced => synced.map_err(|error| failed("syncing", above, &error))?,
+            }
+        }
+        Ok(())
     }
 
     fn is_held(&self, claim: &Claim) -> StoreError {
