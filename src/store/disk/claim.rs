@@ -17,7 +17,7 @@ use super::files::File;
 use super::meta::Meta;
 use super::names::LOCK;
 use super::recover;
-use super::state::Partition;
+use super::state::{Open, Partition};
 use crate::partition::PartitionId;
 use crate::store::{Claim, Grant, Lease, Needs, Opened, Owner, StoreError, StoreErrorClass};
 use crate::store::{Durability, host};
@@ -53,12 +53,15 @@ impl Core {
         let _only = self.claims.lock();
         self.own(claim)?;
         let mut state = self.state.lock();
-        let Some(open) = state.as_mut() else { return Err(StoreError::retry("the store was closed meanwhile")) };
+        let Some(open) = state.as_mut() else {
+            return Err(StoreError::retry("the store was closed meanwhile"));
+        };
         check_partitions(&open.meta, claim.partitions)?;
         open.partitions.entry(partition.0).or_default().yields_to(claim)?;
         let mut meta = open.meta.clone();
         let epoch_now = open.partitions.get(&partition.0).map_or(0, |partition| partition.epoch);
-        let is_new = meta.owner == claim.owner.as_str() && epoch_now < meta.era && claim.epoch_after < meta.era;
+        let is_new =
+            meta.owner == claim.owner.as_str() && epoch_now < meta.era && claim.epoch_after < meta.era;
         if !is_new {
             meta.era = meta.era.max(claim.epoch_after) + 1;
             claim.owner.as_str().clone_into(&mut meta.owner);
@@ -67,7 +70,9 @@ impl Core {
             meta.write(&*self.config.files, self.config.path())?;
             state = self.state.lock();
         }
-        let Some(open) = state.as_mut() else { return Err(StoreError::retry("the store was closed meanwhile")) };
+        let Some(open) = state.as_mut() else {
+            return Err(StoreError::retry("the store was closed meanwhile"));
+        };
         let era = meta.era;
         open.meta = meta;
         let granted = open.partitions.entry(partition.0).or_default();
@@ -110,12 +115,12 @@ impl Core {
     fn lock(&self, claim: &Claim) -> Result<Box<dyn File>, StoreError> {
         let (files, dir) = (&self.config.files, self.config.path());
         files.create_dir(dir).map_err(|error| no_directory(dir, &error))?;
-        self.keep_directory()?;
         let path = dir.join(LOCK);
         let lock = match files.lock(&path) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(self.is_held(claim)),
             lock => lock.map_err(|error| no_lock(&path, &error))?,
         };
+        self.keep_directory()?;
         write_holder(&*lock, claim.owner.as_str());
         Ok(lock)
     }
@@ -137,8 +142,12 @@ impl Core {
     fn is_held(&self, claim: &Claim) -> StoreError {
         let (dir, holder) = (self.config.path().display(), self.holder());
         let by = holder.map_or_else(String::new, |holder| format!(" ({holder})"));
-        let force = if claim.by_force { "; a store on disk cannot be taken from a process that runs" } else { "" };
-        StoreError::held(format!("another process has the store at {dir}{by}{force}: stop it first"), LOOK_AGAIN)
+        let force =
+            if claim.by_force { "; a store on disk cannot be taken from a process that runs" } else { "" };
+        StoreError::held(
+            format!("another process has the store at {dir}{by}{force}: stop it first"),
+            LOOK_AGAIN,
+        )
     }
 
     /// Who says of itself that it holds the lock.
@@ -169,14 +178,26 @@ impl Core {
         if open.partitions.values().any(|partition| partition.is_held) {
             return Ok(());
         }
-        let left = open.log.to_sync();
         let closed = state.take();
         drop(state);
-        let synced = left.map_or(Ok(()), |left| left.files.iter().try_for_each(|(_, file, _)| file.sync()));
-        if let Some(open) = closed {
-            write_holder(&*open.lock, "");
-        }
-        synced.map_err(|error| failed("syncing", self.config.path(), &error))
+        closed.map_or(Ok(()), |open| self.close(open))
+    }
+
+    /// After an orderly end everything is on the disk, and said to be.
+    fn close(&self, open: Open) -> Result<(), StoreError> {
+        let is_trusted = !open.has_doubts() && !open.log.has_given_up();
+        let Open { lock, mut meta, log, .. } = open;
+        let written =
+            log.to_sync().map_or(Ok(()), |left| left.files.iter().try_for_each(|(_, file, _)| file.sync()));
+        let synced = written.map_err(|error| failed("syncing", self.config.path(), &error)).and_then(|()| {
+            if !is_trusted {
+                return Ok(());
+            }
+            meta.synced = log.next_lsn;
+            meta.write(&*self.config.files, self.config.path())
+        });
+        write_holder(&*lock, "");
+        synced
     }
 }
 
@@ -191,7 +212,9 @@ impl Partition {
         match other.filter(has) {
             None => Ok(()),
             Some(owner) => Err(StoreError::held(
-                format!("another engine of this process has the store ({owner}): shut it down or drop it first"),
+                format!(
+                    "another engine of this process has the store ({owner}): shut it down or drop it first"
+                ),
                 LOOK_AGAIN,
             )),
         }

@@ -286,7 +286,8 @@ impl Publishing {
         let _nobody_claims = core.claims.lock();
         let about = self.about()?;
         let block = about.block(self.grant.partition.0, self.grant.epoch);
-        let block = block.ok_or_else(|| StoreError::fatal("the first block of a snapshot does not hold what it has to"))?;
+        let block = block
+            .ok_or_else(|| StoreError::fatal("the first block of a snapshot does not hold what it has to"))?;
         let write = || -> io::Result<()> {
             self.file.write_at(&block, 0)?;
             self.file.sync()?;
@@ -320,7 +321,11 @@ impl Publishing {
             partition.log_end = self.begin.covered;
             partition.doubt = None;
         }
-        tracing::trace!(partition = self.grant.partition.0, complete = self.complete, "a snapshot is published");
+        tracing::trace!(
+            partition = self.grant.partition.0,
+            complete = self.complete,
+            "a snapshot is published"
+        );
         Ok(())
     }
 }
@@ -331,10 +336,10 @@ impl Drop for Writer {
             return;
         }
         let Some(runtime) = Runtime::current() else { return };
-        let (core, aside) = (Arc::clone(&self.core), self.aside.clone());
+        let (files, aside) = (Arc::clone(&self.core.config.files), self.aside.clone());
         let removing = runtime.clone();
         runtime.spawn(async move {
-            let removed = removing.run_blocking(move || core.config.files.remove(&aside)).await;
+            let removed = removing.run_blocking(move || files.remove(&aside)).await;
             if let Some(Err(error)) = removed
                 && error.kind() != io::ErrorKind::NotFound
             {
