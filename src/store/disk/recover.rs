@@ -73,7 +73,7 @@ fn put_in_order(config: &DiskConfig, scan: &Scan) -> Result<BTreeMap<u64, Arc<dy
             // Asked again, the system may call it synced although it is lost: only another file can be trusted.
             Err(error) => {
                 tracing::error!(path = %segment.path.display(), %error, "a segment could not be synced, and is written anew");
-                rewrite(files, dir, segment, |_| true)?
+                rewrite(files, dir, segment, None)?
             }
         };
         opened.insert(segment.number, file);

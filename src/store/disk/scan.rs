@@ -122,15 +122,16 @@ impl Scan {
         let begun = self.all_begun(meta);
         self.begun = begun.iter().copied().max_by_key(|begun| begun.segment).unwrap_or_default();
         self.last_segment = self.last_segment.max(self.begun.segment);
-        let distrusts: Vec<_> = self.segments.iter().map(|segment| segment.distrust.clone()).collect();
+        let distrusts: Vec<_> = self.segments.iter().map(|segment| segment.says.distrust.clone()).collect();
         let mut next_lsn = 0;
         for at in 0..self.segments.len() {
             let segment = &self.segments[at];
             let begins = segment.head.map_or_else(|| begins(&begun, segment.number, synced), |_| 0);
-            let lsn = segment.next_lsn().max(next_lsn).max(begins);
+            let lsn = segment.ends().max(next_lsn).max(begins);
             next_lsn = lsn;
-            // A segment without a head was begun, and lost.
-            let flaw = segment.flaw.or_else(|| segment.head.is_none().then_some(Flaw::Short));
+            // A segment without a head was begun, and lost. One that ends early has lost its length.
+            let is_whole = segment.head.is_some() && !self.segments[at + 1..].iter().any(|later| has_seen_more(later, segment));
+            let flaw = segment.flaw.or_else(|| (!is_whole).then_some(Flaw::Short));
             let Some(flaw) = flaw else { continue };
             if !flaw.may_be_torn() {
                 return Err(damaged(&segment.path, segment.good_bytes, flaw));
@@ -207,6 +208,11 @@ impl Scan {
         let of_segments = self.segments.iter().map(Segment::next_lsn);
         of_snapshots.chain(of_segments).fold(self.synced.max(1), u64::max)
     }
+}
+
+/// Whether the head of a later segment says that this one ended later.
+fn has_seen_more(later: &Segment, segment: &Segment) -> bool {
+    later.head.is_some_and(|head| head.epoch == segment.number && head.end > segment.ends())
 }
 
 /// Where a segment begins whose head is lost; 0 if nobody knows. What was begun after all that is known to be on the disk is not.
