@@ -16,6 +16,8 @@
 
 #[cfg(any(feature = "redis", feature = "disk"))]
 mod assembly;
+#[cfg(any(feature = "redis", feature = "disk"))]
+mod chunker;
 #[cfg(feature = "codec")]
 pub mod codec;
 mod delegating;
