@@ -64,7 +64,7 @@ async fn a_standby_goes_on_when_the_first_ends() {
         .unwrap()
         .scheduled()
         .unwrap();
-    let refused = builder(&fired).store(folder.store()).start().await;
+    let refused = builder(&fired).store(folder.store()).standby(false).start().await;
     assert!(matches!(refused, Err(StartError::Held(_))), "{:?}", refused.err());
     let second = tokio::spawn(builder(&fired).store(folder.store()).standby(true).start());
     tokio::time::sleep(Duration::from_millis(50)).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::errors::failed;
 use super::files::{File, Files};
-use super::names::UNFINISHED;
+use super::names::unfinished;
 use super::segment::{Says, Segment};
 use crate::store::StoreError;
 
@@ -23,16 +23,17 @@ pub(super) fn rewrite(
 ) -> Result<Arc<dyn File>, StoreError> {
     let path = &segment.path;
     let writing = |error: io::Error| failed("writing anew", path, &error);
-    let aside = path.with_added_extension(&UNFINISHED[1..]);
+    let aside = unfinished(path);
     let from = files.open(path, false).map_err(writing)?;
     let to = files.create(&aside).map_err(writing)?;
     let mut piece = Piece { to: &*to, bytes: Vec::new(), written: 0 };
-    match (says, segment.head) {
-        (Some(says), Some(head)) if !says.write(head, &mut piece.bytes) => {
-            return Err(StoreError::fatal("the head of a segment does not hold what it has to"));
-        }
-        (None, Some(head)) => piece.copy(&*from, path, 0, head.block_bytes())?,
-        _ => {}
+    let is_told = match (says, segment.head) {
+        (Some(says), Some(head)) => says.write(head, &mut piece.bytes),
+        (None, Some(head)) => piece.copy(&*from, path, 0, head.block_bytes()).map(|()| true)?,
+        (_, None) => true,
+    };
+    if !is_told {
+        return Err(StoreError::fatal("the head of a segment does not hold what it has to"));
     }
     for entry in &segment.entries {
         piece.copy(&*from, path, entry.offset, entry.head.block_bytes())?;

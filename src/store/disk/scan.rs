@@ -122,7 +122,6 @@ impl Scan {
         let begun = self.all_begun(meta);
         self.begun = begun.iter().copied().max_by_key(|begun| begun.segment).unwrap_or_default();
         self.last_segment = self.last_segment.max(self.begun.segment);
-        let distrusts: Vec<_> = self.segments.iter().map(|segment| segment.says.distrust.clone()).collect();
         let mut next_lsn = 0;
         for at in 0..self.segments.len() {
             let segment = &self.segments[at];
@@ -138,16 +137,14 @@ impl Scan {
             }
             // LSNs follow each other: nothing lies between two of which one is the next.
             let hides_nothing = self.segments[at + 1..].iter().find_map(|later| later.head).is_some_and(|head| head.lsn == lsn);
-            let of_snapshots = self.snapshots.values().map(|snapshot| &snapshot.distrust);
-            if hides_nothing || distrusts.iter().chain(of_snapshots).any(|distrust| distrust.contains(lsn)) {
-                self.torn.push(Torn::of(&self.segments[at], flaw));
-                continue;
-            }
-            if lsn < synced {
+            if !hides_nothing && !self.may_be_lost(lsn) {
                 return Err(damaged(&segment.path, segment.good_bytes, flaw));
             }
-            self.cut(at, flaw);
-            break;
+            if !hides_nothing && lsn >= synced {
+                self.cut(at, flaw);
+                break;
+            }
+            self.torn.push(Torn::of(&self.segments[at], flaw));
         }
         Ok(())
     }
@@ -200,6 +197,13 @@ impl Scan {
         self.snapshots
             .get(&partition)
             .map_or((0, 0), |snapshot| (snapshot.published.covered, snapshot.from_lsn))
+    }
+
+    /// Whether what has this LSN may not be on the disk, even if it can be read.
+    pub(super) fn may_be_lost(&self, lsn: u64) -> bool {
+        let of_segments = self.segments.iter().map(|segment| &segment.says.distrust);
+        let of_snapshots = self.snapshots.values().map(|snapshot| &snapshot.distrust);
+        lsn >= self.synced || of_segments.chain(of_snapshots).any(|distrust| distrust.contains(lsn))
     }
 
     /// The first LSN that no block has had, as far as any file tells.
