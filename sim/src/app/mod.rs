@@ -385,6 +385,7 @@ fn store(app: &App, process: &Process) -> Arc<dyn Store> {
     };
     let config = DiskConfig::new(PATH).namespace("sim");
     let config = config.unwrap_or_else(|error| unreachable!("a constant: {error}"));
-    let config = config.segment_bytes(app.setting.segment_bytes).files(Arc::new(Mount::new(disk, &process.seat)));
+    let config =
+        config.segment_bytes(app.setting.segment_bytes).files(Arc::new(Mount::new(disk, &process.seat)));
     Arc::new(Watched::new(Arc::new(DiskStore::new(config)), journal, disk))
 }
