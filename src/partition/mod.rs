@@ -75,7 +75,7 @@ use table::{Job, JobTable};
 pub use crate::time::{Due, InvalidTimestamp, MonoTime, Now, NowSource, TimeBase, Timestamp};
 pub(crate) use by_due::{DueWalk, Mark, Waits};
 pub use change::Draft;
-pub(crate) use dead::{Again, DEAD_FOR, DEAD_MAX};
+pub(crate) use dead::{Again, DEAD_FOR, DEAD_MAX, Stopped};
 pub use due::{Gathering, Wake};
 pub(crate) use list::{Glance, ViewSlice, Wanted};
 pub(crate) use overdue::OverdueHead;

@@ -6,7 +6,7 @@ use reveille::{
     ReviveError, ScheduleError, Version,
 };
 
-use crate::ledger::{JobLog, Life, Pending, Stand};
+use crate::ledger::{JobLog, Life, Stand};
 
 /// Why a change is not acknowledged.
 pub(crate) trait Refusal: std::fmt::Display + Sized {
@@ -65,8 +65,8 @@ macro_rules! late {
 late!(RescheduleOutcome, CancelOutcome, EditOutcome);
 
 /// Whether a call that names `version` is right to be told that the job has another.
-pub(super) fn is_changed(version: Option<Version>, now: Pending, told: Version) -> bool {
-    version.is_some_and(|version| version != now.version) && told == now.version
+pub(super) fn is_changed(version: Option<Version>, now: Version, told: Version) -> bool {
+    version.is_some_and(|version| version != now) && told == now
 }
 
 pub(super) fn is_late(stand: Stand, is_once: bool, key: &str, life: &Life, late: Late) -> bool {
