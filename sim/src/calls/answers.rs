@@ -3,7 +3,7 @@
 use reveille::partition::{CancelOutcome, Delivery, RescheduleOutcome, ScheduleOutcome};
 use reveille::{
     CallError, CancelError, Change, EditError, EditOutcome, PauseError, PurgeError, RescheduleError,
-    ReviveError, ScheduleError, Version,
+    ReviveError, ScheduleError, TransactionError, Version,
 };
 
 use crate::ledger::{JobLog, Life, Stand};
@@ -27,7 +27,16 @@ macro_rules! refusals {
     };
 }
 
-refusals!(EditError, PauseError, ScheduleError, RescheduleError, CancelError, ReviveError, PurgeError);
+refusals!(
+    EditError,
+    PauseError,
+    ScheduleError,
+    RescheduleError,
+    CancelError,
+    ReviveError,
+    PurgeError,
+    TransactionError
+);
 
 impl Refusal for CallError {
     fn of_call(self) -> Result<CallError, String> {

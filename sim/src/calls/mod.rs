@@ -6,6 +6,7 @@ mod pauses;
 mod recurring;
 mod schedule;
 mod tagged;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +67,7 @@ impl Caller {
             Call::PauseRecurring { key } => self.pause_recurring(&format!("r{key}")).await,
             Call::ResumeRecurring { key } => self.resume_recurring(&format!("r{key}")).await,
             Call::EndRecurring { key } => self.end_recurring(&format!("r{key}")).await,
+            Call::Whole { group, act } => self.whole(group, act).await,
             Call::Lookup { key } => self.lookup(&format!("k{key}")),
             Call::Pause => self.pause().await,
             Call::Resume => self.resume().await,

@@ -19,6 +19,7 @@ mod queue_pause;
 mod schedule;
 mod tagged;
 mod target;
+mod transaction;
 
 pub use commit::Commit;
 pub use count::JobCount;
@@ -29,3 +30,7 @@ pub use outcomes::{NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes
 pub use schedule::{Planned, Schedule};
 pub use tagged::{Tagged, TaggedJob};
 pub use target::Target;
+pub use transaction::{
+    ChangeOutcome, NotApplied, TRANSACTION_BYTES_MAX, TRANSACTION_CHANGES_MAX, Transaction,
+    TransactionOutcome,
+};
