@@ -35,10 +35,10 @@ mod tell;
 mod tests;
 
 pub use calls::{
-    ChangeOutcome, Commit, InvalidCursor, JobCount, JobPage, ListCursor, ListError, Merge, NotAllCancelled,
-    NotAllRescheduled, NotAllScheduled, NotApplied, Outcomes, Planned, Purged, Revived, Schedule,
-    TRANSACTION_BYTES_MAX, TRANSACTION_CHANGES_MAX, Tagged, TaggedJob, Target, Transaction,
-    TransactionOutcome,
+    ChangeOutcome, Chunk, ChunkError, Chunks, Commit, InvalidCursor, JobCount, JobPage, ListCursor,
+    ListError, Merge, NotAllCancelled, NotAllRescheduled, NotAllScheduled, NotApplied, Outcomes, Planned,
+    Purged, Revived, Schedule, TRANSACTION_BYTES_MAX, TRANSACTION_CHANGES_MAX, Tagged, TaggedJob, Target,
+    Transaction, TransactionOutcome,
 };
 pub use error::{
     CallError, CancelError, Change, EditError, PauseError, PauseJobError, PurgeError, QueueError,

@@ -13,7 +13,7 @@ use crate::engine::state::{Aim, Engine, KeyHash, Owned, Shared};
 use crate::partition::{CancelOutcome, Draft, Due, RescheduleOutcome, ScheduleOutcome, Version};
 use crate::store::Durability;
 
-struct Scheduling;
+pub(super) struct Scheduling;
 
 impl Kind for Scheduling {
     /// The draft is gone once it was taken.
@@ -41,7 +41,7 @@ impl Kind for Scheduling {
 }
 
 /// Of jobs that are named by targets elsewhere.
-struct Rescheduling<'a>(PhantomData<&'a ()>);
+pub(super) struct Rescheduling<'a>(pub(super) PhantomData<&'a ()>);
 
 impl<'a> Kind for Rescheduling<'a> {
     type Call = (Destination<'a>, Option<Version>, Due);
@@ -65,7 +65,7 @@ impl<'a> Kind for Rescheduling<'a> {
 }
 
 /// Of jobs that are named by targets elsewhere.
-struct Cancelling<'a>(PhantomData<&'a ()>);
+pub(super) struct Cancelling<'a>(pub(super) PhantomData<&'a ()>);
 
 impl<'a> Kind for Cancelling<'a> {
     type Call = Destination<'a>;
@@ -88,7 +88,10 @@ impl<'a> Kind for Cancelling<'a> {
 }
 
 impl Shared {
-    fn bind(&self, planned: Planned<'_>) -> Result<(usize, (Option<Draft>, KeyHash)), ScheduleError> {
+    pub(super) fn bind(
+        &self,
+        planned: Planned<'_>,
+    ) -> Result<(usize, (Option<Draft>, KeyHash)), ScheduleError> {
         self.check_durability(planned.durability())?;
         let mut draft = planned.into_draft(self)?;
         self.gates.pass(&mut draft)?;

@@ -3,6 +3,7 @@
 mod auto_key;
 mod batch;
 mod by_due;
+mod chunks;
 mod commit;
 mod control;
 mod count;
@@ -21,6 +22,7 @@ mod tagged;
 mod target;
 mod transaction;
 
+pub use chunks::{Chunk, ChunkError, Chunks};
 pub use commit::Commit;
 pub use count::JobCount;
 pub use dead::{Purged, Revived};
