@@ -107,6 +107,9 @@ async fn if_one_change_cannot_be_made_none_is() {
                 ),
                 _ => assert_eq!(change, ChangeOutcome::Cancel(CancelOutcome::Changed { version: first })),
             }
+            let json = serde_json::to_value(&outcome).unwrap();
+            assert_eq!((&json["outcome"], &json["at"]), (&"not_applied".into(), &at.into()), "{json}");
+            assert!(json["change"]["outcome"].is_string(), "{json}");
             let error = outcome.applied().unwrap_err();
             assert_eq!((error.at, error.change), (at, change));
             assert!(error.to_string().starts_with("nothing was changed"), "{error}");

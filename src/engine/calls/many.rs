@@ -105,7 +105,7 @@ impl Engine {
     /// Schedules many jobs. Faster than one call for each, because a partition is entered once for some tens of them.
     ///
     /// The outcomes are in the order of `jobs`, and jobs with one key are taken in that order. Each job is taken or refused by
-    /// itself: this is not a transaction. Other calls may come in between, and jobs that are due start. The commit covers all
+    /// itself: this is not a [transaction](Self::transaction). Other calls may come in between, and jobs that are due start. The commit covers all
     /// jobs, at the highest durability that any of them asks for.
     ///
     /// ```
@@ -146,7 +146,7 @@ impl Engine {
     /// for each: a partition is entered once for some tens of them, and what they will touch is fetched from memory together.
     ///
     /// The outcomes are in the order of `moves`, and calls about one job are made in that order. Each job is moved or not by
-    /// itself: this is not a transaction. Delays of one stay in a partition begin at one instant.
+    /// itself: this is not a [transaction](Self::transaction). Delays of one stay in a partition begin at one instant.
     ///
     /// ```
     /// # use reveille::{Engine, Job, RescheduleOutcome};
@@ -200,7 +200,7 @@ impl Engine {
     /// Cancels many jobs, by key or by handle. Faster than one call for each, because a partition is entered once for some
     /// tens of them.
     ///
-    /// The outcomes are in the order of `targets`. Each job is cancelled or not by itself: this is not a transaction.
+    /// The outcomes are in the order of `targets`. Each job is cancelled or not by itself: this is not a [transaction](Self::transaction).
     ///
     /// ```
     /// # use reveille::{CancelOutcome, Engine, Job};

@@ -23,7 +23,7 @@ use crate::store::Durability;
 pub use outcome::{ChangeOutcome, NotApplied, TransactionOutcome};
 use step::{Asked, Step};
 
-/// How many changes a transaction may have: they are made in one stay in a partition, of about a hundred microseconds.
+/// How many changes a transaction may have: they are made in one stay in a partition, which nothing else enters meanwhile.
 pub const TRANSACTION_CHANGES_MAX: usize = 256;
 
 /// How many bytes its records may take, about: they go to the store in one batch.
