@@ -328,16 +328,18 @@ fn revived(outcome: ReviveOutcome) -> Answer {
         // A key names one job.
         ReviveOutcome::KeyTaken { .. } => outcome_only("key_taken"),
         ReviveOutcome::NotDead => outcome_only("not_dead"),
+        ReviveOutcome::Changed { version } => with_version("changed", version),
         ReviveOutcome::NotFound => outcome_only("not_found"),
     }
 }
 
 fn purged(outcome: PurgeOutcome) -> Answer {
-    outcome_only(match outcome {
-        PurgeOutcome::Purged => "purged",
-        PurgeOutcome::NotDead => "not_dead",
-        PurgeOutcome::NotFound => "not_found",
-    })
+    match outcome {
+        PurgeOutcome::Purged => outcome_only("purged"),
+        PurgeOutcome::NotDead => outcome_only("not_dead"),
+        PurgeOutcome::Changed { version } => with_version("changed", version),
+        PurgeOutcome::NotFound => outcome_only("not_found"),
+    }
 }
 
 fn paused(outcome: PauseJobOutcome) -> Answer {
@@ -347,6 +349,7 @@ fn paused(outcome: PauseJobOutcome) -> Answer {
         PauseJobOutcome::Running => outcome_only("running"),
         PauseJobOutcome::AlreadyFired { at, .. } => already_fired(at),
         PauseJobOutcome::Dead { at, .. } => dead(at),
+        PauseJobOutcome::Changed { version } => with_version("changed", version),
         PauseJobOutcome::NotFound => outcome_only("not_found"),
     }
 }
@@ -362,6 +365,7 @@ fn resumed(outcome: ResumeJobOutcome) -> Answer {
         ResumeJobOutcome::Running => outcome_only("running"),
         ResumeJobOutcome::AlreadyFired { at, .. } => already_fired(at),
         ResumeJobOutcome::Dead { at, .. } => dead(at),
+        ResumeJobOutcome::Changed { version } => with_version("changed", version),
         ResumeJobOutcome::NotFound => outcome_only("not_found"),
     }
 }

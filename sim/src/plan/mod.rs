@@ -248,6 +248,13 @@ pub enum Call {
     },
     /// Of jobs with tags.
     Tagged(Tagged),
+    /// Of all jobs of a group, together or not at all.
+    Whole {
+        /// The group.
+        group: u8,
+        /// What is to become of them.
+        act: Whole,
+    },
     /// Of the newest job of a key.
     Lookup {
         /// The key.
@@ -291,6 +298,19 @@ pub enum Tagged {
         /// When.
         when: When,
     },
+}
+
+/// What a transaction does with a group of jobs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whole {
+    /// Schedules them, in place of those that are there.
+    Schedule,
+    /// Moves them.
+    Reschedule,
+    /// Cancels them.
+    Cancel,
+    /// Schedules them, and asks for something that cannot be.
+    Spoiled,
 }
 
 /// How a call names its job.
