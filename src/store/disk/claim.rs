@@ -114,28 +114,27 @@ impl Core {
 
     fn lock(&self, claim: &Claim) -> Result<Box<dyn File>, StoreError> {
         let (files, dir) = (&self.config.files, self.config.path());
-        self.create_dir()?;
+        files.create_dir(dir).map_err(|error| no_directory(dir, &error))?;
         let path = dir.join(LOCK);
         let lock = match files.lock(&path) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(self.is_held(claim)),
             lock => lock.map_err(|error| no_lock(&path, &error))?,
         };
+        self.keep_directory()?;
         write_holder(&*lock, claim.owner.as_str());
         Ok(lock)
     }
 
-    /// Makes the directory, and sees to it that its name outlives the machine's power.
-    fn create_dir(&self) -> Result<(), StoreError> {
-        let (files, dir) = (&self.config.files, self.config.path());
-        let is_new = |dir: &&Path| {
-            !dir.as_os_str().is_empty()
-                && files.list(dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-        };
-        let new: Vec<&Path> = dir.ancestors().take_while(is_new).collect();
-        files.create_dir(dir).map_err(|error| no_directory(dir, &error))?;
-        for parent in new.iter().filter_map(|new| new.parent()) {
-            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            files.sync_dir(parent).map_err(|error| failed("syncing", parent, &error))?;
+    /// The directory's own name outlives the machine's power, and so do those above it: any of them may have been made just now, or
+    /// by a process that ended before this.
+    fn keep_directory(&self) -> Result<(), StoreError> {
+        for above in self.config.path().ancestors().skip(1) {
+            let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+            match self.config.files.sync_dir(above) {
+                // Not ours, so it was there before.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+                synced => synced.map_err(|error| failed("syncing", above, &error))?,
+            }
         }
         Ok(())
     }

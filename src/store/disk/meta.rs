@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::block::{self, HEAD_BYTES, Head, Kind};
 use super::errors::{damaged, failed, misfit};
 use super::files::Files;
-use super::names::{META, UNFINISHED};
+use super::names::{META, unfinished};
 use crate::store::StoreError;
 
 /// The file is much smaller.
@@ -52,7 +52,8 @@ impl Meta {
 
     /// Returns once it outlives the machine's power.
     pub(super) fn write(&self, files: &dyn Files, dir: &Path) -> Result<(), StoreError> {
-        let (path, aside) = (dir.join(META), dir.join(format!("{META}{UNFINISHED}")));
+        let path = dir.join(META);
+        let aside = unfinished(&path);
         let body = serde_json::to_vec(self).map_err(|error| misfit(&path, None, &error))?;
         let mut bytes = Vec::new();
         if !Head::new(Kind::Meta).write(&body, &mut bytes) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::block::{HEAD_BYTES, Head};
 use super::errors::{damaged, failed};
 use super::files::{File, Files};
-use super::names::UNFINISHED;
+use super::names::unfinished;
 use super::segment::Segment;
 use crate::store::StoreError;
 
@@ -24,7 +24,7 @@ pub(super) fn rewrite(
 ) -> Result<Arc<dyn File>, StoreError> {
     let path = &segment.path;
     let writing = |error: io::Error| failed("writing anew", path, &error);
-    let aside = path.with_added_extension(&UNFINISHED[1..]);
+    let aside = unfinished(path);
     let from = files.open(path, false).map_err(writing)?;
     let to = files.create(&aside).map_err(writing)?;
     let mut piece = Piece { to: &*to, bytes: Vec::new(), written: 0 };
