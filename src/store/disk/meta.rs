@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::distrust::Begun;
 use super::block::{self, HEAD_BYTES, Head, Kind};
 use super::errors::{damaged, failed, misfit};
 use super::files::Files;
@@ -25,6 +26,9 @@ pub(super) struct Meta {
     /// All of the log before this LSN is on the disk: after an orderly end, all of it.
     #[serde(default)]
     pub(super) synced: u64,
+    /// The last segment then.
+    #[serde(default)]
+    pub(super) last: Begun,
 }
 
 impl Meta {

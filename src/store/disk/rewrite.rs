@@ -28,7 +28,8 @@ pub(super) fn rewrite(
     let from = files.open(path, false).map_err(writing)?;
     let to = files.create(&aside).map_err(writing)?;
     let mut piece = Piece { to: &*to, bytes: Vec::new(), written: 0 };
-    piece.copy(&*from, path, 0, HEAD_BYTES as u64)?;
+    let head_bytes = segment.head.map_or(HEAD_BYTES as u64, |head| head.block_bytes());
+    piece.copy(&*from, path, 0, head_bytes)?;
     for entry in segment.entries.iter().filter(|entry| is_kept(&entry.head)) {
         piece.copy(&*from, path, entry.offset, entry.head.block_bytes())?;
     }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::block::{self, Flaw, HEAD_BYTES, Head, Kind};
+use super::distrust::Distrust;
 use super::errors::failed;
 use super::files::{File, Files};
 use super::names::Name;
@@ -31,6 +32,8 @@ pub(super) struct Segment {
     pub(super) path: PathBuf,
     /// Its head; `None` if there is none that can be read.
     pub(super) head: Option<Head>,
+    /// What its head says of the segments before.
+    pub(super) distrust: Distrust,
     pub(super) entries: Vec<Entry>,
     /// Where its last good block ends.
     pub(super) good_bytes: u64,
@@ -56,6 +59,7 @@ impl Segment {
             number,
             path: path.clone(),
             head: None,
+            distrust: Distrust::default(),
             entries: Vec::new(),
             good_bytes: 0,
             bytes,
@@ -99,7 +103,8 @@ impl Segment {
         }
         self.synced = self.synced.max(head.synced);
         if is_first {
-            self.head = Some(head);
+            let Ok(distrust) = serde_json::from_slice(&block[HEAD_BYTES..]) else { return Ok(Err(Flaw::NotOurs)) };
+            (self.head, self.distrust) = (Some(head), distrust);
         } else {
             self.entries.push(Entry { segment: self.number, offset, head });
         }
@@ -115,10 +120,6 @@ impl Segment {
         }
     }
 
-    /// From which LSN on, below its own first, nothing in the segments before it is trusted.
-    pub(super) fn distrusts_from(&self) -> Option<u64> {
-        self.head.filter(|head| head.end == 1).map(|head| head.first)
-    }
 }
 
 /// A piece of a file that moves forward.

@@ -244,8 +244,8 @@ impl Publishing {
             held.partition.relied_on(self.grant.partition)?;
         }
         let from_lsn = if self.begin.replaces_log { held.log.next_lsn } else { held.partition.from_lsn };
-        let synced = held.log.synced_lsn;
-        Ok(About { published: self.published, from_lsn, synced, file_bytes: self.file_bytes })
+        let (synced, distrust, last) = (held.log.synced_lsn, held.log.distrust.clone(), held.log.last);
+        Ok(About { published: self.published, from_lsn, synced, distrust, last, file_bytes: self.file_bytes })
     }
 
     fn takes_effect(self, about: &About) -> Result<(), StoreError> {
