@@ -219,7 +219,7 @@ fn wanted(text: &str) -> Result<Wanted, String> {
         Op::Job(_, action @ (Action::Pause | Action::Resume)) => {
             Err(format!("the op is {} of a job; an import takes those of queues only", action.name()))
         }
-        Op::Job(_, action) => Err(not_schedule(action.name())),
+        Op::Job(_, action) | Op::JobIf(_, _, action) => Err(not_schedule(action.name())),
         Op::Tag(_, action) => Err(not_schedule(action.name())),
         Op::Queue(_, action) => Err(not_schedule(action.name())),
         Op::Read(reading) => Err(not_schedule(reading.name())),

@@ -86,12 +86,12 @@ impl<'a> Step<'a> {
     }
 
     /// The job that it would change.
-    // Not inlined, nor is the next: what single calls share with it is to stay inlined there.
-    #[inline(never)]
     pub(super) fn job(&self, owned: &Owned) -> Option<Handle> {
         match &self.what {
             What::Schedule(draft, hash) => {
-                let known = owned.find(draft.as_ref()?.spec.key.as_str(), *hash);
+                let key = draft.as_ref()?.spec.key.as_str();
+                // Not `Owned::find`: it has one caller, and is inlined there.
+                let known = Destination::of_key(self.partition, key, *hash).find(owned);
                 known.filter(|&handle| owned.partition.holds_key(handle))
             }
             What::Reschedule(place, ..) | What::Cancel(place, _) => place.find(owned),
@@ -147,7 +147,6 @@ impl<'a> Step<'a> {
     }
 
     /// Makes it. What was foreseen is what happens.
-    #[inline(never)]
     pub(super) fn make(
         &mut self,
         shared: &Shared,
