@@ -52,6 +52,12 @@ impl Driven {
         Ok(Driven { store, lanes })
     }
 
+    /// Gives the leases back, as a shutdown does, and lets go of the store.
+    pub(crate) async fn close(self) -> Result<(), Error> {
+        let grants: Vec<_> = self.lanes.into_iter().map(|lane| lane.grant).collect();
+        Ok(self.store.release(&grants).await?)
+    }
+
     /// Loads all partitions, at the same time.
     pub(crate) async fn load(&self) -> Result<Found, Error> {
         let tasks: Vec<_> = self

@@ -201,7 +201,7 @@ async fn jobs(
     let mut driven = Driven::open(way, folder.path()).await?;
     driven.append(stock, Logged).await?;
     report.add("jobs, in the log: MB on disk", way.name, megabytes(disk_bytes(folder.path())));
-    drop(driven);
+    driven.close().await?;
 
     let driven =
         reload(way, &folder, Found { jobs: 0, records }, "jobs, reload from the log: s", report).await?;
@@ -210,11 +210,12 @@ async fn jobs(
     report.add("jobs, of that publishing, log removed: s", way.name, publishing.as_secs_f64());
     report.add("jobs, in a snapshot: MB on disk", way.name, megabytes(disk_bytes(folder.path())));
     let killed = folder.copy(&args.folder)?;
-    drop(driven);
+    driven.close().await?;
 
     let found = Found { jobs: args.jobs / u64::from(PARTITIONS) * u64::from(PARTITIONS), records: 0 };
     let after_kill = reload(way, &killed, found, "jobs, reload as kill -9 left it: s", report).await?;
-    drop((after_kill, killed));
+    after_kill.close().await?;
+    drop(killed);
     let driven = reload(way, &folder, found, "jobs, reload from a snapshot: s", report).await?;
     let (took, publishing) = driven.snapshot(work).await?;
     report.add("jobs, second snapshot: s", way.name, took.as_secs_f64());
@@ -274,7 +275,7 @@ async fn churn(args: &Args, way: &Way, report: &mut Report) -> Result<(), Error>
     );
     report.add("churn: most MB on disk", way.name, megabytes(most.load(Relaxed)));
     report.add("churn: MB on disk at the end", way.name, megabytes(disk_bytes(folder.path())));
-    drop(driven);
+    driven.close().await?;
     let stay = STAY / u64::from(PARTITIONS) * u64::from(PARTITIONS);
     let driven = Driven::open(way, folder.path()).await?;
     let found = driven.load().await?;

@@ -72,7 +72,8 @@ enum What {
 /// Arguments of the benchmarks with a Redis.
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// Measure this Redis instead of starting one; `durable` takes memory: too, which leaves the engine's own part
+    /// Measure this Redis instead of starting one. `durable` also takes a directory, as file:PATH, and memory:, which leaves
+    /// the engine's own part
     #[arg(long, value_name = "URL", env = "REVEILLE_STORE", hide_env_values = true)]
     store: Option<String>,
 

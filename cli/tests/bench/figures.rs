@@ -182,3 +182,19 @@ fn a_level_that_a_store_cannot_give_is_not_taken_for_another() {
     assert_eq!(ended.status.code(), Some(1), "{}", ended.stdout);
     assert!(ended.stderr.contains("fsync"), "{}", ended.stderr);
 }
+
+#[test]
+fn durable_on_a_disk_is_held_against_that_disk() {
+    let folder = std::env::temp_dir().join(format!("reveille-bench-test-{}", std::process::id()));
+    let store = format!("file:{}", folder.display());
+    for (level, first) in [("logged", "a bare write"), ("fsync", "a bare write and fdatasync")] {
+        let args = ["durable", "--store", &store, "--callers", "64", "--seconds", "1", "--durability", level];
+        let report = measured(&args);
+        assert_eq!((&report["durability"], &report["floors"][0]["name"]), (&level.into(), &first.into()));
+        assert!(positive(&report["acknowledged"]) >= 64.0, "{report}");
+        assert!(positive(&report["bytes_per_job"]) > 64.0, "a job has its payload: {report}");
+    }
+    let left: Vec<_> = folder.read_dir().unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    std::fs::remove_dir(folder).unwrap();
+}

@@ -12,7 +12,7 @@ mod store;
 use std::path::Path;
 use std::sync::Arc;
 
-use reveille::store::Store;
+use reveille::store::{DiskConfig, DiskStore, Store};
 
 use backend::{Backend, Error};
 use store::Kept;
@@ -27,6 +27,11 @@ pub(crate) struct Way {
 }
 
 pub(crate) const ALL: &[Way] = &[
+    Way {
+        name: "disk",
+        what: "the store on local disk, as it is",
+        open: |folder| Ok(Arc::new(DiskStore::new(DiskConfig::new(folder.join("store"))))),
+    },
     Way {
         name: "files",
         what: "segments of frames, written by whoever appends",
