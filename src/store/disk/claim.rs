@@ -7,6 +7,7 @@
 //! - The lock falls with the process, however that ends. So no lease has a term, and no process can be deprived of it.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::files::File;
 use super::meta::Meta;
 use super::names::LOCK;
 use super::recover;
-use super::state::Partition;
+use super::state::{Open, Partition};
 use crate::partition::PartitionId;
 use crate::store::{Claim, Grant, Lease, Needs, Opened, Owner, StoreError, StoreErrorClass};
 use crate::store::{Durability, host};
@@ -52,12 +53,15 @@ impl Core {
         let _only = self.claims.lock();
         self.own(claim)?;
         let mut state = self.state.lock();
-        let Some(open) = state.as_mut() else { return Err(StoreError::retry("the store was closed meanwhile")) };
+        let Some(open) = state.as_mut() else {
+            return Err(StoreError::retry("the store was closed meanwhile"));
+        };
         check_partitions(&open.meta, claim.partitions)?;
         open.partitions.entry(partition.0).or_default().yields_to(claim)?;
         let mut meta = open.meta.clone();
         let epoch_now = open.partitions.get(&partition.0).map_or(0, |partition| partition.epoch);
-        let is_new = meta.owner == claim.owner.as_str() && epoch_now < meta.era && claim.epoch_after < meta.era;
+        let is_new =
+            meta.owner == claim.owner.as_str() && epoch_now < meta.era && claim.epoch_after < meta.era;
         if !is_new {
             meta.era = meta.era.max(claim.epoch_after) + 1;
             claim.owner.as_str().clone_into(&mut meta.owner);
@@ -66,7 +70,9 @@ impl Core {
             meta.write(&*self.config.files, self.config.path())?;
             state = self.state.lock();
         }
-        let Some(open) = state.as_mut() else { return Err(StoreError::retry("the store was closed meanwhile")) };
+        let Some(open) = state.as_mut() else {
+            return Err(StoreError::retry("the store was closed meanwhile"));
+        };
         let era = meta.era;
         open.meta = meta;
         let granted = open.partitions.entry(partition.0).or_default();
@@ -108,7 +114,7 @@ impl Core {
 
     fn lock(&self, claim: &Claim) -> Result<Box<dyn File>, StoreError> {
         let (files, dir) = (&self.config.files, self.config.path());
-        files.create_dir(dir).map_err(|error| no_directory(dir, &error))?;
+        self.create_dir()?;
         let path = dir.join(LOCK);
         let lock = match files.lock(&path) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(self.is_held(claim)),
@@ -118,11 +124,31 @@ impl Core {
         Ok(lock)
     }
 
+    /// Makes the directory, and sees to it that its name outlives the machine's power.
+    fn create_dir(&self) -> Result<(), StoreError> {
+        let (files, dir) = (&self.config.files, self.config.path());
+        let is_new = |dir: &&Path| {
+            !dir.as_os_str().is_empty()
+                && files.list(dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        let new: Vec<&Path> = dir.ancestors().take_while(is_new).collect();
+        files.create_dir(dir).map_err(|error| no_directory(dir, &error))?;
+        for parent in new.iter().filter_map(|new| new.parent()) {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            files.sync_dir(parent).map_err(|error| failed("syncing", parent, &error))?;
+        }
+        Ok(())
+    }
+
     fn is_held(&self, claim: &Claim) -> StoreError {
         let (dir, holder) = (self.config.path().display(), self.holder());
         let by = holder.map_or_else(String::new, |holder| format!(" ({holder})"));
-        let force = if claim.by_force { "; a store on disk cannot be taken from a process that runs" } else { "" };
-        StoreError::held(format!("another process has the store at {dir}{by}{force}: stop it first"), LOOK_AGAIN)
+        let force =
+            if claim.by_force { "; a store on disk cannot be taken from a process that runs" } else { "" };
+        StoreError::held(
+            format!("another process has the store at {dir}{by}{force}: stop it first"),
+            LOOK_AGAIN,
+        )
     }
 
     /// Who says of itself that it holds the lock.
@@ -153,14 +179,26 @@ impl Core {
         if open.partitions.values().any(|partition| partition.is_held) {
             return Ok(());
         }
-        let left = open.log.to_sync();
         let closed = state.take();
         drop(state);
-        let synced = left.map_or(Ok(()), |left| left.files.iter().try_for_each(|(_, file, _)| file.sync()));
-        if let Some(open) = closed {
-            write_holder(&*open.lock, "");
-        }
-        synced.map_err(|error| failed("syncing", self.config.path(), &error))
+        closed.map_or(Ok(()), |open| self.close(open))
+    }
+
+    /// After an orderly end everything is on the disk, and said to be.
+    fn close(&self, open: Open) -> Result<(), StoreError> {
+        let is_trusted = !open.has_doubts() && !open.log.has_given_up();
+        let Open { lock, mut meta, log, .. } = open;
+        let written =
+            log.to_sync().map_or(Ok(()), |left| left.files.iter().try_for_each(|(_, file, _)| file.sync()));
+        let synced = written.map_err(|error| failed("syncing", self.config.path(), &error)).and_then(|()| {
+            if !is_trusted {
+                return Ok(());
+            }
+            meta.synced = log.next_lsn;
+            meta.write(&*self.config.files, self.config.path())
+        });
+        write_holder(&*lock, "");
+        synced
     }
 }
 
@@ -175,7 +213,9 @@ impl Partition {
         match other.filter(has) {
             None => Ok(()),
             Some(owner) => Err(StoreError::held(
-                format!("another engine of this process has the store ({owner}): shut it down or drop it first"),
+                format!(
+                    "another engine of this process has the store ({owner}): shut it down or drop it first"
+                ),
                 LOOK_AGAIN,
             )),
         }

@@ -28,6 +28,8 @@ impl Core {
                 return Ok(());
             }
             let _turn = self.syncing.lock().await;
+            // Others who were answered by the same sync write their next batches now: one sync does for all of them.
+            tokio::task::yield_now().await;
             if self.is_synced(grant)? {
                 return Ok(());
             }
@@ -48,7 +50,9 @@ impl Core {
 
     /// Syncs all that was written by anybody. Whoever calls this has the turn.
     pub(super) async fn sync_written(self: &Arc<Self>) -> Result<(), StoreError> {
-        let Some(syncing) = self.state.lock().as_ref().and_then(|open| open.log.to_sync()) else { return Ok(()) };
+        let Some(syncing) = self.state.lock().as_ref().and_then(|open| open.log.to_sync()) else {
+            return Ok(());
+        };
         let ended = || StoreError::retry("the runtime ended in the middle of a sync");
         let runtime = Runtime::current().ok_or_else(ended)?;
         let core = Arc::clone(self);
