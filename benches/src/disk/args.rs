@@ -33,6 +33,7 @@ impl Args {
                 // Cargo adds it.
                 "--bench" => {}
                 "--quick" => (args.jobs, args.pairs, args.rounds) = (100_000, 200_000, 1),
+                "--test" => (args.jobs, args.pairs, args.rounds) = (2_000, 2_000, 1),
                 "--jobs" => args.jobs = number(&value()?)?,
                 "--pairs" => args.pairs = number(&value()?)?,
                 "--rounds" => {
@@ -42,7 +43,7 @@ impl Args {
                 "--part" => args.parts = Some(parts(&value()?)?),
                 option if option.starts_with('-') => {
                     return Err(format!(
-                        "{option} is not known; there are --quick, --jobs, --pairs, --rounds, --folder and --part"
+                        "{option} is not known; there are --quick, --test, --jobs, --pairs, --rounds, --folder and --part"
                     ));
                 }
                 _ => args.ways.push(argument),

@@ -4,6 +4,7 @@
 //! ```text
 //! cargo bench -p reveille-benches --bench disk                      # 1 M jobs, three rounds, 10 M pairs of churn
 //! cargo bench -p reveille-benches --bench disk -- --quick           # 100 k jobs, one round, 200 k pairs
+//! cargo bench -p reveille-benches --bench disk -- --test            # no figure counts: only whether all is there again
 //! cargo bench -p reveille-benches --bench disk -- redb files        # these ways only
 //! cargo bench -p reveille-benches --bench disk -- --jobs 10M        # snapshots and reloads of 10 M
 //! cargo bench -p reveille-benches --features fjall --bench disk     # one way more

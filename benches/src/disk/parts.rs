@@ -160,7 +160,7 @@ async fn alone(
         let mut frame = Vec::new();
         let (warm, since) = (ALONE_MAX / 100, Instant::now());
         for n in 0..warm + ALONE_MAX {
-            if since.elapsed() > ALONE_TIME {
+            if n > warm && since.elapsed() > ALONE_TIME {
                 break;
             }
             let lane = &mut driven.lanes[0];

@@ -122,7 +122,7 @@ impl Work {
         Ok(stock)
     }
 
-    /// A job more, without a trace in any log.
+    /// So many jobs more, of which no log tells.
     pub(crate) fn fill_silently(&mut self, jobs: u64) {
         for _ in 0..jobs {
             self.schedule();
