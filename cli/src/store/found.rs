@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reveille::store::{PartitionReport, ReplicaReport};
+use reveille::store::{PartitionReport, ReadStore, ReplicaReport};
 
 use super::Named;
 

@@ -5,6 +5,7 @@
 //!   with it, because clap repeats a value that it does not understand.
 //! - Arguments that need a store are refused without one, not ignored.
 
+mod any;
 mod found;
 mod leases;
 mod patience;
@@ -20,10 +21,12 @@ use std::time::Duration;
 use reveille::store::{RedisConfig, RedisStore};
 use reveille::{Builder, Durability};
 
+use any::AnyStore;
 pub(crate) use found::{Found, about as about_replica};
 use leases::Leases;
 use patience::Patience;
 pub(crate) use start::{IfOwned, start};
+use watched::Taken;
 
 use crate::jsonl::time;
 
@@ -109,12 +112,16 @@ struct Address(String);
 /// A store that was named on the command line.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
-    pub(crate) store: RedisStore,
+    store: AnyStore,
     pub(crate) namespace: String,
     origin: Origin,
     patience: Patience,
+    /// Whether nothing is drawn while an engine starts.
+    is_quiet: bool,
     /// The leases of an engine that was started on it.
     leases: Leases,
+    /// Told of what it has taken.
+    taken: Option<Taken>,
 }
 
 impl StoreArgs {
@@ -128,11 +135,13 @@ impl StoreArgs {
             config = config.replicas(replicas);
         }
         Ok(Some(Named {
-            store: RedisStore::new(config),
+            store: AnyStore::Redis(RedisStore::new(config)),
             namespace: namespace.to_owned(),
             origin: self.origin,
             patience: if self.fail_fast { Patience::Short } else { Patience::WhileLoading },
+            is_quiet: false,
             leases: Leases::default(),
+            taken: None,
         }))
     }
 
@@ -151,9 +160,24 @@ impl Named {
         }
         self
     }
+
+    /// A store on disk in a folder that is the program's own.
+    pub(crate) fn own(_folder: &std::path::Path) -> Result<Self, String> {
+        Err("name a store with --store, or add --no-crash".to_owned())
+    }
+
+    /// Draws nothing while an engine starts on it: another process draws.
+    pub(crate) fn quietly(self) -> Self {
+        Named { is_quiet: true, ..self }
+    }
 }
 
 impl Keeping {
+    /// Whether what is acknowledged outlives the process.
+    pub(crate) fn outlives_a_crash(&self) -> bool {
+        !matches!(self.durability, Some(Level::Memory))
+    }
+
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
         let builder = builder.lease(self.lease);
         match self.durability {
