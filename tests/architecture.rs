@@ -41,6 +41,7 @@ const WITHIN: &[&str] = &[
     "partition::replay",
     "partition::table",
     "store::codec",
+    "store::disk",
     "store::redis",
     "store::redis::address",
     "wheel::slots",

@@ -14,9 +14,13 @@
 //!   can be under way, one behind the other, and be sent again in the same order.
 //! - [`StoreErrorClass`] says what an engine does about an error.
 
+#[cfg(any(feature = "redis", feature = "disk"))]
+mod assembly;
 #[cfg(feature = "codec")]
 pub mod codec;
 mod delegating;
+#[cfg(feature = "disk")]
+mod disk;
 mod error;
 mod host;
 mod lease;
@@ -24,6 +28,8 @@ mod memory;
 mod read;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "redis", feature = "disk"))]
+mod report;
 mod snapshot;
 
 use std::fmt;
@@ -34,20 +40,24 @@ use std::time::Duration;
 #[cfg(feature = "_sim")]
 pub(crate) use self::redis::script_name;
 #[cfg(feature = "redis")]
-pub use self::redis::{
-    NAMESPACE_CHARS_MAX, PartitionReport, RedisConfig, RedisConfigError, RedisStore, ReplicaReport,
-    SnapshotReport,
-};
+pub use self::redis::{NAMESPACE_CHARS_MAX, RedisConfig, RedisConfigError, RedisStore, ReplicaReport};
 #[doc(hidden)]
 #[doc(hidden)]
 #[cfg(all(fuzzing, feature = "codec"))]
 pub use codec::model as codec_model;
 pub use delegating::DelegatingStore;
+#[cfg(feature = "_sim")]
+#[doc(hidden)]
+pub use disk::{File, Files};
+#[cfg(feature = "disk")]
+pub use disk::{DiskConfig, DiskConfigError, DiskStore};
 pub use error::{StoreError, StoreErrorClass};
 pub(crate) use host::owner_name;
 pub use lease::{Claim, Grant, Lease, Owner};
 pub use memory::MemoryStore;
 pub use read::{LivingOwner, PartitionRead, ReadStore};
+#[cfg(any(feature = "redis", feature = "disk"))]
+pub use report::{PartitionReport, SnapshotReport};
 pub use snapshot::{SnapshotBegin, SnapshotInfo, SnapshotWriter};
 
 use crate::partition::{Image, PartitionId, Record};

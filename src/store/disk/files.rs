@@ -13,6 +13,7 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 /// A file system.
 pub trait Files: fmt::Debug + Send + Sync + 'static {
@@ -100,9 +101,15 @@ pub trait File: fmt::Debug + Send + Sync {
     /// As the system says.
     fn sync(&self) -> io::Result<()>;
 
-    /// Whether it still is the file of this name.
+    /// How long ago it was last written.
     ///
     /// # Errors
-    /// As the system says. None if there is no file of this name.
+    /// As the system says.
+    fn age(&self) -> io::Result<Duration>;
+
+    /// Whether it still is the file of this name: `false` if there is another one, or none.
+    ///
+    /// # Errors
+    /// As the system says.
     fn is_at(&self, path: &Path) -> io::Result<bool>;
 }

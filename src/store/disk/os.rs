@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use super::files::{File, Files};
 
@@ -93,6 +94,12 @@ impl File for fs::File {
         self.sync_data()
     }
 
+    #[allow(clippy::disallowed_methods, reason = "for reports: no job's time depends on it")]
+    fn age(&self) -> io::Result<Duration> {
+        // A clock that was set back makes it new.
+        Ok(self.metadata()?.modified()?.elapsed().unwrap_or_default())
+    }
+
     fn is_at(&self, path: &Path) -> io::Result<bool> {
         use std::os::unix::fs::MetadataExt;
         let there = match fs::metadata(path) {
@@ -141,6 +148,12 @@ impl File for fs::File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "for reports: no job's time depends on it")]
+    fn age(&self) -> io::Result<Duration> {
+        // A clock that was set back makes it new.
+        Ok(self.metadata()?.modified()?.elapsed().unwrap_or_default())
     }
 
     /// A file that is open cannot be replaced there.

@@ -16,12 +16,12 @@ use super::answer::{Answer, behind};
 use super::errors::Doing;
 use super::keys::Keys;
 use super::known::Kept;
-use super::meta::Published;
 use super::scripts::{CHUNK, Call, PUBLISH, run};
 use super::sweep::Sweep;
 use super::{Core, RedisStore};
 use crate::partition::Image;
 use crate::rt::{self, Runtime, Tasks};
+use crate::store::assembly::Published;
 use crate::store::codec::{
     ChunkEncoder, CodecError, FRAME_BYTES_IDEAL, SnapshotHeader, fired_bytes, job_bytes, pause_bytes,
 };

@@ -1,0 +1,176 @@
+//! What lies in the directory: segments and snapshots, and what a bad spot in the log means.
+//!
+//! # Rules
+//! - Every block of the log says up to which LSN all was on the disk when it was written. A bad spot below the highest such word
+//!   is damage, and refused. One above it is what the end of the process or of the power leaves: the log ends there, and what
+//!   lies behind it was never promised.
+//! - The head of a segment may say that what lies before it is not trusted from some LSN on, because a sync had failed. A bad
+//!   spot there ends its segment, and the log goes on with the next.
+//! - The snapshot of a partition is the one with the highest generation. It has its name only once it is whole, and is on the
+//!   disk before anything that it stands for is removed.
+//! - Nothing here changes a file. Whoever owns the store does what [`Scan::torn`] and [`Scan::useless`] say.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::block::Flaw;
+use super::errors::{damaged, failed};
+use super::files::Files;
+use super::names::{Name, UNFINISHED};
+use super::segment::{Entry, Segment};
+use super::snapshot_file::SnapshotFile;
+use crate::store::StoreError;
+
+/// What there is.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    /// The segments of the log, in order.
+    pub(super) segments: Vec<Segment>,
+    /// The newest snapshot of each partition.
+    pub(super) snapshots: BTreeMap<u16, SnapshotFile>,
+    /// The highest numbers that were given to a segment, and to a snapshot.
+    pub(super) last_segment: u64,
+    pub(super) last_generation: u64,
+    /// Segments whose end means nothing: the last one, if it is torn, and those before what is not trusted.
+    pub(super) torn: Vec<Torn>,
+    /// Files that mean nothing: unfinished ones, older snapshots, segments behind the end of the log.
+    pub(super) useless: Vec<PathBuf>,
+}
+
+/// A segment that is to be cut off.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Torn {
+    pub(super) number: u64,
+    pub(super) path: PathBuf,
+    pub(super) good_bytes: u64,
+    pub(super) bytes: u64,
+    pub(super) flaw: Flaw,
+}
+
+impl Scan {
+    pub(super) fn of(files: &dyn Files, dir: &Path) -> Result<Self, StoreError> {
+        let names = files.list(dir).map_err(|error| failed("listing", dir, &error))?;
+        let mut scan = Scan::default();
+        let mut segments = Vec::new();
+        for name in names {
+            match Name::parse(&name) {
+                Some(Name::Segment(number)) => segments.push(number),
+                Some(Name::Snapshot(partition, generation)) => {
+                    scan.last_generation = scan.last_generation.max(generation);
+                    scan.add_snapshot(files, dir, partition, generation)?;
+                }
+                None if name.ends_with(UNFINISHED) => scan.useless.push(dir.join(name)),
+                None => {}
+            }
+        }
+        segments.sort_unstable();
+        scan.last_segment = segments.last().copied().unwrap_or(0);
+        for number in segments {
+            scan.segments.extend(Segment::read(files, dir, number)?);
+        }
+        scan.judge()?;
+        Ok(scan)
+    }
+
+    fn add_snapshot(
+        &mut self,
+        files: &dyn Files,
+        dir: &Path,
+        partition: u16,
+        generation: u64,
+    ) -> Result<(), StoreError> {
+        let path = |generation| dir.join(Name::Snapshot(partition, generation).text());
+        let newest = self.snapshots.get(&partition).map(|snapshot| snapshot.published.generation);
+        if newest.is_some_and(|newest| newest > generation) {
+            self.useless.push(path(generation));
+            return Ok(());
+        }
+        let Some(read) = SnapshotFile::read(files, dir, partition, generation)? else { return Ok(()) };
+        if let Some(older) = self.snapshots.insert(partition, read) {
+            self.useless.push(path(older.published.generation));
+        }
+        Ok(())
+    }
+
+    /// Decides what each bad spot is.
+    fn judge(&mut self) -> Result<(), StoreError> {
+        let of_snapshots = self.snapshots.values().map(|snapshot| snapshot.synced).max().unwrap_or(0);
+        let synced = self.segments.iter().map(|segment| segment.synced).fold(of_snapshots, u64::max);
+        let mut next_lsn = 0;
+        for at in 0..self.segments.len() {
+            let segment = &self.segments[at];
+            let lsn = segment.next_lsn().max(next_lsn);
+            next_lsn = lsn;
+            // A segment without a head was made and not begun.
+            let flaw = segment.flaw.or_else(|| segment.head.is_none().then_some(Flaw::Short));
+            let Some(flaw) = flaw else { continue };
+            if !flaw.may_be_torn() {
+                return Err(damaged(&segment.path, segment.good_bytes, flaw));
+            }
+            if self.segments[at + 1..].iter().any(|later| is_distrusted(later, lsn)) {
+                self.torn.push(Torn::of(&self.segments[at], flaw));
+                continue;
+            }
+            if lsn < synced {
+                return Err(damaged(&segment.path, segment.good_bytes, flaw));
+            }
+            self.cut(at, flaw);
+            break;
+        }
+        Ok(())
+    }
+
+    /// The log ends in this segment.
+    fn cut(&mut self, at: usize, flaw: Flaw) {
+        let behind = self.segments.split_off(at + 1);
+        self.useless.extend(behind.into_iter().map(|segment| segment.path));
+        let Some(segment) = self.segments.last() else { return };
+        // One that was made and not begun is no news.
+        self.torn.extend((segment.bytes > 0).then(|| Torn::of(segment, flaw)));
+        if segment.head.is_none() {
+            let gone = self.segments.pop().map(|segment| segment.path);
+            self.useless.extend(gone);
+        }
+    }
+
+    /// The batches of a partition that count, in order.
+    pub(super) fn entries(&self, partition: u16) -> impl Iterator<Item = &Entry> {
+        let (covered, from_lsn) = self.begins(partition);
+        let counts = move |entry: &&Entry| {
+            let head = &entry.head;
+            head.partition == partition && head.lsn >= from_lsn && head.end > covered
+        };
+        self.segments.iter().flat_map(|segment| &segment.entries).filter(counts)
+    }
+
+    /// The sequence after the last record of a partition.
+    pub(super) fn log_end(&self, partition: u16) -> u64 {
+        let (covered, _) = self.begins(partition);
+        self.entries(partition).last().map_or(covered, |entry| entry.head.end)
+    }
+
+    fn begins(&self, partition: u16) -> (u64, u64) {
+        self.snapshots
+            .get(&partition)
+            .map_or((0, 0), |snapshot| (snapshot.published.covered, snapshot.from_lsn))
+    }
+
+    /// The first LSN that no block has had, as far as any file tells.
+    pub(super) fn next_lsn(&self) -> u64 {
+        let of_snapshots = self.snapshots.values().map(|snapshot| snapshot.from_lsn.max(snapshot.synced));
+        let of_segments = self.segments.iter().map(|segment| segment.next_lsn().max(segment.synced));
+        of_snapshots.chain(of_segments).max().unwrap_or(0).max(1)
+    }
+}
+
+impl Torn {
+    fn of(segment: &Segment, flaw: Flaw) -> Self {
+        let Segment { number, path, good_bytes, bytes, .. } = segment;
+        Torn { number: *number, path: path.clone(), good_bytes: *good_bytes, bytes: *bytes, flaw }
+    }
+}
+
+fn is_distrusted(later: &Segment, lsn: u64) -> bool {
+    let first = later.head.map_or(0, |head| head.lsn);
+    later.distrusts_from().is_some_and(|from| (from..first).contains(&lsn))
+}
