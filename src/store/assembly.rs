@@ -143,7 +143,9 @@ impl Assembly {
     pub(super) fn finish(mut self) -> Result<Loaded, Misfit> {
         let (read_to, log_end) = (self.read_to, self.log_end);
         if read_to != log_end {
-            return Err(Misfit::Log(format!("it ends before record {read_to}, and should end before {log_end}")));
+            return Err(Misfit::Log(format!(
+                "it ends before record {read_to}, and should end before {log_end}"
+            )));
         }
         let mut complete = 0;
         if let Some(published) = self.published {

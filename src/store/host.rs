@@ -100,7 +100,10 @@ mod linux {
         /// In ticks of the system since it was booted.
         start: u64,
         /// It has ended, but its parent has not noticed.
-        #[cfg_attr(not(any(feature = "redis", feature = "disk")), allow(dead_code, reason = "only of another process"))]
+        #[cfg_attr(
+            not(any(feature = "redis", feature = "disk")),
+            allow(dead_code, reason = "only of another process")
+        )]
         is_zombie: bool,
     }
 

@@ -46,11 +46,11 @@ pub use self::redis::{NAMESPACE_CHARS_MAX, RedisConfig, RedisConfigError, RedisS
 #[cfg(all(fuzzing, feature = "codec"))]
 pub use codec::model as codec_model;
 pub use delegating::DelegatingStore;
+#[cfg(feature = "disk")]
+pub use disk::{DiskConfig, DiskConfigError, DiskStore};
 #[cfg(feature = "_sim")]
 #[doc(hidden)]
 pub use disk::{File, Files};
-#[cfg(feature = "disk")]
-pub use disk::{DiskConfig, DiskConfigError, DiskStore};
 pub use error::{StoreError, StoreErrorClass};
 pub(crate) use host::owner_name;
 pub use lease::{Claim, Grant, Lease, Owner};

@@ -33,7 +33,7 @@ pub(super) async fn show(args: &Args, plan: Arc<Plan>) -> Result<Report, Failure
 /// An engine without jobs, and without a queue yet, so that nothing can fire.
 async fn start(args: &Args, named: Option<&Named>) -> Result<Engine, String> {
     match named {
-        Some(named) => kept::start(named, args.sharing.if_owned(), || args.engine()).await,
+        Some(named) => kept::start(named, args.sharing.if_owned(), || args.kept_engine()).await,
         None => args.engine().start().await.map_err(|error| format!("cannot start the engine: {error}")),
     }
 }

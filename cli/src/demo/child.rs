@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use super::morning::Morning;
 use super::plan::Plan;
 use super::told::Teller;
-use super::{Args, Error, GRACE, kept};
+use super::{Args, Error, GRACE, NAMESPACE, kept};
 use crate::store::{self, IfOwned, Named};
 use crate::{complain, signal};
 
@@ -89,7 +89,7 @@ pub(super) async fn live(args: &Args, life: &Life) -> Result<ExitCode, String> {
 /// The store, which tells the morning what it has.
 fn named(args: &Args, life: &Life, morning: &Arc<Morning>) -> Result<Named, String> {
     let named = match &life.folder {
-        Some(folder) => Named::own(folder)?,
+        Some(folder) => Named::own(folder, NAMESPACE)?,
         None => args.named()?.ok_or("there is neither a folder nor a store")?,
     };
     let kept = Arc::clone(morning);
@@ -98,10 +98,10 @@ fn named(args: &Args, life: &Life, morning: &Arc<Morning>) -> Result<Named, Stri
 
 async fn start(args: &Args, named: &Named, life: &Life) -> Result<Engine, String> {
     match life.before {
-        None => kept::start(named, args.sharing.if_owned(), || args.engine()).await,
+        None => kept::start(named, args.sharing.if_owned(), || args.kept_engine()).await,
         // The life before was this parent's, and has ended.
         Some(_) => {
-            let build = || args.engine().unhandled_queues(true);
+            let build = || args.kept_engine().unhandled_queues(true);
             store::start(named, named.partitions().await?, IfOwned::Wait, build).await
         }
     }

@@ -30,7 +30,7 @@ use super::plan::Plan;
 use super::progress::Progress;
 use super::report::{Crash, Kept, Report};
 use super::told::{self, Told};
-use super::{Args, Error, Failure, kept};
+use super::{Args, Error, Failure, NAMESPACE, kept};
 use crate::signal;
 use crate::signal::Signal;
 use crate::store::Named;
@@ -105,7 +105,7 @@ impl Place {
         }
         let own = tempfile::Builder::new().prefix("reveille-demo-").tempdir();
         let own = own.map_err(|error| format!("cannot make a temporary folder: {error}"))?;
-        Ok(Place { named: Named::own(own.path())?, own: Some(own) })
+        Ok(Place { named: Named::own(own.path(), NAMESPACE)?, own: Some(own) })
     }
 
     fn life(&self, before: Option<Before>) -> Life {

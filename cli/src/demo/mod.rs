@@ -98,8 +98,7 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
         return child::live(args, life).await;
     }
     let plan = Arc::new(Plan::new(args.jobs));
-    let is_alone = args.no_crash || args.named()?.is_none();
-    let shown = if is_alone { alone::show(args, plan).await } else { lives::show(args, plan).await };
+    let shown = if args.no_crash { alone::show(args, plan).await } else { lives::show(args, plan).await };
     Ok(match shown {
         Ok(report) => print(&report, args.json),
         Err(Failure::NotBegun(Some(error))) => return Err(error),
@@ -129,7 +128,7 @@ fn print(report: &Report, as_json: bool) -> ExitCode {
 impl Args {
     /// The store that was named, if any.
     fn named(&self) -> Result<Option<Named>, String> {
-        let named = self.place.store(NAMESPACE, Some(&self.keeping))?;
+        let named = self.place.store(NAMESPACE, Some(&self.keeping), Some(&self.sharing))?;
         if named.is_some() && !self.no_crash && !self.keeping.outlives_a_crash() {
             return Err(
                 "`--durability memory` promises nothing after a kill; add --no-crash, or leave it out".into(),
@@ -140,11 +139,15 @@ impl Args {
 
     /// An engine without a queue yet, so that nothing can fire.
     fn engine(&self) -> Builder {
-        let builder = Engine::builder()
+        Engine::builder()
             .without_queues()
             .remember_fired(self.jobs as usize, Duration::from_secs(3600))
-            .profile(Profile::default());
-        self.sharing.apply(self.keeping.apply(builder))
+            .profile(Profile::default())
+    }
+
+    /// The same, for a store.
+    fn kept_engine(&self) -> Builder {
+        self.sharing.apply(self.keeping.apply(self.engine()))
     }
 }
 

@@ -2,13 +2,14 @@
 
 use reveille::PartitionId;
 use reveille::store::{
-    DelegatingStore, PartitionRead, PartitionReport, ReadStore, RedisStore, ReplicaReport, Store, StoreError,
-    StoreFuture,
+    DelegatingStore, DiskStore, PartitionRead, PartitionReport, ReadStore, RedisStore, ReplicaReport, Store,
+    StoreError, StoreFuture,
 };
 
 /// A store. Clones are the same one.
 #[derive(Clone, Debug)]
 pub(crate) enum AnyStore {
+    Disk(DiskStore),
     Redis(RedisStore),
 }
 
@@ -16,6 +17,7 @@ impl AnyStore {
     /// What it holds of each partition that was ever owned.
     pub(super) async fn inspect(&self) -> Result<Vec<PartitionReport>, StoreError> {
         match self {
+            AnyStore::Disk(store) => store.inspect().await,
             AnyStore::Redis(store) => store.inspect().await,
         }
     }
@@ -23,12 +25,14 @@ impl AnyStore {
     /// The server's link to its master, if the store is a replica.
     pub(super) async fn replica(&self) -> Result<Option<ReplicaReport>, StoreError> {
         match self {
+            AnyStore::Disk(_) => Ok(None),
             AnyStore::Redis(store) => store.replica().await,
         }
     }
 
     fn reader(&self) -> &dyn ReadStore {
         match self {
+            AnyStore::Disk(store) => store,
             AnyStore::Redis(store) => store,
         }
     }
@@ -37,6 +41,7 @@ impl AnyStore {
 impl DelegatingStore for AnyStore {
     fn inner(&self) -> &dyn Store {
         match self {
+            AnyStore::Disk(store) => store,
             AnyStore::Redis(store) => store,
         }
     }

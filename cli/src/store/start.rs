@@ -63,9 +63,15 @@ async fn start_once(builder: Builder, is_quiet: bool) -> Result<Engine, StartErr
 
 fn explain(error: StartError, named: &Named) -> String {
     match error {
-        StartError::Held(error) => {
-            format!("another process has the jobs: {error}; stop it first, or wait until its lease has ended")
-        }
+        StartError::Held(error) => match named.store {
+            // It says what to do by itself.
+            AnyStore::Disk(_) => error.to_string(),
+            AnyStore::Redis(_) => {
+                format!(
+                    "another process has the jobs: {error}; stop it first, or wait until its lease has ended"
+                )
+            }
+        },
         StartError::Store(error) => named.cannot_use(&error),
         error => {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -34,19 +34,16 @@ impl Core {
         }
         // What is there already is sent again.
         let known = usize::try_from(have - first).unwrap_or(usize::MAX);
-        let Some(records) = batch.records.get(known..).filter(|records| !records.is_empty()) else { return Ok(()) };
+        let Some(records) = batch.records.get(known..).filter(|records| !records.is_empty()) else {
+            return Ok(());
+        };
         let header = BatchHeader { partition, epoch: grant.epoch, first_record: have };
         let mut frame = Vec::with_capacity(FRAME_BYTES_IDEAL);
         encode_batch(&header, records, &mut frame).map_err(|error| {
             StoreError::fatal(format!("a batch of partition {} cannot be written: {error}", partition.0))
         })?;
-        let head = Head {
-            partition: partition.0,
-            epoch: grant.epoch,
-            first: have,
-            end,
-            ..Head::new(Kind::Batch)
-        };
+        let head =
+            Head { partition: partition.0, epoch: grant.epoch, first: have, end, ..Head::new(Kind::Batch) };
         self.write(grant, head, &frame)?;
         self.make_spare_ahead();
         Ok(())
@@ -59,7 +56,9 @@ impl Core {
         if partition.log_end != head.first {
             return Err(StoreError::retry("two batches of a partition were written at once"));
         }
-        let lsn = log.append(head, frame).map_err(|error| failed("writing to the log in", self.config.path(), &error))?;
+        let lsn = log
+            .append(head, frame)
+            .map_err(|error| failed("writing to the log in", self.config.path(), &error))?;
         (partition.last_lsn, partition.log_end, partition.found) = (lsn, head.end, None);
         Ok(())
     }
@@ -114,7 +113,9 @@ impl Core {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
                 names => names.map_err(|error| failed("listing", dir, &error))?,
             };
-            let is_there = |path: &PathBuf| names.iter().any(|name| path.file_name().is_some_and(|own| own == name.as_str()));
+            let is_there = |path: &PathBuf| {
+                names.iter().any(|name| path.file_name().is_some_and(|own| own == name.as_str()))
+            };
             gone.extend(snapshots.into_iter().filter(|path| !is_there(path)));
         }
         Ok(gone)
@@ -124,7 +125,8 @@ impl Core {
 impl super::state::Open {
     /// Segments, and snapshots.
     fn needed_files(&self) -> (Vec<(PathBuf, Arc<dyn super::files::File>)>, Vec<PathBuf>) {
-        let segments = self.log.segments.values().map(|segment| (segment.path.clone(), Arc::clone(&segment.file)));
+        let segments =
+            self.log.segments.values().map(|segment| (segment.path.clone(), Arc::clone(&segment.file)));
         let snapshots = self.partitions.values().filter_map(|partition| partition.snapshot.as_ref());
         (segments.collect(), snapshots.map(|(path, _)| path.clone()).collect())
     }

@@ -191,10 +191,16 @@ impl fmt::Display for Flaw {
             Flaw::NotOurs => f.write_str("no block of Reveille begins there"),
             Flaw::Corrupt => f.write_str("a checksum does not fit"),
             Flaw::Newer { format } => {
-                write!(f, "it has the format {format}, and this program knows {FORMAT}: use the program that wrote it")
+                write!(
+                    f,
+                    "it has the format {format}, and this program knows {FORMAT}: use the program that wrote it"
+                )
             }
             Flaw::NewerKind { kind } => {
-                write!(f, "it has a block of the kind {kind}, which this program does not know: use the program that wrote it")
+                write!(
+                    f,
+                    "it has a block of the kind {kind}, which this program does not know: use the program that wrote it"
+                )
             }
         }
     }
@@ -212,7 +218,15 @@ mod tests {
     use super::*;
 
     fn block() -> (Head, Vec<u8>) {
-        let head = Head { lsn: 7, synced: 5, partition: 3, epoch: 9, first: 100, end: 110, ..Head::new(Kind::Batch) };
+        let head = Head {
+            lsn: 7,
+            synced: 5,
+            partition: 3,
+            epoch: 9,
+            first: 100,
+            end: 110,
+            ..Head::new(Kind::Batch)
+        };
         let mut bytes = Vec::new();
         assert!(head.write(b"the body", &mut bytes));
         (Head { body_bytes: 8, body_crc: crc32fast::hash(b"the body"), ..head }, bytes)

@@ -52,12 +52,15 @@ impl Core {
         let _only = self.claims.lock();
         self.own(claim)?;
         let mut state = self.state.lock();
-        let Some(open) = state.as_mut() else { return Err(StoreError::retry("the store was closed meanwhile")) };
+        let Some(open) = state.as_mut() else {
+            return Err(StoreError::retry("the store was closed meanwhile"));
+        };
         check_partitions(&open.meta, claim.partitions)?;
         open.partitions.entry(partition.0).or_default().yields_to(claim)?;
         let mut meta = open.meta.clone();
         let epoch_now = open.partitions.get(&partition.0).map_or(0, |partition| partition.epoch);
-        let is_new = meta.owner == claim.owner.as_str() && epoch_now < meta.era && claim.epoch_after < meta.era;
+        let is_new =
+            meta.owner == claim.owner.as_str() && epoch_now < meta.era && claim.epoch_after < meta.era;
         if !is_new {
             meta.era = meta.era.max(claim.epoch_after) + 1;
             claim.owner.as_str().clone_into(&mut meta.owner);
@@ -66,7 +69,9 @@ impl Core {
             meta.write(&*self.config.files, self.config.path())?;
             state = self.state.lock();
         }
-        let Some(open) = state.as_mut() else { return Err(StoreError::retry("the store was closed meanwhile")) };
+        let Some(open) = state.as_mut() else {
+            return Err(StoreError::retry("the store was closed meanwhile"));
+        };
         let era = meta.era;
         open.meta = meta;
         let granted = open.partitions.entry(partition.0).or_default();
@@ -121,8 +126,12 @@ impl Core {
     fn is_held(&self, claim: &Claim) -> StoreError {
         let (dir, holder) = (self.config.path().display(), self.holder());
         let by = holder.map_or_else(String::new, |holder| format!(" ({holder})"));
-        let force = if claim.by_force { "; a store on disk cannot be taken from a process that runs" } else { "" };
-        StoreError::held(format!("another process has the store at {dir}{by}{force}: stop it first"), LOOK_AGAIN)
+        let force =
+            if claim.by_force { "; a store on disk cannot be taken from a process that runs" } else { "" };
+        StoreError::held(
+            format!("another process has the store at {dir}{by}{force}: stop it first"),
+            LOOK_AGAIN,
+        )
     }
 
     /// Who says of itself that it holds the lock.
@@ -175,7 +184,9 @@ impl Partition {
         match other.filter(has) {
             None => Ok(()),
             Some(owner) => Err(StoreError::held(
-                format!("another engine of this process has the store ({owner}): shut it down or drop it first"),
+                format!(
+                    "another engine of this process has the store ({owner}): shut it down or drop it first"
+                ),
                 LOOK_AGAIN,
             )),
         }

@@ -16,8 +16,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// The system did not do something to a file.
 pub(super) fn failed(doing: &str, path: &Path, error: &io::Error) -> StoreError {
     use io::ErrorKind::{
-        FileTooLarge, Interrupted, IsADirectory, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
-        StorageFull, TimedOut, WouldBlock,
+        FileTooLarge, Interrupted, IsADirectory, NotADirectory, PermissionDenied, QuotaExceeded,
+        ReadOnlyFilesystem, StorageFull, TimedOut, WouldBlock,
     };
     let said = format!("{doing} {} failed: {error}", path.display());
     match error.kind() {
@@ -25,12 +25,14 @@ pub(super) fn failed(doing: &str, path: &Path, error: &io::Error) -> StoreError 
             "{said}. Make room on that file system; firing goes on meanwhile, and so does writing as soon as there is room"
         )),
         ReadOnlyFilesystem => refused(format!("{said}. Mount that file system so that it can be written to")),
-        PermissionDenied => {
-            refused(format!("{said}. Let the user that this process runs as read and write that directory and its files"))
-        }
+        PermissionDenied => refused(format!(
+            "{said}. Let the user that this process runs as read and write that directory and its files"
+        )),
         FileTooLarge => refused(format!("{said}. Raise the limit on the size of files (`ulimit -f`)")),
         NotADirectory => fatal_of_path(path, &said),
-        IsADirectory => StoreError::fatal(format!("{said}. A directory lies where the store has a file: move it away")),
+        IsADirectory => {
+            StoreError::fatal(format!("{said}. A directory lies where the store has a file: move it away"))
+        }
         Interrupted | TimedOut | WouldBlock => StoreError::retry(said),
         _ => refused(format!("{said}. See what the system's log says of that disk")),
     }

@@ -51,7 +51,10 @@ impl Core {
         };
         let entries = match found {
             Some(entries) => entries,
-            None => Scan::of(&*self.config.files, self.config.path())?.entries(grant.partition.0).copied().collect(),
+            None => Scan::of(&*self.config.files, self.config.path())?
+                .entries(grant.partition.0)
+                .copied()
+                .collect(),
         };
         let mut state = self.state.lock();
         let held = self.held(&mut state, grant)?;
@@ -64,7 +67,8 @@ impl Core {
         let (snapshot, log_end) = (held.partition.snapshot.clone(), held.partition.log_end);
         drop(state);
         let snapshot = snapshot.map(|(path, published)| {
-            let file = self.config.files.open(&path, false).map_err(|error| failed("opening", &path, &error))?;
+            let file =
+                self.config.files.open(&path, false).map_err(|error| failed("opening", &path, &error))?;
             Ok((path, published, file))
         });
         Reading::new(grant.partition, snapshot.transpose()?, segments, entries, log_end, false)
@@ -144,11 +148,14 @@ impl Reading {
     fn add(&mut self, entry: &Entry) -> Result<usize, StoreError> {
         let Some((path, file)) = self.segments.get(&entry.segment) else {
             let segment = entry.segment;
-            return Err(StoreError::retry(format!("segment {segment} of the log was removed while it was read")));
+            return Err(StoreError::retry(format!(
+                "segment {segment} of the log was removed while it was read"
+            )));
         };
         let bytes = usize::try_from(entry.head.block_bytes()).unwrap_or(usize::MAX);
         self.buffer.resize(bytes, 0);
-        let read = file.read_at(&mut self.buffer, entry.offset).map_err(|error| failed("reading", path, &error))?;
+        let read =
+            file.read_at(&mut self.buffer, entry.offset).map_err(|error| failed("reading", path, &error))?;
         let block = block::read(&self.buffer[..read]);
         let (head, frame) = block.map_err(|flaw| damaged(path, entry.offset, flaw))?;
         let added = self.assembly.add_batch(frame, head.epoch, head.end);

@@ -121,7 +121,9 @@ impl Log {
         if !head.write(frame, &mut self.block) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let Some(segment) = self.segments.get_mut(&number) else { return Err(io::ErrorKind::NotFound.into()) };
+        let Some(segment) = self.segments.get_mut(&number) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
         if let Err(error) = segment.file.write_at(&self.block, segment.bytes) {
             self.is_ragged = segment.file.truncate(segment.bytes).is_err();
             return Err(error);

@@ -29,7 +29,8 @@ impl Name {
         let parsed = if let Some(rest) = name.strip_prefix("log-") {
             Name::Segment(rest.strip_suffix(".rvl")?.parse().ok()?)
         } else {
-            let (partition, generation) = name.strip_prefix("snapshot-p")?.strip_suffix(".rvs")?.split_once('-')?;
+            let (partition, generation) =
+                name.strip_prefix("snapshot-p")?.strip_suffix(".rvs")?.split_once('-')?;
             Name::Snapshot(partition.parse().ok()?, generation.parse().ok()?)
         };
         // One file has one name.
@@ -40,7 +41,9 @@ impl Name {
         let mut text = String::new();
         let _ = match self {
             Name::Segment(number) => write!(text, "log-{number:010}.rvl"),
-            Name::Snapshot(partition, generation) => write!(text, "snapshot-p{partition:04}-{generation:010}.rvs"),
+            Name::Snapshot(partition, generation) => {
+                write!(text, "snapshot-p{partition:04}-{generation:010}.rvs")
+            }
         };
         text
     }
@@ -52,12 +55,16 @@ mod tests {
 
     #[test]
     fn names_come_back_and_others_are_not_ours() {
-        for name in [Name::Segment(1), Name::Segment(u64::MAX), Name::Snapshot(7, 12), Name::Snapshot(9_999, 1)] {
+        for name in
+            [Name::Segment(1), Name::Segment(u64::MAX), Name::Snapshot(7, 12), Name::Snapshot(9_999, 1)]
+        {
             assert_eq!(Name::parse(&name.text()), Some(name));
         }
         assert_eq!(Name::Segment(42).text(), "log-0000000042.rvl");
         assert_eq!(Name::Snapshot(3, 7).text(), "snapshot-p0003-0000000007.rvs");
-        for other in ["log-1.rvl", "log-0000000001.rvl.tmp", "snapshot-p1-1.rvs", "meta", "lock", "", "log-.rvl"] {
+        for other in
+            ["log-1.rvl", "log-0000000001.rvl.tmp", "snapshot-p1-1.rvs", "meta", "lock", "", "log-.rvl"]
+        {
             assert_eq!(Name::parse(other), None, "{other}");
         }
     }

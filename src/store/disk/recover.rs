@@ -57,7 +57,8 @@ fn put_in_order(config: &DiskConfig, scan: &Scan) -> Result<BTreeMap<u64, Arc<dy
     files.sync_dir(dir).map_err(|error| failed("syncing", dir, &error))?;
     let mut opened = BTreeMap::new();
     for segment in &scan.segments {
-        let file = files.open(&segment.path, true).map_err(|error| failed("opening", &segment.path, &error))?;
+        let file =
+            files.open(&segment.path, true).map_err(|error| failed("opening", &segment.path, &error))?;
         if let Some(torn) = scan.torn.iter().find(|torn| torn.number == segment.number) {
             cut(&*file, torn)?;
         }

@@ -157,7 +157,9 @@ impl<'a> Window<'a> {
             let piece = self.at(offset, PIECE_BYTES)?;
             let lsn_max = first_lsn + (offset - segment.good_bytes + piece.len() as u64) / HEAD_BYTES as u64;
             let is_likely = |head: &Head| {
-                head.kind == Kind::Batch && (first_lsn..=lsn_max).contains(&head.lsn) && head.synced <= head.lsn
+                head.kind == Kind::Batch
+                    && (first_lsn..=lsn_max).contains(&head.lsn)
+                    && head.synced <= head.lsn
             };
             synced = block::find(piece).filter(is_likely).map(|head| head.synced).fold(synced, u64::max);
             if piece.len() < PIECE_BYTES {

@@ -286,7 +286,8 @@ impl Publishing {
         let _nobody_claims = core.claims.lock();
         let about = self.about()?;
         let block = about.block(self.grant.partition.0, self.grant.epoch);
-        let block = block.ok_or_else(|| StoreError::fatal("the first block of a snapshot does not hold what it has to"))?;
+        let block = block
+            .ok_or_else(|| StoreError::fatal("the first block of a snapshot does not hold what it has to"))?;
         let write = || -> io::Result<()> {
             self.file.write_at(&block, 0)?;
             self.file.sync()?;
@@ -320,7 +321,11 @@ impl Publishing {
             partition.log_end = self.begin.covered;
             partition.doubt = None;
         }
-        tracing::trace!(partition = self.grant.partition.0, complete = self.complete, "a snapshot is published");
+        tracing::trace!(
+            partition = self.grant.partition.0,
+            complete = self.complete,
+            "a snapshot is published"
+        );
         Ok(())
     }
 }

@@ -77,9 +77,15 @@ impl Open {
     /// Files are gone from the directory.
     pub(super) fn lose(&mut self, gone: &[PathBuf]) {
         let is_gone = |path: &Path| gone.iter().any(|gone| gone == path);
-        let why = |path: &Path| format!("{} was removed or replaced while the store was in use", path.display());
-        let numbers: Vec<u64> =
-            self.log.segments.iter().filter(|(_, segment)| is_gone(&segment.path)).map(|(&number, _)| number).collect();
+        let why =
+            |path: &Path| format!("{} was removed or replaced while the store was in use", path.display());
+        let numbers: Vec<u64> = self
+            .log
+            .segments
+            .iter()
+            .filter(|(_, segment)| is_gone(&segment.path))
+            .map(|(&number, _)| number)
+            .collect();
         for number in numbers {
             let path = self.log.segments[&number].path.clone();
             for partition in self.log.lose(number) {

@@ -48,7 +48,9 @@ impl Core {
 
     /// Syncs all that was written by anybody. Whoever calls this has the turn.
     pub(super) async fn sync_written(self: &Arc<Self>) -> Result<(), StoreError> {
-        let Some(syncing) = self.state.lock().as_ref().and_then(|open| open.log.to_sync()) else { return Ok(()) };
+        let Some(syncing) = self.state.lock().as_ref().and_then(|open| open.log.to_sync()) else {
+            return Ok(());
+        };
         let ended = || StoreError::retry("the runtime ended in the middle of a sync");
         let runtime = Runtime::current().ok_or_else(ended)?;
         let core = Arc::clone(self);

@@ -31,7 +31,9 @@ impl Core {
         };
         for path in &gone {
             match self.config.files.remove(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("removing", path, &error)),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("removing", path, &error));
+                }
                 _ => {}
             }
         }
@@ -94,8 +96,10 @@ impl Open {
 
     /// The files that are not needed any more. Takes the segments in which nothing counts out of the log.
     fn take_useless(&mut self) -> Vec<PathBuf> {
-        let first_given_up = self.log.segments.iter().find(|(_, segment)| segment.is_given_up).map(|(&number, _)| number);
-        let stays = |number: u64| self.log.is_current(number) || first_given_up.is_some_and(|first| first < number);
+        let first_given_up =
+            self.log.segments.iter().find(|(_, segment)| segment.is_given_up).map(|(&number, _)| number);
+        let stays =
+            |number: u64| self.log.is_current(number) || first_given_up.is_some_and(|first| first < number);
         let useless: Vec<u64> = self
             .log
             .segments
@@ -103,7 +107,8 @@ impl Open {
             .filter(|&(&number, segment)| !stays(number) && self.needed_bytes(segment) == 0)
             .map(|(&number, _)| number)
             .collect();
-        let segments = useless.iter().filter_map(|number| self.log.segments.remove(number)).map(|segment| segment.path);
+        let segments =
+            useless.iter().filter_map(|number| self.log.segments.remove(number)).map(|segment| segment.path);
         std::mem::take(&mut self.useless).into_iter().chain(segments).collect()
     }
 

@@ -16,7 +16,8 @@ use super::{Core, RedisStore};
 use crate::json;
 use crate::partition::PartitionId;
 use crate::store::{
-    LivingOwner, Owner, PartitionRead, PartitionReport, ReadStore, SnapshotReport, StoreError, StoreErrorClass, StoreFuture,
+    LivingOwner, Owner, PartitionRead, PartitionReport, ReadStore, SnapshotReport, StoreError,
+    StoreErrorClass, StoreFuture,
 };
 
 /// Chunks whose memory is asked for. The others are assumed to be alike.
