@@ -9,8 +9,8 @@ use crate::engine::{Builder, Engine, Probed};
 pub use crate::partition::{Image, JobImage, Now, Record, Replay, Started};
 use crate::partition::{JobView, PartitionId, QueueName};
 pub use crate::seam::{Boxed, Line, Simulation, within};
-use crate::store::codec::{Names, decode_batch, decode_chunk};
 pub use crate::store::{File, Files};
+use crate::store::codec::{Names, decode_batch, decode_chunk};
 
 /// What becomes of a job without a call.
 #[derive(Clone, Copy, Debug)]

@@ -16,6 +16,8 @@
 
 #[cfg(any(feature = "redis", feature = "disk"))]
 mod assembly;
+#[cfg(any(feature = "redis", feature = "disk"))]
+mod chunker;
 #[cfg(feature = "codec")]
 pub mod codec;
 mod delegating;
@@ -42,10 +44,12 @@ pub(crate) use self::redis::script_name;
 #[cfg(feature = "redis")]
 pub use self::redis::{NAMESPACE_CHARS_MAX, RedisConfig, RedisConfigError, RedisStore, ReplicaReport};
 #[doc(hidden)]
-#[doc(hidden)]
 #[cfg(all(fuzzing, feature = "codec"))]
 pub use codec::model as codec_model;
 pub use delegating::DelegatingStore;
+#[doc(hidden)]
+#[cfg(all(fuzzing, feature = "disk"))]
+pub use disk::model as disk_model;
 #[cfg(feature = "disk")]
 pub use disk::{DiskConfig, DiskConfigError, DiskStore};
 #[cfg(feature = "_sim")]

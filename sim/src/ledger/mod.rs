@@ -253,11 +253,11 @@ impl Ledger {
         };
         self.world.note(|| match event {
             Event::Lost(since_us) => {
-                format!("redis: partition {partition} is what it was {} µs ago", now_us - since_us)
+                format!("store: partition {partition} is what it was {} µs ago", now_us - since_us)
             }
             Event::Rewritten(_) => {
                 format!(
-                    "redis: partition {partition} is written anew by life {:?}",
+                    "store: partition {partition} is written anew by life {:?}",
                     writer.map(|(life, _)| life)
                 )
             }

@@ -3,16 +3,19 @@
 use reveille::partition::OnConflict;
 use reveille::{Durability, Priority};
 
-use super::{Behave, By, Call, Fault, Item, Loss, Setting, Tagged, What, When};
+use super::{Behave, By, Call, Fault, Item, Loss, Setting, StoreKind, Tagged, What, When, disk};
 use crate::server::{Fsync, Mode, Policy};
 
 const MS: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
 
 /// Draws a setting and a plan.
-pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
+pub fn draw(seed: u64, store: StoreKind) -> (Setting, Vec<Item>) {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let setting = draw_setting(seed, &mut rng);
+    let mut setting = draw_setting(seed, &mut rng);
+    if store == StoreKind::Disk {
+        disk::draw_setting(&mut setting);
+    }
     let mut plan = Vec::new();
     let calls = rng.u64(20..120);
     for _ in 0..calls {
@@ -26,7 +29,11 @@ pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
     let faults = if rng.u8(..8) == 0 { 0 } else { rng.u64(1..14) };
     for _ in 0..faults {
         let at_us = rng.u64(SECOND..setting.active_us);
-        plan.push(Item { at_us, what: What::Fault(draw_fault(&mut rng, &setting)) });
+        let fault = match store {
+            StoreKind::Redis => draw_fault(&mut rng, &setting),
+            StoreKind::Disk => disk::draw_fault(&mut rng, &setting),
+        };
+        plan.push(Item { at_us, what: What::Fault(fault) });
     }
     draw_blocks(&setting, &mut plan);
     draw_retries(&setting, &mut plan);
@@ -34,7 +41,10 @@ pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
     draw_edits(&setting, &mut plan);
     draw_tagged(&setting, &mut plan);
     draw_limited(&setting, &mut plan);
-    draw_losses(seed, &setting, faults > 0, &mut plan);
+    match store {
+        StoreKind::Redis => draw_losses(seed, &setting, faults > 0, &mut plan),
+        StoreKind::Disk => disk::draw_levels(&setting, &mut plan),
+    }
     plan.sort_by_key(|item| item.at_us);
     (setting, plan)
 }
@@ -215,6 +225,8 @@ fn draw_setting(seed: u64, rng: &mut fastrand::Rng) -> Setting {
     let slots = [1, 2, 2, 3][rng.usize(..4)];
     Setting {
         seed,
+        store: StoreKind::Redis,
+        segment_bytes: 0,
         partitions: rng.u16(1..=2),
         slots,
         lease_ms: [800, 2_000, 5_000][rng.usize(..3)],

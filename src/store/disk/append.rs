@@ -67,12 +67,13 @@ impl Core {
     fn make_spare_ahead(self: &Arc<Self>) {
         let wanted = self.state.lock().as_mut().and_then(|open| open.log.wants_spare());
         let (Some((number, path)), Some(runtime)) = (wanted, Runtime::current()) else { return };
-        let core = Arc::clone(self);
-        let making = runtime.clone();
+        // The store is not held for it: whoever drops it gives it up.
+        let (core, config, making) = (Arc::downgrade(self), self.config.clone(), runtime.clone());
         runtime.spawn(async move {
-            let its = Arc::clone(&core);
-            let made = making.run_blocking(move || make_spare(&its.config, number, path)).await.flatten();
-            if let Some(open) = core.state.lock().as_mut() {
+            let made = making.run_blocking(move || make_spare(&config, number, path)).await.flatten();
+            if let Some(core) = core.upgrade()
+                && let Some(open) = core.state.lock().as_mut()
+            {
                 open.log.has_spare(made);
             }
         });

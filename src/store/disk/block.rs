@@ -17,7 +17,7 @@ pub(super) const HEAD_BYTES: usize = 72;
 /// How many of them the head's own checksum covers.
 const CHECKED_BYTES: usize = 68;
 
-const MAGIC: [u8; 4] = *b"RVDB";
+pub(super) const MAGIC: [u8; 4] = *b"RVDB";
 
 /// How many bytes a body may have: a batch is not larger.
 pub(super) const BODY_BYTES_MAX: usize = crate::store::codec::FRAME_BYTES_MAX;
@@ -28,18 +28,17 @@ pub(super) const BODY_BYTES_MAX: usize = crate::store::codec::FRAME_BYTES_MAX;
 pub(super) enum Kind {
     /// What the store knows of itself, as JSON: the only block of the file `meta`.
     Meta = 1,
-    /// The first of a segment of the log. `lsn` is the first that the segment may have, `synced` as in a batch; what lies in the
-    /// segments before from the LSN `first` on is not trusted, if `end` is 1.
+    /// The first of a segment of the log. `lsn` is the first that the segment may have, `synced` as in a batch, and `epoch` the
+    /// number of the segment that it follows. If `end` is 1, what lies in the segments before it from the LSN `first` on is not
+    /// trusted.
     Segment = 2,
     /// A batch of records of one partition, from `first` up to `end`.
     Batch = 3,
-    /// The first of a snapshot of one partition, with what is known when it begins: the generation in `lsn`, the record that is
-    /// covered in `first`.
+    /// The first of a snapshot of one partition: what it is, as JSON. Its generation is in `lsn`, the record that it covers in
+    /// `first`.
     Snapshot = 4,
     /// A chunk of a snapshot. Its number is in `first`.
     Chunk = 5,
-    /// The last of a snapshot, as JSON.
-    SnapshotEnd = 6,
 }
 
 /// The head of a block. What its numbers mean, its kind says; those that a kind does not name are 0.
@@ -179,8 +178,8 @@ pub(super) fn find(bytes: &[u8]) -> impl Iterator<Item = Head> {
 
 impl Kind {
     fn of(number: u8) -> Option<Self> {
-        use Kind::{Batch, Chunk, Meta, Segment, Snapshot, SnapshotEnd};
-        [Meta, Segment, Batch, Snapshot, Chunk, SnapshotEnd].into_iter().find(|kind| *kind as u8 == number)
+        use Kind::{Batch, Chunk, Meta, Segment, Snapshot};
+        [Meta, Segment, Batch, Snapshot, Chunk].into_iter().find(|kind| *kind as u8 == number)
     }
 }
 

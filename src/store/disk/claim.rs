@@ -7,6 +7,7 @@
 //! - The lock falls with the process, however that ends. So no lease has a term, and no process can be deprived of it.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::files::File;
 use super::meta::Meta;
 use super::names::LOCK;
 use super::recover;
-use super::state::Partition;
+use super::state::{Open, Partition};
 use crate::partition::PartitionId;
 use crate::store::{Claim, Grant, Lease, Needs, Opened, Owner, StoreError, StoreErrorClass};
 use crate::store::{Durability, host};
@@ -119,8 +120,23 @@ impl Core {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(self.is_held(claim)),
             lock => lock.map_err(|error| no_lock(&path, &error))?,
         };
+        self.keep_directory()?;
         write_holder(&*lock, claim.owner.as_str());
         Ok(lock)
+    }
+
+    /// The directory's own name outlives the machine's power, and so do those above it: any of them may have been made just now, or
+    /// by a process that ended before this.
+    fn keep_directory(&self) -> Result<(), StoreError> {
+        for above in self.config.path().ancestors().skip(1) {
+            let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+            match self.config.files.sync_dir(above) {
+                // Not ours, so it was there before.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+                synced => synced.map_err(|error| failed("syncing", above, &error))?,
+            }
+        }
+        Ok(())
     }
 
     fn is_held(&self, claim: &Claim) -> StoreError {
@@ -162,14 +178,26 @@ impl Core {
         if open.partitions.values().any(|partition| partition.is_held) {
             return Ok(());
         }
-        let left = open.log.to_sync();
         let closed = state.take();
         drop(state);
-        let synced = left.map_or(Ok(()), |left| left.files.iter().try_for_each(|(_, file, _)| file.sync()));
-        if let Some(open) = closed {
-            write_holder(&*open.lock, "");
-        }
-        synced.map_err(|error| failed("syncing", self.config.path(), &error))
+        closed.map_or(Ok(()), |open| self.close(open))
+    }
+
+    /// After an orderly end everything is on the disk, and said to be.
+    fn close(&self, open: Open) -> Result<(), StoreError> {
+        let is_trusted = !open.has_doubts() && !open.log.has_given_up();
+        let Open { lock, mut meta, log, .. } = open;
+        let written =
+            log.to_sync().map_or(Ok(()), |left| left.files.iter().try_for_each(|(_, file, _)| file.sync()));
+        let synced = written.map_err(|error| failed("syncing", self.config.path(), &error)).and_then(|()| {
+            if !is_trusted {
+                return Ok(());
+            }
+            meta.synced = log.next_lsn;
+            meta.write(&*self.config.files, self.config.path())
+        });
+        write_holder(&*lock, "");
+        synced
     }
 }
 

@@ -10,6 +10,9 @@ use super::os::System;
 /// The number of bytes after which a segment of the log is followed by the next.
 const SEGMENT_BYTES: u64 = 64 << 20;
 
+/// The least of it. A simulation writes little.
+const SEGMENT_BYTES_MIN: u64 = if cfg!(feature = "_sim") { 1 << 10 } else { 64 << 10 };
+
 /// How long the name of a namespace may be: what a file's name may have in most file systems.
 const NAMESPACE_BYTES_MAX: usize = 200;
 
@@ -60,7 +63,7 @@ impl DiskConfig {
     /// snapshot covers is removed by the segment.
     #[must_use]
     pub fn segment_bytes(self, bytes: u64) -> Self {
-        DiskConfig { segment_bytes: bytes.max(64 << 10), ..self }
+        DiskConfig { segment_bytes: bytes.max(SEGMENT_BYTES_MIN), ..self }
     }
 
     /// Another file system, of a simulation.

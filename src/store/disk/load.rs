@@ -51,10 +51,10 @@ impl Core {
         };
         let entries = match found {
             Some(entries) => entries,
-            None => Scan::of(&*self.config.files, self.config.path())?
-                .entries(grant.partition.0)
-                .copied()
-                .collect(),
+            None => {
+                let scan = Scan::of(&*self.config.files, self.config.path(), None)?;
+                scan.entries(grant.partition.0).copied().collect()
+            }
         };
         let mut state = self.state.lock();
         let held = self.held(&mut state, grant)?;

@@ -62,7 +62,9 @@ pub(super) struct Log {
     pub(super) spare: Option<Spare>,
     /// Whether a spare is being made.
     is_sparing: bool,
-    pub(super) next_number: u64,
+    next_number: u64,
+    /// The number of the segment that was begun last.
+    last: u64,
     pub(super) next_lsn: u64,
     /// All before this LSN is on the disk, or given up.
     pub(super) synced_lsn: u64,
@@ -104,6 +106,7 @@ impl Log {
             spare: None,
             is_sparing: false,
             next_number: scan.last_segment + 1,
+            last: scan.segments.last().map_or(0, |segment| segment.number),
             next_lsn,
             synced_lsn: next_lsn,
             distrusted_from: None,
@@ -158,7 +161,7 @@ impl Log {
             None => self.make_spare()?,
         };
         let mut head = Head::new(Kind::Segment);
-        (head.lsn, head.synced) = (self.next_lsn, self.synced_lsn);
+        (head.lsn, head.synced, head.epoch) = (self.next_lsn, self.synced_lsn, self.last);
         if let Some(from) = self.distrusted_from {
             (head.first, head.end) = (from, 1);
         }
@@ -182,6 +185,7 @@ impl Log {
         self.is_ragged = false;
         self.segments.insert(number, segment);
         self.current = Some(number);
+        self.last = number;
         Ok(number)
     }
 
@@ -213,9 +217,8 @@ impl Log {
     pub(super) fn has_spare(&mut self, spare: Option<Spare>) {
         self.is_sparing = false;
         // One that comes too late has a lower number than the segment that could not wait for it: it is not used.
-        let last = self.segments.keys().next_back().copied().unwrap_or(0);
         if let Some(spare) = spare {
-            if spare.number > last && self.spare.is_none() {
+            if spare.number > self.last && self.spare.is_none() {
                 self.spare = Some(spare);
             } else {
                 let _ = self.files.remove(&spare.path);
@@ -260,6 +263,11 @@ impl Log {
         }
         self.current = None;
         self.synced_lsn = self.next_lsn;
+    }
+
+    /// Whether the end of a segment is not trusted.
+    pub(super) fn has_given_up(&self) -> bool {
+        self.segments.values().any(|segment| segment.is_given_up)
     }
 
     /// A segment is gone from the disk: returns the partitions that have something in it.

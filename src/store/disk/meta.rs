@@ -22,6 +22,9 @@ pub(super) struct Meta {
     pub(super) era: u64,
     /// Who got it.
     pub(super) owner: String,
+    /// All of the log before this LSN is on the disk: after an orderly end, all of it.
+    #[serde(default)]
+    pub(super) synced: u64,
 }
 
 impl Meta {

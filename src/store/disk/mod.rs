@@ -32,6 +32,10 @@ mod load;
 mod log;
 mod look;
 mod meta;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(fuzzing), allow(unreachable_pub))]
+#[doc(hidden)]
+pub mod model;
 mod names;
 mod os;
 mod recover;
@@ -42,6 +46,8 @@ mod snapshot;
 mod snapshot_file;
 mod state;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod tidy;
 
 use std::fmt;

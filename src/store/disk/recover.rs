@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::block;
 use super::config::DiskConfig;
 use super::errors::{failed, misfit};
 use super::files::File;
@@ -11,14 +12,16 @@ use super::meta::Meta;
 use super::names::META;
 use super::rewrite::rewrite;
 use super::scan::{Scan, Torn};
+use super::segment::Segment;
 use super::state::{Open, Partition};
 use crate::store::{Claim, StoreError};
 
 /// Reads what there is, cuts off what is torn, and removes what means nothing.
 pub(super) fn open(config: &DiskConfig, lock: Box<dyn File>, claim: &Claim) -> Result<Open, StoreError> {
     let (files, dir) = (&config.files, config.path());
-    let scan = Scan::of(&**files, dir)?;
-    let meta = match Meta::read(&**files, dir)? {
+    let meta = Meta::read(&**files, dir)?;
+    let scan = Scan::of(&**files, dir, meta.as_ref())?;
+    let meta = match meta {
         Some(meta) => meta,
         None if scan.segments.is_empty() && scan.snapshots.is_empty() => {
             Meta { partitions: claim.partitions, ..Meta::default() }
@@ -51,6 +54,8 @@ fn found(scan: &Scan, partition: u16) -> Partition {
 /// What means nothing goes first, and for good: behind an end that was cut off it would look like the log's next part.
 fn put_in_order(config: &DiskConfig, scan: &Scan) -> Result<BTreeMap<u64, Arc<dyn File>>, StoreError> {
     let (files, dir) = (&*config.files, config.path());
+    // Before anything is removed that a name stands for which may not be on the disk yet.
+    files.sync_dir(dir).map_err(|error| failed("syncing", dir, &error))?;
     for path in &scan.useless {
         files.remove(path).map_err(|error| failed("removing", path, &error))?;
     }
@@ -62,6 +67,7 @@ fn put_in_order(config: &DiskConfig, scan: &Scan) -> Result<BTreeMap<u64, Arc<dy
         if let Some(torn) = scan.torn.iter().find(|torn| torn.number == segment.number) {
             cut(&*file, torn)?;
         }
+        write_again(&*file, segment, scan.synced)?;
         let file: Arc<dyn File> = match file.sync() {
             Ok(()) => Arc::from(file),
             // Asked again, the system may call it synced although it is lost: only another file can be trusted.
@@ -73,6 +79,26 @@ fn put_in_order(config: &DiskConfig, scan: &Scan) -> Result<BTreeMap<u64, Arc<dy
         opened.insert(segment.number, file);
     }
     Ok(opened)
+}
+
+/// Writes what may not be on the disk once more, as it is. The process before may have been told that it could not be synced;
+/// since then the system calls it clean, and would sync nothing.
+fn write_again(file: &dyn File, segment: &Segment, synced: u64) -> Result<(), StoreError> {
+    let path = &segment.path;
+    let is_first_new = segment.head.is_some_and(|head| head.lsn >= synced);
+    let entries = segment.entries.iter().map(|entry| (entry.offset, entry.head));
+    let head = segment.head.filter(|_| is_first_new).map(|head| (0, head));
+    let mut block = Vec::new();
+    for (offset, head) in head.into_iter().chain(entries).filter(|(_, head)| head.lsn >= synced) {
+        block.resize(usize::try_from(head.block_bytes()).unwrap_or(0), 0);
+        let read = file.read_at(&mut block, offset).map_err(|error| failed("reading", path, &error))?;
+        if block::read(&block[..read]).is_err() {
+            // The system has just forgotten it.
+            return Err(StoreError::retry(format!("{} has changed while it was read", path.display())));
+        }
+        file.write_at(&block, offset).map_err(|error| failed("writing", path, &error))?;
+    }
+    Ok(())
 }
 
 fn cut(file: &dyn File, torn: &Torn) -> Result<(), StoreError> {

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use super::block::Flaw;
 use super::errors::{damaged, failed};
 use super::files::Files;
+use super::meta::Meta;
 use super::names::{Name, UNFINISHED};
 use super::segment::{Entry, Segment};
 use super::snapshot_file::SnapshotFile;
@@ -28,6 +29,8 @@ pub(super) struct Scan {
     pub(super) segments: Vec<Segment>,
     /// The newest snapshot of each partition.
     pub(super) snapshots: BTreeMap<u16, SnapshotFile>,
+    /// All of the log before this LSN was on the disk, as far as any file tells.
+    pub(super) synced: u64,
     /// The highest numbers that were given to a segment, and to a snapshot.
     pub(super) last_segment: u64,
     pub(super) last_generation: u64,
@@ -48,7 +51,8 @@ pub(super) struct Torn {
 }
 
 impl Scan {
-    pub(super) fn of(files: &dyn Files, dir: &Path) -> Result<Self, StoreError> {
+    /// Of the directory of which `meta` tells.
+    pub(super) fn of(files: &dyn Files, dir: &Path, meta: Option<&Meta>) -> Result<Self, StoreError> {
         let names = files.list(dir).map_err(|error| failed("listing", dir, &error))?;
         let mut scan = Scan::default();
         let mut segments = Vec::new();
@@ -68,7 +72,8 @@ impl Scan {
         for number in segments {
             scan.segments.extend(Segment::read(files, dir, number)?);
         }
-        scan.judge()?;
+        scan.leave_out_unused();
+        scan.judge(meta.map_or(0, |meta| meta.synced))?;
         Ok(scan)
     }
 
@@ -92,16 +97,29 @@ impl Scan {
         Ok(())
     }
 
+    /// Segments that were made ahead and not begun are none. One that another says it follows was begun, and is empty because it
+    /// was lost.
+    fn leave_out_unused(&mut self) {
+        let followed: Vec<u64> =
+            self.segments.iter().filter_map(|segment| segment.head).map(|head| head.epoch).collect();
+        let (kept, unused) = std::mem::take(&mut self.segments)
+            .into_iter()
+            .partition(|segment| segment.bytes > 0 || followed.contains(&segment.number));
+        self.segments = kept;
+        self.useless.extend(unused.into_iter().map(|segment: Segment| segment.path));
+    }
+
     /// Decides what each bad spot is.
-    fn judge(&mut self) -> Result<(), StoreError> {
-        let of_snapshots = self.snapshots.values().map(|snapshot| snapshot.synced).max().unwrap_or(0);
+    fn judge(&mut self, of_meta: u64) -> Result<(), StoreError> {
+        let of_snapshots = self.snapshots.values().map(|snapshot| snapshot.synced).fold(of_meta, u64::max);
         let synced = self.segments.iter().map(|segment| segment.synced).fold(of_snapshots, u64::max);
+        self.synced = synced;
         let mut next_lsn = 0;
         for at in 0..self.segments.len() {
             let segment = &self.segments[at];
             let lsn = segment.next_lsn().max(next_lsn);
             next_lsn = lsn;
-            // A segment without a head was made and not begun.
+            // A segment without a head was begun, and lost.
             let flaw = segment.flaw.or_else(|| segment.head.is_none().then_some(Flaw::Short));
             let Some(flaw) = flaw else { continue };
             if !flaw.may_be_torn() {
@@ -125,8 +143,7 @@ impl Scan {
         let behind = self.segments.split_off(at + 1);
         self.useless.extend(behind.into_iter().map(|segment| segment.path));
         let Some(segment) = self.segments.last() else { return };
-        // One that was made and not begun is no news.
-        self.torn.extend((segment.bytes > 0).then(|| Torn::of(segment, flaw)));
+        self.torn.push(Torn::of(segment, flaw));
         if segment.head.is_none() {
             let gone = self.segments.pop().map(|segment| segment.path);
             self.useless.extend(gone);
@@ -157,9 +174,9 @@ impl Scan {
 
     /// The first LSN that no block has had, as far as any file tells.
     pub(super) fn next_lsn(&self) -> u64 {
-        let of_snapshots = self.snapshots.values().map(|snapshot| snapshot.from_lsn.max(snapshot.synced));
-        let of_segments = self.segments.iter().map(|segment| segment.next_lsn().max(segment.synced));
-        of_snapshots.chain(of_segments).max().unwrap_or(0).max(1)
+        let of_snapshots = self.snapshots.values().map(|snapshot| snapshot.from_lsn);
+        let of_segments = self.segments.iter().map(Segment::next_lsn);
+        of_snapshots.chain(of_segments).fold(self.synced.max(1), u64::max)
     }
 }
 

@@ -21,9 +21,8 @@ use super::snapshot_file::{ABOUT_BYTES, About};
 use crate::partition::Image;
 use crate::rt::Runtime;
 use crate::store::assembly::Published;
-use crate::store::codec::{
-    ChunkEncoder, CodecError, FRAME_BYTES_IDEAL, SnapshotHeader, fired_bytes, job_bytes, pause_bytes,
-};
+use crate::store::chunker::{Chunk, Chunker, Steps};
+use crate::store::codec::SnapshotHeader;
 use crate::store::{Grant, SnapshotBegin, SnapshotInfo, SnapshotWriter, StoreError, StoreFuture};
 
 /// How much is written at a time.
@@ -39,20 +38,11 @@ pub(super) struct Writer {
     path: PathBuf,
     aside: PathBuf,
     file: Arc<dyn File>,
-    encoder: ChunkEncoder,
+    chunker: Chunker,
     /// Chunks that wait to be written, and how many bytes come before them in the file.
     piece: Vec<u8>,
     written: u64,
-    info: SnapshotInfo,
-    phase: Phase,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Phase {
-    Writing,
-    /// Something may not have been written.
-    Broken,
-    Published,
+    steps: Steps,
 }
 
 impl Core {
@@ -93,11 +83,10 @@ impl Core {
             path,
             aside,
             file,
-            encoder: ChunkEncoder::new(header),
+            chunker: Chunker::new(header),
             piece: Vec::new(),
             written: ABOUT_BYTES,
-            info: SnapshotInfo::default(),
-            phase: Phase::Writing,
+            steps: Steps::Going,
         })
     }
 }
@@ -105,90 +94,47 @@ impl Core {
 impl SnapshotWriter for Writer {
     fn write(&mut self, slice: Image) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            self.enter()?;
-            for pause in &slice.pauses {
-                self.make_room(pause_bytes(pause)).await?;
-                self.encoder.push_pause(pause).map_err(|error| self.unwritable(&error))?;
+            self.steps.begin(self.grant.partition)?;
+            for chunk in self.chunker.add(&slice)? {
+                self.add(&chunk).await?;
             }
-            for job in &slice.jobs {
-                self.make_room(job_bytes(job)).await?;
-                self.encoder.push_job(job).map_err(|error| self.unwritable(&error))?;
-                self.info.jobs += 1;
-            }
-            for fired in &slice.fired {
-                self.make_room(fired_bytes(fired)).await?;
-                self.encoder.push_fired(fired).map_err(|error| self.unwritable(&error))?;
-                self.info.fired += 1;
-            }
-            self.phase = Phase::Writing;
+            self.steps = Steps::Going;
             Ok(())
         })
     }
 
     fn publish(&mut self, complete: u64) -> StoreFuture<'_, SnapshotInfo> {
         Box::pin(async move {
-            self.enter()?;
-            if !self.encoder.is_empty() {
-                self.add_chunk()?;
+            self.steps.begin(self.grant.partition)?;
+            for chunk in self.chunker.finish()? {
+                self.add(&chunk).await?;
             }
             self.flush().await?;
             self.publish_whole(complete).await?;
-            self.phase = Phase::Published;
+            self.steps = Steps::Published;
             let core = Arc::clone(&self.core);
             if let Err(error) = blocking(move || core.tidy()).await {
                 let partition = self.grant.partition.0;
                 tracing::warn!(partition, %error, "what a snapshot has replaced is still there; the next one removes it");
             }
-            Ok(self.info)
+            Ok(self.chunker.info())
         })
     }
 }
 
 impl Writer {
-    /// The writer counts as broken until the step that begins here has succeeded.
-    fn enter(&mut self) -> Result<(), StoreError> {
-        match std::mem::replace(&mut self.phase, Phase::Broken) {
-            Phase::Writing => Ok(()),
-            phase => {
-                self.phase = phase;
-                let partition = self.grant.partition.0;
-                Err(StoreError::retry(format!(
-                    "the snapshot of partition {partition} came to its end before; begin another"
-                )))
-            }
-        }
-    }
-
-    async fn make_room(&mut self, bytes: usize) -> Result<(), StoreError> {
-        if !self.encoder.is_empty() && self.encoder.len() + bytes > FRAME_BYTES_IDEAL {
-            self.add_chunk()?;
-        }
-        if self.piece.len() >= PIECE_BYTES {
-            self.flush().await?;
-        }
-        Ok(())
-    }
-
-    fn add_chunk(&mut self) -> Result<(), StoreError> {
-        let number = self.info.chunks;
-        let frame_number = u32::try_from(number).map_err(|_| {
-            let partition = self.grant.partition.0;
-            StoreError::fatal(format!("a snapshot of partition {partition} would have more than 2^32 chunks"))
-        })?;
-        let frame = self.encoder.finish(frame_number).map_err(|error| self.unwritable(&error))?;
+    async fn add(&mut self, chunk: &Chunk) -> Result<(), StoreError> {
         let head = Head {
             partition: self.grant.partition.0,
             epoch: self.grant.epoch,
             lsn: self.generation,
-            first: number,
+            first: chunk.number,
             ..Head::new(Kind::Chunk)
         };
-        if !head.write(&frame, &mut self.piece) {
+        if !head.write(&chunk.bytes, &mut self.piece) {
             return Err(StoreError::fatal("a chunk of a snapshot is longer than a block can be"));
         }
-        self.info.chunks += 1;
-        self.info.bytes += frame.len() as u64;
-        Ok(())
+        if self.piece.len() >= PIECE_BYTES { self.flush().await } else { Ok(()) }
     }
 
     async fn flush(&mut self) -> Result<(), StoreError> {
@@ -245,7 +191,7 @@ impl Writer {
     }
 
     fn published(&self, complete: u64) -> Published {
-        let SnapshotInfo { jobs, fired, chunks, bytes } = self.info;
+        let SnapshotInfo { jobs, fired, chunks, bytes } = self.chunker.info();
         Published {
             generation: self.generation,
             chunks,
@@ -257,13 +203,6 @@ impl Writer {
             bytes,
             at_ms: 0,
         }
-    }
-
-    fn unwritable(&self, error: &CodecError) -> StoreError {
-        StoreError::fatal(format!(
-            "a snapshot of partition {} cannot be written: {error}",
-            self.grant.partition.0
-        ))
     }
 }
 
@@ -332,14 +271,14 @@ impl Publishing {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if self.phase == Phase::Published {
+        if self.steps == Steps::Published {
             return;
         }
         let Some(runtime) = Runtime::current() else { return };
-        let (core, aside) = (Arc::clone(&self.core), self.aside.clone());
+        let (files, aside) = (Arc::clone(&self.core.config.files), self.aside.clone());
         let removing = runtime.clone();
         runtime.spawn(async move {
-            let removed = removing.run_blocking(move || core.config.files.remove(&aside)).await;
+            let removed = removing.run_blocking(move || files.remove(&aside)).await;
             if let Some(Err(error)) = removed
                 && error.kind() != io::ErrorKind::NotFound
             {

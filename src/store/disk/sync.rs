@@ -28,6 +28,8 @@ impl Core {
                 return Ok(());
             }
             let _turn = self.syncing.lock().await;
+            // Others who were answered by the same sync write their next batches now: one sync does for all of them.
+            tokio::task::yield_now().await;
             if self.is_synced(grant)? {
                 return Ok(());
             }
