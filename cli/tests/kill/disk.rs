@@ -29,6 +29,10 @@ fn kill_again_and_again(what: &str, durability: &str) {
     for kill in 0..times("REVEILLE_KILLS", 12) {
         // Every third time somebody waits for the end already.
         let standby = (random.u32(0..3) == 0).then(|| {
+            // Of two that start at once either may be the owner.
+            while !feed.has_jobs() {
+                feed.work(Duration::from_millis(10), &mut random);
+            }
             let standby = Run::start(&args);
             standby.says("waiting for another process to end");
             standby
