@@ -129,6 +129,6 @@ pub use store::Durability;
 pub use time::{InvalidDuration, Shift, parse_duration};
 
 /// Has the code in the README compiled.
-#[cfg(all(doctest, feature = "redis"))]
+#[cfg(all(doctest, feature = "redis", feature = "disk"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -93,7 +93,7 @@ impl Args {
             complain(about_replica(replica));
         }
         if found.partitions.is_none() {
-            return Err(nothing_there(&named.namespace));
+            return Err(nothing_there(named));
         }
         if let Some(owner) = found.living_owner() {
             if !self.force {
@@ -133,11 +133,8 @@ impl<'a> From<&'a QueuePause> for QueueLine<'a> {
     }
 }
 
-fn nothing_there(namespace: &str) -> String {
-    format!(
-        "the store has no namespace {namespace:?}; nothing was written. `redis-cli --scan --pattern '{{rv:*:0}}:m'` \
-         lists those that there are, as {{rv:NAME:0}}:m"
-    )
+fn nothing_there(named: &Named) -> String {
+    format!("the store has no namespace {:?}; nothing was written. {}", named.namespace, named.how_to_list())
 }
 
 fn tell(named: &Named, (jobs, queues): (usize, usize), too_long: usize) -> ExitCode {

@@ -6,6 +6,7 @@
 //! `REVEILLE_SEED` repeats a run's choices.
 #![cfg(unix)]
 
+mod disk;
 mod fencing;
 mod pauses;
 mod recurring;
