@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use super::block::{self, Head, Kind};
-use super::distrust::Distrust;
+use super::distrust::{Begun, Distrust};
 use super::files::Files;
 use super::meta::Meta;
 use super::model::disk_file;
@@ -52,7 +52,7 @@ fn about() -> About {
     };
     let mut distrust = Distrust::default();
     distrust.add(12..20);
-    About { published, from_lsn: 30, synced: 40, distrust, file_bytes: ABOUT_BYTES + 77 }
+    About { published, from_lsn: 30, synced: 40, distrust, last: Begun::default(), file_bytes: ABOUT_BYTES + 77 }
 }
 
 /// What a snapshot's file says of itself, and a chunk that is not really one.
@@ -64,7 +64,7 @@ fn snapshot() -> Vec<u8> {
 }
 
 fn meta() -> Vec<u8> {
-    let meta = Meta { partitions: 8, era: 7, owner: "host:1:2".to_owned(), synced: 40 };
+    let meta = Meta { partitions: 8, era: 7, owner: "host:1:2".to_owned(), synced: 40, last: Begun::default() };
     let mut bytes = Vec::new();
     assert!(Head::new(Kind::Meta).write(&serde_json::to_vec(&meta).unwrap(), &mut bytes));
     bytes
