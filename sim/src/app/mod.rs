@@ -26,6 +26,9 @@ use crate::shadow::Shadow;
 use crate::world::World;
 use handlers::Handlers;
 
+/// Longer than any clock is set forward: no dead job is purged for its age.
+const DEAD_FOR: Duration = Duration::from_secs(864_000);
+
 /// Where a store on disk is.
 const PATH: &str = "/var/lib/reveille";
 
@@ -356,7 +359,7 @@ fn builder(app: &Arc<App>, process: &Arc<Process>, life: u64) -> reveille::Build
         .commit_deadline(Duration::from_millis(setting.commit_deadline_ms))
         .catch_up_per_second(setting.catch_up_per_second)
         .remember_fired(setting.fired_max, Duration::from_secs(3600))
-        .keep_dead(setting.dead_max, Duration::from_secs(3600));
+        .keep_dead(setting.dead_max, DEAD_FOR);
     on_start(builder, move |what| {
         let now = told.process.now();
         match what {
