@@ -13,8 +13,8 @@ use reveille::store::{DiskConfig, DiskStore, MemoryStore, Store};
 use super::Error;
 use super::server::Redis;
 
-/// What `--store` says for the engine's own part: a store that takes all at once and keeps nothing.
-pub(super) const MEMORY: &str = "memory:";
+/// What `--store` says for the engine's own part: a store in the same memory, for which nobody waits.
+const MEMORY: &str = "memory:";
 
 /// A store to measure. What it keeps there is this run's alone.
 pub(super) enum Subject {
