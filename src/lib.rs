@@ -109,10 +109,10 @@ pub use engine::{
     BoxError, Builder, CallError, CancelError, CancelReason, Cancellation, Change, Commit, ContextTask,
     Drained, EditError, Engine, FailedAttempt, FencingToken, IntoJobResult, InvalidCursor, Job, JobCount,
     JobPage, JobResult, Lateness, ListCursor, ListError, Merge, Misfire, NotAllCancelled, NotAllRescheduled,
-    NotAllScheduled, Outcomes, PauseError, PauseJobError, PauseOutcome, Planned, Proposal, PurgeError,
-    Purged, QUEUES_MAX, QueueConfig, QueueError, QueueStats, Rate, RescheduleError, RestoreProgress,
-    ResumeOutcome, ReviveError, Revived, Schedule, ScheduleError, ShutdownReport, Standby, StartError,
-    StartPhase, Startup, Stats, StoreState, StoreStats, Tagged, TaggedJob, Target, Task,
+    NotAllScheduled, Outcomes, PauseError, PauseJobError, PauseOutcome, Planned, PoolError, PoolStats,
+    Proposal, PurgeError, Purged, QUEUES_MAX, QueueConfig, QueueError, QueueStats, Rate, RescheduleError,
+    RestoreProgress, ResumeOutcome, ReviveError, Revived, Schedule, ScheduleError, ShutdownReport, Standby,
+    StartError, StartPhase, Startup, Stats, StoreState, StoreStats, Tagged, TaggedJob, Target, Task,
 };
 pub use job::{
     AttemptError, Backoff, CancelOutcome, Cause, Death, DeathReason, Delivery, Edit, EditOutcome, End,

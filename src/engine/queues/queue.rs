@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::meters::QueueMeters;
 use super::policy::Policy;
+use super::pool::Place;
 use super::rate::{Limiter, Rate};
 use super::told::Untold;
 use super::unhandled::Unhandled;
@@ -24,6 +25,8 @@ const LEFT_OUT: u8 = 8;
 const STOPS: u8 = PAUSED | HELD | LEFT_OUT;
 /// A call has said whether it is paused: its configuration counts no more.
 const SAID: u8 = 4;
+/// Its layers are not ready for a job. In a pool others go on meanwhile.
+const LAYERS_WAIT: u8 = 16;
 
 /// A queue of an engine. Shared by callers, driver and workers; everything in it is atomic.
 pub(crate) struct Queue {
@@ -35,6 +38,8 @@ pub(crate) struct Queue {
     skip_after_us: OnceLock<u64>,
     /// How many of its jobs may start in a time.
     pub(crate) limiter: Limiter,
+    /// Where it stands in a pool.
+    place: OnceLock<Place>,
     /// What it says of failures.
     policy: OnceLock<Policy>,
     /// What a restart has found before the queue was claimed.
@@ -94,6 +99,7 @@ impl Queue {
             concurrency: AtomicUsize::new(0),
             skip_after_us: OnceLock::new(),
             limiter: Limiter::default(),
+            place: OnceLock::new(),
             policy: OnceLock::new(),
             untold: Mutex::default(),
             runner: OnceLock::new(),
@@ -177,6 +183,16 @@ impl Queue {
             let _ = self.skip_after_us.set(us);
         }
         is_first
+    }
+
+    /// Where it stands in a pool.
+    pub(crate) fn place(&self) -> Place {
+        self.place.get().copied().unwrap_or_default()
+    }
+
+    /// Only the first call counts: a queue is claimed once.
+    pub(super) fn set_place(&self, place: Place) {
+        let _ = self.place.set(place);
     }
 
     /// Jobs are due, and nobody runs them.
@@ -263,6 +279,20 @@ impl Queue {
     /// For as long as a test runs it, a pause does not hold it back.
     pub(crate) fn lift_pause(&self, is_lifted: bool) {
         self.set_stop(PAUSED, !is_lifted);
+    }
+
+    /// Says whether its layers are not ready for a job. Returns whether it was otherwise.
+    #[cfg(feature = "tower")]
+    pub(crate) fn set_layers_wait(&self, do_wait: bool) -> bool {
+        let did = self.do_layers_wait();
+        if did != do_wait {
+            self.set_stop(LAYERS_WAIT, do_wait);
+        }
+        did != do_wait
+    }
+
+    pub(crate) fn do_layers_wait(&self) -> bool {
+        self.stops.load(Ordering::SeqCst) & LAYERS_WAIT != 0
     }
 
     fn set_stop(&self, stop: u8, is_set: bool) {

@@ -15,7 +15,7 @@ use crate::engine::state::{Owned, Shared};
 use crate::partition::{RankKey, Started};
 
 /// How often to look at all partitions before a job is taken although something was released meanwhile.
-const LOOKS_MAX: usize = 16;
+pub(super) const LOOKS_MAX: usize = 16;
 
 /// The partition from which a worker takes jobs of a queue, and why.
 pub(crate) struct Lead {
@@ -35,10 +35,10 @@ impl Lead {
 }
 
 impl Shared {
-    /// Takes the next due job of `queue`; `None` if there is none. If several come first, it takes the one in the partition that
+    /// Takes the next due job of `queue`, which has its turn; `None` if there is none. If several come first, it takes the one in the partition that
     /// `lead` names, or the next after it: workers that each stay with a partition of their own do not meet at its
     /// lock.
-    pub(crate) fn start_next(self: &Arc<Self>, queue: &Arc<Queue>, lead: &mut Lead) -> Option<Started> {
+    pub(super) fn start_first(self: &Arc<Self>, queue: &Arc<Queue>, lead: &mut Lead) -> Option<Started> {
         let mut looks = 0;
         loop {
             lead.releases = self.releases.settled();

@@ -114,11 +114,16 @@ impl Shared {
         let ended = self.enter(at, None, |owned, now| {
             let is_finished = owned.partition.finish(handle, end, now);
             debug_assert!(is_finished, "a job that was started is running until it is finished");
-            let could_start =
-                goes_on(now.mono) && self.could_start_in(at, queue) && self.stays_first(at, queue, lead);
+            let could_start = goes_on(now.mono)
+                && self.could_start_in(at, queue)
+                && self.stays_first(at, queue, lead)
+                && self.keeps_permit(queue);
             *next = None;
             if could_start {
                 self.decide_start(at, queue, owned, now, next);
+                if next.is_none() {
+                    self.refund_start(queue);
+                }
             }
             // The next takes over the counts of the one that has ended. They stood while it was decided.
             if next.is_none() {
@@ -129,7 +134,10 @@ impl Shared {
         // Last: a shutdown that sees none running tells how many are left, and this one is not.
         match next {
             Some(started) => self.tell_start(queue, started),
-            None => self.ran_one(),
+            None => {
+                self.give_permit_back(queue);
+                self.ran_one();
+            }
         }
         ended
     }
@@ -141,6 +149,7 @@ impl Shared {
             self.runtime_ends();
         }
         queue.share(usize::from(handle.partition().0)).running.fetch_sub(1, SeqCst);
+        self.give_permit_back(queue);
         self.ran_one();
     }
 

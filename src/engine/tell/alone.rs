@@ -38,7 +38,7 @@ impl Alone {
 
     fn go_on(&self, queue: &Arc<Queue>) {
         if self.shared.could_start(queue) {
-            queue.call_workers(self.shared.handlers.threads());
+            self.shared.call_workers(queue, self.shared.handlers.threads());
         }
         self.shared.waker.wake();
     }

@@ -61,10 +61,9 @@ impl Engine {
             return Some("overdue jobs may go, and the driver sleeps".to_owned());
         }
         let could_run = |queue: &Queue| can_handlers_run || !queue.is_by_workers();
-        let idle = shared
-            .queues
-            .iter()
-            .find(|queue| could_run(queue) && queue.has_room() && shared.could_start(queue));
+        let idle = shared.queues.iter().find(|queue| {
+            could_run(queue) && queue.has_room() && shared.could_start(queue) && shared.has_turn(queue)
+        });
         idle.map(|queue| format!("queue {} has jobs ready and workers to spare", queue.name.as_str()))
     }
 }
