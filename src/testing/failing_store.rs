@@ -97,7 +97,7 @@ impl<S: Store> FailingStore<S> {
     /// Over this store. All is well to begin with.
     pub fn over(below: S) -> Self {
         let (plans, calls) = (Mutex::default(), Mutex::default());
-        FailingStore(Arc::new(Inner { below, plans, calls, changed: watch::Sender::new(()) }))
+        FailingStore(Arc::new(Inner { below, plans, calls, changed: watch::channel(()).0 }))
     }
 
     /// Has every call of a kind fail from here on, until the store [heals](Self::heal).

@@ -14,7 +14,7 @@ use super::told::Untold;
 use super::unhandled::Unhandled;
 use crate::engine::meters::Register;
 use crate::partition::{MonoTime, QueueId, QueueName, Rank, Timestamp};
-use crate::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
 
 /// A queue that is paused, one that its rate holds back, and one that a test leaves out.
@@ -39,7 +39,9 @@ pub(crate) struct Queue {
     /// How many of its jobs may start in a time.
     pub(crate) limiter: Limiter,
     /// Where it stands in a pool.
-    place: OnceLock<Place>,
+    pub(super) place: OnceLock<Place>,
+    /// Whether it may have ready jobs, for its pool: a look at one place and not at every partition.
+    pub(super) is_noted: AtomicBool,
     /// What it says of failures.
     policy: OnceLock<Policy>,
     /// What a restart has found before the queue was claimed.
@@ -100,6 +102,7 @@ impl Queue {
             skip_after_us: OnceLock::new(),
             limiter: Limiter::default(),
             place: OnceLock::new(),
+            is_noted: AtomicBool::new(false),
             policy: OnceLock::new(),
             untold: Mutex::default(),
             runner: OnceLock::new(),
@@ -183,16 +186,6 @@ impl Queue {
             let _ = self.skip_after_us.set(us);
         }
         is_first
-    }
-
-    /// Where it stands in a pool.
-    pub(crate) fn place(&self) -> Place {
-        self.place.get().copied().unwrap_or_default()
-    }
-
-    /// Only the first call counts: a queue is claimed once.
-    pub(super) fn set_place(&self, place: Place) {
-        let _ = self.place.set(place);
     }
 
     /// Jobs are due, and nobody runs them.

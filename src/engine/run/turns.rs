@@ -134,11 +134,23 @@ impl Shared {
 
     /// Whether a worker of `queue`, if it were called, could start a job on a permit.
     fn could_take(&self, queue: &Queue) -> bool {
-        self.could_start(queue) && queue.running() < queue.concurrency() && !queue.do_layers_wait()
+        self.could_be_asked(queue) && queue.running() < queue.concurrency() && !queue.do_layers_wait()
     }
 
-    /// The same, as a worker of `asking` sees it, which could by itself.
+    /// The same as a worker of `asking` sees it, which is there to start one.
     fn could_be_next(&self, asking: &Queue, queue: &Queue) -> bool {
-        if queue.id == asking.id { self.could_start(queue) } else { self.could_take(queue) }
+        if queue.id == asking.id { self.could_be_asked(queue) } else { self.could_take(queue) }
+    }
+
+    /// Whether `queue` could start a job if it had a worker and a permit. Of a queue without jobs it takes one look.
+    fn could_be_asked(&self, queue: &Queue) -> bool {
+        if !queue.is_noted() {
+            return false;
+        }
+        let could_start = self.could_start(queue);
+        if !could_start {
+            queue.note_if_none();
+        }
+        could_start
     }
 }

@@ -280,6 +280,9 @@ impl Shared {
         }
         let more = ready.saturating_sub(queue.publish_ready(at, ready));
         if more > 0 {
+            if self.pool.is_some() {
+                queue.note_ready();
+            }
             busier.push(id, more);
         }
     }
