@@ -402,7 +402,7 @@ async fn a_tenant_that_floods_delays_another_by_a_turn() {
     for tenant in 0..40 {
         builder = builder.queue(format!("t{tenant}"), noting(&starts));
     }
-    let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap();
+    let engine = TestEngine::start(builder, TEN_O_CLOCK).await.unwrap().patience(300 * SECOND);
     fill(&engine, "flood", 100_000).await;
     for tenant in 0..40 {
         fill(&engine, &format!("t{tenant}"), 2).await;
