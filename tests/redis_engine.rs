@@ -374,6 +374,8 @@ async fn overdue_jobs_fire_or_are_skipped() {
         .start()
         .await
         .unwrap();
+    // It was left paused.
+    engine.resume("q").await.unwrap();
     until_idle(&engine).await;
     // 300 at 500 a second, less what may go at once.
     assert!(real_now().since(began) > ms(300), "{:?}", real_now().since(began));

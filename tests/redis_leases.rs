@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reveille::store::{Claim, Owner, Store};
-use reveille::{Builder, Engine, Job, PartitionId};
+use reveille::{Builder, Engine, Job, PartitionId, QueueConfig};
 use testkit::MINUTE;
 use testkit::redis::{RedisServer, key_in};
 use testkit::{ms, nothing};
@@ -89,9 +89,9 @@ async fn a_lease_that_is_given_back_is_taken_at_once() {
             let _ = fired.send(Instant::now());
             async {}
         };
-        let owner = builder(&server).queue("fires", nothing).start().await.unwrap();
         // It stays for the next one, due long since.
-        owner.pause("fires").into_outcome().unwrap();
+        let stopped = QueueConfig::new("fires").paused();
+        let owner = builder(&server).queue(stopped, nothing).start().await.unwrap();
         owner.schedule_raw("fires", "").after(ms(1)).await.unwrap().scheduled().unwrap();
         let standby = tokio::spawn(builder(&server).queue("fires", fires).start());
         tokio::time::sleep(ms(450)).await;

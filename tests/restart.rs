@@ -157,19 +157,19 @@ async fn another_number_of_partitions_is_refused() {
 /// one at a time, in order. A shutdown does not forget those that wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn overdue_inline_jobs_run_on_the_driver_once_their_start_is_stored() {
-    let store = Scripted::in_memory();
-    let build = |keys: &Keys| {
-        let keys = keys.clone();
-        let inline = move |job: &Job| {
-            let thread = std::thread::current().name().unwrap_or_default().to_owned();
-            keys.push(format!("{} on {thread}", job.key()));
-        };
-        let queue = QueueConfig::new("inline").paused();
-        Engine::builder().partitions(1).inline_queue(queue, inline).store(store.clone())
-    };
     // Twice what is done in a turn: nothing is left behind when a turn ends.
     let (jobs, keys) = (150, Keys::default());
     for round in ["goes on", "is shut down"] {
+        let store = Scripted::in_memory();
+        let build = |keys: &Keys| {
+            let keys = keys.clone();
+            let inline = move |job: &Job| {
+                let thread = std::thread::current().name().unwrap_or_default().to_owned();
+                keys.push(format!("{} on {thread}", job.key()));
+            };
+            let queue = QueueConfig::new("inline").paused();
+            Engine::builder().partitions(1).inline_queue(queue, inline).store(store.clone())
+        };
         let engine = build(&keys).start().await.unwrap();
         for n in 0..jobs {
             let job = engine.schedule_raw("inline", "").key(format!("{n:03}"));
