@@ -178,6 +178,7 @@ impl Queue {
 
     /// Notes that it has no ready jobs, if that is so. Looks again after it has said so: one of the two sees the other, this or
     /// whoever publishes jobs meanwhile and notes them.
+    #[cold]
     pub(crate) fn note_if_none(&self) {
         if self.ready() == 0 {
             self.is_noted.store(false, SeqCst);

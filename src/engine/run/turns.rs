@@ -66,6 +66,7 @@ impl Shared {
         }
     }
 
+    #[inline(never)]
     fn start_in_turn(self: &Arc<Self>, pool: &Pool, queue: &Arc<Queue>, lead: &mut Lead) -> Option<Started> {
         if !self.takes_permit(pool, queue) {
             return None;
@@ -98,6 +99,11 @@ impl Shared {
     /// Whether the next job of `queue` may take over the permit of one that has ended, and has not been counted off yet.
     #[inline]
     pub(super) fn keeps_permit(&self, queue: &Queue) -> bool {
+        self.pool.is_none() || self.keeps_permit_of_pool(queue)
+    }
+
+    #[inline(never)]
+    fn keeps_permit_of_pool(&self, queue: &Queue) -> bool {
         self.pool_of(queue).is_none_or(|pool| pool.keep(queue, |other| self.could_be_next(queue, other)))
     }
 
@@ -112,6 +118,13 @@ impl Shared {
     /// A job of `queue` does not run any more, and that is published.
     #[inline]
     pub(super) fn give_permit_back(&self, queue: &Queue) {
+        if self.pool.is_some() {
+            self.give_back_and_call(queue);
+        }
+    }
+
+    #[inline(never)]
+    fn give_back_and_call(&self, queue: &Queue) {
         if let Some(pool) = self.pool_of(queue) {
             pool.give_back();
             self.call_first(pool, 1);
@@ -126,6 +139,7 @@ impl Shared {
         }
     }
 
+    #[inline(never)]
     fn call_first(&self, pool: &Pool, count: usize) {
         if let Some(first) = pool.first(|queue| self.could_take(queue)) {
             first.call_workers(count.min(pool.free().max(1)));
