@@ -34,7 +34,6 @@ pub(super) fn run() {
     fire("", 1, None);
     fire(", in a pool", 1, Some(1));
     fire(", in turns of ten queues", 10, Some(1));
-    fire(", beside 100 idle queues", 1, Some(1));
     let it = Subject::filled(&mut random, true);
     it.count(", logged", &mut random);
     it.end();
@@ -51,8 +50,7 @@ fn fire(how: &str, queues: usize, pool: Option<usize>) {
     if let Some(handlers) = pool {
         builder = builder.pool(handlers);
     }
-    let idle = if how.contains("idle") { 100 } else { 0 };
-    for name in names.iter().cloned().chain((0..idle).map(|number| format!("idle{number}"))) {
+    for name in &names {
         builder = builder.queue(QueueConfig::new(name).concurrency(1), |_: Job| async {});
     }
     let engine = runtime.block_on(builder.start()).expect("an engine with default settings");
