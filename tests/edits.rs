@@ -250,3 +250,19 @@ async fn calls_in_a_row_push_a_job_back_and_no_further_than_they_may() {
     let fired = engine.advance(Duration::from_secs(60)).await;
     assert_eq!((fired.len(), fired[0].payload.as_bytes()), (1, &b"change 11"[..]));
 }
+
+/// As the comparison has it: a throttle is to keep what is pending.
+#[tokio::test]
+async fn of_calls_in_a_row_the_first_decides_when_if_it_is_kept() {
+    let engine = engine().await;
+    let mut fired = Vec::new();
+    for n in 0..12 {
+        let job = engine.schedule_raw("q", format!("change {n}")).key("doc").on_conflict(OnConflict::Keep);
+        let outcome = job.after(4 * SECOND).await.unwrap();
+        assert_eq!(matches!(outcome, ScheduleOutcome::Scheduled { .. }), n % 4 == 0, "{n}: {outcome:?}");
+        fired.extend(engine.advance(SECOND).await);
+    }
+    let told: Vec<_> = fired.iter().map(|job| (job.fired_at, job.payload.as_bytes())).collect();
+    let payloads = [&b"change 0"[..], b"change 4", b"change 8"];
+    assert_eq!(told, [4_000, 8_000, 12_000].map(at_ms).into_iter().zip(payloads).collect::<Vec<_>>());
+}

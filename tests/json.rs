@@ -8,8 +8,8 @@ use reveille::read::{LoadBuckets, Namespace};
 use reveille::store::{LivingOwner, MemoryStore, Owner, SnapshotInfo};
 use reveille::testing::TestEngine;
 use reveille::{
-    Clock, Engine, Job, JobFilter, JobState, Lateness, ListCursor, OnConflict, QueueStats, RestoreProgress,
-    Stats, StoreState, StoreStats, Version,
+    Clock, Engine, Job, JobFilter, JobState, Lateness, ListCursor, OnConflict, PauseOutcome, QueueStats,
+    RestoreProgress, ResumeOutcome, Stats, StoreState, StoreStats, Version,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -144,6 +144,16 @@ fn the_figures_of_an_engine() {
         "runtime_pause_ms": 1_500, "runtime_pause_max_ms": 0, "has_runtime_ended": false,
     });
     assert_eq!(value(stats), expected);
+}
+
+#[test]
+fn what_pauses_of_queues_answer() {
+    let since = TEN_O_CLOCK;
+    let paused = json!({"outcome": "already_paused", "since": "2026-12-01T10:00:00.000000Z"});
+    assert_eq!(value(PauseOutcome::AlreadyPaused { since }), paused);
+    assert_eq!(value(PauseOutcome::Paused), json!({"outcome": "paused"}));
+    assert_eq!(value(ResumeOutcome::Resumed), json!({"outcome": "resumed"}));
+    assert_eq!(value(ResumeOutcome::NotPaused), json!({"outcome": "not_paused"}));
 }
 
 #[tokio::test]

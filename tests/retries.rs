@@ -214,7 +214,13 @@ async fn what_a_handler_returns_decides() {
             _ => JobResult::Done,
         }
     };
-    let engine = Engine::builder().queue(queue(every_second(9)), handler);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&told);
+    let config = queue(every_second(9)).on_discard(move |job, reason| {
+        tell.lock().unwrap().push((job.key.to_string(), job.state, reason.to_owned()));
+        panic!("whoever is told may panic");
+    });
+    let engine = Engine::builder().queue(config, handler);
     let engine = TestEngine::start(engine, TEN_O_CLOCK).await.unwrap();
     for payload in ["again", "at", "discard", "dead", "retry"] {
         schedule(&engine, payload, payload).await;
@@ -225,6 +231,8 @@ async fn what_a_handler_returns_decides() {
     assert_eq!(end("discard"), FiredEnd::Discarded("the order is gone".into()));
     assert_eq!(end("dead"), FiredEnd::Failed("it will never work".into()));
     assert!(matches!(engine.lookup("discard"), LookupOutcome::AlreadyFired { end: End::Discarded, .. }));
+    let discarded = ("discard".to_owned(), JobState::Running, "the order is gone".to_owned());
+    assert_eq!(*told.lock().unwrap(), [discarded]);
     let LookupOutcome::Dead(view) = engine.lookup("dead") else { panic!("it is dead") };
     assert_eq!(view.history.unwrap().death.unwrap().reason, DeathReason::Killed);
     let LookupOutcome::Scheduled(view) = engine.lookup("again") else { panic!("it waits") };

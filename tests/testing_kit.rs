@@ -10,7 +10,8 @@ use reveille::store::{MemoryStore, StoreError, StoreErrorClass};
 use reveille::testing::{FailingStore, FiredEnd, ForcedFailure, RunError, StoreCall, TestEngine};
 use reveille::{
     BoxError, Builder, CallError, Cause, DeathReason, Engine, Job, JobResult, JobState, LookupOutcome,
-    QueueConfig, QueueError, Recurrence, Retry, ReviveOutcome, ScheduleError, StartError, Timestamp,
+    QueueConfig, QueueError, Recurrence, ResumeOutcome, Retry, ReviveOutcome, ScheduleError, StartError,
+    Timestamp,
 };
 use testkit::{eventually, ms, nothing};
 
@@ -303,6 +304,19 @@ async fn another_queue_goes_on_when_the_one_has_run() {
     schedule(&engine, "asks", "asks", Duration::ZERO).await;
     assert_eq!(engine.run_queue("asks").await.unwrap()[0].end, FiredEnd::Succeeded);
     assert_eq!(keys(&engine.settle().await), ["asked for"]);
+}
+
+/// What its handlers say of a paused queue that runs for a test counts afterwards.
+#[tokio::test]
+async fn a_queue_that_is_resumed_while_it_runs_alone_goes_on() {
+    let resumes = |job: Job| async move {
+        assert_eq!(job.engine().resume(job.queue()).await.unwrap(), ResumeOutcome::Resumed);
+    };
+    let engine = TestEngine::start(Engine::builder().queue("q", resumes), noon()).await.unwrap();
+    engine.pause("q").await.unwrap();
+    schedule(&engine, "q", "resumes", Duration::ZERO).await;
+    assert_eq!(engine.run_queue("q").await.unwrap()[0].end, FiredEnd::Succeeded);
+    assert!(!engine.stats().queues[0].is_paused);
 }
 
 #[tokio::test]

@@ -34,13 +34,11 @@ macro_rules! fields {
             fn read<A: MapAccess<'de>>(&mut self, name: &'static str, map: &mut A) -> Result<(), A::Error> {
                 match name {
                     $($name => self.$field = map.next_value()?,)*
-                    of_rule if rule::NAMES.contains(&of_rule) => {
+                    other => {
+                        let is_of_rule = rule::NAMES.contains(&other);
+                        let all = if is_of_rule { &mut self.rule } else { &mut self.options };
                         let value: Option<&RawValue> = map.next_value()?;
-                        self.rule.extend(value.map(|value| (of_rule, value)));
-                    }
-                    option => {
-                        let value: Option<&RawValue> = map.next_value()?;
-                        self.options.extend(value.map(|value| (option, value)));
+                        all.extend(value.map(|value| (other, value)));
                     }
                 }
                 Ok(())

@@ -65,11 +65,12 @@ Operations, one per line:
   {\"op\":\"cancel\",\"tag\":\"mail\"} and {\"op\":\"reschedule\",\"tag\":\"mail\",\"in\":\"90s\"}
       all jobs that have the tag; \"by\":\"5m\" or \"-5m\" moves each from where it is.
   {\"op\":\"lookup\",\"key\":\"concert:42\"}
-  {\"op\":\"revive\",\"key\":\"concert:42\",\"in\":0} and {\"op\":\"purge\",\"key\":\"concert:42\"}
-      bring a dead job back, or take it away.
+  {\"op\":\"revive\",\"key\":\"concert:42\"} and {\"op\":\"purge\",\"key\":\"concert:42\"}
+      bring a dead job back, now or `at` or `in` its time, or take it away.
   {\"op\":\"list\",\"queue\":\"mails\",\"state\":\"dead\",\"limit\":100}
       a page of jobs. Optional: queue, tag, prefix (of the key), from and to (when they are due), state (one or a list of
-      pending, retrying, ready, running, dead, fired), limit, and cursor (the `next` of the page before).
+      pending, retrying, ready, running, paused, dead, fired), limit, order (\"due\": the earliest first), and cursor (the `next` of
+      the page before).
   {\"op\":\"count\",\"tag\":\"mail\"} and {\"op\":\"load\",\"bucket\":\"hour\"}
       how many jobs there are, and when they are due: by minute, hour or day. The same fields say which.
   {\"op\":\"pause\",\"queue\":\"mails\"} and {\"op\":\"resume\",\"queue\":\"mails\"}

@@ -98,6 +98,9 @@ fn a_dead_job_is_looked_up_brought_back_and_purged() {
     assert_eq!(text(&ask(&mut run, r#"{"op":"purge","key":"k"}"#), "outcome"), "not_dead");
     assert_eq!(text(&ask(&mut run, r#"{"op":"reschedule","key":"k","in":0}"#), "outcome"), "rescheduled");
     while run.event()["event"] != "dead" {}
+    // Without a time: now.
+    line(&mut run, r#"{"op":"revive","key":"k"}"#);
+    while run.event()["event"] != "dead" {}
     assert_eq!(text(&ask(&mut run, r#"{"op":"purge","key":"k"}"#), "outcome"), "purged");
     assert_eq!(text(&ask(&mut run, r#"{"op":"purge","key":"k"}"#), "outcome"), "not_found");
 }

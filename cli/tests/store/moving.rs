@@ -83,7 +83,7 @@ fn an_import_says_what_became_of_every_line() {
     for (said, expected) in said.iter().zip([
         "line 2: the line is not a JSON",
         "line 5: the op is cancel",
-        "line 7: the queue name",
+        "line 7: the name of a queue",
     ]) {
         assert!(said.contains(expected), "{said}");
     }

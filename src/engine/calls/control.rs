@@ -31,7 +31,7 @@ impl Engine {
         self.shared.recall_pause(&queue);
         self.shared.pool.iter().for_each(|pool| pool.join(&queue));
         queue.run_by(worker::runner(Arc::downgrade(&self.shared), &layers, Arc::new(handler)));
-        self.call_workers(&queue);
+        self.shared.call_workers(&queue);
         Ok(())
     }
 
@@ -43,7 +43,7 @@ impl Engine {
     pub fn set_rate(&self, queue: &str, rate: Option<Rate>) -> Result<(), QueueError> {
         let queue = self.queue(queue)?;
         queue.set_rate(rate);
-        self.start_again(queue);
+        self.shared.start_again(queue);
         Ok(())
     }
 
@@ -59,7 +59,7 @@ impl Engine {
             return Err(QueueError::NoConcurrency { name: queue.name.as_str().to_owned() });
         }
         queue.set_concurrency(jobs);
-        self.call_workers(queue);
+        self.shared.call_workers(queue);
         Ok(())
     }
 
@@ -76,18 +76,6 @@ impl Engine {
         pool.set_limit(handlers);
         self.shared.call_all();
         Ok(())
-    }
-
-    /// Something that kept jobs of the queue from starting is gone.
-    pub(super) fn start_again(&self, queue: &Arc<Queue>) {
-        self.call_workers(queue);
-        self.shared.waker.wake();
-    }
-
-    fn call_workers(&self, queue: &Arc<Queue>) {
-        if self.shared.could_start(queue) {
-            self.shared.call_workers(queue, self.shared.handlers.threads());
-        }
     }
 
     fn queue(&self, name: &str) -> Result<&Arc<Queue>, QueueError> {

@@ -62,22 +62,24 @@ impl Shared {
         Ok(place)
     }
 
-    #[inline]
     pub(crate) fn schedule(
         self: &Arc<Self>,
         mut draft: Draft,
         durability: Durability,
         is_handler: bool,
     ) -> Commit<ScheduleOutcome, ScheduleError> {
-        // Where it lies: a draft is large to be passed on as a result.
-        match self.gates.pass(&mut draft) {
-            Ok(()) => self.schedule_passed(draft, durability, is_handler),
-            Err(error) => Commit::now(Err(error)),
+        // Where it lies: a draft is large to be moved once more.
+        if !self.gates.is_empty()
+            && let Err(error) = self.gates.pass(&mut draft)
+        {
+            return Commit::now(Err(error));
         }
+        self.schedule_passed(draft, durability, is_handler)
     }
 
     /// As the application has let it pass.
-    pub(crate) fn schedule_passed(
+    #[inline(always)]
+    pub(super) fn schedule_passed(
         self: &Arc<Self>,
         draft: Draft,
         durability: Durability,

@@ -44,7 +44,7 @@ impl Shared {
         self.check_open(partition, is_handler)?;
         self.enter_lazily(partition, |owned, clock| {
             let before = owned.partition.pause_of(&queue.name).cloned();
-            let was_paused = queue.is_paused();
+            let was_paused = before.as_ref().map_or_else(|| queue.is_paused(), |said| said.is_paused);
             // Of a queue of which nothing was said only what changes something is.
             let was_said =
                 before.as_ref().map_or(!is_paused && !was_paused, |said| said.is_paused == is_paused);
@@ -60,7 +60,7 @@ impl Shared {
     }
 
     /// Applies to a queue what was said of it before this process had it.
-    pub(super) fn recall_pause(self: &Arc<Self>, queue: &Queue) {
+    pub(crate) fn recall_pause(&self, queue: &Queue) {
         let owned = self.cells[self.partition_of(queue.name.as_str())].lock();
         if let Some(said) = owned.partition.pause_of(&queue.name) {
             queue.say_paused(said.is_paused, said.at);
@@ -90,7 +90,7 @@ impl Shared {
     }
 
     /// Returns once nobody is starting a job of a queue that was stopped just now.
-    pub(super) fn starts_are_over(&self) {
+    pub(crate) fn starts_are_over(&self) {
         // A worker that is starting one holds a partition; the next one sees the stop.
         for cell in &self.cells {
             drop(cell.lock());
@@ -145,7 +145,7 @@ impl Engine {
                 Ok(said) => said,
                 Err(error) => return Commit::now(Err(error)),
             };
-        self.start_again(queue);
+        self.shared.start_again(queue);
         let outcome = if was_paused { ResumeOutcome::Resumed } else { ResumeOutcome::NotPaused };
         self.shared.commit(partition, outcome, self.shared.durability(), end)
     }

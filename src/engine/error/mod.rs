@@ -30,10 +30,7 @@ pub enum ScheduleError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// No queue with this name was built or added, even if the store has jobs of it.
-    #[error(
-        "there is no queue named {:?}; build the engine with it, or add it with `Engine::add_queue`",
-        shown(name)
-    )]
+    #[error("{}", no_queue(name))]
     #[non_exhaustive]
     UnknownQueue {
         /// The name.
@@ -106,10 +103,7 @@ pub enum EditError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// No queue with this name was built or added, even if the store has jobs of it.
-    #[error(
-        "there is no queue named {:?}; build the engine with it, or add it with `Engine::add_queue`",
-        shown(name)
-    )]
+    #[error("{}", no_queue(name))]
     #[non_exhaustive]
     UnknownQueue {
         /// The name.
@@ -505,4 +499,10 @@ pub enum PoolError {
 /// The part of a name that a message shows: an invalid name may be very long.
 fn shown(name: &str) -> &str {
     name.char_indices().nth(QUEUE_NAME_BYTES_MAX).map_or(name, |(end, _)| &name[..end])
+}
+
+/// That nobody runs the jobs of such a queue, and what to do about it.
+fn no_queue(name: &str) -> String {
+    let name = shown(name);
+    format!("there is no queue named {name:?}; build the engine with it, or add it with `Engine::add_queue`")
 }

@@ -1,16 +1,13 @@
 //! Errors of pausing and resuming a queue.
 
-use super::{CallError, Change, shown};
+use super::{CallError, Change, no_queue};
 
 /// Why a queue was not paused or resumed, or that was not acknowledged. [`change`](Self::change) says which.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PauseError {
     /// No queue of this name was built or added, and the store knows of none.
-    #[error(
-        "there is no queue named {:?}; build the engine with it, or add it with `Engine::add_queue`",
-        shown(name)
-    )]
+    #[error("{}", no_queue(name))]
     #[non_exhaustive]
     UnknownQueue {
         /// The name.

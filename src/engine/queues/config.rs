@@ -206,6 +206,14 @@ impl QueueConfig {
         self
     }
 
+    /// Is told of each job of the queue that its handler discards ([`JobResult::Discarded`](crate::JobResult::Discarded)), as it is then, and
+    /// of the reason, where the handler ended: it must be quick. If the job recurs, only this run of it is over.
+    #[must_use]
+    pub fn on_discard(mut self, told: impl Fn(&JobView, &str) + Send + Sync + 'static) -> Self {
+        self.policy.on_discard = Some(Arc::new(told));
+        self
+    }
+
     /// Is told of occurrences of recurring jobs that did not run, by the job's key, where that is found out: it must be quick. Those
     /// that a restart finds are told before the first job fires.
     #[must_use]

@@ -1,9 +1,12 @@
 //! What pausing, draining and resuming a queue has done.
 
+use serde::Serialize;
+
 use crate::partition::Timestamp;
 
 /// What [`Engine::pause`](crate::Engine::pause) did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum PauseOutcome {
     /// It is paused from here on, until it is resumed. It may have been paused by its configuration before: now it has been said.
     Paused,
@@ -15,7 +18,8 @@ pub enum PauseOutcome {
 }
 
 /// What [`Engine::resume`](crate::Engine::resume) did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum ResumeOutcome {
     /// It was paused, and goes on.
     Resumed,
@@ -24,7 +28,7 @@ pub enum ResumeOutcome {
 }
 
 /// What [`Engine::drain`](crate::Engine::drain) did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Drained {
     /// What the pause did that came first.

@@ -13,6 +13,9 @@ pub(crate) type BackoffFn = dyn Fn(u16, &AttemptError) -> Option<Duration> + Sen
 /// Told of a job that is dead, and why.
 pub(crate) type DeathFn = dyn Fn(&JobView, DeathReason) + Send + Sync;
 
+/// Told of a job that its handler has discarded, and of the reason that it gave.
+pub(crate) type DiscardFn = dyn Fn(&JobView, &str) + Send + Sync;
+
 /// Told of occurrences of a recurring job, by its key, that were passed over.
 pub(crate) type PassedFn = dyn Fn(&str, &Passed) + Send + Sync;
 
@@ -47,6 +50,7 @@ pub(crate) struct Policy {
     pub(crate) timeout: Option<Duration>,
     pub(crate) on_failure: Option<Arc<FailureFn>>,
     pub(crate) on_death: Option<Arc<DeathFn>>,
+    pub(crate) on_discard: Option<Arc<DiscardFn>>,
     pub(crate) on_passed_over: Option<Arc<PassedFn>>,
 }
 

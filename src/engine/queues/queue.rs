@@ -147,6 +147,7 @@ impl Queue {
             timeout: None,
             on_failure: None,
             on_death: None,
+            on_discard: None,
             on_passed_over: None,
         };
         self.policy.get().unwrap_or(NONE)

@@ -55,6 +55,16 @@ impl Queue {
         self.tell(Untold::Died(Box::new(job)));
     }
 
+    /// Says that a handler has discarded a job that it looked at; `find` looks it up.
+    pub(crate) fn tell_discarded(&self, reason: &str, find: impl FnOnce() -> Option<JobView>) {
+        if let Some(told) = &self.policy().on_discard
+            && let Some(job) = find()
+            && catch_unwind(AssertUnwindSafe(|| told(&job, reason))).is_err()
+        {
+            tracing::error!(key = job.key.as_str(), "what was to be told of a job panicked");
+        }
+    }
+
     /// Tells what a restart has found before anybody had claimed the queue.
     pub(super) fn tell_untold(&self) {
         let untold = std::mem::take(&mut *self.untold.lock());

@@ -215,7 +215,10 @@ fn report_failure(seat: &Seat, attempt: &Attempt, failure: &Failure) -> Sequel {
     share.panicked.fetch_add(u64::from(is_panic), Ordering::Relaxed);
     match failure.kind {
         FailureKind::TimedOut => share.timed_out.fetch_add(1, Ordering::Relaxed),
-        FailureKind::Discarded => share.discarded.fetch_add(1, Ordering::Relaxed),
+        FailureKind::Discarded => {
+            seat.queue.tell_discarded(&failure.message, || seat.shared.running(attempt.handle));
+            share.discarded.fetch_add(1, Ordering::Relaxed)
+        }
         _ => 0,
     };
     // Looked up only here, so that no job carries its names for this.

@@ -2,7 +2,7 @@
 
 use super::handler::Job;
 use crate::job::{AttemptError, History, ProgressNote};
-use crate::partition::{Handle, LookupOutcome};
+use crate::partition::Handle;
 
 impl Job {
     /// Says how far the handler is, in a few words, to whoever asks: [`Engine::progress`](crate::Engine::progress). The
@@ -29,13 +29,7 @@ impl Job {
 
     /// What is remembered of the attempts at it that have failed; `None` if none has. Looked up when asked for.
     pub fn history(&self) -> Option<Box<History>> {
-        let shared = self.shared();
-        let found =
-            shared.cell(self.handle().partition()).lock().partition.lookup(self.handle(), shared.clock.now());
-        match found {
-            LookupOutcome::Running(view) => view.history,
-            _ => None,
-        }
+        self.shared().running(self.handle())?.history
     }
 
     /// Why the attempt before this one failed, if it is tried again. Looked up when asked for.

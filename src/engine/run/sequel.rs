@@ -14,8 +14,8 @@ use crate::engine::queues::{FailedAttempt, Policy, Queue};
 use crate::engine::state::{Failure, FailureKind, Owned, Shared};
 use crate::job::{AttemptError, History, Retry, Verdict, draw};
 use crate::partition::{
-    Again, Cause, DeathReason, Due, End, Fault, Handle, JobId, Key, LookupOutcome, MonoTime, Now, Partition,
-    Timestamp,
+    Again, Cause, DeathReason, Due, End, Fault, Handle, JobId, JobView, Key, LookupOutcome, MonoTime, Now,
+    Partition, Timestamp,
 };
 use crate::sync::atomic::Ordering::SeqCst;
 
@@ -49,17 +49,26 @@ impl Shared {
     /// What is needed to decide what comes after an attempt at a running job.
     pub(crate) fn known(&self, handle: Handle) -> Option<Known> {
         let now = self.clock.now();
+        self.running_at(handle, now).map(|view| Known {
+            id: view.id,
+            attempt: view.attempt,
+            is_stopped: view.history.as_ref().is_some_and(|history| history.is_stopped),
+            failures: view.history.as_ref().map_or(0, |history| history.failures),
+            retry: view.options.retry().copied(),
+            deadline: History::deadline(view.history.as_deref(), view.options.expires().map(|at| at.0)),
+            now: now.wall,
+            key: view.key,
+        })
+    }
+
+    /// A job that is with its handler.
+    pub(crate) fn running(&self, handle: Handle) -> Option<JobView> {
+        self.running_at(handle, self.clock.now())
+    }
+
+    fn running_at(&self, handle: Handle, now: Now) -> Option<JobView> {
         match self.cell(handle.partition()).lock().partition.lookup(handle, now) {
-            LookupOutcome::Running(view) => Some(Known {
-                id: view.id,
-                attempt: view.attempt,
-                is_stopped: view.history.as_ref().is_some_and(|history| history.is_stopped),
-                failures: view.history.as_ref().map_or(0, |history| history.failures),
-                retry: view.options.retry().copied(),
-                deadline: History::deadline(view.history.as_deref(), view.options.expires().map(|at| at.0)),
-                now: now.wall,
-                key: view.key,
-            }),
+            LookupOutcome::Running(view) => Some(view),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! Whose turn it is among the queues of a pool, and whom to call. Without a pool each queue sees to itself.
 //!
 //! # Rule
-//! Workers are called by [`Shared::call_workers`], and look before they sleep or leave by [`Shared::is_called`]. Whatever else
+//! Workers are called by [`Shared::call_up_to`], and look before they sleep or leave by [`Shared::is_called`]. Whatever else
 //! starts a job on a permit, or gives one back, is here: so the [pool](crate::engine::queues::Pool) loses no call.
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ impl Shared {
     }
 
     /// Has workers look for jobs of `queue`, up to `count`; or of the queue that comes first, if they share a pool.
-    pub(crate) fn call_workers(&self, queue: &Arc<Queue>, count: usize) {
+    pub(crate) fn call_up_to(&self, queue: &Arc<Queue>, count: usize) {
         match self.pool_of(queue) {
             None => queue.call_workers(count),
             Some(pool) => self.call_first(pool, count),

@@ -35,6 +35,12 @@ impl Gates {
         Gates { horizon, ..self }
     }
 
+    /// Whether there are none.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.row.is_empty()
+    }
+
     /// Whether a job may be scheduled. Of an engine without gates it is all that is asked.
     #[inline]
     pub(crate) fn pass(&self, draft: &mut Draft) -> Result<(), ScheduleError> {

@@ -259,8 +259,19 @@ impl Shared {
     /// Has driver and workers look for work.
     pub(crate) fn call_all(&self) {
         self.waker.wake();
-        for queue in self.queues.iter().filter(|queue| self.could_start(queue)) {
-            self.call_workers(queue, self.handlers.threads());
+        self.queues.iter().for_each(|queue| self.call_workers(queue));
+    }
+
+    /// Something that kept jobs of the queue from starting is gone.
+    pub(crate) fn start_again(&self, queue: &Arc<Queue>) {
+        self.call_workers(queue);
+        self.waker.wake();
+    }
+
+    /// Has workers of the queue look for work, if there is some.
+    pub(crate) fn call_workers(&self, queue: &Arc<Queue>) {
+        if self.could_start(queue) {
+            self.call_up_to(queue, self.handlers.threads());
         }
     }
 
@@ -447,8 +458,8 @@ impl Shared {
         self.rate_wake.store(u64::MAX, SeqCst);
         for queue in self.queues.iter() {
             match queue.let_go(now) {
-                Ok(true) if self.could_start(queue) => self.call_workers(queue, self.handlers.threads()),
-                Ok(_) => {}
+                Ok(true) => self.call_workers(queue),
+                Ok(false) => {}
                 Err(until) => drop(self.rate_wake.fetch_min(until.as_micros(), SeqCst)),
             }
         }
@@ -485,7 +496,7 @@ impl Busier {
 
     pub(crate) fn call(&mut self, shared: &Shared) {
         while let Some((queue, jobs)) = self.next(shared) {
-            shared.call_workers(queue, jobs.min(shared.handlers.threads()));
+            shared.call_up_to(queue, jobs.min(shared.handlers.threads()));
         }
     }
 

@@ -22,8 +22,7 @@ impl Engine {
         let unknown = || QueueError::Unknown { name: queue.to_owned() };
         let queue = Arc::clone(self.shared.queues.by_name(queue).ok_or_else(unknown)?);
         self.shared.queues.iter().for_each(|queue| queue.set_left_out(true));
-        // A worker that is starting a job right now holds a partition; the next one sees it.
-        self.shared.cells.iter().for_each(|cell| drop(cell.lock()));
+        self.shared.starts_are_over();
         Ok(Alone { shared: Arc::clone(&self.shared), was_paused: queue.is_paused(), queue })
     }
 }
@@ -33,14 +32,7 @@ impl Alone {
     pub(crate) fn run(&self) {
         self.queue.lift_pause(true);
         self.queue.set_left_out(false);
-        self.go_on(&self.queue);
-    }
-
-    fn go_on(&self, queue: &Arc<Queue>) {
-        if self.shared.could_start(queue) {
-            self.shared.call_workers(queue, self.shared.handlers.threads());
-        }
-        self.shared.waker.wake();
+        self.shared.start_again(&self.queue);
     }
 }
 
@@ -48,10 +40,12 @@ impl Drop for Alone {
     fn drop(&mut self) {
         if self.was_paused {
             self.queue.lift_pause(false);
+            // Its handlers may have said otherwise.
+            self.shared.recall_pause(&self.queue);
         }
         for queue in self.shared.queues.iter() {
             queue.set_left_out(false);
-            self.go_on(queue);
+            self.shared.start_again(queue);
         }
     }
 }

@@ -82,7 +82,8 @@ fn check_op(op: &Op, fields: &Fields) {
             check_written(key, draft);
             check_shown(&draft.payload);
         }
-        Action::Reschedule(due) | Action::Revive(due) => check_due(*due, fields),
+        Action::Reschedule(due) => check_due(*due, fields),
+        Action::Revive(due) => check_due_or_now(*due, fields),
         Action::Cancel { and_after } => {
             assert_eq!(and_after.to_string(), fields.json("and_after").unwrap_or("false"));
         }
@@ -111,7 +112,9 @@ fn has_meaning(field: &str, op: &str, fields: &Fields) -> bool {
         }
         "within" => op == "drain",
         "at" | "in" => matches!(op, "schedule" | "reschedule" | "revive"),
-        "spread" => matches!(op, "schedule" | "reschedule" | "revive") && !is_by_tag && has_time(fields),
+        "spread" => {
+            op == "revive" || matches!(op, "schedule" | "reschedule") && !is_by_tag && has_time(fields)
+        }
         "and_after" => op == "cancel",
         _ => op == "schedule",
     }
@@ -207,14 +210,23 @@ fn check_due(due: Due, fields: &Fields) {
         (false, true) => "in",
         _ => panic!("a time was ignored, or made up"),
     };
-    let told = read_due(field, fields).map(|told| match fields.has("spread") {
-        false => told,
-        true => {
-            let (key, window) = (fields.text("key").unwrap_or_default(), read_length("spread", fields));
-            told.spread(&key, window.expect("a window that was read"))
-        }
-    });
-    assert_eq!(told, Ok(due));
+    assert_eq!(read_due(field, fields).map(|told| spread(told, fields)), Ok(due));
+}
+
+/// Where the time may be left out.
+fn check_due_or_now(due: Due, fields: &Fields) {
+    match has_time(fields) {
+        true => check_due(due, fields),
+        false => assert_eq!(spread(Due::In(Duration::ZERO), fields), due),
+    }
+}
+
+fn spread(told: Due, fields: &Fields) -> Due {
+    if !fields.has("spread") {
+        return told;
+    }
+    let (key, window) = (fields.text("key").unwrap_or_default(), read_length("spread", fields));
+    told.spread(&key, window.expect("a window that was read"))
 }
 
 fn check_shift(by: Shift, fields: &Fields) {
@@ -296,7 +308,7 @@ fn is_to_blame(error: &OpError, line: &str, fields: Option<&Fields>) -> bool {
         OpError::Useless { field, op: named } => {
             op == *named && fields.has(field) && !has_meaning(field, &op, fields)
         }
-        OpError::NoTime => !fields.has("at") && !fields.has("in"),
+        OpError::NoTime { .. } => op != "revive" && !has_time(fields),
         OpError::TwoTimes => ["at", "in", "by"].into_iter().filter(|field| fields.has(field)).count() > 1,
         OpError::TwoRules => {
             ["every", "cron", "recurrence"].iter().filter(|name| fields.has(name)).count() > 1

@@ -22,10 +22,9 @@ pub(crate) enum OpError {
     #[error("`{field}` has no meaning for {op}; leave it out")]
     Useless { field: &'static str, op: &'static str },
     #[error(
-        "the time is missing; add `at` (RFC 3339, or seconds since 1970) or `in` (\"1.5s\", or seconds); or `every` or `cron` \
-         for a job that comes again"
+        "the time is missing; add `at` (RFC 3339, or seconds since 1970) or `in` (\"1.5s\", or seconds){or}"
     )]
-    NoTime,
+    NoTime { or: &'static str },
     #[error("there are two times; keep one of `at`, `in` and `by`")]
     TwoTimes,
     #[error("there are two rules; keep one of `every`, `cron` and `recurrence`")]

@@ -18,6 +18,10 @@ use crate::jsonl::time::{self, TimeError};
 /// The queue of a job that names none.
 const QUEUE_DEFAULT: &str = "default";
 
+/// What may stand in place of a time.
+const OR_RULE: &str = "; or `every` or `cron` for a job that comes again";
+const OR_BY: &str = "; or `by`, to move them by a length of time";
+
 /// Reads a line.
 pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
     // serde would accept an array of the fields in order.
@@ -50,10 +54,13 @@ pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
             payload: fields.take_payload()?,
             on_conflict: fields.on_conflict.take().map(|text| on_conflict(&text)).transpose()?,
         }),
-        "reschedule" => Action::Reschedule(fields.take_due().and_then(|due| fields.spread(due, &key))?),
+        "reschedule" => Action::Reschedule(fields.take_due("").and_then(|due| fields.spread(due, &key))?),
         "cancel" => Action::Cancel { and_after: fields.and_after.take().unwrap_or(false) },
         "lookup" => Action::Lookup,
-        "revive" => Action::Revive(fields.take_due().and_then(|due| fields.spread(due, &key))?),
+        "revive" if fields.at.is_none() && fields.after.is_none() => {
+            Action::Revive(fields.spread(Due::In(Duration::ZERO), &key)?)
+        }
+        "revive" => Action::Revive(fields.take_due("").and_then(|due| fields.spread(due, &key))?),
         "purge" => Action::Purge,
         "pause" | "resume" if key.is_some() && fields.queue.is_some() => return Err(OpError::TwoNames),
         "pause" if key.is_some() => Action::Pause,
@@ -84,7 +91,7 @@ impl Fields<'_> {
         let action = match (op, self.by.take()) {
             ("cancel", None) => TagAction::Cancel,
             ("cancel", Some(_)) => return Err(OpError::Useless { field: "by", op: "cancel" }),
-            (_, None) => TagAction::Reschedule(self.take_due()?),
+            (_, None) => TagAction::Reschedule(self.take_due(OR_BY)?),
             (_, Some(_)) if self.at.is_some() || self.after.is_some() => return Err(OpError::TwoTimes),
             (_, Some(by)) => TagAction::Move(shift(by)?),
         };
@@ -106,7 +113,8 @@ impl Fields<'_> {
         }
     }
 
-    fn take_due(&mut self) -> Result<Due, OpError> {
+    /// `or` says what else there could be.
+    fn take_due(&mut self, or: &'static str) -> Result<Due, OpError> {
         match (self.at.take(), self.after.take()) {
             (Some(at), None) => time(at, "at", |text, is_number| {
                 let instant =
@@ -114,7 +122,7 @@ impl Fields<'_> {
                 instant.map(Due::At)
             }),
             (None, Some(after)) => length(after, "in").map(Due::In),
-            (None, None) => Err(OpError::NoTime),
+            (None, None) => Err(OpError::NoTime { or }),
             (Some(_), Some(_)) => Err(OpError::TwoTimes),
         }
     }
@@ -161,7 +169,7 @@ impl Fields<'_> {
     fn take_first_due(&mut self) -> Result<Option<Due>, OpError> {
         match (&self.at, &self.after) {
             (None, None) if self.recurs => Ok(None),
-            _ => self.take_due().map(Some),
+            _ => self.take_due(OR_RULE).map(Some),
         }
     }
 }

@@ -38,6 +38,7 @@ pub(super) fn samples() -> Vec<Value> {
         json!({"op": "cancel", "key": "k", "and_after": true}),
         json!({"op": "cancel", "tag": "t"}),
         json!({"op": "lookup", "key": "k"}),
+        json!({"op": "revive", "key": "k"}),
         json!({"op": "revive", "key": "k", "in": 0}),
         json!({"op": "purge", "key": "k"}),
         json!({"op": "pause", "key": "k"}),
