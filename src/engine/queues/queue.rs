@@ -299,7 +299,11 @@ impl Queue {
 
     /// Publishes how many jobs of a partition are due; the caller holds the partition. Returns how many were.
     pub(crate) fn publish_ready(&self, partition: usize, jobs: usize) -> usize {
-        self.shares[partition].ready.swap(jobs, Ordering::SeqCst)
+        let before = self.shares[partition].ready.swap(jobs, Ordering::SeqCst);
+        if jobs > before {
+            self.note_ready();
+        }
+        before
     }
 
     /// Publishes the first of them, before their number. A reader in between looks again under the lock.

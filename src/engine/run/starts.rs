@@ -114,19 +114,17 @@ impl Shared {
         let ended = self.enter(at, None, |owned, now| {
             let is_finished = owned.partition.finish(handle, end, now);
             debug_assert!(is_finished, "a job that was started is running until it is finished");
-            let could_start = goes_on(now.mono)
-                && self.could_start_in(at, queue)
-                && self.stays_first(at, queue, lead)
-                && self.keeps_permit(queue);
+            let could_start =
+                goes_on(now.mono) && self.could_start_in(at, queue) && self.stays_first(at, queue, lead);
             *next = None;
             if could_start {
                 self.decide_start(at, queue, owned, now, next);
-                if next.is_none() {
-                    self.refund_start(queue);
-                }
             }
             // The next takes over the counts of the one that has ended. They stood while it was decided.
             if next.is_none() {
+                if could_start {
+                    self.refund_start(queue);
+                }
                 queue.share(at).running.fetch_sub(1, SeqCst);
             }
             now.mono

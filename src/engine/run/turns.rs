@@ -15,7 +15,7 @@ impl Shared {
     /// The pool in which a queue takes its turns.
     #[inline]
     pub(crate) fn pool_of(&self, queue: &Queue) -> Option<&Pool> {
-        self.pool.as_ref().filter(|_| queue.is_by_workers())
+        self.pool.as_deref().filter(|_| queue.is_by_workers())
     }
 
     /// Has workers look for jobs of `queue`, up to `count`; or of the queue that comes first, if they share a pool.
@@ -27,12 +27,11 @@ impl Shared {
     }
 
     /// A worker has started a job: calls one more if there is more to do. Each does, so that whoever brings work need not call all.
+    /// In a pool whoever takes a permit has called.
     #[inline]
     pub(super) fn call_one_more(&self, queue: &Arc<Queue>) {
-        match &self.pool {
-            None if queue.has_workers_to_call() && self.could_start(queue) => queue.call_workers(1),
-            None => {}
-            Some(pool) => self.call_first(pool, 1),
+        if queue.has_workers_to_call() && self.could_start(queue) && self.pool_of(queue).is_none() {
+            queue.call_workers(1);
         }
     }
 
@@ -58,7 +57,8 @@ impl Shared {
     }
 
     /// Takes the next due job of `queue` that may start now; `None` if there is none. See [`start_first`](Self::start_first).
-    #[inline]
+    // Not inlined: a job is large, and would be moved once more.
+    #[inline(never)]
     pub(crate) fn start_next(self: &Arc<Self>, queue: &Arc<Queue>, lead: &mut Lead) -> Option<Started> {
         match self.pool_of(queue) {
             None => self.start_first(queue, lead),
@@ -72,7 +72,10 @@ impl Shared {
             return None;
         }
         let started = self.start_first(queue, lead);
-        if started.is_none() {
+        lead.is_in_pool();
+        if started.is_some() {
+            self.call_first(pool, 1);
+        } else {
             // Another worker took it, or the queue's rate holds it.
             pool.refund(queue);
             self.give_permit_back(queue);
@@ -97,14 +100,8 @@ impl Shared {
     }
 
     /// Whether the next job of `queue` may take over the permit of one that has ended, and has not been counted off yet.
-    #[inline]
-    pub(super) fn keeps_permit(&self, queue: &Queue) -> bool {
-        self.pool.is_none() || self.keeps_permit_of_pool(queue)
-    }
-
-    #[inline(never)]
-    fn keeps_permit_of_pool(&self, queue: &Queue) -> bool {
-        self.pool_of(queue).is_none_or(|pool| pool.keep(queue, |other| self.could_be_next(queue, other)))
+    pub(super) fn keeps_permit(&self, pool: &Pool, queue: &Queue) -> bool {
+        pool.keep(queue, |other| self.could_be_next(queue, other))
     }
 
     /// The next job of `queue` was to take over the permit, and there is none.

@@ -414,7 +414,7 @@ impl Builder {
         let jobs = built.iter().map(|built| built.jobs).sum();
         let room = Room::new(settings.jobs_max, built.len(), jobs);
         let ownership = claimed.as_ref().map(|claimed| claimed.ownership());
-        let (horizon, pool) = (settings.horizon, settings.pool.map(Pool::new));
+        let (horizon, pool) = (settings.horizon, settings.pool.map(|handlers| Box::new(Pool::new(handlers))));
         let shared = Arc::new(Shared {
             meters,
             incarnation: (clock.now().wall.as_micros() as u64) << 16 | u64::from(settings.engine),

@@ -57,7 +57,7 @@ pub(crate) struct Shared {
     pub(crate) hasher: KeyHasher,
     pub(crate) queues: Queues,
     /// How many handlers run at a time over all queues, if that is limited.
-    pub(crate) pool: Option<Pool>,
+    pub(crate) pool: Option<Box<Pool>>,
     pub(crate) releases: Releases,
     /// When the next of those may go that were overdue at the start, by the monotonic clock; `u64::MAX` when there are none.
     pub(crate) overdue_wake: AtomicU64,
@@ -291,9 +291,6 @@ impl Shared {
         }
         let more = ready.saturating_sub(queue.publish_ready(at, ready));
         if more > 0 {
-            if self.pool.is_some() {
-                queue.note_ready();
-            }
             busier.push(id, more);
         }
     }
