@@ -3,7 +3,7 @@
 use reveille::partition::OnConflict;
 use reveille::{Durability, Priority};
 
-use super::{Behave, By, Call, Fault, Item, Loss, Setting, Tagged, What, When};
+use super::{Behave, By, Call, Fault, Item, Loss, Setting, Tagged, What, When, turns};
 use crate::server::{Fsync, Mode, Policy};
 
 const MS: u64 = 1_000;
@@ -12,7 +12,8 @@ const SECOND: u64 = 1_000_000;
 /// Draws a setting and a plan.
 pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let setting = draw_setting(seed, &mut rng);
+    let mut setting = draw_setting(seed, &mut rng);
+    turns::draw_setting(&mut setting);
     let mut plan = Vec::new();
     let calls = rng.u64(20..120);
     for _ in 0..calls {
@@ -35,6 +36,7 @@ pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
     draw_tagged(&setting, &mut plan);
     draw_limited(&setting, &mut plan);
     draw_losses(seed, &setting, faults > 0, &mut plan);
+    turns::draw_calls(&setting, &mut plan);
     plan.sort_by_key(|item| item.at_us);
     (setting, plan)
 }
@@ -228,6 +230,8 @@ fn draw_setting(seed: u64, rng: &mut fastrand::Rng) -> Setting {
         fired_max: [2, 20, 100_000][rng.usize(..3)],
         dead_max: [1, 10_000][usize::from(!seed.is_multiple_of(3))],
         concurrency: [1, 2, 16][rng.usize(..3)],
+        pool: None,
+        paces: Vec::new(),
         delay_us: [100, 600, 5_000][rng.usize(..3)],
         rates_ppm: (0..slots).map(|_| rng.u64(980_000..=1_020_000)).collect(),
         active_us: rng.u64(6 * SECOND..25 * SECOND),

@@ -2,12 +2,14 @@
 //! reduced to the fewest of them that still cause it.
 
 mod draw;
+mod turns;
 
 use reveille::partition::OnConflict;
 use reveille::{Durability, Priority};
 
 use crate::server::{Mode, Policy};
 pub use draw::draw;
+pub(crate) use turns::{Order, Pace, Pool, Queue, Turns};
 
 /// The setting of a run.
 #[derive(Clone, Debug)]
@@ -38,8 +40,12 @@ pub struct Setting {
     pub fired_max: usize,
     /// Dead jobs that are kept.
     pub dead_max: usize,
-    /// The concurrency of the queue `work`.
+    /// The concurrency of each queue but the inline one.
     pub concurrency: usize,
+    /// What queues share.
+    pub pool: Option<Pool>,
+    /// Queues with a rate.
+    pub paces: Vec<(Queue, Pace)>,
     /// The network's latency, in microseconds.
     pub delay_us: u64,
     /// The rate of each process's clocks.
@@ -248,6 +254,8 @@ pub enum Call {
     },
     /// Of jobs with tags.
     Tagged(Tagged),
+    /// Of queues that share a pool, or have rates.
+    Turns(Turns),
     /// Of the newest job of a key.
     Lookup {
         /// The key.

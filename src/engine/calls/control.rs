@@ -59,6 +59,8 @@ impl Engine {
             return Err(QueueError::NoConcurrency { name: queue.name.as_str().to_owned() });
         }
         queue.set_concurrency(jobs);
+        // Workers that go from job to job look again, and those that are too many leave.
+        self.shared.releases.note();
         self.shared.call_workers(queue);
         Ok(())
     }

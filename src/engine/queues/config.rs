@@ -100,6 +100,8 @@ impl QueueConfig {
 
     /// How many of its jobs may start in a time. Those that are due and may not start yet wait, in order; other queues do not notice.
     /// It can be changed while the engine runs: [`Engine::set_rate`](crate::Engine::set_rate).
+    ///
+    /// How much of it is used is not kept: after a restart a queue begins with its whole burst, and so does one whose rate is changed.
     #[must_use]
     pub fn rate(mut self, rate: Rate) -> Self {
         self.rate = Some(rate);

@@ -68,6 +68,8 @@ struct Member {
     queue: Arc<Queue>,
     stride: u128,
     pass: u128,
+    /// The pass of its level before it was charged last.
+    level_before: u128,
 }
 
 impl Pool {
@@ -105,7 +107,7 @@ impl Pool {
             levels.insert(at, Level { precedence, pass: 0, members: Vec::new() });
         }
         let stride = STRIDE / u128::from(weight.max(1));
-        levels[at].members.push(Member { queue: Arc::clone(queue), stride, pass: 0 });
+        levels[at].members.push(Member { queue: Arc::clone(queue), stride, pass: 0, level_before: 0 });
     }
 
     /// Takes a permit for a job of `queue`, if there is one and it comes first of the queues that `could_start` one.
@@ -137,10 +139,7 @@ impl Pool {
 
     /// The start that was charged last to `queue` by the caller has not come about.
     pub(crate) fn refund(&self, queue: &Queue) {
-        let mut turns = self.turns.lock();
-        if let Some(member) = turns.member(queue) {
-            member.pass = member.pass.saturating_sub(member.stride);
-        }
+        self.turns.lock().refund(queue);
     }
 
     /// The queue that comes first of those that `could_start` a job, if there is a permit for it.
@@ -214,15 +213,24 @@ impl Turns {
         let member = &mut level.members[number];
         let is_it = member.queue.id == queue.id;
         if is_it {
+            member.level_before = level.pass;
             level.pass = level.pass.max(member.pass);
             member.pass = level.pass + member.stride;
         }
         is_it
     }
 
-    fn member(&mut self, queue: &Queue) -> Option<&mut Member> {
-        let mut members = self.levels.iter_mut().flat_map(|level| &mut level.members);
-        members.find(|member| member.queue.id == queue.id)
+    fn refund(&mut self, queue: &Queue) {
+        for level in &mut self.levels {
+            let Some(member) = level.members.iter_mut().find(|member| member.queue.id == queue.id) else {
+                continue;
+            };
+            member.pass = member.pass.saturating_sub(member.stride);
+            // Those that could not start either lose nothing by it, unless another start has gone further.
+            if level.pass == member.pass {
+                level.pass = member.level_before;
+            }
+        }
     }
 }
 
@@ -303,6 +311,19 @@ mod tests {
         }
         assert_eq!(seen, [3_000, 1_000, 4_000, 0]);
         assert_eq!(starts(&pool, &queues, &[3], 10), [0, 0, 0, 10]);
+    }
+
+    #[test]
+    fn a_start_that_does_not_come_about_takes_no_turn_from_those_that_could_not_start_either() {
+        let (pool, queues) = pool(1, &[(0, 1), (0, 2)]);
+        assert_eq!(starts(&pool, &queues, &[0], 3), [3, 0]);
+        let (only_first, both) = (|queue: &Queue| queue.id == queues[0].id, |_: &Queue| true);
+        for _ in 0..3 {
+            assert!(pool.take(&queues[0], only_first));
+            pool.refund(&queues[0]);
+            pool.give_back();
+        }
+        assert!(!pool.take(&queues[0], both) && pool.take(&queues[1], both), "it has waited for longer");
     }
 
     #[test]

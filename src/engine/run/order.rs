@@ -110,6 +110,9 @@ impl Shared {
 
     #[cold]
     fn comes_first_again(&self, at: usize, queue: &Queue, first: RankKey, lead: &mut Lead) -> bool {
+        if queue.has_too_many_workers() {
+            return false;
+        }
         let Some(pool) = self.pool_of(queue) else { return self.is_first(at, queue, first, lead) };
         lead.releases = lead.releases_in_pool;
         let is_first = first <= lead.bound && self.releases.are_still(lead.releases)

@@ -48,18 +48,19 @@ impl Shared {
         }
     }
 
-    /// Whether no other queue of its pool comes before it, and there is a permit.
+    /// Whether there is a permit for it, if it needs one.
     #[cfg(feature = "_sim")]
-    pub(crate) fn has_turn(&self, queue: &Queue) -> bool {
-        self.pool_of(queue).is_none_or(|pool| {
-            pool.first(|other| self.could_take(other)).is_some_and(|first| first.id == queue.id)
-        })
+    pub(crate) fn has_permit(&self, queue: &Queue) -> bool {
+        self.pool_of(queue).is_none_or(|pool| pool.free() > 0)
     }
 
-    /// Takes the next due job of `queue` that may start now; `None` if there is none. See [`start_first`](Self::start_first).
+    /// Takes the next due job of `queue` that may start now; `None` if there is none, or a worker is to leave. See [`start_first`](Self::start_first).
     // Not inlined: a job is large, and would be moved once more.
     #[inline(never)]
     pub(crate) fn start_next(self: &Arc<Self>, queue: &Arc<Queue>, lead: &mut Lead) -> Option<Started> {
+        if queue.has_too_many_workers() {
+            return None;
+        }
         match self.pool_of(queue) {
             None => self.start_first(queue, lead),
             Some(pool) => self.start_in_turn(pool, queue, lead),
