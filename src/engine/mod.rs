@@ -41,7 +41,7 @@ pub use calls::{
     Transaction, TransactionOutcome,
 };
 pub use error::{
-    CallError, CancelError, Change, EditError, PauseError, PauseJobError, PurgeError, QueueError,
+    CallError, CancelError, Change, EditError, PauseError, PauseJobError, PoolError, PurgeError, QueueError,
     RescheduleError, ReviveError, ScheduleError, StartError, TransactionError,
 };
 pub use ownership::StoreState;
@@ -56,4 +56,4 @@ pub use state::{CancelReason, Cancellation, Engine, Proposal};
 pub(crate) use state::{Failure, FailureKind, Probed};
 #[cfg(feature = "_sim")]
 pub use tell::PartitionState;
-pub use tell::{Lateness, QueueStats, ShutdownReport, Stats, StoreStats};
+pub use tell::{Lateness, PoolStats, QueueStats, ShutdownReport, Stats, StoreStats};

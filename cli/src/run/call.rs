@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::exec;
 use super::output::{Ack, Answer, Answered, Mistake, Output, Standing};
+use super::queues::Said;
 use super::read;
 use crate::jsonl::op::{Action, Draft, Op, QueueAction, TagAction};
 use crate::jsonl::text::cut_middle;
@@ -35,6 +36,7 @@ pub(super) struct Caller {
     output: Output,
     queues: BTreeSet<String>,
     exec: Option<Exec>,
+    said: Said,
     /// Of the session, for calls about a tag.
     runtime: Handle,
 }
@@ -81,8 +83,8 @@ pub(super) enum Pending {
 
 impl Caller {
     /// To be called within the session's runtime.
-    pub(super) fn new(engine: Engine, output: Output, exec: Option<Exec>) -> Self {
-        Caller { engine, output, queues: BTreeSet::new(), exec, runtime: Handle::current() }
+    pub(super) fn new(engine: Engine, output: Output, exec: Option<Exec>, said: Said) -> Self {
+        Caller { engine, output, queues: BTreeSet::new(), exec, said, runtime: Handle::current() }
     }
 
     /// Has restored jobs fire, even if no line ever names their queues.
@@ -214,6 +216,7 @@ impl Caller {
             .on_failure(move |attempt| failed.failed(attempt))
             .on_death(move |job, reason| dead.dead(job, reason))
             .on_passed_over(move |key, passed| skipped.skipped(key, *passed));
+        let config = self.said.apply(name, config);
         let output = self.output.clone();
         match self.exec.clone() {
             None => self.engine.add_queue(config.concurrency(FIRING_MAX), move |job: Job| {

@@ -6,6 +6,7 @@ mod pauses;
 mod recurring;
 mod schedule;
 mod tagged;
+mod turns;
 mod whole;
 
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use reveille::{
 
 use crate::app::App;
 use crate::ledger::{Done, Fact, Pending, Stand, due_at};
-use crate::plan::{By, Call, When};
+use crate::plan::{By, Call, Queue, When};
 use crate::process::Process;
 pub(crate) use answers::is_refusal;
 use answers::{Late, Refusal, is_changed, is_late, is_once, word};
@@ -48,8 +49,9 @@ impl Caller {
     pub(crate) async fn call(self, call: Call) {
         match call {
             Call::Schedule { key, is_inline, when, on_conflict, priority, is_once, level, behave } => {
+                let queue = if is_inline { Queue::Inline } else { Queue::Work };
                 let wish =
-                    Wish { is_inline, on_conflict, priority, is_once, level, ..Wish::new(key, when, behave) };
+                    Wish { queue, on_conflict, priority, is_once, level, ..Wish::new(key, when, behave) };
                 self.schedule(wish).await;
             }
             Call::Limited { key, when, expires_us, is_counted, behave } => {
@@ -57,6 +59,7 @@ impl Caller {
                 self.schedule(Wish { limit, ..Wish::new(key, when, behave) }).await;
             }
             Call::Tagged(call) => self.call_tagged(call).await,
+            Call::Turns(call) => self.call_turns(call).await,
             Call::Reschedule { key, when, by } => self.reschedule(&format!("k{key}"), when, by).await,
             Call::Cancel { key, by } => self.cancel(&format!("k{key}"), by).await,
             Call::CancelRunning { key, by } => self.cancel_running(&format!("k{key}"), by).await,

@@ -209,7 +209,9 @@ impl Disk {
         let path = std::path::Path::new(path);
         let names = state.names.list(path).unwrap_or_default();
         let lengths = names.iter().map(|name| match state.names.find(&path.join(name)) {
-            Ok(Entry::File(number)) => format!("{name}: {}", state.files.get(&number).map_or(0, Content::len)),
+            Ok(Entry::File(number)) => {
+                format!("{name}: {}", state.files.get(&number).map_or(0, Content::len))
+            }
             _ => format!("{name}/"),
         });
         lengths.collect::<Vec<_>>().join(", ")

@@ -8,6 +8,7 @@
 
 mod facts;
 mod life;
+mod limits;
 mod pauses;
 mod recurring;
 mod wholes;
@@ -22,6 +23,7 @@ use reveille::{Durability, Handle, JobView, Timestamp};
 
 pub(crate) use facts::{Fact, JobLog};
 pub(crate) use life::{Life, Next, Pending, Stand};
+use limits::Limits;
 pub(crate) use pauses::PAUSED_QUEUE;
 use pauses::Pauses;
 pub(crate) use recurring::{Recurring, is_recurring};
@@ -111,6 +113,8 @@ struct State {
     lease_us: u64,
     /// Whether some of the dead may be purged for others.
     purges: bool,
+    /// Those that each life begins with.
+    limits: Limits,
 }
 
 impl Ledger {
@@ -118,7 +122,8 @@ impl Ledger {
     pub(crate) fn new(world: &Arc<World>, setting: &Setting) -> Arc<Self> {
         let (tick_us, lease_us, purges) =
             (setting.tick_us, setting.lease_ms * 1_000, setting.dead_max < 1_000);
-        let state = State { tick_us, lease_us, purges, ..State::default() };
+        let limits = Limits::new(setting);
+        let state = State { tick_us, lease_us, purges, limits, ..State::default() };
         Arc::new(Ledger { world: Arc::clone(world), state: Mutex::new(state) })
     }
 
@@ -140,7 +145,7 @@ impl Ledger {
         images: &[Image],
     ) {
         let mut state = self.state.lock();
-        let mut begun = Life::new(now, owner, self.world.now_us(), state.purges);
+        let mut begun = Life::new(now, owner, self.world.now_us(), state.purges, state.limits.clone());
         let is_dead = |job: &JobImage| job.history.as_ref().is_some_and(|history| history.death.is_some());
         for image in images {
             // A key names a pending job rather than a dead one.

@@ -3,7 +3,9 @@
 use reveille::partition::OnConflict;
 use reveille::{Durability, Priority};
 
-use super::{Behave, By, Call, Fault, Item, Loss, Setting, StoreKind, Tagged, What, When, Whole, disk};
+use super::{
+    Behave, By, Call, Fault, Item, Loss, Setting, StoreKind, Tagged, What, When, Whole, disk, turns,
+};
 use crate::server::{Fsync, Mode, Policy};
 
 const MS: u64 = 1_000;
@@ -16,6 +18,7 @@ pub fn draw(seed: u64, store: StoreKind) -> (Setting, Vec<Item>) {
     if store == StoreKind::Disk {
         disk::draw_setting(&mut setting);
     }
+    turns::draw_setting(&mut setting);
     let mut plan = Vec::new();
     let calls = rng.u64(20..120);
     for _ in 0..calls {
@@ -47,6 +50,7 @@ pub fn draw(seed: u64, store: StoreKind) -> (Setting, Vec<Item>) {
         StoreKind::Redis => draw_losses(seed, &setting, faults > 0, &mut plan),
         StoreKind::Disk => disk::draw_levels(&setting, &mut plan),
     }
+    turns::draw_calls(&setting, &mut plan);
     plan.sort_by_key(|item| item.at_us);
     (setting, plan)
 }
@@ -275,6 +279,8 @@ fn draw_setting(seed: u64, rng: &mut fastrand::Rng) -> Setting {
         fired_max: [2, 20, 100_000][rng.usize(..3)],
         dead_max: [1, 10_000][usize::from(!seed.is_multiple_of(3))],
         concurrency: [1, 2, 16][rng.usize(..3)],
+        pool: None,
+        paces: Vec::new(),
         delay_us: [100, 600, 5_000][rng.usize(..3)],
         rates_ppm: (0..slots).map(|_| rng.u64(980_000..=1_020_000)).collect(),
         active_us: rng.u64(6 * SECOND..25 * SECOND),

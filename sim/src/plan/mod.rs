@@ -3,6 +3,7 @@
 
 mod disk;
 mod draw;
+mod turns;
 
 use reveille::partition::OnConflict;
 use reveille::{Durability, Priority};
@@ -10,6 +11,7 @@ use reveille::{Durability, Priority};
 use crate::disk::Trouble;
 use crate::server::{Mode, Policy};
 pub use draw::draw;
+pub(crate) use turns::{Order, Pace, Pool, Queue, Turns};
 
 /// Where the store of a run is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,8 +83,12 @@ pub struct Setting {
     pub fired_max: usize,
     /// Dead jobs that are kept.
     pub dead_max: usize,
-    /// The concurrency of the queue `work`.
+    /// The concurrency of each queue but the inline one.
     pub concurrency: usize,
+    /// What queues share.
+    pub pool: Option<Pool>,
+    /// Queues with a rate.
+    pub paces: Vec<(Queue, Pace)>,
     /// The network's latency, in microseconds.
     pub delay_us: u64,
     /// The rate of each process's clocks.
@@ -298,6 +304,8 @@ pub enum Call {
         /// What is to become of them.
         act: Whole,
     },
+    /// Of queues that share a pool, or have rates.
+    Turns(Turns),
     /// Of the newest job of a key.
     Lookup {
         /// The key.

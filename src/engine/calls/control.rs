@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::engine::error::QueueError;
+use crate::engine::error::{PoolError, QueueError};
 use crate::engine::queues::{Queue, QueueConfig, Rate};
 use crate::engine::run::{Ends, Job, worker};
 use crate::engine::state::Engine;
@@ -25,9 +25,11 @@ impl Engine {
         }
         let config = config.into();
         config.check(self.shared.settings.horizon)?;
+        config.check_place(self.shared.pool.is_some())?;
         let layers = config.layers().clone();
         let queue = self.shared.queues.claim(config)?;
         self.shared.recall_pause(&queue);
+        self.shared.pool.iter().for_each(|pool| pool.join(&queue));
         queue.run_by(worker::runner(Arc::downgrade(&self.shared), &layers, Arc::new(handler)));
         self.shared.call_workers(&queue);
         Ok(())
@@ -62,7 +64,24 @@ impl Engine {
             return Err(QueueError::NoConcurrency { name: queue.name.as_str().to_owned() });
         }
         queue.set_concurrency(jobs);
+        // Workers that go from job to job look again, and those that are too many leave.
+        self.shared.releases.note();
         self.shared.call_workers(queue);
+        Ok(())
+    }
+
+    /// Changes how many handlers may run at a time over all queues of the [pool](crate::Builder::pool). With fewer than run now, those
+    /// go on, and others start when enough have ended. It is a setting of this process: after a restart the pool is as it is built.
+    ///
+    /// # Errors
+    /// When the engine was built without a pool, or none may run.
+    pub fn set_pool(&self, handlers: usize) -> Result<(), PoolError> {
+        let pool = self.shared.pool.as_ref().ok_or(PoolError::NoPool)?;
+        if handlers == 0 {
+            return Err(PoolError::Empty);
+        }
+        pool.set_limit(handlers);
+        self.shared.call_all();
         Ok(())
     }
 

@@ -36,7 +36,7 @@ use crate::clock::{Clock, LazyNow, Waker};
 use crate::engine::error::CallError;
 use crate::engine::meters::seconds;
 use crate::engine::ownership::Ownership;
-use crate::engine::queues::{Queue, Queues};
+use crate::engine::queues::{Pool, Queue, Queues};
 use crate::partition::{MonoTime, Now, NowSource, Partition, PartitionId, QueueId};
 use crate::store::Durability;
 use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) cells: Box<[Cell]>,
     pub(crate) hasher: KeyHasher,
     pub(crate) queues: Queues,
+    /// How many handlers run at a time over all queues, if that is limited.
+    pub(crate) pool: Option<Box<Pool>>,
     pub(crate) releases: Releases,
     /// When the next of those may go that were overdue at the start, by the monotonic clock; `u64::MAX` when there are none.
     pub(crate) overdue_wake: AtomicU64,
@@ -286,7 +288,7 @@ impl Shared {
     /// Has workers of the queue look for work, if there is some.
     pub(crate) fn call_workers(&self, queue: &Arc<Queue>) {
         if self.could_start(queue) {
-            queue.call_workers(self.handlers.threads());
+            self.call_up_to(queue, self.handlers.threads());
         }
     }
 
@@ -508,7 +510,7 @@ impl Busier {
 
     pub(crate) fn call(&mut self, shared: &Shared) {
         while let Some((queue, jobs)) = self.next(shared) {
-            queue.call_workers(jobs.min(shared.handlers.threads()));
+            shared.call_up_to(queue, jobs.min(shared.handlers.threads()));
         }
     }
 

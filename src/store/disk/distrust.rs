@@ -57,7 +57,9 @@ mod tests {
         distrust.add(5..6);
         distrust.add(10..12);
         assert_eq!(distrust.0, [3..6, 10..12]);
-        assert!(distrust.contains(5) && !distrust.contains(6) && !distrust.contains(2) && distrust.contains(11));
+        assert!(
+            distrust.contains(5) && !distrust.contains(6) && !distrust.contains(2) && distrust.contains(11)
+        );
         (0..100).for_each(|at| distrust.add(20 + at * 10..21 + at * 10));
         assert!(distrust.0.len() <= RANGES_MAX && distrust.contains(1_010), "{distrust:?}");
     }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::distrust::Begun;
 use super::block::{self, HEAD_BYTES, Head, Kind};
+use super::distrust::Begun;
 use super::errors::{damaged, failed, misfit};
 use super::files::Files;
 use super::names::{META, unfinished};

@@ -59,7 +59,10 @@ impl Piece<'_> {
         read.map_err(|error| failed("reading", path, &error))?;
         // What a failed sync has dropped is read until the system forgets it. Whoever reads it anew judges what that means.
         super::block::read(&self.bytes[at..]).map_err(|flaw| {
-            StoreError::retry(format!("{} has changed at byte {offset} since it was read: {flaw}", path.display()))
+            StoreError::retry(format!(
+                "{} has changed at byte {offset} since it was read: {flaw}",
+                path.display()
+            ))
         })?;
         if self.bytes.len() >= PIECE_BYTES {
             self.flush().map_err(|error| failed("writing anew", path, &error))?;

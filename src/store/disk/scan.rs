@@ -129,14 +129,18 @@ impl Scan {
             let lsn = segment.ends().max(next_lsn).max(begins);
             next_lsn = lsn;
             // A segment without a head was begun, and lost. One that ends early has lost its length.
-            let is_whole = segment.head.is_some() && !self.segments[at + 1..].iter().any(|later| has_seen_more(later, segment));
+            let is_whole = segment.head.is_some()
+                && !self.segments[at + 1..].iter().any(|later| has_seen_more(later, segment));
             let flaw = segment.flaw.or_else(|| (!is_whole).then_some(Flaw::Short));
             let Some(flaw) = flaw else { continue };
             if !flaw.may_be_torn() {
                 return Err(damaged(&segment.path, segment.good_bytes, flaw));
             }
             // LSNs follow each other: nothing lies between two of which one is the next.
-            let hides_nothing = self.segments[at + 1..].iter().find_map(|later| later.head).is_some_and(|head| head.lsn == lsn);
+            let hides_nothing = self.segments[at + 1..]
+                .iter()
+                .find_map(|later| later.head)
+                .is_some_and(|head| head.lsn == lsn);
             if !hides_nothing && !self.may_be_lost(lsn) {
                 return Err(damaged(&segment.path, segment.good_bytes, flaw));
             }

@@ -121,7 +121,9 @@ impl Segment {
         }
         self.synced = self.synced.max(head.synced);
         if is_first {
-            let Ok(says) = serde_json::from_slice(&block[HEAD_BYTES..]) else { return Ok(Err(Flaw::NotOurs)) };
+            let Ok(says) = serde_json::from_slice(&block[HEAD_BYTES..]) else {
+                return Ok(Err(Flaw::NotOurs));
+            };
             (self.head, self.says) = (Some(head), says);
         } else {
             self.entries.push(Entry { segment: self.number, offset, head });
@@ -142,7 +144,6 @@ impl Segment {
             (None, None) => 0,
         }
     }
-
 }
 
 /// A piece of a file that moves forward.
