@@ -209,8 +209,11 @@ type Change = Pin<Box<dyn Future<Output = Result<Told, Error>> + Send>>;
 /// told when it comes, and a bounded number of them behind; at once without one.
 struct UnderWay<F> {
     teller: Teller,
-    behind: Option<(mpsc::Sender<F>, JoinHandle<Result<(), Error>>)>,
+    behind: Option<Behind<F>>,
 }
+
+/// Where calls are handed over, and the task that awaits them.
+type Behind<F> = (mpsc::Sender<F>, JoinHandle<Result<(), Error>>);
 
 impl<F> UnderWay<F>
 where
