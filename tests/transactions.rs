@@ -5,10 +5,11 @@ use std::sync::Arc;
 use reveille::store::{Batch, DelegatingStore, MemoryStore, Store, StoreFuture};
 use reveille::testing::TestEngine;
 use reveille::{
-    CallError, CancelOutcome, Change, ChangeOutcome, Due, Engine, Key, LookupOutcome, OnConflict,
-    PartitionId, QueueConfig, Refusal, RescheduleError, RescheduleOutcome, ScheduleError, ScheduleOutcome,
-    Target, TransactionError, TransactionOutcome, Version,
+    CallError, CancelOutcome, Change, ChangeOutcome, Due, Engine, Job, Key, LookupOutcome, OnConflict,
+    PartitionId, QueueConfig, Refusal, RescheduleError, RescheduleOutcome, Retry, ScheduleError,
+    ScheduleOutcome, Target, Transaction, TransactionError, TransactionOutcome, Version,
 };
+use testkit::random::Random;
 use testkit::scripted::{Does, Scripted};
 use testkit::{HOUR, TEN_O_CLOCK, at_ms, ms, nothing};
 use tokio::sync::Semaphore;
@@ -312,4 +313,146 @@ async fn promise_2_a_crash_between_two_batches_leaves_all_of_a_transaction_or_no
         partly += usize::from(found.contains(&0) && found.contains(&9));
     }
     assert!(partly >= 4, "the crashes came before or after everything: {partly}");
+}
+
+/// What a transaction foresees is what single calls answer: two engines of one history, one of which is asked change by change.
+#[tokio::test]
+async fn a_transaction_does_what_its_changes_do_by_themselves_or_nothing() {
+    let mut random = Random::seeded(14);
+    let start = || async {
+        let queue = QueueConfig::new("fails").retry(Retry::attempts(1));
+        let builder =
+            Engine::builder().queue("q", nothing).queue(queue, |_: Job| async { Err::<(), _>("no") });
+        TestEngine::start(builder.horizon(HOUR), TEN_O_CLOCK).await.unwrap()
+    };
+    let (whole, single) = (start().await, start().await);
+    let keys: Vec<Key> = (0..9).map(|n| whole.key_beside("the first", format!("k{n}")).unwrap()).collect();
+    let (mut applied, mut refused) = (0, 0);
+    for _ in 0..400 {
+        let (first, step) = (random.below(9) as usize, [1, 2, 4][random.below(3) as usize]);
+        let picked = (0..=random.below(3) as usize).map(|n| &keys[(first + n * step) % 9]);
+        let asked = picked.map(|key| Asked::draw(key, &whole, &mut random)).collect::<Vec<_>>();
+        let all = asked.iter().fold(whole.transaction(), |all, asked| asked.add(all, &whole));
+        let outcome = match all.commit().await {
+            Ok(outcome) => outcome,
+            // One of them alone is refused as well.
+            Err(TransactionError::Schedule { at, source, .. }) => {
+                assert_eq!(asked[at].make(&single).await, Err(source.to_string()));
+                continue;
+            }
+            Err(TransactionError::Reschedule { at, source, .. }) => {
+                assert_eq!(asked[at].make(&single).await, Err(source.to_string()));
+                continue;
+            }
+            Err(error) => panic!("{error:?}"),
+        };
+        match outcome {
+            TransactionOutcome::Applied { changes } => {
+                applied += 1;
+                for (asked, change) in asked.iter().zip(changes) {
+                    assert_eq!(asked.make(&single).await, Ok(word(change)), "{asked:?}");
+                }
+            }
+            TransactionOutcome::NotApplied { at, change } => {
+                refused += 1;
+                assert_eq!(asked[at].make(&single).await, Ok(word(change)), "{:?}", asked[at]);
+            }
+        }
+        for key in &keys {
+            assert_eq!(standing(&whole, key), standing(&single, key), "{key}");
+        }
+        let pass = ms(random.below(40));
+        let fired = [whole.advance(pass).await, single.advance(pass).await];
+        let fired = fired.map(|fired| fired.iter().map(|job| (job.key.clone(), job.due)).collect::<Vec<_>>());
+        assert_eq!(fired[0], fired[1]);
+    }
+    assert!(applied > 50 && refused > 50, "{applied} applied, {refused} refused");
+}
+
+#[derive(Debug)]
+enum Asked {
+    Schedule { key: Key, queue: &'static str, policy: OnConflict, due: Due },
+    Reschedule { key: Key, version: Option<Version>, due: Due },
+    Cancel { key: Key, version: Option<Version> },
+}
+
+impl Asked {
+    fn draw(key: &Key, engine: &Engine, random: &mut Random) -> Self {
+        let key = key.clone();
+        // Past the horizon now and then.
+        let due = ms(if random.below(40) == 0 { 4_000_000 } else { random.below(300) }).into();
+        let version = match random.below(4) {
+            0 => version(engine, &key),
+            1 => Some(Version(1 + random.below(3) as u32)),
+            _ => None,
+        };
+        match random.below(6) {
+            0..4 => {
+                let policies = [
+                    OnConflict::Reject,
+                    OnConflict::Replace,
+                    OnConflict::Keep,
+                    OnConflict::KeepEarlier,
+                    OnConflict::KeepLater,
+                    OnConflict::Payload,
+                ];
+                let (queue, policy) =
+                    (["q", "fails"][random.below(2) as usize], policies[random.below(6) as usize]);
+                Asked::Schedule { key, queue, policy, due }
+            }
+            4 => Asked::Reschedule { key, version, due },
+            _ => Asked::Cancel { key, version },
+        }
+    }
+
+    fn add<'a>(&'a self, all: Transaction<'a>, engine: &'a Engine) -> Transaction<'a> {
+        match self {
+            Asked::Schedule { key, queue, policy, due } => {
+                all.schedule(engine.schedule_raw(queue, "new").key(key).on_conflict(*policy).planned(*due))
+            }
+            Asked::Reschedule { key, version: None, due } => all.reschedule(key, *due),
+            Asked::Reschedule { key, version: Some(version), due } => all.reschedule_if(key, *version, *due),
+            Asked::Cancel { key, version: None } => all.cancel(key),
+            Asked::Cancel { key, version: Some(version) } => all.cancel_if(key, *version),
+        }
+    }
+
+    /// By itself. Returns the answer in words.
+    async fn make(&self, engine: &Engine) -> Result<String, String> {
+        match self {
+            Asked::Schedule { key, queue, policy, due } => {
+                let made = engine.schedule_raw(queue, "new").key(key).on_conflict(*policy).due(*due).await;
+                made.map(|outcome| word(ChangeOutcome::Schedule(outcome))).map_err(|error| error.to_string())
+            }
+            Asked::Reschedule { key, version, due } => {
+                let made = match version {
+                    Some(version) => engine.reschedule_if(key, *version, *due).await,
+                    None => engine.reschedule(key, *due).await,
+                };
+                made.map(|outcome| word(ChangeOutcome::Reschedule(outcome)))
+                    .map_err(|error| error.to_string())
+            }
+            Asked::Cancel { key, version } => {
+                let made = match version {
+                    Some(version) => engine.cancel_if(key, *version).await,
+                    None => engine.cancel(key).await,
+                };
+                made.map(|outcome| word(ChangeOutcome::Cancel(outcome))).map_err(|error| error.to_string())
+            }
+        }
+    }
+}
+
+/// As it is told elsewhere: without the handle, which is of an engine.
+fn word(change: ChangeOutcome) -> String {
+    serde_json::to_string(&change).unwrap()
+}
+
+fn standing(engine: &Engine, key: &Key) -> String {
+    match engine.lookup(key) {
+        LookupOutcome::Scheduled(view) | LookupOutcome::Running(view) | LookupOutcome::Dead(view) => {
+            format!("{:?} {:?} {} {:?}", view.state, view.due, view.version.0, view.payload)
+        }
+        other => format!("{other:?}"),
+    }
 }

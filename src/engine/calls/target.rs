@@ -104,7 +104,6 @@ enum Placed<'a> {
 
 impl Destination<'_> {
     /// The job that is meant; for a key, the newest one.
-    #[inline(always)]
     pub(crate) fn find(&self, owned: &Owned) -> Option<Handle> {
         match self.job {
             Placed::Key(key, hash) => owned.find(key, hash),

@@ -65,7 +65,6 @@ impl Owned {
     }
 
     /// The newest job of a key.
-    #[inline(always)]
     pub(crate) fn find(&self, key: &str, hash: KeyHash) -> Option<Handle> {
         let slot = self.keys.find(hash, |slot| self.partition.is_of_key(slot, key))?;
         self.partition.handle_at(slot)

@@ -86,8 +86,6 @@ impl<'a> Step<'a> {
     }
 
     /// The job that it would change.
-    // Not inlined, nor is the next: what single calls share with it is to stay inlined there.
-    #[inline(never)]
     pub(super) fn job(&self, owned: &Owned) -> Option<Handle> {
         match &self.what {
             What::Schedule(draft, hash) => {
@@ -147,7 +145,6 @@ impl<'a> Step<'a> {
     }
 
     /// Makes it. What was foreseen is what happens.
-    #[inline(never)]
     pub(super) fn make(
         &mut self,
         shared: &Shared,
