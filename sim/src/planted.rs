@@ -101,8 +101,7 @@ fn find(copy: &Path, target: &Path, seeds: u64, store: StoreKind) -> io::Result<
     run(build.args(["build", "--release", "--quiet", "-p", "reveille-sim"]))?;
     let mut simulate = Command::new(target.join("release/reveille-sim"));
     let (seeds, store) = (format!("0..{seeds}"), store.to_string());
-    let output =
-        simulate.args(["run", "--threads", "2", "--seeds", &seeds, "--store", &store]).output()?;
+    let output = simulate.args(["run", "--threads", "2", "--seeds", &seeds, "--store", &store]).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let Some(line) = text.lines().find(|line| line.starts_with("seed ")) else { return Ok(None) };
     let words = line.trim_start_matches("seed ").split_once(" breaks promise ");

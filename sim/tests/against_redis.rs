@@ -17,7 +17,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use redis::{Parser, Value};
 
-use reveille_sim::{StoreKind, Asked, Fault, Held, Item, Mode, Twin, What, draw, listen_to_panics, run_beside};
+use reveille_sim::{
+    Asked, Fault, Held, Item, Mode, StoreKind, Twin, What, draw, listen_to_panics, run_beside,
+};
 use testkit::redis::RedisServer;
 
 const SEEDS: u64 = 250;

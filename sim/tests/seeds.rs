@@ -13,7 +13,9 @@ fn outcome(seed: u64, store: StoreKind) -> Outcome {
 
 fn assert_kept(seed: u64, store: StoreKind, outcome: &Outcome) {
     if let Some(violation) = &outcome.violation {
-        panic!("seed {seed}: {violation:?}; cargo run --release -p reveille-sim -- seed {seed} --store {store}");
+        panic!(
+            "seed {seed}: {violation:?}; cargo run --release -p reveille-sim -- seed {seed} --store {store}"
+        );
     }
 }
 

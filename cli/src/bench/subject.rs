@@ -14,8 +14,8 @@ use super::Error;
 use super::server::Redis;
 use crate::store::directory;
 
-/// What `--store` says for the engine's own part: a store that takes all at once and keeps nothing.
-pub(super) const MEMORY: &str = "memory:";
+/// What `--store` says for the engine's own part: a store in the same memory, for which nobody waits.
+const MEMORY: &str = "memory:";
 
 /// A store to measure. What it keeps there is this run's alone.
 pub(super) enum Subject {

@@ -25,6 +25,7 @@ mod call;
 mod exec;
 mod left;
 mod output;
+mod queues;
 mod read;
 mod session;
 
@@ -39,6 +40,7 @@ use reveille::{Builder, Engine, Profile};
 pub(crate) use call::schedule;
 use call::{Caller, Exec};
 use output::Output;
+use queues::QueueArgs;
 use session::Session;
 
 use crate::jsonl::input::{LINE_BYTES_MAX, Pipes, Source};
@@ -117,6 +119,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COMMANDS", default_value = "16", requires = "exec", value_parser = parse_concurrency)]
     concurrency: usize,
 
+    #[command(flatten)]
+    queues: QueueArgs,
+
     /// The resolution of due times
     #[arg(long, value_name = "DELAY", default_value = "1ms", value_parser = time::parse_delay)]
     tick: Duration,
@@ -190,7 +195,7 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
         }
         _ = &mut written => return Err("the output was closed before anything was begun".into()),
     };
-    let mut caller = Caller::new(engine.clone(), output.clone(), args.exec());
+    let mut caller = Caller::new(engine.clone(), output.clone(), args.exec(), args.queues.said());
     caller.adopt().map_err(|error| cannot("go on with the jobs in the store", error))?;
     let session = Session::start(input, caller, engine, output, named);
     let session = session.map_err(|error| cannot("start a thread", error))?;
@@ -225,7 +230,8 @@ impl Args {
 
     fn engine(&self) -> Builder {
         // Queues of restored jobs are added once they are known.
-        let mut builder = Engine::builder().without_queues().unhandled_queues(true).tick(self.tick);
+        let builder = Engine::builder().without_queues().unhandled_queues(true).tick(self.tick);
+        let mut builder = self.queues.apply(builder);
         if let Some(profile) = self.profile {
             builder = builder.profile(match profile {
                 ProfileName::Eco => Profile::Eco,

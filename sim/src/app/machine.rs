@@ -35,7 +35,8 @@ impl App {
         (0..self.setting.slots).for_each(|slot| self.kill(slot));
         machine.journal.power_lost();
         machine.disk.lose_power();
-        self.world.note(|| format!("power is lost; left are {}", machine.disk.listing("/var/lib/reveille/sim")));
+        self.world
+            .note(|| format!("power is lost; left are {}", machine.disk.listing("/var/lib/reveille/sim")));
         let (app, world) = (Arc::clone(self), Arc::clone(&self.world));
         self.world.spawn_env(async move {
             world.after(down_us).await;

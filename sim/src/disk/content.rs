@@ -153,8 +153,9 @@ impl Content {
             let first = if after > 0 { Vec::new() } else { part(&self.kept, page) };
             let versions = self.unsynced.get(&page).into_iter().flatten();
             let versions = versions.filter(|version| version.operation > after && version.operation < before);
-            let choices: Vec<&[u8]> =
-                std::iter::once(first.as_slice()).chain(versions.map(|version| version.bytes.as_slice())).collect();
+            let choices: Vec<&[u8]> = std::iter::once(first.as_slice())
+                .chain(versions.map(|version| version.bytes.as_slice()))
+                .collect();
             let choice = match extent {
                 0 => 0,
                 1 => choices.len() - 1,
@@ -165,7 +166,8 @@ impl Content {
                 // Torn: it ends as it was before.
                 let mut end = vec![0; PAGE];
                 end[..choices[choice - 1].len()].copy_from_slice(choices[choice - 1]);
-                let torn = if rng.u8(..8) == 0 { rng.usize(..PAGE) } else { rng.usize(..PAGE / SECTOR) * SECTOR };
+                let torn =
+                    if rng.u8(..8) == 0 { rng.usize(..PAGE) } else { rng.usize(..PAGE / SECTOR) * SECTOR };
                 put_from(&mut left, page * PAGE + torn, &end[torn..]);
             }
         }
@@ -175,7 +177,8 @@ impl Content {
     /// The operations between which a page's versions have to lie, if the disk has the length of operation `at`: after the last cut
     /// that it has, and before the first one that it has not.
     fn cut_off(&self, page: usize, at: u64) -> (u64, u64) {
-        let cuts = self.lengths.iter().filter(|(_, len)| *len <= page * PAGE).map(|(operation, _)| *operation);
+        let cuts =
+            self.lengths.iter().filter(|(_, len)| *len <= page * PAGE).map(|(operation, _)| *operation);
         let (mut after, mut before) = (0, u64::MAX);
         for cut in cuts {
             if cut <= at {

@@ -174,11 +174,16 @@ impl Journal {
         });
         let found = loaded.log_end();
         if found < owed {
-            let detail = format!("partition {partition} ends before record {found}, and has to have those before {owed}");
+            let detail = format!(
+                "partition {partition} ends before record {found}, and has to have those before {owed}"
+            );
             self.world.broken("2 nothing is lost", detail);
         }
         if found > end + sent {
-            let detail = format!("partition {partition} has records up to {found}, and those up to {} were sent", end + sent);
+            let detail = format!(
+                "partition {partition} has records up to {found}, and those up to {} were sent",
+                end + sent
+            );
             self.world.broken("7 each record once", detail);
         }
         self.take_sent(grant, found);
@@ -201,7 +206,8 @@ impl Journal {
         for (sequence, record) in (loaded.covered..).zip(&loaded.records) {
             let Some(at) = sequence.checked_sub(first) else { continue };
             if let Some((_, sent)) = known.get(at as usize).filter(|(_, sent)| sent != record) {
-                let detail = format!("partition {partition}: record {sequence} was {sent:?}, and is {record:?}");
+                let detail =
+                    format!("partition {partition}: record {sequence} was {sent:?}, and is {record:?}");
                 self.world.broken("7 replay = live", detail);
             }
         }
@@ -236,7 +242,8 @@ impl Journal {
 
     fn check_owner(&self, grant: &Grant, is_owner: bool, what: &str) {
         if !is_owner {
-            let detail = format!("partition {}: {what} was taken under epoch {}", grant.partition.0, grant.epoch);
+            let detail =
+                format!("partition {}: {what} was taken under epoch {}", grant.partition.0, grant.epoch);
             self.world.broken("5 stale writer", detail);
         }
     }

@@ -55,12 +55,15 @@ pub enum Trouble {
     Slow,
 }
 
+/// Told which file could not be synced.
+type SyncFailed = dyn Fn(&str) + Send + Sync;
+
 /// The disk.
 pub(crate) struct Disk {
     world: Option<Arc<World>>,
     state: Mutex<State>,
     /// Called when a sync of the file of this name has failed.
-    sync_failed: Mutex<Option<Box<dyn Fn(&str) + Send + Sync>>>,
+    sync_failed: Mutex<Option<Box<SyncFailed>>>,
     /// Called when power fails in the middle of an operation.
     power_failed: Mutex<Option<Told>>,
 }
@@ -206,7 +209,9 @@ impl Disk {
         let path = std::path::Path::new(path);
         let names = state.names.list(path).unwrap_or_default();
         let lengths = names.iter().map(|name| match state.names.find(&path.join(name)) {
-            Ok(Entry::File(number)) => format!("{name}: {}", state.files.get(&number).map_or(0, Content::len)),
+            Ok(Entry::File(number)) => {
+                format!("{name}: {}", state.files.get(&number).map_or(0, Content::len))
+            }
             _ => format!("{name}/"),
         });
         lengths.collect::<Vec<_>>().join(", ")

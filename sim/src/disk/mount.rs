@@ -85,7 +85,10 @@ impl std::fmt::Debug for Mount {
 
 impl Files for Mount {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.change_names(|| format!("create directory {}", name(path)), |state| state.names.create_dirs(path))
+        self.change_names(
+            || format!("create directory {}", name(path)),
+            |state| state.names.create_dirs(path),
+        )
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -97,14 +100,17 @@ impl Files for Mount {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        let number = self.change_names(|| format!("create {}", name(path)), |state| match state.names.file(path) {
-            Ok(number) => {
-                state.content(number).truncate(0);
-                Ok(number)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => state.names.create(path),
-            Err(error) => Err(error),
-        })?;
+        let number = self.change_names(
+            || format!("create {}", name(path)),
+            |state| match state.names.file(path) {
+                Ok(number) => {
+                    state.content(number).truncate(0);
+                    Ok(number)
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => state.names.create(path),
+                Err(error) => Err(error),
+            },
+        )?;
         self.disk.note(|| format!("{} is {number}", name(path)));
         let now_us = self.disk.now_us();
         self.disk.state.lock().written_us.insert(number, now_us);
@@ -118,7 +124,10 @@ impl Files for Mount {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.change_names(|| format!("rename {} to {}", name(from), name(to)), |state| state.names.rename(from, to))
+        self.change_names(
+            || format!("rename {} to {}", name(from), name(to)),
+            |state| state.names.rename(from, to),
+        )
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -126,26 +135,39 @@ impl Files for Mount {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.work(|| format!("sync directory {}", name(dir)), |state, now_us| match state.strikes(Trouble::Syncs, now_us) {
-            true => Err(broken()),
-            false => state.names.sync(dir),
-        })
+        self.work(
+            || format!("sync directory {}", name(dir)),
+            |state, now_us| match state.strikes(Trouble::Syncs, now_us) {
+                true => Err(broken()),
+                false => state.names.sync(dir),
+            },
+        )
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        self.work(|| format!("lock {}", name(path)), |state, _| {
-            let number = match state.names.file(path) {
-                Ok(number) => number,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => state.names.create(path)?,
-                Err(error) => return Err(error),
-            };
-            if state.locks.contains_key(&number) {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            state.next_lock += 1;
-            state.locks.insert(number, state.next_lock);
-            Ok(Box::new(Open { mount: self.clone(), number, to_write: true, lock: Some(state.next_lock) }) as _)
-        })
+        self.work(
+            || format!("lock {}", name(path)),
+            |state, _| {
+                let number = match state.names.file(path) {
+                    Ok(number) => number,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => state.names.create(path)?,
+                    Err(error) => return Err(error),
+                };
+                if state.locks.contains_key(&number) {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                state.next_lock += 1;
+                state.locks.insert(number, state.next_lock);
+                Ok(
+                    Box::new(Open {
+                        mount: self.clone(),
+                        number,
+                        to_write: true,
+                        lock: Some(state.next_lock),
+                    }) as _,
+                )
+            },
+        )
     }
 }
 

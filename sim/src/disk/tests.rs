@@ -96,7 +96,13 @@ fn pages(letters: &str) -> Vec<u8> {
 fn letters(bytes: &[u8]) -> String {
     let letter = |page: &[u8]| {
         let is_one = page.iter().all(|byte| *byte == page[0]);
-        if !is_one { '?' } else if page[0] == 0 { '-' } else { page[0] as char }
+        if !is_one {
+            '?'
+        } else if page[0] == 0 {
+            '-'
+        } else {
+            page[0] as char
+        }
     };
     bytes.chunks(PAGE).map(letter).collect()
 }
@@ -339,7 +345,10 @@ fn a_write_in_whose_middle_the_process_ends_is_written_in_part() {
         assert!(file.write_at(&pages("xx"), 0).is_err());
         Machine::again(&machine.disk).read("a").unwrap().len()
     });
-    assert!(left.contains(&0) && left.contains(&PAGE) && left.contains(&(2 * PAGE)) && left.len() > 10, "{left:?}");
+    assert!(
+        left.contains(&0) && left.contains(&PAGE) && left.contains(&(2 * PAGE)) && left.len() > 10,
+        "{left:?}"
+    );
 }
 
 #[test]

@@ -31,7 +31,8 @@ impl Watched {
         if let Err(error) = &said {
             let lacks = error.class == StoreErrorClass::Behind;
             if lacks && !self.journal.is_doubted(grant.partition.0) && !self.disk.is_troubled(LACKS_US) {
-                self.journal.broken("10 it says so", format!("nothing is missing, and the store says: {error}"));
+                self.journal
+                    .broken("10 it says so", format!("nothing is missing, and the store says: {error}"));
             }
         }
         said

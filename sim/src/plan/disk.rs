@@ -11,7 +11,8 @@ const SECOND: u64 = 1_000_000;
 /// Puts the store on the disk.
 pub(super) fn draw_setting(setting: &mut Setting) {
     let mut rng = fastrand::Rng::with_seed(setting.seed ^ 0xd15c_5e77);
-    let levels = [Durability::Memory, Durability::Logged, Durability::Logged, Durability::Fsync, Durability::Fsync];
+    let levels =
+        [Durability::Memory, Durability::Logged, Durability::Logged, Durability::Fsync, Durability::Fsync];
     setting.store = StoreKind::Disk;
     setting.durability = levels[rng.usize(..5)];
     setting.segment_bytes = [2_048, 8_192, 65_536, 1 << 20][rng.usize(..4)];

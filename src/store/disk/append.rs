@@ -8,9 +8,10 @@ use std::sync::Arc;
 use super::Core;
 use super::block::{Head, Kind};
 use super::errors::failed;
+use super::files::File;
 use super::names::LOCK;
 use super::recover::make_spare;
-use super::state::Held;
+use super::state::{Held, Open};
 use crate::rt::Runtime;
 use crate::store::codec::{BatchHeader, FRAME_BYTES_IDEAL, encode_batch};
 use crate::store::{Batch, Grant, StoreError};
@@ -123,9 +124,12 @@ impl Core {
     }
 }
 
-impl super::state::Open {
+/// A file, and where it should be.
+type OpenFile = (PathBuf, Arc<dyn File>);
+
+impl Open {
     /// Segments, and snapshots.
-    fn needed_files(&self) -> (Vec<(PathBuf, Arc<dyn super::files::File>)>, Vec<PathBuf>) {
+    fn needed_files(&self) -> (Vec<OpenFile>, Vec<PathBuf>) {
         let segments =
             self.log.segments.values().map(|segment| (segment.path.clone(), Arc::clone(&segment.file)));
         let snapshots = self.partitions.values().filter_map(|partition| partition.snapshot.as_ref());

@@ -193,7 +193,7 @@ impl Core {
             if !is_trusted {
                 return Ok(());
             }
-            meta.synced = log.next_lsn;
+            (meta.synced, meta.last) = (log.next_lsn, log.last);
             meta.write(&*self.config.files, self.config.path())
         });
         write_holder(&*lock, "");

@@ -14,10 +14,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::block::{Head, Kind};
+use super::distrust::{Begun, Distrust};
 use super::files::{File, Files};
 use super::names::Name;
 use super::scan::Scan;
-use super::segment;
+use super::segment::{self, Says};
 
 /// A segment that its owner knows.
 #[derive(Debug)]
@@ -63,13 +64,15 @@ pub(super) struct Log {
     /// Whether a spare is being made.
     is_sparing: bool,
     next_number: u64,
-    /// The number of the segment that was begun last.
-    last: u64,
+    /// The segment that was begun last.
+    pub(super) last: Begun,
+    /// Before which LSN it ends.
+    ended: u64,
     pub(super) next_lsn: u64,
     /// All before this LSN is on the disk, or given up.
     pub(super) synced_lsn: u64,
-    /// From which LSN on, up to the next segment, nothing is trusted.
-    distrusted_from: Option<u64>,
+    /// What is not trusted of that.
+    pub(super) distrust: Distrust,
     /// What a failed write left behind the end of the current segment could not be cut off.
     is_ragged: bool,
     block: Vec<u8>,
@@ -106,10 +109,11 @@ impl Log {
             spare: None,
             is_sparing: false,
             next_number: scan.last_segment + 1,
-            last: scan.segments.last().map_or(0, |segment| segment.number),
+            last: scan.begun,
+            ended: scan.segments.last().map_or(0, segment::Segment::ends),
             next_lsn,
             synced_lsn: next_lsn,
-            distrusted_from: None,
+            distrust: Distrust::default(),
             is_ragged: false,
             block: Vec::new(),
         }
@@ -137,6 +141,7 @@ impl Log {
         share.batches += 1;
         (share.end, share.lsn) = (head.end, head.lsn);
         self.next_lsn += 1;
+        self.ended = self.next_lsn;
         Ok(head.lsn)
     }
 
@@ -161,12 +166,12 @@ impl Log {
             None => self.make_spare()?,
         };
         let mut head = Head::new(Kind::Segment);
-        (head.lsn, head.synced, head.epoch) = (self.next_lsn, self.synced_lsn, self.last);
-        if let Some(from) = self.distrusted_from {
-            (head.first, head.end) = (from, 1);
-        }
+        (head.lsn, head.synced) = (self.next_lsn, self.synced_lsn);
+        (head.epoch, head.first, head.end) = (self.last.segment, self.last.lsn, self.ended);
         let mut block = Vec::new();
-        head.write(&[], &mut block);
+        if !(Says { distrust: self.distrust.clone(), ended: 0 }.write(head, &mut block)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         if let Err(error) = file.write_at(&block, 0) {
             // It is as it was, or is cut when it is used.
             let _ = file.truncate(0);
@@ -181,11 +186,11 @@ impl Log {
             is_given_up: false,
             shares: BTreeMap::new(),
         };
-        self.distrusted_from = None;
         self.is_ragged = false;
         self.segments.insert(number, segment);
         self.current = Some(number);
-        self.last = number;
+        self.last = Begun { segment: number, lsn: self.next_lsn };
+        self.ended = self.next_lsn;
         Ok(number)
     }
 
@@ -218,7 +223,7 @@ impl Log {
         self.is_sparing = false;
         // One that comes too late has a lower number than the segment that could not wait for it: it is not used.
         if let Some(spare) = spare {
-            if spare.number > self.last && self.spare.is_none() {
+            if spare.number > self.last.segment && self.spare.is_none() {
                 self.spare = Some(spare);
             } else {
                 let _ = self.files.remove(&spare.path);
@@ -257,10 +262,7 @@ impl Log {
         for segment in self.segments.values_mut().filter(|segment| segment.synced_bytes < segment.bytes) {
             segment.is_given_up = true;
         }
-        if self.synced_lsn < self.next_lsn {
-            let from = self.distrusted_from.map_or(self.synced_lsn, |from| from.min(self.synced_lsn));
-            self.distrusted_from = Some(from);
-        }
+        self.distrust.add(self.synced_lsn..self.next_lsn);
         self.current = None;
         self.synced_lsn = self.next_lsn;
     }

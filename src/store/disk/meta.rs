@@ -6,9 +6,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::block::{self, HEAD_BYTES, Head, Kind};
+use super::distrust::Begun;
 use super::errors::{damaged, failed, misfit};
 use super::files::Files;
-use super::names::{META, UNFINISHED};
+use super::names::{META, unfinished};
 use crate::store::StoreError;
 
 /// The file is much smaller.
@@ -25,6 +26,9 @@ pub(super) struct Meta {
     /// All of the log before this LSN is on the disk: after an orderly end, all of it.
     #[serde(default)]
     pub(super) synced: u64,
+    /// The last segment then.
+    #[serde(default)]
+    pub(super) last: Begun,
 }
 
 impl Meta {
@@ -52,7 +56,8 @@ impl Meta {
 
     /// Returns once it outlives the machine's power.
     pub(super) fn write(&self, files: &dyn Files, dir: &Path) -> Result<(), StoreError> {
-        let (path, aside) = (dir.join(META), dir.join(format!("{META}{UNFINISHED}")));
+        let path = dir.join(META);
+        let aside = unfinished(&path);
         let body = serde_json::to_vec(self).map_err(|error| misfit(&path, None, &error))?;
         let mut bytes = Vec::new();
         if !Head::new(Kind::Meta).write(&body, &mut bytes) {

@@ -25,6 +25,7 @@ mod append;
 mod block;
 mod claim;
 mod config;
+mod distrust;
 mod errors;
 #[cfg_attr(not(feature = "_sim"), allow(unreachable_pub, reason = "for the simulator"))]
 mod files;

@@ -1,6 +1,7 @@
 //! The names of the store's files.
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 /// The format that is written, and the only one that is read.
 pub(super) const FORMAT: u16 = 1;
@@ -13,6 +14,13 @@ pub(super) const META: &str = "meta";
 
 /// At the end of a file that is being written, and means nothing yet.
 pub(super) const UNFINISHED: &str = ".tmp";
+
+/// What a file is called until it is whole.
+pub(super) fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(UNFINISHED);
+    name.into()
+}
 
 /// A file of the store, by its name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -4,8 +4,8 @@
 //! - Every block of the log says up to which LSN all was on the disk when it was written. A bad spot below the highest such word
 //!   is damage, and refused. One above it is what the end of the process or of the power leaves: the log ends there, and what
 //!   lies behind it was never promised.
-//! - The head of a segment may say that what lies before it is not trusted from some LSN on, because a sync had failed. A bad
-//!   spot there ends its segment, and the log goes on with the next.
+//! - Parts of the log may not be trusted, because a sync had failed ([`Distrust`](super::distrust::Distrust)). A bad spot there
+//!   ends its segment, and the log goes on with the next. So it does where a segment holds nothing that the next one lacks.
 //! - The snapshot of a partition is the one with the highest generation. It has its name only once it is whole, and is on the
 //!   disk before anything that it stands for is removed.
 //! - Nothing here changes a file. Whoever owns the store does what [`Scan::torn`] and [`Scan::useless`] say.
@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::block::Flaw;
+use super::distrust::Begun;
 use super::errors::{damaged, failed};
 use super::files::Files;
 use super::meta::Meta;
@@ -31,6 +32,8 @@ pub(super) struct Scan {
     pub(super) snapshots: BTreeMap<u16, SnapshotFile>,
     /// All of the log before this LSN was on the disk, as far as any file tells.
     pub(super) synced: u64,
+    /// The last segment that was begun, as far as any file tells.
+    pub(super) begun: Begun,
     /// The highest numbers that were given to a segment, and to a snapshot.
     pub(super) last_segment: u64,
     pub(super) last_generation: u64,
@@ -73,7 +76,8 @@ impl Scan {
             scan.segments.extend(Segment::read(files, dir, number)?);
         }
         scan.leave_out_unused();
-        scan.judge(meta.map_or(0, |meta| meta.synced))?;
+        scan.judge(meta)?;
+        scan.drop_headless();
         Ok(scan)
     }
 
@@ -110,32 +114,63 @@ impl Scan {
     }
 
     /// Decides what each bad spot is.
-    fn judge(&mut self, of_meta: u64) -> Result<(), StoreError> {
+    fn judge(&mut self, meta: Option<&Meta>) -> Result<(), StoreError> {
+        let of_meta = meta.map_or(0, |meta| meta.synced);
         let of_snapshots = self.snapshots.values().map(|snapshot| snapshot.synced).fold(of_meta, u64::max);
         let synced = self.segments.iter().map(|segment| segment.synced).fold(of_snapshots, u64::max);
         self.synced = synced;
+        let begun = self.all_begun(meta);
+        self.begun = begun.iter().copied().max_by_key(|begun| begun.segment).unwrap_or_default();
+        self.last_segment = self.last_segment.max(self.begun.segment);
         let mut next_lsn = 0;
         for at in 0..self.segments.len() {
             let segment = &self.segments[at];
-            let lsn = segment.next_lsn().max(next_lsn);
+            let begins = segment.head.map_or_else(|| begins(&begun, segment.number, synced), |_| 0);
+            let lsn = segment.ends().max(next_lsn).max(begins);
             next_lsn = lsn;
-            // A segment without a head was begun, and lost.
-            let flaw = segment.flaw.or_else(|| segment.head.is_none().then_some(Flaw::Short));
+            // A segment without a head was begun, and lost. One that ends early has lost its length.
+            let is_whole = segment.head.is_some()
+                && !self.segments[at + 1..].iter().any(|later| has_seen_more(later, segment));
+            let flaw = segment.flaw.or_else(|| (!is_whole).then_some(Flaw::Short));
             let Some(flaw) = flaw else { continue };
             if !flaw.may_be_torn() {
                 return Err(damaged(&segment.path, segment.good_bytes, flaw));
             }
-            if self.segments[at + 1..].iter().any(|later| is_distrusted(later, lsn)) {
-                self.torn.push(Torn::of(&self.segments[at], flaw));
-                continue;
-            }
-            if lsn < synced {
+            // LSNs follow each other: nothing lies between two of which one is the next.
+            let hides_nothing = self.segments[at + 1..]
+                .iter()
+                .find_map(|later| later.head)
+                .is_some_and(|head| head.lsn == lsn);
+            if !hides_nothing && !self.may_be_lost(lsn) {
                 return Err(damaged(&segment.path, segment.good_bytes, flaw));
             }
-            self.cut(at, flaw);
-            break;
+            if !hides_nothing && lsn >= synced {
+                self.cut(at, flaw);
+                break;
+            }
+            self.torn.push(Torn::of(&self.segments[at], flaw));
         }
         Ok(())
+    }
+
+    /// The segments of which any file tells that they were begun.
+    fn all_begun(&self, meta: Option<&Meta>) -> Vec<Begun> {
+        let own = |segment: &Segment| {
+            let head = segment.head?;
+            let before = Begun { segment: head.epoch, lsn: head.first };
+            Some([Begun { segment: segment.number, lsn: head.lsn }, before])
+        };
+        let of_segments = self.segments.iter().filter_map(own).flatten();
+        let of_snapshots = self.snapshots.values().map(|snapshot| snapshot.last);
+        of_segments.chain(of_snapshots).chain(meta.map(|meta| meta.last)).collect()
+    }
+
+    /// Segments that were made and not begun, or not for good, hold nothing.
+    fn drop_headless(&mut self) {
+        let headless = self.segments.extract_if(.., |segment| segment.head.is_none());
+        self.useless.extend(headless.map(|segment| segment.path));
+        let Scan { segments, torn, .. } = self;
+        torn.retain(|torn| segments.iter().any(|segment| segment.number == torn.number));
     }
 
     /// The log ends in this segment.
@@ -144,10 +179,6 @@ impl Scan {
         self.useless.extend(behind.into_iter().map(|segment| segment.path));
         let Some(segment) = self.segments.last() else { return };
         self.torn.push(Torn::of(segment, flaw));
-        if segment.head.is_none() {
-            let gone = self.segments.pop().map(|segment| segment.path);
-            self.useless.extend(gone);
-        }
     }
 
     /// The batches of a partition that count, in order.
@@ -172,6 +203,13 @@ impl Scan {
             .map_or((0, 0), |snapshot| (snapshot.published.covered, snapshot.from_lsn))
     }
 
+    /// Whether what has this LSN may not be on the disk, even if it can be read.
+    pub(super) fn may_be_lost(&self, lsn: u64) -> bool {
+        let of_segments = self.segments.iter().map(|segment| &segment.says.distrust);
+        let of_snapshots = self.snapshots.values().map(|snapshot| &snapshot.distrust);
+        lsn >= self.synced || of_segments.chain(of_snapshots).any(|distrust| distrust.contains(lsn))
+    }
+
     /// The first LSN that no block has had, as far as any file tells.
     pub(super) fn next_lsn(&self) -> u64 {
         let of_snapshots = self.snapshots.values().map(|snapshot| snapshot.from_lsn);
@@ -180,14 +218,21 @@ impl Scan {
     }
 }
 
+/// Whether the head of a later segment says that this one ended later.
+fn has_seen_more(later: &Segment, segment: &Segment) -> bool {
+    later.head.is_some_and(|head| head.epoch == segment.number && head.end > segment.ends())
+}
+
+/// Where a segment begins whose head is lost; 0 if nobody knows. What was begun after all that is known to be on the disk is not.
+fn begins(begun: &[Begun], segment: u64, synced: u64) -> u64 {
+    let is_after_all = begun.iter().all(|begun| begun.segment < segment);
+    let told = begun.iter().find(|begun| begun.segment == segment);
+    told.map_or(if is_after_all { synced } else { 0 }, |begun| begun.lsn)
+}
+
 impl Torn {
     fn of(segment: &Segment, flaw: Flaw) -> Self {
         let Segment { number, path, good_bytes, bytes, .. } = segment;
         Torn { number: *number, path: path.clone(), good_bytes: *good_bytes, bytes: *bytes, flaw }
     }
-}
-
-fn is_distrusted(later: &Segment, lsn: u64) -> bool {
-    let first = later.head.map_or(0, |head| head.lsn);
-    later.distrusts_from().is_some_and(|from| (from..first).contains(&lsn))
 }

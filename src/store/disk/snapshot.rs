@@ -16,7 +16,7 @@ use super::Core;
 use super::block::{Head, Kind};
 use super::errors::failed;
 use super::files::File;
-use super::names::{Name, UNFINISHED};
+use super::names::{Name, unfinished};
 use super::snapshot_file::{ABOUT_BYTES, About};
 use crate::partition::Image;
 use crate::rt::Runtime;
@@ -61,7 +61,7 @@ impl Core {
             *held.last_generation
         };
         let path = self.config.path().join(Name::Snapshot(grant.partition.0, generation).text());
-        let aside = path.with_added_extension(&UNFINISHED[1..]);
+        let aside = unfinished(&path);
         let (core, making) = (Arc::clone(self), aside.clone());
         let made = blocking(move || {
             let made = core.config.files.create(&making);
@@ -244,8 +244,8 @@ impl Publishing {
             held.partition.relied_on(self.grant.partition)?;
         }
         let from_lsn = if self.begin.replaces_log { held.log.next_lsn } else { held.partition.from_lsn };
-        let synced = held.log.synced_lsn;
-        Ok(About { published: self.published, from_lsn, synced, file_bytes: self.file_bytes })
+        let (synced, distrust, last) = (held.log.synced_lsn, held.log.distrust.clone(), held.log.last);
+        Ok(About { published: self.published, from_lsn, synced, distrust, last, file_bytes: self.file_bytes })
     }
 
     fn takes_effect(self, about: &About) -> Result<(), StoreError> {

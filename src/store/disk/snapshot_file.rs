@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::block::{self, Head, Kind};
+use super::distrust::{Begun, Distrust};
 use super::errors::{damaged, failed, misfit};
 use super::files::{File, Files};
 use super::names::Name;
@@ -25,6 +26,8 @@ pub(super) struct SnapshotFile {
     pub(super) from_lsn: u64,
     /// When it was published, all of the log before this LSN was on the disk.
     pub(super) synced: u64,
+    pub(super) distrust: Distrust,
+    pub(super) last: Begun,
     pub(super) bytes: u64,
     pub(super) file: Box<dyn File>,
 }
@@ -36,6 +39,10 @@ pub(super) struct About {
     pub(super) published: Published,
     pub(super) from_lsn: u64,
     pub(super) synced: u64,
+    /// But for these parts.
+    pub(super) distrust: Distrust,
+    /// The last segment then.
+    pub(super) last: Begun,
     /// Of the whole file.
     pub(super) file_bytes: u64,
 }
@@ -91,7 +98,7 @@ impl SnapshotFile {
             let problem = format!("it has {bytes} bytes, and was written with {}", about.file_bytes);
             return Err(misfit(&path, None, &problem));
         }
-        let About { published, from_lsn, synced, file_bytes: _ } = about;
-        Ok(Some(SnapshotFile { path, published, from_lsn, synced, bytes, file }))
+        let About { published, from_lsn, synced, distrust, last, file_bytes: _ } = about;
+        Ok(Some(SnapshotFile { path, published, from_lsn, synced, distrust, last, bytes, file }))
     }
 }
