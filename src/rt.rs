@@ -130,9 +130,31 @@ impl Runtime {
         match self {
             Runtime::Tokio(handle) => handle.spawn_blocking(work).await.ok(),
             #[cfg(feature = "_sim")]
-            Runtime::Simulated(..) => Some(work()),
+            Runtime::Simulated(simulation, crew) => run_simulated(simulation, *crew, work).await,
         }
     }
+}
+
+/// Goes on, as on a thread, if nobody waits for it any more.
+#[cfg(feature = "_sim")]
+async fn run_simulated<T: Send + 'static>(
+    simulation: &Arc<dyn Simulation>,
+    crew: Crew,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let Some(turn) = simulation.blocking_turn() else { return Some(work()) };
+    let (done, result) = tokio::sync::oneshot::channel();
+    let its = Arc::clone(simulation);
+    let task = async move {
+        turn.await;
+        let result = work();
+        if let Some(turn) = its.blocking_turn() {
+            turn.await;
+        }
+        let _ = done.send(result);
+    };
+    spawn_simulated(simulation, crew, Box::pin(task));
+    result.await.ok()
 }
 
 #[cfg(feature = "_sim")]

@@ -35,6 +35,12 @@ pub trait Simulation: Debug + Send + Sync {
     /// Resolves when this much time has passed on the process's monotonic clock.
     fn sleep(&self, time: Duration) -> Boxed<()>;
 
+    /// Resolves when a thread for blocking work has a turn, and once more when it is heard that the work is done; `None` if such
+    /// work takes no time.
+    fn blocking_turn(&self) -> Option<Boxed<()>> {
+        None
+    }
+
     /// Connects to the simulated Redis.
     fn connect(&self) -> Boxed<std::io::Result<Arc<dyn Line>>>;
 }

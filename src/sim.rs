@@ -10,6 +10,7 @@ use crate::partition::{Handle, JobView, PartitionId, QueueName};
 pub use crate::partition::{Image, JobImage, Now, Record, Replay, Started};
 pub use crate::seam::{Boxed, Line, Simulation, within};
 use crate::store::codec::{Names, decode_batch, decode_chunk};
+pub use crate::store::{File, Files};
 
 /// What becomes of a job without a call.
 #[derive(Clone, Copy, Debug)]

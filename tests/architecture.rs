@@ -33,6 +33,7 @@ const FLOORS: &[&[&str]] = &[
 
 /// Folders that are no rooms: each belongs to the room that it lies in.
 const WITHIN: &[&str] = &[
+    "engine::calls::transaction",
     "job::options",
     "job::recurrence",
     "job::recurrence::cron",
@@ -41,6 +42,7 @@ const WITHIN: &[&str] = &[
     "partition::replay",
     "partition::table",
     "store::codec",
+    "store::disk",
     "store::redis",
     "store::redis::address",
     "wheel::slots",

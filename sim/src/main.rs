@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
-use reveille_sim::{Violation, draw, run, shrink};
+use reveille_sim::{StoreKind, Violation, draw, run, shrink};
 
 /// Runs the whole engine under a simulator: one seed decides the calls, the faults, the network and which task runs next.
 #[derive(Parser)]
@@ -31,11 +31,17 @@ enum Command {
         /// Goes on after a broken promise, and reports all of them.
         #[arg(long)]
         all: bool,
+        /// Where the store is, `redis` or `disk`; by default on disk in one seed of three.
+        #[arg(long)]
+        store: Option<StoreKind>,
     },
     /// Runs one seed, and prints what happened.
     Seed {
         /// The seed.
         seed: u64,
+        /// Where the store is, `redis` or `disk`; by default as in a run of many seeds.
+        #[arg(long)]
+        store: Option<StoreKind>,
     },
     /// Plants bugs, each in a copy of the sources, and reports the seed that finds it.
     Planted {
@@ -52,8 +58,8 @@ fn main() -> ExitCode {
     // Handlers panic on purpose. A panic of the library ends a run, and is reported with it.
     reveille_sim::listen_to_panics();
     match Args::parse().command {
-        Command::Run { seeds, threads, all } => many(seeds, threads, all),
-        Command::Seed { seed } => one(seed),
+        Command::Run { seeds, threads, all, store } => many(seeds, threads, all, store),
+        Command::Seed { seed, store } => one(seed, store.unwrap_or(StoreKind::of(seed))),
         Command::Planted { only, seeds } => planted::find_all(only.as_deref(), seeds),
     }
 }
@@ -65,7 +71,7 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
     if range.is_empty() { Err("there is no seed in it".to_owned()) } else { Ok(range) }
 }
 
-fn many(seeds: Range<u64>, threads: usize, all: bool) -> ExitCode {
+fn many(seeds: Range<u64>, threads: usize, all: bool, store: Option<StoreKind>) -> ExitCode {
     #[allow(clippy::disallowed_methods, reason = "it is told how long it took")]
     let began = Instant::now();
     let next = AtomicU64::new(seeds.start);
@@ -77,7 +83,8 @@ fn many(seeds: Range<u64>, threads: usize, all: bool) -> ExitCode {
             if seed >= seeds.end {
                 return;
             }
-            let (setting, plan) = draw(seed);
+            let store = store.unwrap_or(StoreKind::of(seed));
+            let (setting, plan) = draw(seed, store);
             let outcome = run(&setting, &plan, false);
             jobs.fetch_add(outcome.jobs, Relaxed);
             starts.fetch_add(outcome.starts, Relaxed);
@@ -87,7 +94,7 @@ fn many(seeds: Range<u64>, threads: usize, all: bool) -> ExitCode {
             if all {
                 println!("{}", told(seed, &violation));
             } else if !is_over.swap(true, Relaxed) {
-                report(seed);
+                report(seed, store);
             }
         }
     };
@@ -117,8 +124,8 @@ fn told(seed: u64, violation: &Violation) -> String {
 }
 
 /// Reports a broken promise by the shortest history that breaks it.
-fn report(seed: u64) {
-    let (setting, plan) = draw(seed);
+fn report(seed: u64, store: StoreKind) {
+    let (setting, plan) = draw(seed, store);
     let Some((shortest, outcome)) = shrink(&setting, &plan) else { return };
     for line in &outcome.lines {
         println!("{line}");
@@ -130,11 +137,11 @@ fn report(seed: u64) {
     if let Some(violation) = &outcome.violation {
         println!("{}", told(seed, violation));
     }
-    println!("again: cargo run --release -p reveille-sim -- seed {seed}");
+    println!("again: cargo run --release -p reveille-sim -- seed {seed} --store {store}");
 }
 
-fn one(seed: u64) -> ExitCode {
-    let (setting, plan) = draw(seed);
+fn one(seed: u64, store: StoreKind) -> ExitCode {
+    let (setting, plan) = draw(seed, store);
     let outcome = run(&setting, &plan, true);
     for line in &outcome.lines {
         println!("{line}");

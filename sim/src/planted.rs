@@ -5,10 +5,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, fs, io};
 
+use reveille_sim::StoreKind;
+
 /// A bug, by the name of its patch.
 struct Bug {
     name: String,
     patch: PathBuf,
+}
+
+impl Bug {
+    /// The store in whose runs it is looked for.
+    fn store(&self) -> io::Result<StoreKind> {
+        let is_of_disk = fs::read_to_string(&self.patch)?.contains("src/store/disk/");
+        Ok(if is_of_disk { StoreKind::Disk } else { StoreKind::Redis })
+    }
 }
 
 /// Plants each bug, or one of them, and runs up to so many seeds on it. Fails unless each was found.
@@ -38,7 +48,7 @@ fn try_all(sources: &Path, copy: &Path, only: Option<&str>, seeds: u64) -> io::R
     let mut are_found = true;
     for bug in bugs {
         patch(copy, &bug.patch, false)?;
-        let found = find(copy, &target, seeds);
+        let found = find(copy, &target, seeds, bug.store()?);
         patch(copy, &bug.patch, true)?;
         match found? {
             Some((seed, promise)) => println!("{:<44} found by seed {seed:>5}: {promise}", bug.name),
@@ -84,13 +94,14 @@ fn patch(copy: &Path, patch: &Path, is_taken_back: bool) -> io::Result<()> {
 }
 
 /// Builds the simulator, and runs it to the first seed that breaks a promise.
-fn find(copy: &Path, target: &Path, seeds: u64) -> io::Result<Option<(u64, String)>> {
+fn find(copy: &Path, target: &Path, seeds: u64, store: StoreKind) -> io::Result<Option<(u64, String)>> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build.current_dir(copy).env("CARGO_TARGET_DIR", target);
     run(build.args(["build", "--release", "--quiet", "-p", "reveille-sim"]))?;
     let mut simulate = Command::new(target.join("release/reveille-sim"));
-    let output = simulate.args(["run", "--threads", "2", "--seeds", &format!("0..{seeds}")]).output()?;
+    let (seeds, store) = (format!("0..{seeds}"), store.to_string());
+    let output = simulate.args(["run", "--threads", "2", "--seeds", &seeds, "--store", &store]).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let Some(line) = text.lines().find(|line| line.starts_with("seed ")) else { return Ok(None) };
     let words = line.trim_start_matches("seed ").split_once(" breaks promise ");

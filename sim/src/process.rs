@@ -8,6 +8,7 @@ use reveille::Timestamp;
 use reveille::partition::MonoTime;
 use reveille::sim::{Boxed, Line, Now, Simulation};
 
+use crate::disk::{Disk, Seat};
 use crate::network::Network;
 use crate::world::World;
 
@@ -28,6 +29,10 @@ pub(crate) struct Process {
     me: Weak<Process>,
     world: Arc<World>,
     network: Arc<Network>,
+    /// The machine's disk, if that is where the store is.
+    disk: Option<Arc<Disk>>,
+    /// Its place at the disk.
+    pub seat: Arc<Seat>,
     /// The rate of its clocks, in parts of a million: more than a million is fast.
     rate_ppm: u64,
     /// How far its wall clock is off, in microseconds. Steps change it.
@@ -46,6 +51,7 @@ impl Process {
         (slot, life): (usize, u64),
         world: &Arc<World>,
         network: &Arc<Network>,
+        disk: Option<&Arc<Disk>>,
         rate_ppm: u64,
         wall_off_us: &Arc<AtomicI64>,
     ) -> Arc<Self> {
@@ -55,6 +61,8 @@ impl Process {
             me: Weak::clone(me),
             world: Arc::clone(world),
             network: Arc::clone(network),
+            disk: disk.cloned(),
+            seat: Arc::default(),
             rate_ppm,
             wall_off_us: Arc::clone(wall_off_us),
             is_frozen: AtomicBool::new(false),
@@ -101,9 +109,15 @@ impl Process {
         self.world.thaw(self);
     }
 
+    /// Its end begins: nothing of it runs any more, but for the step that it is in.
+    pub(crate) fn stop(&self) {
+        self.is_killed.store(true, Relaxed);
+        self.seat.end();
+    }
+
     /// Kills it.
     pub(crate) fn kill(self: &Arc<Self>) {
-        self.is_killed.store(true, Relaxed);
+        self.stop();
         self.world.kill(self);
         self.network.left(self);
     }
@@ -168,6 +182,11 @@ impl Simulation for Process {
         let mono_us = self.elapsed_us(self.world.now_us()) + us;
         let world_us = u128::from(mono_us) * u128::from(MILLION) / u128::from(self.rate_ppm) + 1;
         Box::pin(self.world.until(world_us as u64))
+    }
+
+    fn blocking_turn(&self) -> Option<Boxed<()>> {
+        let disk = self.disk.as_ref()?;
+        Some(Box::pin(self.world.after(disk.turn_us())))
     }
 
     fn connect(&self) -> Boxed<std::io::Result<Arc<dyn Line>>> {

@@ -7,9 +7,10 @@ use reveille::Durability;
 use reveille::partition::Config;
 
 use crate::app::App;
+use crate::disk::{Disk, Journal, Machine};
 use crate::ledger::Ledger;
 use crate::network::Network;
-use crate::plan::{Fault, Item, Setting, What};
+use crate::plan::{Fault, Item, Setting, StoreKind, What};
 use crate::server::{Fsync, Server, Twin};
 use crate::shadow::Shadow;
 use crate::trace::Trace;
@@ -85,7 +86,8 @@ pub fn run_beside(
         losses.store_told(partition, event, &spares);
     }));
     shadow.tell_of_any_loss(Box::new(move || lost.store_lost()));
-    let app = App::new(setting.clone(), &world, &network, &shadow, &ledger);
+    let machine = (setting.store == StoreKind::Disk).then(|| machine(setting, &world, &shadow));
+    let app = App::new(setting.clone(), &world, &network, machine, &shadow, &ledger);
     let is_over = Arc::new(AtomicBool::new(false));
     world.spawn_env(follow(Arc::clone(&app), plan.to_vec(), Arc::clone(&is_over)));
     world.run(|| is_over.load(Relaxed), || app.at_rest());
@@ -103,6 +105,20 @@ pub fn run_beside(
     }
     world.end();
     outcome
+}
+
+/// A machine with a store on its disk.
+fn machine(setting: &Setting, world: &Arc<World>, shadow: &Arc<Shadow>) -> Machine {
+    let disk = Disk::new(Some(world), setting.seed);
+    let journal = Journal::new(world, shadow, setting.partitions);
+    let told = Arc::clone(&journal);
+    disk.tell_of_syncs(move |name| {
+        // A snapshot that is not synced is none.
+        if name.starts_with("log-") {
+            told.sync_failed();
+        }
+    });
+    Machine { disk, journal }
 }
 
 /// Why the server has lost something.
@@ -199,6 +215,14 @@ fn bring_about(app: &Arc<App>, fault: Fault) {
         Fault::Flush => server.flush(),
         Fault::ForgetScripts => server.forget_scripts(),
         Fault::Lose(partition, loss) => server.lose_some(partition, loss),
+        Fault::KillAt(slot, operations, down_us) => app.kill_at(slot, operations, down_us),
+        Fault::Power(down_us) => app.lose_power(down_us),
+        Fault::PowerAt(operations, down_us) => app.lose_power_at(operations, down_us),
+        Fault::Disk(trouble, us) => {
+            if let Some(machine) = &app.machine {
+                machine.disk.trouble(trouble, us);
+            }
+        }
         Fault::ServerAhead(ahead_us, for_us) => {
             server.set_ahead(ahead_us);
             later(for_us, Box::new(move |app| app.network.server.set_back(ahead_us)));

@@ -149,10 +149,14 @@ impl Shadow {
     /// A batch was added to the log.
     pub(crate) fn appended(&self, by: &Append<'_>, bytes: &[u8]) {
         self.wrote(by);
-        let (first, records) = match Reader::default().batch(bytes) {
-            Ok(read) => read,
-            Err(error) => return self.world.broken("codec", format!("a batch cannot be read: {error}")),
-        };
+        match Reader::default().batch(bytes) {
+            Ok((first, records)) => self.took(by, first, records),
+            Err(error) => self.world.broken("codec", format!("a batch cannot be read: {error}")),
+        }
+    }
+
+    /// The store has these records, from the `first`th on.
+    pub(crate) fn took(&self, by: &Append<'_>, first: u64, records: Vec<Record>) {
         let mut parts = self.parts.lock();
         let Some(lineage) =
             parts.get_mut(usize::from(by.partition)).and_then(|part| part.lineages.last_mut())
@@ -183,6 +187,13 @@ impl Shadow {
         }
     }
 
+    /// Whether this is the last lease that was given.
+    pub(crate) fn is_last_grant(&self, partition: u16, owner: &str, epoch: u64) -> bool {
+        let parts = self.parts.lock();
+        let last = parts.get(usize::from(partition)).and_then(|part| part.grants.last());
+        last.is_some_and(|last| last.owner == owner && last.epoch == epoch)
+    }
+
     /// A partition was written anew: from `covered` to `complete` the image is fuzzy.
     pub(crate) fn rewritten(
         &self,
@@ -190,7 +201,6 @@ impl Shadow {
         (covered, complete, next_sequence): (u64, u64, u64),
         chunks: &[Arc<[u8]>],
     ) {
-        self.wrote(by);
         let mut base = Image { next_sequence, ..Image::default() };
         let mut reader = Reader::default();
         for chunk in chunks {
@@ -199,6 +209,12 @@ impl Shadow {
             }
         }
         base.next_sequence = base.next_sequence.max(next_sequence);
+        self.wrote(by);
+        self.begun_anew(by, (covered, complete), base);
+    }
+
+    /// A partition consists of this image from here on.
+    pub(crate) fn begun_anew(&self, by: &Append<'_>, (covered, complete): (u64, u64), base: Image) {
         {
             let mut parts = self.parts.lock();
             let Some(part) = parts.get_mut(usize::from(by.partition)) else { return };
@@ -271,6 +287,31 @@ impl Shadow {
             }
         }
         losers.into_iter().for_each(|partition| self.told(partition, &Event::Lost(first_us), why));
+    }
+
+    /// A partition ends before this record. Returns the number of the change that brought the first of those that are gone.
+    pub(crate) fn cut(&self, partition: u16, end: u64) -> Option<u64> {
+        let mut parts = self.parts.lock();
+        let lineage = parts.get_mut(usize::from(partition))?.lineages.last_mut()?;
+        let keeps = usize::try_from(end.checked_sub(lineage.covered)?).ok()?;
+        let first = lineage.records.get(keeps)?.0;
+        lineage.records.truncate(keeps);
+        Some(first)
+    }
+
+    /// The records of a partition from this one on, with the changes that brought them.
+    pub(crate) fn records(&self, partition: u16, from: u64) -> Vec<(u64, Record)> {
+        let parts = self.parts.lock();
+        let Some(lineage) = parts.get(usize::from(partition)).and_then(|part| part.lineages.last()) else {
+            return Vec::new();
+        };
+        let known = usize::try_from(from.saturating_sub(lineage.covered)).unwrap_or(usize::MAX);
+        lineage.records.get(known..).unwrap_or_default().to_vec()
+    }
+
+    /// Tells that what was changed since then may be lost, though what was synced is not.
+    pub(crate) fn doubt(&self, partition: u16, since_us: u64) {
+        self.told(partition, &Event::Lost(since_us), Why::Crash);
     }
 
     fn told(&self, partition: u16, event: &Event, why: Why) {

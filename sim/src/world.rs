@@ -90,6 +90,11 @@ struct Task {
 }
 
 impl Task {
+    /// Whether it never runs again.
+    fn is_stopped(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.is_killed())
+    }
+
     /// Whether it must not run at present.
     fn is_held(&self) -> bool {
         let is_held =
@@ -286,13 +291,18 @@ impl World {
     /// Draws one of the tasks that can run.
     fn next(&self) -> Option<(u64, Task)> {
         let mut core = self.core.lock();
-        let count = core.ready.len();
-        if count == 0 {
-            return None;
-        }
-        let nth = if count == 1 { 0 } else { core.rng.usize(..count) };
-        let id = *core.ready.iter().nth(nth)?;
-        core.ready.remove(&id);
+        let id = loop {
+            let count = core.ready.len();
+            if count == 0 {
+                return None;
+            }
+            let nth = if count == 1 { 0 } else { core.rng.usize(..count) };
+            let id = *core.ready.iter().nth(nth)?;
+            core.ready.remove(&id);
+            if !core.tasks.get(&id).is_some_and(Task::is_stopped) {
+                break id;
+            }
+        };
         let took = if core.rng.u32(..SLOW_ONE_IN) == 0 { SLOW_US } else { STEP_US };
         core.now_us += core.rng.u64(..=took);
         let task = core.tasks.get_mut(&id)?;

@@ -17,7 +17,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use redis::{Parser, Value};
 
-use reveille_sim::{Asked, Fault, Held, Item, Mode, Twin, What, draw, listen_to_panics, run_beside};
+use reveille_sim::{
+    Asked, Fault, Held, Item, Mode, StoreKind, Twin, What, draw, listen_to_panics, run_beside,
+};
 use testkit::redis::RedisServer;
 
 const SEEDS: u64 = 250;
@@ -256,7 +258,7 @@ fn a_real_redis_gives_the_same_answers() {
     let counts = Arc::new(Counts::default());
     let mut starts = 0;
     for seed in 0..SEEDS {
-        let (setting, mut plan) = draw(seed);
+        let (setting, mut plan) = draw(seed, StoreKind::Redis);
         plan.retain(can_be_repeated);
         let twin = Box::new(Real::new(&server, &counts));
         let outcome = run_beside(&setting, &plan, false, Some(twin));

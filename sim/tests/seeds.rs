@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 
-use reveille_sim::{Outcome, draw, listen_to_panics, run, shrink};
+use reveille_sim::{Outcome, StoreKind, draw, listen_to_panics, run, shrink};
 
-fn outcome(seed: u64) -> Outcome {
-    let (setting, plan) = draw(seed);
+fn outcome(seed: u64, store: StoreKind) -> Outcome {
+    let (setting, plan) = draw(seed, store);
     run(&setting, &plan, false)
 }
 
-fn assert_kept(seed: u64, outcome: &Outcome) {
+fn assert_kept(seed: u64, store: StoreKind, outcome: &Outcome) {
     if let Some(violation) = &outcome.violation {
-        panic!("seed {seed}: {violation:?}; cargo run --release -p reveille-sim -- seed {seed}");
+        panic!(
+            "seed {seed}: {violation:?}; cargo run --release -p reveille-sim -- seed {seed} --store {store}"
+        );
     }
 }
 
@@ -34,11 +36,20 @@ fn all(seeds: impl IntoIterator<Item = u64>, check: impl Fn(u64) + Sync) {
 
 #[test]
 fn a_thousand_seeds_keep_every_promise() {
+    many_keep_every_promise(1_000_000..1_001_000, StoreKind::Redis);
+}
+
+#[test]
+fn a_thousand_seeds_on_disk_keep_every_promise() {
+    many_keep_every_promise(1_000_000..1_001_000, StoreKind::Disk);
+}
+
+fn many_keep_every_promise(seeds: std::ops::Range<u64>, store: StoreKind) {
     listen_to_panics();
     let (jobs, starts) = (AtomicU64::new(0), AtomicU64::new(0));
-    all(1_000_000..1_001_000, |seed| {
-        let outcome = outcome(seed);
-        assert_kept(seed, &outcome);
+    all(seeds, |seed| {
+        let outcome = outcome(seed, store);
+        assert_kept(seed, store, &outcome);
         jobs.fetch_add(outcome.jobs as u64, Relaxed);
         starts.fetch_add(outcome.starts as u64, Relaxed);
     });
@@ -49,8 +60,9 @@ fn a_thousand_seeds_keep_every_promise() {
 #[test]
 fn a_seed_gives_the_same_log_to_the_byte() {
     listen_to_panics();
-    for seed in [3, 96, 172, 905, 3_248] {
-        let (setting, plan) = draw(seed);
+    let seeds = [3, 96, 172, 905, 3_248].map(|seed| (seed, StoreKind::Redis));
+    for (seed, store) in seeds.into_iter().chain([7, 8, 9].map(|seed| (seed, StoreKind::Disk))) {
+        let (setting, plan) = draw(seed, store);
         let (one, other) = (run(&setting, &plan, true), run(&setting, &plan, true));
         assert!(one.lines.len() > 20, "seed {seed} has {} lines", one.lines.len());
         assert_eq!(one.lines, other.lines, "seed {seed}");
@@ -61,7 +73,7 @@ fn a_seed_gives_the_same_log_to_the_byte() {
 #[test]
 fn seeds_differ() {
     listen_to_panics();
-    let digests: BTreeSet<u64> = (0..20).map(|seed| outcome(seed).digest).collect();
+    let digests: BTreeSet<u64> = (0..20).map(|seed| outcome(seed, StoreKind::of(seed)).digest).collect();
     assert_eq!(digests.len(), 20);
 }
 
@@ -84,13 +96,13 @@ fn seeds_that_have_found_something() {
         150, 172, 777, 859, 860, 917, 1_540, 3_015, 10_991, 21_727, 28_659, 34_601, 40_200, 67_636, 69_230,
         1_310, 3_809, 8_436, 11_061, 39_722, 202_809,
     ];
-    all(seeds, |seed| assert_kept(seed, &outcome(seed)));
+    all(seeds, |seed| assert_kept(seed, StoreKind::Redis, &outcome(seed, StoreKind::Redis)));
 }
 
 #[test]
 fn what_keeps_its_promises_has_no_shortest_history() {
     listen_to_panics();
-    let (setting, plan) = draw(1);
+    let (setting, plan) = draw(1, StoreKind::Redis);
     assert!(shrink(&setting, &plan).is_none());
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn owner_name() -> String {
 }
 
 /// Whether it is proved that this owner's process has ended. In doubt it has not.
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "disk"))]
 pub(crate) fn is_dead(owner: &str) -> bool {
     let mut parts = owner.rsplit(':');
     let mut next = || parts.next();
@@ -84,7 +84,7 @@ mod linux {
         stat(std::process::id()).map(|stat| stat.start)
     }
 
-    #[cfg(feature = "redis")]
+    #[cfg(any(feature = "redis", feature = "disk"))]
     pub(super) fn has_ended(pid: u32, start: u64) -> bool {
         use rustix::io::Errno;
         let Some(raw) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else {
@@ -100,7 +100,10 @@ mod linux {
         /// In ticks of the system since it was booted.
         start: u64,
         /// It has ended, but its parent has not noticed.
-        #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only of another process"))]
+        #[cfg_attr(
+            not(any(feature = "redis", feature = "disk")),
+            allow(dead_code, reason = "only of another process")
+        )]
         is_zombie: bool,
     }
 
@@ -126,13 +129,13 @@ mod linux {
         None
     }
 
-    #[cfg(feature = "redis")]
+    #[cfg(any(feature = "redis", feature = "disk"))]
     pub(super) fn has_ended(_pid: u32, _start: u64) -> bool {
         false
     }
 }
 
-#[cfg(all(test, feature = "redis", target_os = "linux"))]
+#[cfg(all(test, any(feature = "redis", feature = "disk"), target_os = "linux"))]
 mod tests {
     use std::process::{Child, Command};
 

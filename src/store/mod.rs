@@ -14,9 +14,15 @@
 //!   can be under way, one behind the other, and be sent again in the same order.
 //! - [`StoreErrorClass`] says what an engine does about an error.
 
+#[cfg(any(feature = "redis", feature = "disk"))]
+mod assembly;
+#[cfg(any(feature = "redis", feature = "disk"))]
+mod chunker;
 #[cfg(feature = "codec")]
 pub mod codec;
 mod delegating;
+#[cfg(feature = "disk")]
+mod disk;
 mod error;
 mod host;
 mod lease;
@@ -24,6 +30,8 @@ mod memory;
 mod read;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "redis", feature = "disk"))]
+mod report;
 mod snapshot;
 
 use std::fmt;
@@ -34,20 +42,26 @@ use std::time::Duration;
 #[cfg(feature = "_sim")]
 pub(crate) use self::redis::script_name;
 #[cfg(feature = "redis")]
-pub use self::redis::{
-    NAMESPACE_CHARS_MAX, PartitionReport, RedisConfig, RedisConfigError, RedisStore, ReplicaReport,
-    SnapshotReport,
-};
-#[doc(hidden)]
+pub use self::redis::{NAMESPACE_CHARS_MAX, RedisConfig, RedisConfigError, RedisStore, ReplicaReport};
 #[doc(hidden)]
 #[cfg(all(fuzzing, feature = "codec"))]
 pub use codec::model as codec_model;
 pub use delegating::DelegatingStore;
+#[doc(hidden)]
+#[cfg(all(fuzzing, feature = "disk"))]
+pub use disk::model as disk_model;
+#[cfg(feature = "disk")]
+pub use disk::{DiskConfig, DiskConfigError, DiskStore};
+#[cfg(feature = "_sim")]
+#[doc(hidden)]
+pub use disk::{File, Files};
 pub use error::{StoreError, StoreErrorClass};
 pub(crate) use host::owner_name;
 pub use lease::{Claim, Grant, Lease, Owner};
 pub use memory::MemoryStore;
 pub use read::{LivingOwner, PartitionRead, ReadStore};
+#[cfg(any(feature = "redis", feature = "disk"))]
+pub use report::{PartitionReport, SnapshotReport};
 pub use snapshot::{SnapshotBegin, SnapshotInfo, SnapshotWriter};
 
 use crate::partition::{Image, PartitionId, Record};
@@ -105,7 +119,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// When anything is inconsistent: a partition is loaded whole or not at all.
     fn load<'a>(&'a self, grant: &'a Grant, told: &'a LoadTold) -> StoreFuture<'a, Loaded>;
 
-    /// Adds records to the log of a partition.
+    /// Adds records to the log of a partition: all of the batch, or none if the process or the store dies meanwhile. A transaction rests
+    /// on that.
     fn append<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, ()>;
 
     /// Resolves when everything appended to the partition so far is as durable as `level`, above

@@ -9,8 +9,8 @@ use reveille::partition::{
     QueueId, QueueName, Record,
 };
 use reveille::store::{
-    Batch, Claim, Grant, Lease, Loaded, Owner, RedisStore, SnapshotBegin, SnapshotInfo, SnapshotWriter,
-    Store, StoreError, StoreErrorClass,
+    Batch, Claim, Grant, Lease, Loaded, Owner, SnapshotBegin, SnapshotInfo, SnapshotWriter, Store,
+    StoreError, StoreErrorClass,
 };
 use reveille::{Key, PartitionId, Payload, Timestamp, Version};
 use testkit::within;
@@ -22,7 +22,7 @@ pub fn claim(owner: &str) -> Claim {
     Claim::new(Owner::new(owner), 4, TERM)
 }
 
-pub async fn acquire(store: &RedisStore, owner: &str) -> Lease {
+pub async fn acquire(store: &impl Store, owner: &str) -> Lease {
     store.acquire(P0, &claim(owner)).await.unwrap()
 }
 
@@ -121,14 +121,14 @@ pub fn batch(grant: &Grant, records: std::ops::Range<u64>) -> Batch {
 }
 
 pub async fn append(
-    store: &RedisStore,
+    store: &impl Store,
     grant: &Grant,
     records: std::ops::Range<u64>,
 ) -> Result<(), StoreError> {
     store.append(&batch(grant, records)).await
 }
 
-pub async fn load(store: &RedisStore, grant: &Grant) -> Result<Loaded, StoreError> {
+pub async fn load(store: &impl Store, grant: &Grant) -> Result<Loaded, StoreError> {
     store.load(grant, &|_| {}).await
 }
 
@@ -137,7 +137,7 @@ pub fn begin(covered: u64) -> SnapshotBegin {
 }
 
 pub async fn writer<'a>(
-    store: &'a RedisStore,
+    store: &'a impl Store,
     grant: &'a Grant,
     begin: SnapshotBegin,
 ) -> Box<dyn SnapshotWriter + 'a> {
@@ -145,7 +145,7 @@ pub async fn writer<'a>(
 }
 
 /// Takes a snapshot of these jobs that covers every record before `covered`.
-pub async fn snapshot(store: &RedisStore, grant: &Grant, covered: u64, image: Image) -> SnapshotInfo {
+pub async fn snapshot(store: &impl Store, grant: &Grant, covered: u64, image: Image) -> SnapshotInfo {
     let begin = SnapshotBegin::new(covered, image.next_sequence);
     let mut writer = writer(store, grant, begin).await;
     writer.write(image).await.unwrap();
@@ -170,7 +170,7 @@ pub async fn persistently<T, F: Future<Output = Result<T, StoreError>>>(
 }
 
 /// Sends a batch until it is taken, and says how often it was sent.
-pub async fn append_persistently(store: &RedisStore, grant: &Grant, records: std::ops::Range<u64>) -> u32 {
+pub async fn append_persistently(store: &impl Store, grant: &Grant, records: std::ops::Range<u64>) -> u32 {
     let batch = batch(grant, records);
     let (appended, attempts) = persistently(|| store.append(&batch)).await;
     appended.unwrap();

@@ -84,14 +84,20 @@ enum Is {
     Gone,
 }
 
+/// What an operation may differ by without a change. A logged one lays records into buffers, which grow by as much as the batch
+/// before them had; where the committers' thread has cut that depends on when it ran, and on a busy machine it came to 16 %.
+fn allowance_percent(operation: &str) -> f64 {
+    if operation.ends_with(", logged") { 20.0 } else { 0.0 }
+}
+
 impl<'a> Verdict<'a> {
     pub(crate) fn of(recorded: &'a Figures, counted: &'a Figures) -> Self {
         let mut operations: Vec<_> =
             recorded.instructions.keys().chain(counted.instructions.keys()).map(String::as_str).collect();
         operations.sort_unstable();
         operations.dedup();
-        let tolerance = 1.0 + recorded.tolerance_percent / 100.0;
         let lines = operations.into_iter().map(|operation| {
+            let tolerance = 1.0 + recorded.tolerance_percent.max(allowance_percent(operation)) / 100.0;
             let was = recorded.instructions.get(operation).copied();
             let now = counted.instructions.get(operation).copied();
             let is = match (was, now) {

@@ -24,6 +24,7 @@ mod reading;
 mod restore;
 mod server;
 mod snapshot;
+mod subject;
 mod wheel;
 
 use std::fmt::Display;
@@ -34,6 +35,7 @@ use serde::Serialize;
 
 use crate::complain;
 use server::Redis;
+use subject::Subject;
 
 /// The arguments of `reveille bench`.
 #[derive(Debug, clap::Args)]
@@ -58,7 +60,8 @@ enum What {
     Reading(reading::Args),
     /// The processor time of an engine whose jobs are far away; beside a thread that wakes now and then
     Idle(idle::Args),
-    /// Acknowledged schedules per second with many callers, and the latency of one alone; beside a bare round trip
+    /// Acknowledged schedules per second with many callers, and the latency of one alone; beside a bare round trip, and a bare
+    /// write and sync of a disk
     Durable(durable::Args),
     /// How long a restore takes, and Redis bytes per job; beside reading the same bytes raw
     Restore(restore::Args),
@@ -69,7 +72,8 @@ enum What {
 /// Arguments of the benchmarks with a Redis.
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// Measure this Redis instead of starting one
+    /// Measure this Redis instead of starting one. `durable` also takes a directory, as file:PATH, and memory:, which leaves
+    /// the engine's own part
     #[arg(long, value_name = "URL", env = "REVEILLE_STORE", hide_env_values = true)]
     store: Option<String>,
 
@@ -132,6 +136,11 @@ fn print(report: &(impl Serialize + Display), as_json: bool) -> std::io::Result<
 }
 
 impl Common {
+    /// The store to measure.
+    async fn subject(&self) -> Result<Subject, Error> {
+        Subject::of(self.store.as_deref(), &self.appendfsync).await
+    }
+
     /// The Redis to measure.
     async fn redis(&self) -> Result<Redis, Error> {
         match &self.store {

@@ -80,9 +80,9 @@ Operations, one per line:
   {\"op\":\"drain\",\"queue\":\"mails\",\"within\":\"30s\"}
       pauses it, and is answered when none of its jobs runs, or after that time.
 
-With --store the jobs are kept in Redis, and the next run with the same store and namespace goes on with them. While
-another process fires them, this one waits to take over. While the store is not there yet, it waits for that too, unless
---fail-fast is given. A signal ends the wait at once.
+With --store the jobs are kept, on local disk or in a Redis, and the next run with the same store and namespace goes on
+with them. While another process fires them, this one waits to take over. While the store is not there yet, it waits for
+that too, unless --fail-fast is given. A signal ends the wait at once.
 
 SIGINT, SIGTERM, SIGHUP and SIGQUIT stop it in order: running jobs end, and the pending ones go to a process that waits
 for them. A second signal ends it at once. It also stops when the reader of its output has gone: a job that cannot be
@@ -184,7 +184,8 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
         Output::start(io::stdout()).map_err(|error| cannot("start a thread", error))?;
     #[cfg(unix)]
     output.watch_stdout().map_err(|error| cannot("write the output", error))?;
-    let named = args.place.store(store::NAMESPACE, Some(&args.keeping))?.map(Named::waiting);
+    let named =
+        args.place.store(store::NAMESPACE, Some(&args.keeping), Some(&args.sharing))?.map(Named::waiting);
     // A standby may wait here for as long as it lives.
     let engine = tokio::select! {
         engine = args.start(named.as_ref()) => engine?,

@@ -3,6 +3,7 @@
 
 mod checks;
 mod handlers;
+mod machine;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,11 +12,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use reveille::sim::{Simulation, Told, on_start};
-use reveille::store::{RedisConfig, RedisStore, StoreErrorClass};
+use reveille::store::{DiskConfig, DiskStore, RedisConfig, RedisStore, Store, StoreErrorClass};
 use reveille::{Clock, Engine, Job, QueueConfig, StartError};
 use tokio::sync::{Notify, watch};
 
 use crate::calls::Caller;
+use crate::disk::{Machine, Mount, Watched};
 use crate::ledger::Ledger;
 use crate::network::Network;
 use crate::plan::{Call, Fault, Queue, Setting};
@@ -23,6 +25,9 @@ use crate::process::Process;
 use crate::shadow::Shadow;
 use crate::world::World;
 use handlers::Handlers;
+
+/// Where a store on disk is.
+const PATH: &str = "/var/lib/reveille";
 
 /// The state of one of the processes.
 struct Slot {
@@ -46,6 +51,8 @@ pub(crate) struct App {
     pub world: Arc<World>,
     /// The network, and the server behind it.
     pub network: Arc<Network>,
+    /// The machine of all processes, if the store is on its disk.
+    pub machine: Option<Machine>,
     /// What the store should hold.
     pub shadow: Arc<Shadow>,
     /// What users were told.
@@ -80,6 +87,7 @@ impl App {
         setting: Setting,
         world: &Arc<World>,
         network: &Arc<Network>,
+        machine: Option<Machine>,
         shadow: &Arc<Shadow>,
         ledger: &Arc<Ledger>,
     ) -> Arc<Self> {
@@ -97,6 +105,7 @@ impl App {
             setting,
             world: Arc::clone(world),
             network: Arc::clone(network),
+            machine,
             shadow: Arc::clone(shadow),
             ledger: Arc::clone(ledger),
             slots,
@@ -110,6 +119,10 @@ impl App {
 
     /// Starts a process, unless it runs.
     pub(crate) fn begin(self: &Arc<Self>, slot: usize) {
+        if self.machine.as_ref().is_some_and(|machine| machine.disk.is_off()) {
+            // All of them begin when power is back.
+            return;
+        }
         let mut slots = self.slots.lock();
         let its = &mut slots[slot];
         if its.process.is_some() {
@@ -117,7 +130,9 @@ impl App {
         }
         let life = self.lives.fetch_add(1, Relaxed);
         let rate_ppm = self.setting.rates_ppm[slot];
-        let process = Process::new((slot, life), &self.world, &self.network, rate_ppm, &its.wall_off_us);
+        let disk = self.machine.as_ref().map(|machine| &machine.disk);
+        let process =
+            Process::new((slot, life), &self.world, &self.network, disk, rate_ppm, &its.wall_off_us);
         its.process = Some(Arc::clone(&process));
         drop(slots);
         self.world.note(|| format!("process {slot} begins"));
@@ -189,6 +204,9 @@ impl App {
         self.world.note(|| "all is well from here on".to_owned());
         self.network.heal();
         self.network.server.heal();
+        if let Some(machine) = &self.machine {
+            machine.disk.heal();
+        }
         self.is_healed.send_replace(true);
         for slot in 0..self.setting.slots {
             let off_us = self.slots.lock()[slot].wall_off_us.load(Relaxed);
@@ -196,6 +214,7 @@ impl App {
                 self.set_wall(slot, -off_us);
             }
             if let Some(process) = self.process(slot) {
+                process.seat.stay();
                 process.thaw();
                 process.unblock();
             }
@@ -217,6 +236,10 @@ impl App {
             | Fault::FailOver(us)
             | Fault::ServerBack(us)
             | Fault::Mode(_, us)
+            | Fault::KillAt(_, _, us)
+            | Fault::Power(us)
+            | Fault::PowerAt(_, us)
+            | Fault::Disk(_, us)
             | Fault::ServerAhead(_, us) => us,
             Fault::Shutdown(_, grace_us, down_us) => grace_us + down_us,
             Fault::Cut(_, arrives_us) => arrives_us.unwrap_or(0),
@@ -252,6 +275,7 @@ async fn live(app: Arc<App>, process: Arc<Process>) {
                 let down_us = until_its_end(&app, &process, life, engine).await;
                 process.sleep(Duration::from_micros(down_us)).await;
             }
+            Err(_) if process.is_killed() => return,
             Err(error) => {
                 app.world.note(|| format!("life {life}: it has not begun: {error}"));
                 let is_fatal = match &error {
@@ -311,15 +335,13 @@ async fn until_its_end(app: &Arc<App>, process: &Arc<Process>, life: u64, engine
 
 fn builder(app: &Arc<App>, process: &Arc<Process>, life: u64) -> reveille::Builder {
     let setting = &app.setting;
-    let config = RedisConfig::new("redis://127.0.0.1:6379/0").and_then(|config| config.namespace("sim"));
-    let config = config.unwrap_or_else(|error| unreachable!("a constant: {error}"));
     let handlers = Handlers { app: Arc::clone(app), process: Arc::clone(process), life };
     let (inline, told) = (handlers.clone(), handlers.clone());
     let simulation: Arc<dyn Simulation> = Arc::clone(process) as _;
     let builder = Engine::builder()
         .inline_queue(queue_config(setting, Queue::Inline), move |job: &Job| inline.handle_inline(job))
         .clock(Clock::Simulated(simulation))
-        .store(Arc::new(RedisStore::new(config)))
+        .store(store(app, process))
         .partitions(setting.partitions)
         .tick(Duration::from_micros(setting.tick_us))
         .durability(setting.durability)
@@ -377,4 +399,18 @@ fn queue_config(setting: &Setting, queue: Queue) -> QueueConfig {
         Some((precedence, weight)) => config.precedence(precedence).weight(weight),
         None => config,
     }
+}
+
+/// The store, as a process has it.
+fn store(app: &App, process: &Process) -> Arc<dyn Store> {
+    let Some(Machine { disk, journal }) = &app.machine else {
+        let config = RedisConfig::new("redis://127.0.0.1:6379/0").and_then(|config| config.namespace("sim"));
+        let config = config.unwrap_or_else(|error| unreachable!("a constant: {error}"));
+        return Arc::new(RedisStore::new(config));
+    };
+    let config = DiskConfig::new(PATH).namespace("sim");
+    let config = config.unwrap_or_else(|error| unreachable!("a constant: {error}"));
+    let config =
+        config.segment_bytes(app.setting.segment_bytes).files(Arc::new(Mount::new(disk, &process.seat)));
+    Arc::new(Watched::new(Arc::new(DiskStore::new(config)), journal, disk))
 }

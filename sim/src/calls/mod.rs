@@ -7,6 +7,7 @@ mod recurring;
 mod schedule;
 mod tagged;
 mod turns;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +70,7 @@ impl Caller {
             Call::PauseRecurring { key } => self.pause_recurring(&format!("r{key}")).await,
             Call::ResumeRecurring { key } => self.resume_recurring(&format!("r{key}")).await,
             Call::EndRecurring { key } => self.end_recurring(&format!("r{key}")).await,
+            Call::Whole { group, act } => self.whole(group, act).await,
             Call::Lookup { key } => self.lookup(&format!("k{key}")),
             Call::Pause => self.pause().await,
             Call::Resume => self.resume().await,
@@ -162,7 +164,7 @@ impl Caller {
                     version.is_none_or(|version| version == now.version) && next.0 == now.version.0 + 1
                 }
                 (Stand::Pending(now), RescheduleOutcome::Changed { version: told }) => {
-                    is_changed(version, now, told)
+                    is_changed(version, now.version, told)
                 }
                 (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, outcome.into()),
             };
@@ -212,7 +214,7 @@ impl Caller {
                     version.is_none_or(|version| version == now.version)
                 }
                 (Stand::Pending(now), CancelOutcome::Changed { version: told }) => {
-                    is_changed(version, now, told)
+                    is_changed(version, now.version, told)
                 }
                 (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, outcome.into()),
             };
@@ -228,8 +230,11 @@ impl Caller {
     }
 
     async fn cancel_running(self, key: &str, by: By) {
-        let (target, nonce, _) = self.named(key, by);
-        let commit = self.engine.cancel_running(target);
+        let (target, nonce, version) = self.named(key, by);
+        let commit = match version {
+            Some(version) => self.engine.cancel_running_if(target, version),
+            None => self.engine.cancel_running(target),
+        };
         let said = commit.outcome().copied().map_err(|error| error.to_string());
         self.note(|| format!("cancel {key}, and what comes after, {by:?}: {said:?}"));
         let outcome = match commit.outcome() {
@@ -241,7 +246,19 @@ impl Caller {
         let told = self.app.ledger.with(self.life, |life, jobs| {
             let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
             let is_foretold = match (stand, outcome) {
-                (Stand::Pending(_), CancelOutcome::Cancelled) => true,
+                (Stand::Pending(now), CancelOutcome::Cancelled) => {
+                    version.is_none_or(|version| version == now.version)
+                }
+                (Stand::Pending(now), CancelOutcome::Changed { version: told }) => {
+                    is_changed(version, now.version, told)
+                }
+                (Stand::Running, CancelOutcome::Running | CancelOutcome::Changed { .. }) => {
+                    let now = nonce.and_then(|nonce| life.started_as(nonce));
+                    now.is_some_and(|now| match outcome {
+                        CancelOutcome::Changed { version: told } => is_changed(version, now, told),
+                        _ => version.is_none_or(|version| version == now),
+                    })
+                }
                 (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, outcome.into()),
             };
             if !is_foretold {
@@ -314,6 +331,11 @@ impl Caller {
         let nonce = newest.map(|(nonce, _)| nonce);
         let version = match newest {
             Some((_, Stand::Pending(pending))) => pending.version,
+            Some((_, Stand::Dead(version))) => version,
+            Some((nonce, Stand::Running)) => {
+                let started = self.app.ledger.with(self.life, |life, _| life.started_as(nonce));
+                started.flatten().unwrap_or(Version::FIRST)
+            }
             _ => Version::FIRST,
         };
         match by {

@@ -159,6 +159,11 @@ impl Life {
         self.jobs.get(&nonce).copied().unwrap_or(Stand::Gone)
     }
 
+    /// The version of a job that runs, or ran.
+    pub(crate) fn started_as(&self, nonce: usize) -> Option<Version> {
+        self.versions.get(&nonce).copied()
+    }
+
     /// Those that are pending.
     pub(crate) fn all_pending(&self) -> impl Iterator<Item = usize> + '_ {
         let pending = self.jobs.iter().filter(|(_, stand)| matches!(stand, Stand::Pending(_)));

@@ -3,17 +3,22 @@
 use reveille::partition::OnConflict;
 use reveille::{Durability, Priority};
 
-use super::{Behave, By, Call, Fault, Item, Loss, Setting, Tagged, What, When, turns};
+use super::{
+    Behave, By, Call, Fault, Item, Loss, Setting, StoreKind, Tagged, What, When, Whole, disk, turns,
+};
 use crate::server::{Fsync, Mode, Policy};
 
 const MS: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
 
 /// Draws a setting and a plan.
-pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
+pub fn draw(seed: u64, store: StoreKind) -> (Setting, Vec<Item>) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut setting = draw_setting(seed, &mut rng);
     turns::draw_setting(&mut setting);
+    if store == StoreKind::Disk {
+        disk::draw_setting(&mut setting);
+    }
     let mut plan = Vec::new();
     let calls = rng.u64(20..120);
     for _ in 0..calls {
@@ -27,15 +32,24 @@ pub fn draw(seed: u64) -> (Setting, Vec<Item>) {
     let faults = if rng.u8(..8) == 0 { 0 } else { rng.u64(1..14) };
     for _ in 0..faults {
         let at_us = rng.u64(SECOND..setting.active_us);
-        plan.push(Item { at_us, what: What::Fault(draw_fault(&mut rng, &setting)) });
+        let fault = match store {
+            StoreKind::Redis => draw_fault(&mut rng, &setting),
+            StoreKind::Disk => disk::draw_fault(&mut rng, &setting),
+        };
+        plan.push(Item { at_us, what: What::Fault(fault) });
     }
     draw_blocks(&setting, &mut plan);
     draw_retries(&setting, &mut plan);
     draw_recurring(&setting, &mut plan);
     draw_edits(&setting, &mut plan);
+    draw_versions(&setting, &mut plan);
+    draw_wholes(&setting, &mut plan);
     draw_tagged(&setting, &mut plan);
     draw_limited(&setting, &mut plan);
-    draw_losses(seed, &setting, faults > 0, &mut plan);
+    match store {
+        StoreKind::Redis => draw_losses(seed, &setting, faults > 0, &mut plan),
+        StoreKind::Disk => disk::draw_levels(&setting, &mut plan),
+    }
     turns::draw_calls(&setting, &mut plan);
     plan.sort_by_key(|item| item.at_us);
     (setting, plan)
@@ -114,6 +128,39 @@ fn draw_edits(setting: &Setting, plan: &mut Vec<Item>) {
         let at_us = rng.u64(500 * MS..setting.active_us);
         let by = [By::Key, By::Key, By::Handle, By::Version, By::OldVersion][rng.usize(..5)];
         let call = Call::Edit { key: rng.u8(..9), priority: Priority(rng.u8(99..102)), by };
+        plan.push(Item { at_us, what: What::Call(rng.usize(..setting.slots), call) });
+    }
+}
+
+/// Calls that name the version of what runs, or is dead, in one run of three. From a random stream of its own too.
+fn draw_versions(setting: &Setting, plan: &mut Vec<Item>) {
+    let mut rng = fastrand::Rng::with_seed(setting.seed ^ 0x1f_0f_0e_12);
+    let calls = if rng.u8(..3) == 0 { rng.u64(1..12) } else { 0 };
+    for _ in 0..calls {
+        let at_us = rng.u64(500 * MS..setting.active_us);
+        let (key, by) = (rng.u8(..9), [By::Version, By::OldVersion][rng.usize(..2)]);
+        let call = match rng.u8(..4) {
+            0 | 1 => Call::CancelRunning { key, by },
+            2 => Call::Revive { key, when: When::In(rng.u64(..2 * SECOND)), by },
+            _ => Call::Purge { key, by },
+        };
+        plan.push(Item { at_us, what: What::Call(rng.usize(..setting.slots), call) });
+    }
+}
+
+/// Transactions, in one run of three. From a random stream of its own too.
+fn draw_wholes(setting: &Setting, plan: &mut Vec<Item>) {
+    let mut rng = fastrand::Rng::with_seed(setting.seed ^ 0x0a11_0000_0a11);
+    let calls = if rng.u8(..3) == 0 { rng.u64(4..40) } else { 0 };
+    for _ in 0..calls {
+        let at_us = rng.u64(500 * MS..setting.active_us);
+        let act = match rng.u8(..8) {
+            0 => Whole::Cancel,
+            1 => Whole::Spoiled,
+            2..4 => Whole::Reschedule,
+            _ => Whole::Schedule,
+        };
+        let call = Call::Whole { group: rng.u8(..2), act };
         plan.push(Item { at_us, what: What::Call(rng.usize(..setting.slots), call) });
     }
 }
@@ -217,6 +264,8 @@ fn draw_setting(seed: u64, rng: &mut fastrand::Rng) -> Setting {
     let slots = [1, 2, 2, 3][rng.usize(..4)];
     Setting {
         seed,
+        store: StoreKind::Redis,
+        segment_bytes: 0,
         partitions: rng.u16(1..=2),
         slots,
         lease_ms: [800, 2_000, 5_000][rng.usize(..3)],

@@ -1,21 +1,64 @@
 //! What one seed stands for: a setting, and a list of calls and faults with their instants. A list, so that a failure can be
 //! reduced to the fewest of them that still cause it.
 
+mod disk;
 mod draw;
 mod turns;
 
 use reveille::partition::OnConflict;
 use reveille::{Durability, Priority};
 
+use crate::disk::Trouble;
 use crate::server::{Mode, Policy};
 pub use draw::draw;
 pub(crate) use turns::{Order, Pace, Pool, Queue, Turns};
+
+/// Where the store of a run is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StoreKind {
+    /// In a Redis.
+    Redis,
+    /// On the disk of the machine on which all processes run.
+    Disk,
+}
+
+impl StoreKind {
+    /// Where it is in the run of a seed, if nobody says: one in three is on disk.
+    pub fn of(seed: u64) -> Self {
+        if seed % 3 == 2 { StoreKind::Disk } else { StoreKind::Redis }
+    }
+}
+
+impl std::str::FromStr for StoreKind {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "redis" => Ok(StoreKind::Redis),
+            "disk" => Ok(StoreKind::Disk),
+            _ => Err("it is redis or disk".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for StoreKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            StoreKind::Redis => "redis",
+            StoreKind::Disk => "disk",
+        })
+    }
+}
 
 /// The setting of a run.
 #[derive(Clone, Debug)]
 pub struct Setting {
     /// The seed of everything drawn during the run.
     pub seed: u64,
+    /// Where the store is.
+    pub store: StoreKind,
+    /// How long a segment of the log on disk may get, in bytes.
+    pub segment_bytes: u64,
     /// How many partitions there are.
     pub partitions: u16,
     /// How many processes share the store.
@@ -256,6 +299,13 @@ pub enum Call {
     Tagged(Tagged),
     /// Of queues that share a pool, or have rates.
     Turns(Turns),
+    /// Of all jobs of a group, together or not at all.
+    Whole {
+        /// The group.
+        group: u8,
+        /// What is to become of them.
+        act: Whole,
+    },
     /// Of the newest job of a key.
     Lookup {
         /// The key.
@@ -299,6 +349,19 @@ pub enum Tagged {
         /// When.
         when: When,
     },
+}
+
+/// What a transaction does with a group of jobs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whole {
+    /// Schedules them, in place of those that are there.
+    Schedule,
+    /// Moves them.
+    Reschedule,
+    /// Cancels them.
+    Cancel,
+    /// Schedules them, and asks for something that cannot be.
+    Spoiled,
 }
 
 /// How a call names its job.
@@ -351,6 +414,14 @@ pub enum Fault {
     Lose(u16, Loss),
     /// The server's wall clock is set forward, and right again after this time.
     ServerAhead(u64, u64),
+    /// A process ends instead of an operation on the disk, after so many of them, and is started again after this time.
+    KillAt(usize, u64, u64),
+    /// The machine loses its power, and what the disk did not have; its processes are started after this time.
+    Power(u64),
+    /// The same, instead of an operation on the disk, after so many of them.
+    PowerAt(u64, u64),
+    /// Something is wrong with the disk.
+    Disk(Trouble, u64),
 }
 
 /// What a partition loses.

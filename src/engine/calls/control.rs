@@ -35,8 +35,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Changes how many jobs of a queue may start in a time; `None` for as many as its concurrency lets. It is a setting of this
-    /// process: after a restart the queue has the rate that it is built with.
+    /// Changes how many jobs of a queue may start in a time; `None` for as many as its concurrency lets.
+    ///
+    /// It is a setting of this process, and not kept as a [pause](Self::pause) is: after a restart, and at a standby that takes over, the queue
+    /// has the [rate that it is built with](crate::QueueConfig::rate). One that is to last belongs into the configuration that the engine
+    /// is built from.
     ///
     /// # Errors
     /// When there is no such queue.
@@ -48,8 +51,10 @@ impl Engine {
     }
 
     /// Changes how many jobs of a queue may run at a time. With fewer than run now, those go on, and others start when enough have ended.
-    /// Of an inline queue one runs at a time, whatever is said here. It is a setting of this process: after a restart the queue has the
-    /// concurrency that it is built with.
+    /// Of an inline queue one runs at a time, whatever is said here.
+    ///
+    /// It is a setting of this process, as [a rate](Self::set_rate) is: after a restart, and at a standby that takes over, the queue has the
+    /// [concurrency that it is built with](crate::QueueConfig::concurrency).
     ///
     /// # Errors
     /// When there is no such queue, or none may run.

@@ -9,9 +9,11 @@ mod change;
 mod pause;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 pub use change::Change;
 pub use pause::PauseError;
+pub use transaction::TransactionError;
 
 use std::time::Duration;
 

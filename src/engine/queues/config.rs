@@ -22,6 +22,7 @@ pub struct QueueConfig {
     pub(super) name: String,
     pub(super) concurrency: usize,
     pub(super) is_paused: bool,
+    pub(super) never_starts: bool,
     pub(super) misfire: Misfire,
     pub(super) policy: Policy,
     pub(super) rate: Option<Rate>,
@@ -49,6 +50,7 @@ impl QueueConfig {
             name: name.into(),
             concurrency: 128,
             is_paused: false,
+            never_starts: false,
             misfire: Misfire::FireNow,
             policy: Policy::default(),
             rate: None,
@@ -90,6 +92,8 @@ impl QueueConfig {
 
     /// How many of its jobs may run at a time. Inline handlers always run one at a time.
     ///
+    /// It can be changed while the engine runs, until that ends: [`Engine::set_concurrency`](crate::Engine::set_concurrency).
+    ///
     /// With 1 they begin in exactly the order that [`Priority`](crate::Priority) describes; with more, neighbours may change
     /// places.
     #[must_use]
@@ -99,7 +103,7 @@ impl QueueConfig {
     }
 
     /// How many of its jobs may start in a time. Those that are due and may not start yet wait, in order; other queues do not notice.
-    /// It can be changed while the engine runs: [`Engine::set_rate`](crate::Engine::set_rate).
+    /// It can be changed while the engine runs, until that ends: [`Engine::set_rate`](crate::Engine::set_rate).
     ///
     /// How much of it is used is not kept: after a restart a queue begins with its whole burst, and so does one whose rate is changed.
     #[must_use]
@@ -231,6 +235,14 @@ impl QueueConfig {
     #[must_use]
     pub fn paused(mut self) -> Self {
         self.is_paused = true;
+        self
+    }
+
+    /// Its jobs never start in this process, whatever calls say, or have said, of pauses: for a program that only brings jobs in, and leaves
+    /// them to the next engine. Another setting than [`paused`](Self::paused), which a call that has resumed the queue stands against.
+    #[must_use]
+    pub fn never_starts(mut self) -> Self {
+        self.never_starts = true;
         self
     }
 }

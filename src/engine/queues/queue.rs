@@ -17,12 +17,13 @@ use crate::partition::{MonoTime, QueueId, QueueName, Rank, Timestamp};
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
 
-/// A queue that is paused, one that its rate holds back, and one that a test leaves out.
+/// A queue that is paused, one that its rate holds back, one that a test leaves out, and one that only takes jobs.
 const PAUSED: u8 = 1;
 const HELD: u8 = 2;
 const LEFT_OUT: u8 = 8;
+const NEVER: u8 = 16;
 /// What keeps jobs from starting.
-const STOPS: u8 = PAUSED | HELD | LEFT_OUT;
+const STOPS: u8 = PAUSED | HELD | LEFT_OUT | NEVER;
 /// A call has said whether it is paused: its configuration counts no more.
 const SAID: u8 = 4;
 /// Its layers are not ready for a job. In a pool others go on meanwhile.
@@ -263,6 +264,11 @@ impl Queue {
     pub(crate) fn set_rate(&self, rate: Option<Rate>) {
         self.limiter.set(rate);
         self.set_stop(HELD, false);
+    }
+
+    /// Has nothing of it ever start in this process.
+    pub(super) fn never_start(&self) {
+        self.set_stop(NEVER, true);
     }
 
     /// Has nothing of it start while a test runs another queue.

@@ -218,6 +218,23 @@ impl Shared {
         is_to_be_sent
     }
 
+    /// As [`keep_records`](Self::keep_records), for records of which the store is to have all or none: in the stay that made them, as its
+    /// last step.
+    pub(crate) fn keep_together(&self, at: usize, owned: &mut Owned, clock: &mut LazyNow<'_>) -> bool {
+        let cell = &self.cells[at];
+        if self.ownership.is_none() || cell.progress.is_ended() {
+            // On the way out they are counted as lost.
+            return false;
+        }
+        let Owned { partition, log, .. } = owned;
+        let had = log.end();
+        let is_to_be_sent = log.extend_together(partition.drain_records().collect(), || clock.now().mono);
+        if log.end() > had && self.is_full(owned) {
+            cell.is_shut.store(true, SeqCst);
+        }
+        is_to_be_sent
+    }
+
     fn is_full(&self, owned: &Owned) -> bool {
         owned.log.outstanding() >= self.settings.log_records_max as u64
             || owned.log.outstanding_bytes() >= self.settings.log_bytes_max

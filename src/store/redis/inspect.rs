@@ -11,11 +11,14 @@ use super::errors::Doing;
 use super::keys::Keys;
 use super::link::Link;
 use super::load::read;
-use super::meta::{Meta, Published};
+use super::meta::Meta;
 use super::{Core, RedisStore};
 use crate::json;
 use crate::partition::PartitionId;
-use crate::store::{LivingOwner, Owner, PartitionRead, ReadStore, StoreError, StoreErrorClass, StoreFuture};
+use crate::store::{
+    LivingOwner, Owner, PartitionRead, PartitionReport, ReadStore, SnapshotReport, StoreError,
+    StoreErrorClass, StoreFuture,
+};
 
 /// Chunks whose memory is asked for. The others are assumed to be alike.
 const CHUNKS_SAMPLED: u64 = 16;
@@ -25,50 +28,6 @@ const PARTITIONS_TRIED: u16 = 4;
 
 /// How often a read starts over because the owner has published a snapshot meanwhile.
 const READS_MAX: u32 = 5;
-
-/// What Redis holds of a partition.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-#[non_exhaustive]
-pub struct PartitionReport {
-    /// The partition.
-    pub partition: PartitionId,
-    /// Who owns it, or owned it last.
-    #[serde(flatten)]
-    pub owner: LivingOwner,
-    /// The sequence after the last record.
-    pub log_end: u64,
-    /// Entries in the log. Some may be older than the snapshot, and wait to be removed.
-    pub log_entries: u64,
-    /// Records in the log since the snapshot: what a restore has to replay.
-    pub log_records: u64,
-    /// The snapshot that a restore starts from, if there is one.
-    pub snapshot: Option<SnapshotReport>,
-    /// Chunks of other snapshots: one that is being written, or one that waits to be removed.
-    pub chunks_beside: u64,
-    /// The memory that the partition's keys take in Redis, estimated from a sample; `None` if Redis does not tell.
-    pub memory_bytes: Option<u64>,
-}
-
-/// A snapshot.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[non_exhaustive]
-pub struct SnapshotReport {
-    /// Its number, higher than all before it.
-    pub generation: u64,
-    /// How old it is, by Redis' clock.
-    #[serde(rename = "age_ms", serialize_with = "json::millis")]
-    pub age: Duration,
-    /// The sequence of the first record that it may lack.
-    pub covered: u64,
-    /// The number of its keys.
-    pub chunks: u64,
-    /// Jobs pending or running.
-    pub jobs: u64,
-    /// Fired jobs that are remembered.
-    pub fired: u64,
-    /// Bytes in all its chunks.
-    pub bytes: u64,
-}
 
 /// A replica. What it holds may be older than what its master holds.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -215,7 +174,10 @@ impl Core {
             log_end: meta.log_end,
             log_entries,
             log_records: meta.log_end.saturating_sub(meta.covered()),
-            snapshot: meta.snapshot.map(|snapshot| SnapshotReport::new(snapshot, meta.now_ms)),
+            snapshot: meta.snapshot.as_ref().map(|snapshot| {
+                let age_ms = meta.now_ms.saturating_sub(snapshot.at_ms);
+                SnapshotReport::new(snapshot, Duration::from_millis(age_ms))
+            }),
             chunks_beside: meta.chunks_beside,
             memory_bytes,
         }))
@@ -260,20 +222,6 @@ impl Drop for Closing<'_> {
 impl Meta {
     fn living_owner(&self) -> LivingOwner {
         LivingOwner::new(Owner::new(&self.owner), self.epoch, self.lease_left())
-    }
-}
-
-impl SnapshotReport {
-    fn new(snapshot: Published, now_ms: u64) -> Self {
-        SnapshotReport {
-            generation: snapshot.generation,
-            age: Duration::from_millis(now_ms.saturating_sub(snapshot.at_ms)),
-            covered: snapshot.covered,
-            chunks: snapshot.chunks,
-            jobs: snapshot.jobs,
-            fired: snapshot.fired,
-            bytes: snapshot.bytes,
-        }
     }
 }
 

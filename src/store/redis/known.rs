@@ -12,9 +12,10 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use parking_lot::Mutex;
 
-use super::meta::{Meta, Published};
+use super::meta::Meta;
 use crate::partition::PartitionId;
 use crate::store::Grant;
+use crate::store::assembly::Published;
 
 /// By partition; never more than there are.
 #[derive(Debug, Default)]

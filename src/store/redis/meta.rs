@@ -8,6 +8,7 @@ use super::answer::{FORMAT, back, claimed, fenced, foreign, other_format};
 use super::errors::Doing;
 use super::keys::Keys;
 use super::link::Link;
+use crate::store::assembly::Published;
 use crate::store::{Grant, StoreError, StoreErrorClass};
 
 /// What `:m` says about a partition.
@@ -29,20 +30,6 @@ pub(super) struct Meta {
     pub(super) chunks_beside: u64,
     /// When this was read, by Redis' clock.
     pub(super) now_ms: u64,
-}
-
-/// The snapshot to restore from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Published {
-    pub(super) generation: u64,
-    pub(super) chunks: u64,
-    pub(super) covered: u64,
-    pub(super) complete: u64,
-    pub(super) next_sequence: u64,
-    pub(super) jobs: u64,
-    pub(super) fired: u64,
-    pub(super) bytes: u64,
-    pub(super) at_ms: u64,
 }
 
 const FIELDS: &[&str] = &[

@@ -43,7 +43,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use config::{NAMESPACE_CHARS_MAX, RedisConfig, RedisConfigError};
-pub use inspect::{PartitionReport, ReplicaReport, SnapshotReport};
+pub use inspect::ReplicaReport;
 
 #[cfg(feature = "_sim")]
 pub(crate) use scripts::script_name;

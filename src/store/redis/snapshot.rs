@@ -16,15 +16,14 @@ use super::answer::{Answer, behind};
 use super::errors::Doing;
 use super::keys::Keys;
 use super::known::Kept;
-use super::meta::Published;
 use super::scripts::{CHUNK, Call, PUBLISH, run};
 use super::sweep::Sweep;
 use super::{Core, RedisStore};
 use crate::partition::Image;
 use crate::rt::{self, Runtime, Tasks};
-use crate::store::codec::{
-    ChunkEncoder, CodecError, FRAME_BYTES_IDEAL, SnapshotHeader, fired_bytes, job_bytes, pause_bytes,
-};
+use crate::store::assembly::Published;
+use crate::store::chunker::{Chunk, Chunker, Steps};
+use crate::store::codec::SnapshotHeader;
 use crate::store::{
     Grant, SnapshotBegin, SnapshotInfo, SnapshotWriter, StoreError, StoreErrorClass, StoreFuture,
 };
@@ -43,18 +42,9 @@ pub(super) struct Writer {
     keys: Keys,
     begin: SnapshotBegin,
     generation: u64,
-    encoder: ChunkEncoder,
-    info: SnapshotInfo,
-    under_way: Tasks<Result<u64, StoreError>>,
-    phase: Phase,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Phase {
-    Writing,
-    /// Something may not have been written.
-    Broken,
-    Published,
+    chunker: Chunker,
+    under_way: Tasks<Result<(), StoreError>>,
+    steps: Steps,
 }
 
 impl RedisStore {
@@ -79,10 +69,9 @@ impl RedisStore {
             keys,
             begin,
             generation,
-            encoder: ChunkEncoder::new(header),
-            info: SnapshotInfo::default(),
+            chunker: Chunker::new(header),
             under_way: Tasks::new(),
-            phase: Phase::Writing,
+            steps: Steps::Going,
         })
     }
 }
@@ -90,79 +79,40 @@ impl RedisStore {
 impl SnapshotWriter for Writer {
     fn write(&mut self, slice: Image) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            self.enter()?;
-            for pause in &slice.pauses {
-                self.make_room(pause_bytes(pause)).await?;
-                self.encoder.push_pause(pause).map_err(|error| self.unwritable(&error))?;
+            self.steps.begin(self.grant.partition)?;
+            for chunk in self.chunker.add(&slice)? {
+                self.send(chunk).await?;
             }
-            for job in &slice.jobs {
-                self.make_room(job_bytes(job)).await?;
-                self.encoder.push_job(job).map_err(|error| self.unwritable(&error))?;
-                self.info.jobs += 1;
-            }
-            for fired in &slice.fired {
-                self.make_room(fired_bytes(fired)).await?;
-                self.encoder.push_fired(fired).map_err(|error| self.unwritable(&error))?;
-                self.info.fired += 1;
-            }
-            self.phase = Phase::Writing;
+            self.steps = Steps::Going;
             Ok(())
         })
     }
 
     fn publish(&mut self, complete: u64) -> StoreFuture<'_, SnapshotInfo> {
         Box::pin(async move {
-            self.enter()?;
-            if !self.encoder.is_empty() {
-                self.send().await?;
+            self.steps.begin(self.grant.partition)?;
+            for chunk in self.chunker.finish()? {
+                self.send(chunk).await?;
             }
             while let Some(written) = self.under_way.join_next().await {
                 self.written(written)?;
             }
             self.flip(complete).await?;
-            self.phase = Phase::Published;
+            self.steps = Steps::Published;
             self.tidy().await;
-            Ok(self.info)
+            Ok(self.chunker.info())
         })
     }
 }
 
 impl Writer {
-    /// The writer counts as broken until the step that begins here has succeeded.
-    fn enter(&mut self) -> Result<(), StoreError> {
-        match std::mem::replace(&mut self.phase, Phase::Broken) {
-            Phase::Writing => Ok(()),
-            phase => {
-                self.phase = phase;
-                let partition = self.grant.partition.0;
-                Err(StoreError::retry(format!(
-                    "the snapshot of partition {partition} came to its end before; begin another"
-                )))
-            }
-        }
-    }
-
-    async fn make_room(&mut self, bytes: usize) -> Result<(), StoreError> {
-        if self.encoder.is_empty() || self.encoder.len() + bytes <= FRAME_BYTES_IDEAL {
-            return Ok(());
-        }
-        self.send().await
-    }
-
-    /// Sends what is in the encoder as the next chunk, once not too many are under way.
-    async fn send(&mut self) -> Result<(), StoreError> {
-        let number = self.info.chunks;
-        let frame_number = u32::try_from(number).map_err(|_| {
-            let partition = self.grant.partition.0;
-            StoreError::fatal(format!("a snapshot of partition {partition} would have more than 2^32 chunks"))
-        })?;
-        let bytes = self.encoder.finish(frame_number).map_err(|error| self.unwritable(&error))?;
+    /// Sends a chunk, once not too many are under way.
+    async fn send(&mut self, Chunk { number, bytes }: Chunk) -> Result<(), StoreError> {
         while self.under_way.len() >= UNDER_WAY_MAX
             && let Some(written) = self.under_way.join_next().await
         {
             self.written(written)?;
         }
-        self.info.chunks += 1;
         let (core, grant, generation) = (Arc::clone(&self.core), self.grant.clone(), self.generation);
         let Some(runtime) = Runtime::current() else {
             return Err(StoreError::retry("the runtime ended in the middle of a snapshot"));
@@ -172,14 +122,12 @@ impl Writer {
         Ok(())
     }
 
-    fn written(&mut self, written: Option<Result<u64, StoreError>>) -> Result<(), StoreError> {
-        self.info.bytes +=
-            written.ok_or_else(|| StoreError::retry("the runtime ended in the middle of a snapshot"))??;
-        Ok(())
+    fn written(&mut self, written: Option<Result<(), StoreError>>) -> Result<(), StoreError> {
+        written.ok_or_else(|| StoreError::retry("the runtime ended in the middle of a snapshot"))?
     }
 
     async fn flip(&self, complete: u64) -> Result<(), StoreError> {
-        let (begin, info, keys, grant) = (&self.begin, &self.info, &self.keys, &self.grant);
+        let (begin, info, keys, grant) = (&self.begin, self.chunker.info(), &self.keys, &self.grant);
         let known = self.core.known.acknowledged(grant);
         // Until the answer says how this ended.
         let before = self.core.known.kept(grant);
@@ -220,7 +168,7 @@ impl Writer {
 
     /// What `:m` says now.
     fn kept(&self, complete: u64, at_ms: u64) -> Kept {
-        let (begin, info) = (&self.begin, &self.info);
+        let (begin, info) = (&self.begin, self.chunker.info());
         let published = Published {
             generation: self.generation,
             chunks: info.chunks,
@@ -255,19 +203,12 @@ impl Writer {
             tracing::warn!(partition, %error, "what a snapshot has replaced is still there; the next one removes it");
         }
     }
-
-    fn unwritable(&self, error: &CodecError) -> StoreError {
-        StoreError::fatal(format!(
-            "a snapshot of partition {} cannot be written: {error}",
-            self.grant.partition.0
-        ))
-    }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         let Some(runtime) = Runtime::current() else { return };
-        if self.phase == Phase::Published {
+        if self.steps == Steps::Published {
             return;
         }
         self.under_way = Tasks::new();
@@ -288,7 +229,7 @@ impl Core {
         generation: u64,
         number: u64,
         bytes: &[u8],
-    ) -> Result<u64, StoreError> {
+    ) -> Result<(), StoreError> {
         let keys = self.keys(grant.partition);
         let call = Call::by(&CHUNK, vec![keys.meta(), keys.chunk(generation, number)], grant)
             .number(generation)
@@ -298,7 +239,7 @@ impl Core {
         let doing = Doing::with("writing a snapshot of", &meta);
         let (answer, _) = patiently(|| run(&self.control, &call, doing)).await?;
         match answer.word() {
-            "OK" => Ok(bytes.len() as u64),
+            "OK" => Ok(()),
             _ => Err(answer.refusal(&keys)),
         }
     }

@@ -1,0 +1,227 @@
+//! What lies in the directory: segments and snapshots, and what a bad spot in the log means.
+//!
+//! # Rules
+//! - Every block of the log says up to which LSN all was on the disk when it was written. A bad spot below the highest such word
+//!   is damage, and refused. One above it is what the end of the process or of the power leaves: the log ends there, and what
+//!   lies behind it was never promised.
+//! - Parts of the log may not be trusted, because a sync had failed ([`Distrust`](super::distrust::Distrust)). A bad spot there
+//!   ends its segment, and the log goes on with the next. So it does where a segment holds nothing that the next one lacks.
+//! - The snapshot of a partition is the one with the highest generation. It has its name only once it is whole, and is on the
+//!   disk before anything that it stands for is removed.
+//! - Nothing here changes a file. Whoever owns the store does what [`Scan::torn`] and [`Scan::useless`] say.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::block::Flaw;
+use super::distrust::Begun;
+use super::errors::{damaged, failed};
+use super::files::Files;
+use super::meta::Meta;
+use super::names::{Name, UNFINISHED};
+use super::segment::{Entry, Segment};
+use super::snapshot_file::SnapshotFile;
+use crate::store::StoreError;
+
+/// What there is.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    /// The segments of the log, in order.
+    pub(super) segments: Vec<Segment>,
+    /// The newest snapshot of each partition.
+    pub(super) snapshots: BTreeMap<u16, SnapshotFile>,
+    /// All of the log before this LSN was on the disk, as far as any file tells.
+    pub(super) synced: u64,
+    /// The last segment that was begun, as far as any file tells.
+    pub(super) begun: Begun,
+    /// The highest numbers that were given to a segment, and to a snapshot.
+    pub(super) last_segment: u64,
+    pub(super) last_generation: u64,
+    /// Segments whose end means nothing: the last one, if it is torn, and those before what is not trusted.
+    pub(super) torn: Vec<Torn>,
+    /// Files that mean nothing: unfinished ones, older snapshots, segments behind the end of the log.
+    pub(super) useless: Vec<PathBuf>,
+}
+
+/// A segment that is to be cut off.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Torn {
+    pub(super) number: u64,
+    pub(super) path: PathBuf,
+    pub(super) good_bytes: u64,
+    pub(super) bytes: u64,
+    pub(super) flaw: Flaw,
+}
+
+impl Scan {
+    /// Of the directory of which `meta` tells.
+    pub(super) fn of(files: &dyn Files, dir: &Path, meta: Option<&Meta>) -> Result<Self, StoreError> {
+        let names = files.list(dir).map_err(|error| failed("listing", dir, &error))?;
+        let mut scan = Scan::default();
+        let mut segments = Vec::new();
+        for name in names {
+            match Name::parse(&name) {
+                Some(Name::Segment(number)) => segments.push(number),
+                Some(Name::Snapshot(partition, generation)) => {
+                    scan.last_generation = scan.last_generation.max(generation);
+                    scan.add_snapshot(files, dir, partition, generation)?;
+                }
+                None if name.ends_with(UNFINISHED) => scan.useless.push(dir.join(name)),
+                None => {}
+            }
+        }
+        segments.sort_unstable();
+        scan.last_segment = segments.last().copied().unwrap_or(0);
+        for number in segments {
+            scan.segments.extend(Segment::read(files, dir, number)?);
+        }
+        scan.leave_out_unused();
+        scan.judge(meta)?;
+        scan.drop_headless();
+        Ok(scan)
+    }
+
+    fn add_snapshot(
+        &mut self,
+        files: &dyn Files,
+        dir: &Path,
+        partition: u16,
+        generation: u64,
+    ) -> Result<(), StoreError> {
+        let path = |generation| dir.join(Name::Snapshot(partition, generation).text());
+        let newest = self.snapshots.get(&partition).map(|snapshot| snapshot.published.generation);
+        if newest.is_some_and(|newest| newest > generation) {
+            self.useless.push(path(generation));
+            return Ok(());
+        }
+        let Some(read) = SnapshotFile::read(files, dir, partition, generation)? else { return Ok(()) };
+        if let Some(older) = self.snapshots.insert(partition, read) {
+            self.useless.push(path(older.published.generation));
+        }
+        Ok(())
+    }
+
+    /// Segments that were made ahead and not begun are none. One that another says it follows was begun, and is empty because it
+    /// was lost.
+    fn leave_out_unused(&mut self) {
+        let followed: Vec<u64> =
+            self.segments.iter().filter_map(|segment| segment.head).map(|head| head.epoch).collect();
+        let (kept, unused) = std::mem::take(&mut self.segments)
+            .into_iter()
+            .partition(|segment| segment.bytes > 0 || followed.contains(&segment.number));
+        self.segments = kept;
+        self.useless.extend(unused.into_iter().map(|segment: Segment| segment.path));
+    }
+
+    /// Decides what each bad spot is.
+    fn judge(&mut self, meta: Option<&Meta>) -> Result<(), StoreError> {
+        let of_meta = meta.map_or(0, |meta| meta.synced);
+        let of_snapshots = self.snapshots.values().map(|snapshot| snapshot.synced).fold(of_meta, u64::max);
+        let synced = self.segments.iter().map(|segment| segment.synced).fold(of_snapshots, u64::max);
+        self.synced = synced;
+        let begun = self.all_begun(meta);
+        self.begun = begun.iter().copied().max_by_key(|begun| begun.segment).unwrap_or_default();
+        self.last_segment = self.last_segment.max(self.begun.segment);
+        let distrusts: Vec<_> = self.segments.iter().map(|segment| segment.distrust.clone()).collect();
+        let mut next_lsn = 0;
+        for at in 0..self.segments.len() {
+            let segment = &self.segments[at];
+            let begins = segment.head.map_or_else(|| begins(&begun, segment.number, synced), |_| 0);
+            let lsn = segment.next_lsn().max(next_lsn).max(begins);
+            next_lsn = lsn;
+            // A segment without a head was begun, and lost.
+            let flaw = segment.flaw.or_else(|| segment.head.is_none().then_some(Flaw::Short));
+            let Some(flaw) = flaw else { continue };
+            if !flaw.may_be_torn() {
+                return Err(damaged(&segment.path, segment.good_bytes, flaw));
+            }
+            // LSNs follow each other: nothing lies between two of which one is the next.
+            let hides_nothing = self.segments[at + 1..]
+                .iter()
+                .find_map(|later| later.head)
+                .is_some_and(|head| head.lsn == lsn);
+            let of_snapshots = self.snapshots.values().map(|snapshot| &snapshot.distrust);
+            if hides_nothing || distrusts.iter().chain(of_snapshots).any(|distrust| distrust.contains(lsn)) {
+                self.torn.push(Torn::of(&self.segments[at], flaw));
+                continue;
+            }
+            if lsn < synced {
+                return Err(damaged(&segment.path, segment.good_bytes, flaw));
+            }
+            self.cut(at, flaw);
+            break;
+        }
+        Ok(())
+    }
+
+    /// The segments of which any file tells that they were begun.
+    fn all_begun(&self, meta: Option<&Meta>) -> Vec<Begun> {
+        let own = |segment: &Segment| {
+            let head = segment.head?;
+            let before = Begun { segment: head.epoch, lsn: head.first };
+            Some([Begun { segment: segment.number, lsn: head.lsn }, before])
+        };
+        let of_segments = self.segments.iter().filter_map(own).flatten();
+        let of_snapshots = self.snapshots.values().map(|snapshot| snapshot.last);
+        of_segments.chain(of_snapshots).chain(meta.map(|meta| meta.last)).collect()
+    }
+
+    /// Segments that were made and not begun, or not for good, hold nothing.
+    fn drop_headless(&mut self) {
+        let headless = self.segments.extract_if(.., |segment| segment.head.is_none());
+        self.useless.extend(headless.map(|segment| segment.path));
+        let Scan { segments, torn, .. } = self;
+        torn.retain(|torn| segments.iter().any(|segment| segment.number == torn.number));
+    }
+
+    /// The log ends in this segment.
+    fn cut(&mut self, at: usize, flaw: Flaw) {
+        let behind = self.segments.split_off(at + 1);
+        self.useless.extend(behind.into_iter().map(|segment| segment.path));
+        let Some(segment) = self.segments.last() else { return };
+        self.torn.push(Torn::of(segment, flaw));
+    }
+
+    /// The batches of a partition that count, in order.
+    pub(super) fn entries(&self, partition: u16) -> impl Iterator<Item = &Entry> {
+        let (covered, from_lsn) = self.begins(partition);
+        let counts = move |entry: &&Entry| {
+            let head = &entry.head;
+            head.partition == partition && head.lsn >= from_lsn && head.end > covered
+        };
+        self.segments.iter().flat_map(|segment| &segment.entries).filter(counts)
+    }
+
+    /// The sequence after the last record of a partition.
+    pub(super) fn log_end(&self, partition: u16) -> u64 {
+        let (covered, _) = self.begins(partition);
+        self.entries(partition).last().map_or(covered, |entry| entry.head.end)
+    }
+
+    fn begins(&self, partition: u16) -> (u64, u64) {
+        self.snapshots
+            .get(&partition)
+            .map_or((0, 0), |snapshot| (snapshot.published.covered, snapshot.from_lsn))
+    }
+
+    /// The first LSN that no block has had, as far as any file tells.
+    pub(super) fn next_lsn(&self) -> u64 {
+        let of_snapshots = self.snapshots.values().map(|snapshot| snapshot.from_lsn);
+        let of_segments = self.segments.iter().map(Segment::next_lsn);
+        of_snapshots.chain(of_segments).fold(self.synced.max(1), u64::max)
+    }
+}
+
+/// Where a segment begins whose head is lost; 0 if nobody knows. What was begun after all that is known to be on the disk is not.
+fn begins(begun: &[Begun], segment: u64, synced: u64) -> u64 {
+    let is_after_all = begun.iter().all(|begun| begun.segment < segment);
+    let told = begun.iter().find(|begun| begun.segment == segment);
+    told.map_or(if is_after_all { synced } else { 0 }, |begun| begun.lsn)
+}
+
+impl Torn {
+    fn of(segment: &Segment, flaw: Flaw) -> Self {
+        let Segment { number, path, good_bytes, bytes, .. } = segment;
+        Torn { number: *number, path: path.clone(), good_bytes: *good_bytes, bytes: *bytes, flaw }
+    }
+}
