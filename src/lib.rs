@@ -106,13 +106,15 @@ pub use clock::{Clock, Profile};
 #[cfg(feature = "tower")]
 pub use engine::JobService;
 pub use engine::{
-    BoxError, Builder, CallError, CancelError, CancelReason, Cancellation, Change, Commit, ContextTask,
-    Drained, EditError, Engine, FailedAttempt, FencingToken, IntoJobResult, InvalidCursor, Job, JobCount,
-    JobPage, JobResult, Lateness, ListCursor, ListError, Merge, Misfire, NotAllCancelled, NotAllRescheduled,
-    NotAllScheduled, Outcomes, PauseError, PauseJobError, PauseOutcome, Planned, Proposal, PurgeError,
-    Purged, QUEUES_MAX, QueueConfig, QueueError, QueueStats, Rate, RescheduleError, RestoreProgress,
-    ResumeOutcome, ReviveError, Revived, Schedule, ScheduleError, ShutdownReport, Standby, StartError,
-    StartPhase, Startup, Stats, StoreState, StoreStats, Tagged, TaggedJob, Target, Task,
+    BoxError, Builder, CallError, CancelError, CancelReason, Cancellation, Change, ChangeOutcome, Chunk,
+    ChunkError, Chunks, Commit, ContextTask, Drained, EditError, Engine, FailedAttempt, FencingToken,
+    IntoJobResult, InvalidCursor, Job, JobCount, JobPage, JobResult, Lateness, ListCursor, ListError, Merge,
+    Misfire, NotAllCancelled, NotAllRescheduled, NotAllScheduled, NotApplied, Outcomes, PauseError,
+    PauseJobError, PauseOutcome, Planned, PoolError, PoolStats, Proposal, PurgeError, Purged, QUEUES_MAX,
+    QueueConfig, QueueError, QueueStats, Rate, RescheduleError, RestoreProgress, ResumeOutcome, ReviveError,
+    Revived, Schedule, ScheduleError, ShutdownReport, Standby, StartError, StartPhase, Startup, Stats,
+    StoreState, StoreStats, TRANSACTION_BYTES_MAX, TRANSACTION_CHANGES_MAX, Tagged, TaggedJob, Target, Task,
+    Transaction, TransactionError, TransactionOutcome,
 };
 pub use job::{
     AttemptError, Backoff, CancelOutcome, Cause, Death, DeathReason, Delivery, Edit, EditOutcome, End,
@@ -127,6 +129,6 @@ pub use store::Durability;
 pub use time::{InvalidDuration, Shift, parse_duration};
 
 /// Has the code in the README compiled.
-#[cfg(all(doctest, feature = "redis"))]
+#[cfg(all(doctest, feature = "redis", feature = "disk"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -79,7 +79,7 @@ macro_rules! metrics {
     ($($id:ident: $kind:ident $name:literal $unit:literal $labels:tt $help:literal)*) => {
         $(pub(crate) const $id: Metric = metric(Kind::$kind, $name, $unit, &$labels, $help);)*
 
-        /// Every metric. Those of the store are published by engines that have one; that of the lease, if it can end.
+        /// Every metric. Those of the store and of the pool are published by engines that have one; that of the lease, if it can end.
         pub const ALL: &[Metric] = &[$($id),*];
     };
 }
@@ -101,6 +101,8 @@ metrics! {
     RUNNING: Gauge "reveille_jobs_running" "" ["queue"] "Jobs with a handler"
     PAUSED: Gauge "reveille_queue_paused" "" ["queue"] "1 while the queue is paused"
     RATE_HELD: Gauge "reveille_queue_rate_held" "" ["queue"] "1 while the queue's rate keeps its ready jobs from starting"
+    POOL_LIMIT: Gauge "reveille_pool_limit" "" [] "How many handlers may run at a time over all queues, if there is a pool"
+    POOL_IN_USE: Gauge "reveille_pool_in_use" "" [] "How many of them run, or are about to"
     PENDING: Gauge "reveille_jobs_pending" "" [] "Jobs scheduled and not started, those that are due included"
     OVERDUE: Gauge "reveille_jobs_overdue" "" [] "Jobs that a restart found overdue and that still wait for the pace of the catch-up"
     LIMIT: Gauge "reveille_jobs_limit" "" [] "How many jobs may be pending or running: `jobs_max`"

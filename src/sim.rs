@@ -6,27 +6,30 @@ use std::time::Duration;
 
 pub use crate::engine::PartitionState;
 use crate::engine::{Builder, Engine, Probed};
+use crate::partition::{Handle, JobView, PartitionId, QueueName};
 pub use crate::partition::{Image, JobImage, Now, Record, Replay, Started};
-use crate::partition::{JobView, PartitionId, QueueName};
 pub use crate::seam::{Boxed, Line, Simulation, within};
-pub use crate::store::{File, Files};
 use crate::store::codec::{Names, decode_batch, decode_chunk};
+pub use crate::store::{File, Files};
 
 /// What becomes of a job without a call.
 #[derive(Clone, Copy, Debug)]
 pub enum Told<'a> {
     /// It starts: said when that is decided.
     Started(&'a QueueName, &'a Started),
+    /// An attempt at it has ended. It counts as running until what comes after is written down.
+    Ended(Handle),
     /// It was too late to start, and is dead. Nothing may be asked of the engine meanwhile.
     Expired(&'a JobView),
 }
 
-/// Has `told` called at every start of a job, and at every death instead of one.
+/// Has `told` called at every start of a job, at the end of each attempt, and at every death instead of a start.
 pub fn on_start(builder: Builder, told: impl Fn(Told<'_>) + Send + Sync + 'static) -> Builder {
     builder.probe(Box::new(move |probed| match probed {
         Probed::Started(queue, started) => told(Told::Started(queue, started)),
         Probed::Expired(view) => told(Told::Expired(view)),
-        Probed::Begins(..) | Probed::Ended(..) => {}
+        Probed::Ended(handle, _) => told(Told::Ended(handle)),
+        Probed::Begins(..) => {}
     }))
 }
 
@@ -38,6 +41,11 @@ pub fn state(engine: &Engine, partition: PartitionId) -> PartitionState {
 /// What an engine at rest has left undone, if anything. Its handlers are excused if they cannot run.
 pub fn left_undone(engine: &Engine, can_handlers_run: bool) -> Option<String> {
     engine.left_undone(can_handlers_run)
+}
+
+/// Whether a queue could start a job now, if it were its turn and there were a handler for it.
+pub fn could_start(engine: &Engine, queue: &str) -> bool {
+    engine.could_start(queue)
 }
 
 /// How much longer an engine can prove all of its leases; `None` if it has ended.

@@ -33,6 +33,7 @@ const FLOORS: &[&[&str]] = &[
 
 /// Folders that are no rooms: each belongs to the room that it lies in.
 const WITHIN: &[&str] = &[
+    "engine::calls::transaction",
     "job::options",
     "job::recurrence",
     "job::recurrence::cron",

@@ -129,6 +129,7 @@ fn the_figures_of_an_engine() {
         "pending": 0, "ready": 0, "running": 0, "fired_remembered": 0,
         "scheduled": 0, "rescheduled": 0, "cancelled": 0, "fired": 0, "succeeded": 0, "failed": 0, "dead": 0,
         "lateness": {"count": 0, "p50_us": 1, "p99_us": 2_000, "p999_us": 3_000_000, "max_us": u64::MAX},
+        "pool": null,
         "queues": [{
             "name": "", "has_handler": false, "unhandled": 0, "is_paused": false, "paused_since": null, "is_rate_held": false, "ready": 0,
             "running": 0, "fired": 0, "succeeded": 0, "failed": 0, "panicked": 0, "timed_out": 0, "discarded": 0, "retried": 0, "died": 0, "passed_over": 0,

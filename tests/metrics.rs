@@ -135,7 +135,7 @@ fn the_documentation_lists_the_metrics_that_there_are() {
 }
 
 fn builder(server: &RedisServer) -> Builder {
-    Engine::builder().name("shop").partitions(2).store(Arc::new(server.store()))
+    Engine::builder().name("shop").partitions(2).pool(64).store(Arc::new(server.store()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use reveille::store::{MemoryStore, RedisStore};
 use reveille::testing::TestEngine;
 use reveille::{
-    Builder, CallError, Change, Durability, Engine, Job, PauseError, PauseOutcome, QueueConfig, QueueStats,
-    ResumeOutcome,
+    Builder, CallError, Change, Durability, Engine, Job, OnConflict, PauseError, PauseOutcome, QueueConfig,
+    QueueStats, ResumeOutcome,
 };
 use testkit::redis::{EVERYSEC, RedisServer, impatient};
 use testkit::{Keys, MINUTE, TEN_O_CLOCK, at_ms, eventually, ms, nothing};
@@ -60,6 +60,25 @@ async fn a_pause_lasts_over_restarts_until_it_is_resumed() {
     let stats = stats_of(&engine, "q");
     assert_eq!((stats.is_paused, stats.paused_since), (false, None));
     engine.shutdown(MINUTE).await;
+}
+
+/// For a program that only brings jobs in: what is said of pauses is kept, and starts nothing there.
+#[tokio::test]
+async fn a_queue_that_never_starts_leaves_its_jobs_to_the_next_engine() {
+    let (store, builder) = kept();
+    let config = || QueueConfig::new("q").paused().never_starts();
+    let bringing = || Engine::builder().queue(config(), nothing).store(store.clone());
+    for _ in 0..2 {
+        let engine = TestEngine::start(bringing(), TEN_O_CLOCK).await.unwrap();
+        let job = engine.schedule_raw("q", "").key("k").on_conflict(OnConflict::Keep);
+        job.at(at_ms(5)).await.unwrap().scheduled().unwrap();
+        let _resumed_or_was = engine.resume("q").await.unwrap();
+        assert!(engine.advance(ms(100)).await.is_empty());
+        assert!(!stats_of(&engine, "q").is_paused);
+        engine.shutdown(MINUTE).await;
+    }
+    let engine = TestEngine::start(builder(), at_ms(200)).await.unwrap();
+    assert_eq!(engine.settle().await.iter().map(|job| job.attempt).collect::<Vec<_>>(), [1]);
 }
 
 /// Promise 4.

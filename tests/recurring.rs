@@ -411,7 +411,17 @@ async fn one_that_comes_once_is_paused_moved_and_resumed() {
         RescheduleOutcome::Rescheduled { .. }
     ));
     assert!(engine.advance(SECOND * 10).await.is_empty());
-    assert!(matches!(engine.resume_job("k").await.unwrap(), ResumeJobOutcome::Resumed { .. }));
+    // Only in the version that the caller knows.
+    let LookupOutcome::Scheduled(JobView { version, .. }) = engine.lookup("k") else { panic!("it rests") };
+    let (old, changed) = (Version(version.0 - 1), PauseJobOutcome::Changed { version });
+    assert_eq!(engine.pause_job_if("k", old).await.unwrap(), changed);
+    assert_eq!(engine.pause_job_if("k", version).await.unwrap(), PauseJobOutcome::AlreadyPaused);
+    assert_eq!(engine.resume_job_if("k", old).await.unwrap(), ResumeJobOutcome::Changed { version });
+    let resumed = engine.resume_job_if("k", version).await.unwrap();
+    assert!(
+        matches!(resumed, ResumeJobOutcome::Resumed { version: now, .. } if now.0 == version.0 + 1),
+        "{resumed:?}"
+    );
     assert_eq!(fired_seconds(&engine.advance(SECOND).await), [13]);
     let late = engine.pause_job("k").await.unwrap();
     assert!(matches!(late, PauseJobOutcome::AlreadyFired { .. }), "{late:?}");

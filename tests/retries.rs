@@ -10,7 +10,7 @@ use reveille::testing::{FiredEnd, FiredJob, TestEngine};
 use reveille::{
     BoxError, CancelOutcome, CancelReason, Cause, DeathReason, End, Engine, Job, JobFilter, JobResult,
     JobState, JobView, ListCursor, LookupOutcome, OnConflict, PurgeOutcome, QueueConfig, RescheduleOutcome,
-    Retry, ReviveOutcome, Task,
+    Retry, ReviveOutcome, Task, Version,
 };
 use testkit::{SECOND, TEN_O_CLOCK, at_ms, eventually, ms, nothing};
 
@@ -434,6 +434,55 @@ async fn a_cancel_while_it_runs_tells_the_handler_and_nothing_comes_after() {
     let report = engine.shutdown(10 * SECOND).await;
     assert_eq!(reasons.lock().unwrap()[1..], [Some(CancelReason::ShuttingDown)]);
     assert_eq!(report.pending, 1, "b failed, and is to be tried again");
+}
+
+/// A start leaves the version as it is; each failure makes it one more.
+#[tokio::test]
+async fn what_runs_or_is_dead_is_changed_only_in_the_version_that_the_caller_knows() {
+    let runs = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&runs);
+    let handler = move |job: Job| {
+        *count.lock().unwrap() += 1;
+        async move {
+            job.cancellation().cancelled().await;
+            Err::<(), BoxError>("it was cut off".into())
+        }
+    };
+    let engine = Engine::builder().queue(queue(every_second(99)), handler).start().await.unwrap();
+    engine.schedule_raw("q", "").key("k").after(ms(1)).await.unwrap().scheduled().unwrap();
+    eventually("it runs", || engine.stats().running == 1).await;
+    let changed = CancelOutcome::Changed { version: Version(1) };
+    assert_eq!(engine.cancel_running_if("k", Version(2)).await.unwrap(), changed);
+    assert_eq!(engine.stats().running, 1, "nothing was done");
+    assert_eq!(engine.cancel_running_if("k", Version(1)).await.unwrap(), CancelOutcome::Running);
+    eventually("it ends", || engine.jobs() == 0).await;
+    engine.schedule_raw("q", "").key("p").after(60 * SECOND).await.unwrap().scheduled().unwrap();
+    assert_eq!(engine.cancel_running_if("p", Version(2)).await.unwrap(), changed);
+    assert_eq!(engine.cancel_running_if("p", Version(1)).await.unwrap(), CancelOutcome::Cancelled);
+    assert_eq!(*runs.lock().unwrap(), 1);
+
+    let engine = Engine::builder().queue(queue(Retry::attempts(1)), fails);
+    let engine = TestEngine::start(engine, TEN_O_CLOCK).await.unwrap();
+    schedule(&engine, "k", "9").await;
+    engine.advance(ms(20)).await;
+    let LookupOutcome::Dead(JobView { version, handle, .. }) = engine.lookup("k") else {
+        panic!("it is dead")
+    };
+    let old = Version(version.0 - 1);
+    assert_eq!(engine.revive_if("k", old, SECOND).await.unwrap(), ReviveOutcome::Changed { version });
+    assert_eq!(engine.purge_if("k", old).await.unwrap(), PurgeOutcome::Changed { version });
+    let revived = ReviveOutcome::Revived { version: Version(version.0 + 1) };
+    assert_eq!(engine.revive_if("k", version, SECOND).await.unwrap(), revived);
+    assert_eq!(engine.revive_if("k", version, SECOND).await.unwrap(), ReviveOutcome::NotDead);
+    // It dies again. Whoever saw it dead before would take another death away.
+    engine.advance(ms(2_000)).await;
+    let died_again = Version(version.0 + 2);
+    assert_eq!(
+        engine.purge_if(handle, version).await.unwrap(),
+        PurgeOutcome::Changed { version: died_again }
+    );
+    assert_eq!(engine.purge_if(handle, died_again).await.unwrap(), PurgeOutcome::Purged);
+    assert_eq!(engine.purge_if(handle, died_again).await.unwrap(), PurgeOutcome::NotFound);
 }
 
 #[tokio::test]

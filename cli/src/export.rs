@@ -1,8 +1,9 @@
-//! `reveille export`: the pending jobs of a namespace as JSON Lines, each as the operation that schedules it.
+//! `reveille export`: the pending jobs of a namespace as JSON Lines, each as the operation that schedules it, and before them what was said of
+//! its queues, as the operations that pause and resume them.
 //!
 //! # Rules
 //! - Takes no lease and changes nothing.
-//! - The same jobs give the same text: by due, then by key, every job as in [`jsonl::job`](crate::jsonl::job).
+//! - The same jobs give the same text: by due, then by key, every job as in [`jsonl::job`](crate::jsonl::job). Queues come by name.
 //! - A namespace that does not exist is an error, and leaves the file alone: the name is wrong.
 //! - A file is written whole or not at all, as in [`file`](crate::file).
 
@@ -13,7 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use reveille::partition::QueuePause;
+use reveille::read::Contents;
 use reveille::{JobFilter, JobView};
+use serde::Serialize;
 
 use crate::jsonl::input::LINE_BYTES_MAX;
 use crate::jsonl::job;
@@ -27,7 +31,8 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("store", |store| store.required(true)), after_help = "\
 A job is pending until its handler has ended. A job that was scheduled after a delay is written with the instant at
-which the delay ends. `reveille import` reads the lines back.
+which the delay ends. A queue that was paused or resumed by a call has a line that says so, before the jobs. `reveille
+import` reads the lines back.
 
 A file is replaced only when the new one is complete and on the disk. Until then, and whatever fails, the old one stays.
 
@@ -53,14 +58,14 @@ pub(crate) fn execute(args: Args) -> ExitCode {
 async fn run(args: &Args) -> Result<ExitCode, String> {
     let mut signal = signal::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let named = args.place.needed(None)?;
-    let jobs = tokio::select! {
-        jobs = args.jobs(&named) => jobs?,
+    let kept = tokio::select! {
+        kept = args.kept(&named) => kept?,
         Ok(signal) = &mut signal => return Err(format!("stopped by {signal} before anything was written")),
     };
-    let (count, path) = (jobs.len(), args.output.clone());
+    let (jobs, queues, path) = (kept.jobs.len(), kept.queues.len(), args.output.clone());
     let is_stopped = Arc::new(AtomicBool::new(false));
     let stop = Arc::clone(&is_stopped);
-    let mut writing = tokio::task::spawn_blocking(move || write_to(&path, &jobs, &stop));
+    let mut writing = tokio::task::spawn_blocking(move || write_to(&path, &kept, &stop));
     let written = tokio::select! {
         written = &mut writing => written,
         Ok(signal) = signal => {
@@ -72,7 +77,7 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
         }
     };
     Ok(match written.unwrap_or_else(|panicked| Err(io::Error::other(panicked))) {
-        Ok(too_long) => tell(&named, count, too_long),
+        Ok(too_long) => tell(&named, (jobs, queues), too_long),
         Err(error) => {
             complain(format_args!("cannot write {}: {error}", args.output.display()));
             ExitCode::FAILURE
@@ -81,14 +86,14 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
 }
 
 impl Args {
-    /// The pending jobs, in the order in which they are written.
-    async fn jobs(&self, named: &Named) -> Result<Vec<JobView>, String> {
+    /// What is written, in that order.
+    async fn kept(&self, named: &Named) -> Result<Kept, String> {
         let found = named.look().await?;
         if let Some(replica) = &found.replica {
             complain(about_replica(replica));
         }
         if found.partitions.is_none() {
-            return Err(nothing_there(&named.namespace));
+            return Err(nothing_there(named));
         }
         if let Some(owner) = found.living_owner() {
             if !self.force {
@@ -96,22 +101,49 @@ impl Args {
             }
             complain(format_args!("{owner}: what it does meanwhile may be shown or not"));
         }
-        let mut jobs = Vec::new();
-        named.each_left(|contents| jobs.extend(contents.jobs(&JobFilter::default()))).await?;
+        let (mut jobs, mut queues) = (Vec::new(), Vec::new());
+        let take = |contents: &Contents| {
+            jobs.extend(contents.jobs(&JobFilter::default()));
+            queues.extend(contents.pauses().cloned());
+        };
+        named.each_left(take).await?;
         jobs.sort_unstable_by(|one, other| (one.due, &one.key).cmp(&(other.due, &other.key)));
-        Ok(jobs)
+        queues.sort_unstable_by(|one: &QueuePause, other| one.queue.as_str().cmp(other.queue.as_str()));
+        Ok(Kept { jobs, queues })
     }
 }
 
-fn nothing_there(namespace: &str) -> String {
-    format!(
-        "the store has no namespace {namespace:?}; nothing was written. `redis-cli --scan --pattern '{{rv:*:0}}:m'` \
-         lists those that there are, as {{rv:NAME:0}}:m"
-    )
+/// What a namespace keeps.
+struct Kept {
+    jobs: Vec<JobView>,
+    /// What was said of queues.
+    queues: Vec<QueuePause>,
 }
 
-fn tell(named: &Named, jobs: usize, too_long: usize) -> ExitCode {
-    complain(format_args!("{} of namespace {:?} written", figures::jobs(jobs), named.namespace));
+/// The line of a queue.
+#[derive(Serialize)]
+struct QueueLine<'a> {
+    op: &'static str,
+    queue: &'a str,
+}
+
+impl<'a> From<&'a QueuePause> for QueueLine<'a> {
+    fn from(said: &'a QueuePause) -> Self {
+        QueueLine { op: if said.is_paused { "pause" } else { "resume" }, queue: said.queue.as_str() }
+    }
+}
+
+fn nothing_there(named: &Named) -> String {
+    format!("the store has no namespace {:?}; nothing was written. {}", named.namespace, named.how_to_list())
+}
+
+fn tell(named: &Named, (jobs, queues): (usize, usize), too_long: usize) -> ExitCode {
+    let queues = match queues {
+        0 => String::new(),
+        1 => ", and whether 1 queue is paused,".to_owned(),
+        queues => format!(", and whether {queues} queues are paused,"),
+    };
+    complain(format_args!("{}{queues} of namespace {:?} written", figures::jobs(jobs), named.namespace));
     if too_long == 0 {
         return ExitCode::SUCCESS;
     }
@@ -122,20 +154,25 @@ fn tell(named: &Named, jobs: usize, too_long: usize) -> ExitCode {
 }
 
 /// Returns how many lines are too long to be read again.
-fn write_to(path: &Path, jobs: &[JobView], is_stopped: &AtomicBool) -> io::Result<usize> {
-    let jobs = jobs.iter().map(job::Written::from);
+fn write_to(path: &Path, kept: &Kept, is_stopped: &AtomicBool) -> io::Result<usize> {
+    let jobs = kept.jobs.iter().map(job::Written::from);
     if path == Path::new("-") {
-        return write_all(jobs, io::stdout().lock(), is_stopped);
+        return write_all(&kept.queues, jobs, io::stdout().lock(), is_stopped);
     }
-    file::write(path, |file| write_all(jobs, file, is_stopped))
+    file::write(path, |file| write_all(&kept.queues, jobs, file, is_stopped))
 }
 
 fn write_all<'a>(
+    queues: &[QueuePause],
     jobs: impl Iterator<Item = job::Written<'a>>,
     to: impl Write,
     is_stopped: &AtomicBool,
 ) -> io::Result<usize> {
     let mut to = BufWriter::with_capacity(64 * 1024, to);
+    for queue in queues {
+        serde_json::to_writer(&mut to, &QueueLine::from(queue))?;
+        to.write_all(b"\n")?;
+    }
     let (mut line, mut too_long) = (Vec::new(), 0);
     for job in jobs {
         if is_stopped.load(SeqCst) {
@@ -170,7 +207,7 @@ mod tests {
             let payload = Payload::from("7".repeat(payload_bytes));
             let mut lines = Vec::new();
             let jobs = [job::Written { payload: &payload, ..short }];
-            let written = write_all(jobs.into_iter(), &mut lines, &AtomicBool::new(false));
+            let written = write_all(&[], jobs.into_iter(), &mut lines, &AtomicBool::new(false));
             assert_eq!(written.unwrap(), too_long);
             let mut lines = Lines::new(&*lines);
             let Some(Line { text, .. }) = lines.next().unwrap() else { panic!("no line") };

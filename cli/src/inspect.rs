@@ -89,13 +89,13 @@ struct Row<'a> {
     /// The owner, or the last one.
     owner: &'a str,
     epoch: u64,
-    /// `None` if it has run out, or was given back.
+    /// `None` if it has run out, or was given back. `u64::MAX` if it lasts until the owner ends, as on disk.
     lease_left_ms: Option<u64>,
     /// `None` if there is none.
     snapshot: Option<Snapshot>,
     log_records: u64,
     log_entries: u64,
-    /// `None` if Redis does not tell.
+    /// In the memory of a Redis, or on disk. `None` if Redis does not tell.
     bytes: Option<u64>,
 }
 
@@ -223,7 +223,10 @@ impl<'a> Row<'a> {
     }
 
     fn cells(&self) -> [String; COLUMNS] {
-        let time = |ms: u64| about(std::time::Duration::from_millis(ms));
+        let time = |ms: u64| match ms {
+            u64::MAX => "a lock".to_owned(),
+            ms => about(std::time::Duration::from_millis(ms)),
+        };
         [
             self.partition.to_string(),
             self.epoch.to_string(),

@@ -54,6 +54,12 @@ pub(crate) fn listen() -> io::Result<oneshot::Receiver<Signal>> {
     Ok(receiver)
 }
 
+/// From here on these signals do nothing: another process answers to them, and looks after this one.
+pub(crate) fn hold_back() -> io::Result<()> {
+    // What was listened for once does not end the process any more.
+    Signals::new().map(drop)
+}
+
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,

@@ -35,13 +35,14 @@ mod tell;
 mod tests;
 
 pub use calls::{
-    Commit, InvalidCursor, JobCount, JobPage, ListCursor, ListError, Merge, NotAllCancelled,
-    NotAllRescheduled, NotAllScheduled, Outcomes, Planned, Purged, Revived, Schedule, Tagged, TaggedJob,
-    Target,
+    ChangeOutcome, Chunk, ChunkError, Chunks, Commit, InvalidCursor, JobCount, JobPage, ListCursor,
+    ListError, Merge, NotAllCancelled, NotAllRescheduled, NotAllScheduled, NotApplied, Outcomes, Planned,
+    Purged, Revived, Schedule, TRANSACTION_BYTES_MAX, TRANSACTION_CHANGES_MAX, Tagged, TaggedJob, Target,
+    Transaction, TransactionOutcome,
 };
 pub use error::{
-    CallError, CancelError, Change, EditError, PauseError, PauseJobError, PurgeError, QueueError,
-    RescheduleError, ReviveError, ScheduleError, StartError,
+    CallError, CancelError, Change, EditError, PauseError, PauseJobError, PoolError, PurgeError, QueueError,
+    RescheduleError, ReviveError, ScheduleError, StartError, TransactionError,
 };
 pub use ownership::StoreState;
 pub use queues::{
@@ -55,4 +56,4 @@ pub use state::{CancelReason, Cancellation, Engine, Proposal};
 pub(crate) use state::{Failure, FailureKind, Probed};
 #[cfg(feature = "_sim")]
 pub use tell::PartitionState;
-pub use tell::{Lateness, QueueStats, ShutdownReport, Stats, StoreStats};
+pub use tell::{Lateness, PoolStats, QueueStats, ShutdownReport, Stats, StoreStats};

@@ -190,6 +190,7 @@ impl Serialize for ReviveOutcome {
             }
             ReviveOutcome::KeyTaken { .. } => Answer::only("key_taken"),
             ReviveOutcome::NotDead => Answer::only("not_dead"),
+            ReviveOutcome::Changed { version } => Answer::changed(version),
             ReviveOutcome::NotFound => Answer::only("not_found"),
         };
         answer.serialize(serializer)
@@ -206,6 +207,7 @@ impl Serialize for PauseJobOutcome {
             PauseJobOutcome::Running => Answer::only("running"),
             PauseJobOutcome::AlreadyFired { at } => Answer::already_fired(at),
             PauseJobOutcome::Dead { at } => Answer { died_at: Some(at), ..Answer::only("dead") },
+            PauseJobOutcome::Changed { version } => Answer::changed(version),
             PauseJobOutcome::NotFound => Answer::only("not_found"),
         };
         answer.serialize(serializer)
@@ -223,6 +225,7 @@ impl Serialize for ResumeJobOutcome {
             ResumeJobOutcome::Running => Answer::only("running"),
             ResumeJobOutcome::AlreadyFired { at } => Answer::already_fired(at),
             ResumeJobOutcome::Dead { at } => Answer { died_at: Some(at), ..Answer::only("dead") },
+            ResumeJobOutcome::Changed { version } => Answer::changed(version),
             ResumeJobOutcome::NotFound => Answer::only("not_found"),
         };
         answer.serialize(serializer)
@@ -234,6 +237,7 @@ impl Serialize for PurgeOutcome {
         let answer = match self {
             PurgeOutcome::Purged => Answer::only("purged"),
             PurgeOutcome::NotDead => Answer::only("not_dead"),
+            PurgeOutcome::Changed { version } => Answer::changed(*version),
             PurgeOutcome::NotFound => Answer::only("not_found"),
         };
         answer.serialize(serializer)

@@ -221,6 +221,11 @@ pub enum ReviveOutcome {
     },
     /// Nothing was done: the job is pending, running, or has fired.
     NotDead,
+    /// Nothing was done: the job has changed since the version that the call named.
+    Changed {
+        /// Its version now.
+        version: Version,
+    },
     /// There is no such job.
     NotFound,
 }
@@ -233,6 +238,11 @@ pub enum PurgeOutcome {
     Purged,
     /// Nothing was done: the job is pending, running, or has fired.
     NotDead,
+    /// Nothing was done: the job has changed since the version that the call named.
+    Changed {
+        /// Its version now.
+        version: Version,
+    },
     /// There is no such job.
     NotFound,
 }

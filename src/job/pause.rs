@@ -28,6 +28,11 @@ pub enum PauseJobOutcome {
         /// When it died.
         at: Timestamp,
     },
+    /// Nothing was done: the job has changed since the version that the call named.
+    Changed {
+        /// Its version now.
+        version: Version,
+    },
     /// No such job is pending, nor is it among the fired ones that are still remembered.
     NotFound,
 }
@@ -60,6 +65,11 @@ pub enum ResumeJobOutcome {
     Dead {
         /// When it died.
         at: Timestamp,
+    },
+    /// Nothing was done: the job has changed since the version that the call named.
+    Changed {
+        /// Its version now.
+        version: Version,
     },
     /// No such job is pending, nor is it among the fired ones that are still remembered.
     NotFound,

@@ -41,6 +41,16 @@ pub(crate) struct Again {
     pub(crate) is_counted: bool,
 }
 
+/// What [`Partition::stop_after`] did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stopped {
+    /// Nothing comes after the attempt.
+    Yes,
+    /// The job is of another version: nothing was done.
+    Changed(Version),
+    NotRunning,
+}
+
 impl DeadSet {
     pub(super) fn len(&self) -> usize {
         self.order.len()
@@ -137,15 +147,20 @@ impl Partition {
         self.died.pop()
     }
 
-    /// Sees to it that nothing comes after the attempt that runs. `false` when the job does not run.
-    pub(crate) fn stop_after(&mut self, handle: Handle) -> bool {
+    /// Sees to it that nothing comes after the attempt that runs, if the job still is of the version that `expected` names.
+    pub(crate) fn stop_after(&mut self, handle: Handle, expected: Option<Version>) -> Stopped {
         let running = self.job(handle).filter(|job| matches!(job.state(), State::Running(_)));
-        let Some(id) = running.map(|job| job.id()) else { return false };
+        let Some((id, version)) = running.map(|job| (job.id(), job.version())) else {
+            return Stopped::NotRunning;
+        };
+        if expected.is_some_and(|expected| expected != version) {
+            return Stopped::Changed(version);
+        }
         if !self.is_stopped(handle) {
             self.stop(handle.index);
             self.note(|| Record::Stopped { id });
         }
-        true
+        Stopped::Yes
     }
 
     /// Whether nothing is to come after the attempt that runs.
@@ -153,7 +168,8 @@ impl Partition {
         self.job(handle).and_then(|job| job.history()).is_some_and(|history| history.is_stopped)
     }
 
-    /// Brings a dead job back, with all its attempts before it. `current` is what an index says of its key.
+    /// Brings a dead job back, with all its attempts before it, if it still is of the version that `expected` names. `current` is
+    /// what an index says of its key.
     ///
     /// # Errors
     /// When the due time is past the horizon. Nothing is changed then.
@@ -162,12 +178,16 @@ impl Partition {
         handle: Handle,
         due: Due,
         current: Option<Handle>,
+        expected: Option<Version>,
         mut now: impl NowSource,
     ) -> Result<ReviveOutcome, Refusal> {
         let due = self.record_due(due, &mut now)?;
         let Some(job) = self.job(handle) else { return Ok(ReviveOutcome::NotFound) };
         if !matches!(job.state(), State::Dead(_)) {
             return Ok(ReviveOutcome::NotDead);
+        }
+        if expected.is_some_and(|version| version != job.version()) {
+            return Ok(ReviveOutcome::Changed { version: job.version() });
         }
         if let Some(handle) = current.filter(|&current| self.holds_key(current)) {
             return Ok(ReviveOutcome::KeyTaken { handle });
@@ -177,10 +197,13 @@ impl Partition {
         Ok(ReviveOutcome::Revived { version })
     }
 
-    /// Takes a dead job away.
-    pub(crate) fn purge(&mut self, handle: Handle) -> PurgeOutcome {
+    /// Takes a dead job away, if it still is of the version that `expected` names.
+    pub(crate) fn purge(&mut self, handle: Handle, expected: Option<Version>) -> PurgeOutcome {
         let Some(job) = self.job(handle) else { return PurgeOutcome::NotFound };
         let State::Dead(_) = job.state() else { return PurgeOutcome::NotDead };
+        if expected.is_some_and(|version| version != job.version()) {
+            return PurgeOutcome::Changed { version: job.version() };
+        }
         let id = job.id();
         self.unbury(handle.index);
         self.note(|| Record::Purged { id });
@@ -196,7 +219,7 @@ impl Partition {
                 return;
             }
             let Some(index) = self.jobs.index_of(slot) else { return };
-            let _purged = self.purge(self.handle(index));
+            let _purged = self.purge(self.handle(index), None);
         }
     }
 

@@ -23,13 +23,21 @@ pub(crate) struct PausedRule<'a> {
 }
 
 impl Partition {
-    /// Pauses a job.
-    pub fn pause_job(&mut self, handle: Handle, mut now: impl NowSource) -> PauseJobOutcome {
+    /// Pauses a job, if it still is of the version that `expected` names.
+    pub fn pause_job(
+        &mut self,
+        handle: Handle,
+        expected: Option<Version>,
+        mut now: impl NowSource,
+    ) -> PauseJobOutcome {
         let Some(job) = self.job(handle) else { return PauseJobOutcome::NotFound };
         match Standing::of(job, None) {
             Standing::Running if !self.recurs(handle) => return PauseJobOutcome::Running,
             Standing::Fired(at) => return PauseJobOutcome::AlreadyFired { at },
             Standing::Dead(at) => return PauseJobOutcome::Dead { at },
+            _ if expected.is_some_and(|version| version != job.version()) => {
+                return PauseJobOutcome::Changed { version: job.version() };
+            }
             _ if job.is_paused() => return PauseJobOutcome::AlreadyPaused,
             _ => {}
         }
@@ -48,10 +56,11 @@ impl Partition {
         Some(PausedRule { rule: rare.recurrence()?, occurrence, version, queue, key })
     }
 
-    /// Resumes a job. `step` is what it is to wait for, if it recurs.
+    /// Resumes a job, if it still is of the version that `expected` names. `step` is what it is to wait for, if it recurs.
     pub(crate) fn resume_job(
         &mut self,
         handle: Handle,
+        expected: Option<Version>,
         step: Option<Step>,
         mut now: impl NowSource,
     ) -> ResumeJobOutcome {
@@ -60,6 +69,9 @@ impl Partition {
             Standing::Running if !self.recurs(handle) => return ResumeJobOutcome::Running,
             Standing::Fired(at) => return ResumeJobOutcome::AlreadyFired { at },
             Standing::Dead(at) => return ResumeJobOutcome::Dead { at },
+            _ if expected.is_some_and(|version| version != job.version()) => {
+                return ResumeJobOutcome::Changed { version: job.version() };
+            }
             _ if !job.is_paused() => return ResumeJobOutcome::NotPaused,
             _ => {}
         }

@@ -209,6 +209,14 @@ pub enum Predecessor {
     Detached(JobId),
 }
 
+/// Of a record, about: ids, times and lengths.
+const FIXED: usize = 40;
+
+/// About how many bytes the record takes by which a job is taken.
+pub(crate) fn schedule_weight<D>(spec: &JobSpec<D>) -> usize {
+    FIXED + spec.key.as_str().len() + spec.payload.len() + spec.options.weight()
+}
+
 impl Record {
     /// The job that the record is about; `None` if it is about a queue.
     pub fn id(&self) -> Option<JobId> {
@@ -237,12 +245,8 @@ impl Record {
 
     /// About how many bytes it takes in a log, rounded up.
     pub(crate) fn weight(&self) -> usize {
-        /// Ids, times and lengths.
-        const FIXED: usize = 40;
         match self {
-            Record::Scheduled(ScheduledRecord { spec, .. }) => {
-                FIXED + spec.key.as_str().len() + spec.payload.len() + spec.options.weight()
-            }
+            Record::Scheduled(ScheduledRecord { spec, .. }) => schedule_weight(spec),
             Record::Recurred { fault, .. } => {
                 2 * FIXED + fault.as_ref().map_or(0, |fault| fault.message.len())
             }

@@ -2,7 +2,7 @@
 
 use super::{PartitionRead, ReadError, Replay};
 use crate::job::{FiredView, JobFilter, JobState, JobView, PartitionId};
-use crate::partition::{Config, Now, Partition, ViewSlice, Wanted};
+use crate::partition::{Config, Now, Partition, QueuePause, ViewSlice, Wanted};
 use crate::store::LivingOwner;
 
 /// Jobs that are made views of at a time.
@@ -86,6 +86,11 @@ impl Contents {
     pub fn fired(&self, filter: &JobFilter) -> impl Iterator<Item = FiredView> + use<'_> {
         let filter = filter.clone().states([JobState::Fired]);
         self.slices(filter).flat_map(|slice| slice.fired)
+    }
+
+    /// What calls have said of queues, as far as this partition keeps it: that they are paused, or go on.
+    pub fn pauses(&self) -> impl Iterator<Item = &QueuePause> {
+        self.partition.pauses()
     }
 
     /// Does to these contents, and not to the store, what a restart would do to jobs that are with a handler by the store's

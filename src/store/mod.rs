@@ -119,7 +119,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// When anything is inconsistent: a partition is loaded whole or not at all.
     fn load<'a>(&'a self, grant: &'a Grant, told: &'a LoadTold) -> StoreFuture<'a, Loaded>;
 
-    /// Adds records to the log of a partition.
+    /// Adds records to the log of a partition: all of the batch, or none if the process or the store dies meanwhile. A transaction rests
+    /// on that.
     fn append<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, ()>;
 
     /// Resolves when everything appended to the partition so far is as durable as `level`, above

@@ -72,7 +72,7 @@ async fn an_attempt_is_exported_by_the_conventions_and_linked_to_who_scheduled_i
 
     // The request's, and one for each of four attempts. A worker closes the last after its job has ended.
     let is_whole = || exporter.get_finished_spans().unwrap().len() >= 5;
-    testkit::eventually("every span is closed", is_whole).await;
+    reveille_testkit::eventually("every span is closed", is_whole).await;
     let spans = exporter.get_finished_spans().unwrap();
     let request = spans.iter().find(|span| span.name == "request").expect("the request's span");
     let attempt = |key: &str| {

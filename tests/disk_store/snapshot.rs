@@ -1,5 +1,7 @@
 //! Snapshots: written behind a log that goes on, in force in one step, and nothing is kept that they stand for.
 
+use std::sync::{Arc, Mutex};
+
 use reveille::store::{SnapshotBegin, Store, StoreErrorClass};
 
 use crate::folder::{Folder, bytes, cut, flip};
@@ -37,12 +39,21 @@ async fn a_restore_begins_with_the_snapshot_and_goes_on_with_the_log() {
     let store = folder.store();
     let lease = acquire(&store, "me").await;
     assert_eq!(lease.log_end, 3_600);
-    let told = std::sync::Mutex::new((0, 0, 0));
-    let loaded = store.load(&lease.grant, &|_| {}).await.unwrap();
+    let told = Arc::new(Mutex::new((0, 0, 0)));
+    let telling = Arc::clone(&told);
+    let loaded = store
+        .load(&lease.grant, &move |more| {
+            let mut told = telling.lock().unwrap();
+            *told = (told.0 + more.jobs, told.1 + more.records, told.2 + more.bytes);
+        })
+        .await
+        .unwrap();
     assert_image(&loaded.image, &image);
     assert_records(&loaded.records, &batch(&lease.grant, 3_000..3_600).records);
     assert_eq!((loaded.covered, loaded.complete, loaded.log_end()), (3_000, 3_200, 3_600));
-    drop(told);
+    let told = *told.lock().unwrap();
+    assert_eq!((told.0, told.1), (3_000, 600));
+    assert!(told.2 > info.bytes);
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ mod reading;
 mod restore;
 mod server;
 mod snapshot;
+mod subject;
 mod wheel;
 
 use std::fmt::Display;
@@ -33,7 +34,7 @@ use reveille::Profile;
 use serde::Serialize;
 
 use crate::complain;
-use server::Redis;
+use subject::Subject;
 
 /// The arguments of `reveille bench`.
 #[derive(Debug, clap::Args)]
@@ -58,9 +59,10 @@ enum What {
     Reading(reading::Args),
     /// The processor time of an engine whose jobs are far away; beside a thread that wakes now and then
     Idle(idle::Args),
-    /// Acknowledged schedules per second with many callers, and the latency of one alone; beside a bare round trip
+    /// Acknowledged schedules per second with many callers, and the latency of one alone; beside a bare round trip, and a bare
+    /// write and sync of a disk
     Durable(durable::Args),
-    /// How long a restore takes, and Redis bytes per job; beside reading the same bytes raw
+    /// How long a restore takes, and the bytes kept per job; beside reading the same bytes raw
     Restore(restore::Args),
     /// How late jobs fire while a million others are written to a snapshot, and without a snapshot
     Snapshot(snapshot::Args),
@@ -69,8 +71,9 @@ enum What {
 /// Arguments of the benchmarks with a Redis.
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// Measure this Redis instead of starting one
-    #[arg(long, value_name = "URL", env = "REVEILLE_STORE", hide_env_values = true)]
+    /// Measure this store instead of starting a Redis: its address, or a directory, as file:PATH. `durable` and `snapshot` also
+    /// take memory:, which leaves the engine's own part
+    #[arg(long, value_name = "STORE", env = "REVEILLE_STORE", hide_env_values = true)]
     store: Option<String>,
 
     /// When the benchmark's own Redis syncs its log to disk: always, everysec or no
@@ -132,12 +135,9 @@ fn print(report: &(impl Serialize + Display), as_json: bool) -> std::io::Result<
 }
 
 impl Common {
-    /// The Redis to measure.
-    async fn redis(&self) -> Result<Redis, Error> {
-        match &self.store {
-            Some(url) => Redis::at(url).await,
-            None => Redis::start(&self.appendfsync).await,
-        }
+    /// The store to measure.
+    async fn subject(&self) -> Result<Subject, Error> {
+        Subject::of(self.store.as_deref(), &self.appendfsync).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! The Redis to measure, the benchmark's own or an existing one, and a bare connection to it.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(super) struct Redis {
     url: String,
     namespace: String,
     /// Stopped and removed when dropped.
-    _own: Option<Own>,
+    own: Option<Own>,
 }
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ struct Own {
 impl Redis {
     /// The one at `url`.
     pub(super) async fn at(url: &str) -> Result<Self, Error> {
-        let redis = Redis { url: url.to_owned(), namespace: new_namespace(), _own: None };
+        let redis = Redis { url: url.to_owned(), namespace: new_namespace(), own: None };
         redis.connect().await?;
         Ok(redis)
     }
@@ -52,7 +52,7 @@ impl Redis {
             })?;
         let own = Own { child, folder };
         let redis =
-            Redis { url: format!("redis://127.0.0.1:{port}/0"), namespace: new_namespace(), _own: Some(own) };
+            Redis { url: format!("redis://127.0.0.1:{port}/0"), namespace: new_namespace(), own: Some(own) };
         for _ in 0..100 {
             if redis.connect().await.is_ok() {
                 return Ok(redis);
@@ -65,6 +65,11 @@ impl Redis {
     /// The store on it.
     pub(super) fn store(&self) -> Result<RedisStore, Error> {
         Ok(RedisStore::new(RedisConfig::new(&self.url)?.namespace(&self.namespace)?))
+    }
+
+    /// Where a Redis of our own keeps its data.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.own.as_ref().map(|own| own.folder.as_path())
     }
 
     /// A bare connection, as the store has them.

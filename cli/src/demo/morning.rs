@@ -1,67 +1,46 @@
-//! The morning as it happens: carrying out the plan, and what became of each job.
+//! The morning as it happens: carrying out the plan on an engine, and telling what became of each job.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use reveille::partition::Record;
+use reveille::store::Batch;
 use reveille::{
-    CancelError, CancelOutcome, Clock, Commit, Engine, Job, RescheduleError, RescheduleOutcome,
-    ScheduleOutcome, Timestamp,
+    CancelError, CancelOutcome, Clock, Commit, Engine, Job, JobId, RescheduleError, RescheduleOutcome,
+    ScheduleError, ScheduleOutcome, Timestamp,
 };
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::Error;
 use super::plan::{Fate, Plan};
+use super::told::{Answer, Percentile, Teller, Told};
+
+/// The queue of the sales.
+pub(super) const QUEUE: &str = "open_sale";
 
 /// Calls that the store may not have yet. Without a store each call is awaited at once, which takes no time.
 const UNDER_WAY_MAX: usize = 8192;
 
-/// The outcome of the whole morning.
+/// One engine's part of the morning.
 #[derive(Debug)]
 pub(super) struct Morning {
-    pub(super) plan: Plan,
+    plan: Arc<Plan>,
     /// The instant of the first sale; the plan's times count from here.
     begin_us: AtomicI64,
-    pub(super) seen: Vec<Seen>,
-    pub(super) scheduled: AtomicU64,
-    pub(super) rescheduled: AtomicU64,
-    pub(super) fired: AtomicU64,
-    pub(super) cancelled: AtomicU64,
-    /// How long the calls took that scheduled them all.
-    pub(super) scheduling_us: AtomicU64,
-    pub(super) acknowledged: AtomicU64,
-    /// How long it took until all of them were durable.
-    pub(super) acknowledging_us: AtomicU64,
-    under_way_max: usize,
-}
-
-/// What was seen of one job.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    pub(super) times_fired: AtomicU8,
-    /// Whether the engine said that it was cancelled.
-    pub(super) is_cancelled: AtomicU8,
-    /// How long after its due time its handler began, in microseconds; negative if before.
-    pub(super) lateness_us: AtomicI64,
+    teller: Teller,
+    has_store: bool,
+    /// The jobs of which the store does not know yet that they have ended.
+    started: Mutex<BTreeMap<JobId, u32>>,
 }
 
 impl Morning {
-    pub(super) fn new(plan: Plan, has_store: bool) -> Self {
-        let seen = plan.jobs.iter().map(|_| Seen::default()).collect();
-        Morning {
-            plan,
-            begin_us: AtomicI64::new(0),
-            seen,
-            scheduled: AtomicU64::new(0),
-            rescheduled: AtomicU64::new(0),
-            fired: AtomicU64::new(0),
-            cancelled: AtomicU64::new(0),
-            scheduling_us: AtomicU64::new(0),
-            acknowledged: AtomicU64::new(0),
-            acknowledging_us: AtomicU64::new(0),
-            under_way_max: if has_store { UNDER_WAY_MAX } else { 0 },
-        }
+    pub(super) fn new(plan: Arc<Plan>, teller: Teller, has_store: bool) -> Self {
+        Morning { plan, begin_us: AtomicI64::new(0), teller, has_store, started: Mutex::default() }
     }
 
     /// How many jobs there are.
@@ -69,34 +48,41 @@ impl Morning {
         u32::try_from(self.plan.jobs.len()).unwrap_or(u32::MAX)
     }
 
-    /// How many jobs have fired or been cancelled.
-    pub(super) fn settled(&self) -> u64 {
-        self.fired.load(Relaxed) + self.cancelled.load(Relaxed)
-    }
-
     fn instant(&self, ms: u64) -> Timestamp {
         Timestamp::from_micros(self.begin_us.load(SeqCst)).saturating_add_micros(ms * 1_000)
     }
 
+    /// The engine has started, after so long. From here on its jobs fire.
+    pub(super) fn begin(self: &Arc<Self>, engine: &Engine, took: Duration) -> Result<(), Error> {
+        let took_us = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
+        self.teller.tell(Told::Started { jobs: engine.jobs().try_into().unwrap_or(u32::MAX), took_us });
+        let opening = Arc::clone(self);
+        engine.add_queue(QUEUE, move |job| {
+            opening.opens(&job);
+            async {}
+        })?;
+        Ok(())
+    }
+
+    /// The first sale opened, or opens, at this instant.
+    pub(super) fn begins_at(&self, us: i64) {
+        self.begin_us.store(us, SeqCst);
+    }
+
     /// Schedules every job for the time at which it is first planned, and waits until all are durable.
     pub(super) async fn schedule_all(&self, engine: &Engine) -> Result<(), Error> {
-        let now = Clock::System.now().wall.as_micros();
-        self.begin_us.store((now + self.lead_us()).next_multiple_of_second(), SeqCst);
-        let mut under_way = UnderWay::new(self.under_way_max);
-        let durable = |outcome| {
-            self.acknowledged.fetch_add(1, Relaxed);
-            if matches!(outcome, ScheduleOutcome::Scheduled { .. }) {
-                self.scheduled.fetch_add(1, Relaxed);
-            }
-        };
+        let now = wall_us();
+        self.begins_at((now + self.lead_us()).next_multiple_of_second());
+        self.teller.tell(Told::Begins { at_us: self.begin_us.load(SeqCst) });
+        let mut under_way = self.under_way();
         for (n, job) in (0u32..).zip(&self.plan.jobs) {
-            let schedule = engine.schedule_raw("open_sale", &n.to_le_bytes()).key(key(n));
-            under_way.add(schedule.at(self.instant(job.due_ms)), durable).await?;
+            let schedule = engine.schedule_raw(QUEUE, &n.to_le_bytes()).key(key(n));
+            under_way.add(scheduled(n, schedule.at(self.instant(job.due_ms)))).await?;
         }
-        let took_us = || (Clock::System.now().wall.as_micros() - now).max(1).unsigned_abs();
-        self.scheduling_us.store(took_us(), Relaxed);
-        under_way.finish(durable).await?;
-        self.acknowledging_us.store(took_us(), Relaxed);
+        let took_us = || (wall_us() - now).max(1);
+        self.teller.tell(Told::AllScheduled { took_us: took_us() });
+        under_way.finish().await?;
+        self.teller.tell(Told::AllAcknowledged { took_us: took_us() });
         Ok(())
     }
 
@@ -104,114 +90,176 @@ impl Morning {
     /// not the calls that take the time.
     fn lead_us(&self) -> i64 {
         let jobs = i64::from(self.jobs());
-        if self.under_way_max == 0 { 500_000 + 4 * jobs } else { 1_000_000 + 20 * jobs }
+        if self.has_store { 1_000_000 + 20 * jobs } else { 500_000 + 4 * jobs }
     }
 
-    /// Moves and cancels by key, each at its planned time, while the others fire.
-    pub(super) async fn change_minds(&self, engine: &Engine) -> Result<(), Error> {
-        let mut under_way = UnderWay::new(self.under_way_max);
-        for &n in &self.plan.changes {
+    /// Moves and cancels by key, each at its planned time, while the others fire: all but the first `done` of these changes.
+    pub(super) async fn change_minds(&self, engine: &Engine, done: usize) -> Result<(), Error> {
+        let mut under_way = self.under_way();
+        for &n in self.plan.changes.iter().skip(done) {
             let fate = self.plan.jobs[n as usize].fate;
             let decided = self.instant(fate.decided_ms().unwrap_or_default());
             let wait = decided.since(Clock::System.now().wall);
             if wait > Duration::from_millis(1) {
                 tokio::time::sleep(wait).await;
             }
-            match fate {
+            self.teller.tell(Told::Asks { n });
+            let change: Change = match fate {
                 Fate::Moves { due_ms, .. } => {
-                    under_way
-                        .add(self.moved(engine.reschedule(key(n), self.instant(due_ms))), |()| {})
-                        .await?;
+                    Box::pin(moved(n, engine.reschedule(key(n), self.instant(due_ms))))
                 }
-                Fate::CalledOff { .. } => {
-                    under_way.add(self.called_off(n, engine.cancel(key(n))), |()| {}).await?;
-                }
-                Fate::Stays | Fate::Burst => {}
-            }
+                Fate::CalledOff { .. } => Box::pin(called_off(n, engine.cancel(key(n)))),
+                Fate::Stays | Fate::Burst => continue,
+            };
+            under_way.add(change).await?;
         }
-        under_way.finish(|()| {}).await
+        under_way.finish().await
     }
 
-    fn moved(&self, commit: Commit<RescheduleOutcome, RescheduleError>) -> Change<'_> {
-        Box::pin(async move {
-            if matches!(commit.await?, RescheduleOutcome::Rescheduled { .. }) {
-                self.rescheduled.fetch_add(1, Relaxed);
-            }
-            Ok(())
-        })
-    }
-
-    fn called_off(&self, n: u32, commit: Commit<CancelOutcome, CancelError>) -> Change<'_> {
-        Box::pin(async move {
-            if commit.await? == CancelOutcome::Cancelled {
-                self.seen[n as usize].is_cancelled.store(1, SeqCst);
-                self.cancelled.fetch_add(1, Relaxed);
-            }
-            Ok(())
-        })
+    /// Waits until everything due has fired. If jobs were lost the engine may never be idle: that is a result too.
+    pub(super) async fn settles(&self, engine: &Engine) {
+        let patience = Duration::from_secs(60) + Duration::from_micros(20) * self.jobs();
+        let _ = tokio::time::timeout(patience, engine.idle()).await;
     }
 
     /// Cancels whatever is pending.
     pub(super) async fn call_off_all(&self, engine: &Engine) -> Result<(), Error> {
-        let mut under_way = UnderWay::new(self.under_way_max);
+        let mut under_way = self.under_way();
         for n in 0..self.jobs() {
-            under_way.add(engine.cancel(key(n)), |_| {}).await?;
+            under_way.add(called_off(n, engine.cancel(key(n)))).await?;
         }
-        under_way.finish(|_| {}).await
+        under_way.finish().await
+    }
+
+    fn under_way<F>(&self) -> UnderWay<F>
+    where
+        F: Future<Output = Result<Told, Error>> + Send + 'static,
+    {
+        UnderWay::new(self.teller.clone(), self.has_store)
     }
 
     /// The handler: a sale opens.
-    pub(super) fn opens(&self, job: &Job) {
+    fn opens(&self, job: &Job) {
         let now = Clock::System.now().wall;
         let Ok(n) = job.payload().as_bytes().try_into().map(u32::from_le_bytes) else { return };
-        let (planned, seen) = (&self.plan.jobs[n as usize], &self.seen[n as usize]);
-        // Its due time is taken from the plan. The version tells whether it was moved.
-        let due_ms = match planned.fate {
-            Fate::Moves { due_ms, .. } if job.version().0 > 1 => due_ms,
-            _ => planned.due_ms,
-        };
-        seen.lateness_us.store(now.as_micros() - self.instant(due_ms).as_micros(), Relaxed);
-        seen.times_fired.fetch_add(1, SeqCst);
-        self.fired.fetch_add(1, Relaxed);
+        if self.has_store {
+            self.started.lock().unwrap_or_else(PoisonError::into_inner).insert(job.id(), n);
+        }
+        self.teller.tell(Told::Fired { n, at_us: now.as_micros(), is_moved: job.version().0 > 1 });
+    }
+
+    /// The store has these records.
+    pub(super) fn kept(&self, batch: &Batch) {
+        for record in &batch.records {
+            let Record::Finished { id, .. } = record else { continue };
+            let ended = self.started.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+            if let Some(n) = ended {
+                self.teller.tell(Told::Ended { n });
+            }
+        }
+    }
+
+    /// Tells how long the store takes to confirm a change, if there is one.
+    pub(super) fn tell_commit_delay(&self, engine: &Engine) {
+        let Some(store) = engine.stats().store else { return };
+        let delay = store.commit_delay;
+        for percentile in Percentile::ALL {
+            let time = match percentile {
+                Percentile::P50 => delay.p50,
+                Percentile::P99 => delay.p99,
+                Percentile::P999 => delay.p999,
+                Percentile::Max => delay.max,
+            };
+            let us = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+            self.teller.tell(Told::CommitDelay { percentile, us });
+        }
     }
 }
 
-/// Calls made one after the other and awaited in that order, a bounded number of them behind.
-struct UnderWay<F> {
-    calls: VecDeque<F>,
-    max: usize,
+async fn scheduled(n: u32, commit: Commit<ScheduleOutcome, ScheduleError>) -> Result<Told, Error> {
+    let answer = match commit.await? {
+        ScheduleOutcome::Scheduled { .. } => Answer::Done,
+        _ => Answer::Other,
+    };
+    Ok(Told::Scheduled { n, answer })
 }
 
-impl<F, T, E> UnderWay<F>
-where
-    F: Future<Output = Result<T, E>> + Unpin,
-    E: Into<Error>,
-{
-    fn new(max: usize) -> Self {
-        UnderWay { calls: VecDeque::with_capacity(max), max }
-    }
+async fn moved(n: u32, commit: Commit<RescheduleOutcome, RescheduleError>) -> Result<Told, Error> {
+    let answer = match commit.await? {
+        RescheduleOutcome::Rescheduled { .. } => Answer::Done,
+        RescheduleOutcome::NotFound => Answer::NotFound,
+        _ => Answer::Other,
+    };
+    Ok(Told::Moved { n, answer })
+}
 
-    /// Adds a call, and waits for the first if there are too many.
-    async fn add(&mut self, call: F, durable: impl Fn(T)) -> Result<(), Error> {
-        self.calls.push_back(call);
-        if self.calls.len() > self.max
-            && let Some(first) = self.calls.pop_front()
-        {
-            durable(first.await.map_err(Into::into)?);
-        }
-        Ok(())
-    }
-
-    async fn finish(mut self, durable: impl Fn(T)) -> Result<(), Error> {
-        while let Some(call) = self.calls.pop_front() {
-            durable(call.await.map_err(Into::into)?);
-        }
-        Ok(())
-    }
+async fn called_off(n: u32, commit: Commit<CancelOutcome, CancelError>) -> Result<Told, Error> {
+    let answer = match commit.await? {
+        CancelOutcome::Cancelled => Answer::Done,
+        CancelOutcome::NotFound => Answer::NotFound,
+        _ => Answer::Other,
+    };
+    Ok(Told::CalledOff { n, answer })
 }
 
 /// A change of plan; resolves when it is durable.
-type Change<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
+type Change = Pin<Box<dyn Future<Output = Result<Told, Error>> + Send>>;
+
+/// Calls made one after the other, and awaited and told in that order: by a task of its own with a store, so that each answer is
+/// told when it comes, and a bounded number of them behind; at once without one.
+struct UnderWay<F> {
+    teller: Teller,
+    behind: Option<Behind<F>>,
+}
+
+/// Where calls are handed over, and the task that awaits them.
+type Behind<F> = (mpsc::Sender<F>, JoinHandle<Result<(), Error>>);
+
+impl<F> UnderWay<F>
+where
+    F: Future<Output = Result<Told, Error>> + Send + 'static,
+{
+    fn new(teller: Teller, has_store: bool) -> Self {
+        let behind = has_store.then(|| {
+            let (sender, calls) = mpsc::channel(UNDER_WAY_MAX);
+            (sender, tokio::spawn(answer(calls, teller.clone())))
+        });
+        UnderWay { teller, behind }
+    }
+
+    /// Adds a call, and waits while there are too many.
+    async fn add(&mut self, call: F) -> Result<(), Error> {
+        let Some((sender, answers)) = &mut self.behind else {
+            self.teller.tell(call.await?);
+            return Ok(());
+        };
+        if sender.send(call).await.is_err() {
+            // Only an error ends it before its time.
+            return answers.await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<(), Error> {
+        let Some((sender, answers)) = self.behind else { return Ok(()) };
+        drop(sender);
+        answers.await?
+    }
+}
+
+async fn answer<F>(mut calls: mpsc::Receiver<F>, teller: Teller) -> Result<(), Error>
+where
+    F: Future<Output = Result<Told, Error>>,
+{
+    while let Some(call) = calls.recv().await {
+        teller.tell(call.await?);
+    }
+    Ok(())
+}
+
+fn wall_us() -> i64 {
+    Clock::System.now().wall.as_micros()
+}
 
 fn key(n: u32) -> String {
     format!("sale:{n}")

@@ -1,15 +1,14 @@
 //! The result: a table and a drawn histogram, or one JSON object.
 
+use std::fmt;
 use std::io::{self, Write};
-use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use reveille::Lateness;
+use reveille::Timestamp;
 use serde::Serialize;
 
-use super::morning::Morning;
-use super::plan::Fate;
+use super::ledger::{Book, Started, Verdict};
 use crate::figures::grouped;
 
 /// The report of the morning. Serialised as it is for `--json`.
@@ -22,15 +21,20 @@ pub(super) struct Report {
     early: u64,
     lost: u64,
     fired_after_cancel: u64,
+    fired_twice: u64,
+    /// Those of them that should not have.
+    fired_twice_wrongly: u64,
     spread_late_us: Percentiles,
     burst: Burst,
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<Kept>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crash: Option<Crash>,
     #[serde(skip)]
     drawn: Drawn,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 struct Percentiles {
     p50: u64,
     p99: u64,
@@ -50,29 +54,48 @@ pub(super) struct Kept {
     /// Schedules that it has confirmed, and how long it took until the last was.
     acknowledged: u64,
     acknowledging_us: u64,
-    /// How long the store took to confirm a change, by batch.
+    /// How long the store took to confirm a change, by batch; since the restart, if there was one.
     commit_delay_us: Percentiles,
     /// Jobs that it still held at the end.
     pending_at_end: u64,
 }
 
+/// The kill, and what came after it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Crash {
+    /// When it came, after the first sale.
+    at_ms: u64,
+    /// Jobs that had fired by then, and that had not.
+    fired_before: u64,
+    pending_before: u64,
+    /// The jobs that the second life began with, and how long its engine took to start with them.
+    restored: u64,
+    restored_ms: f64,
+    /// From the kill to that start.
+    down_ms: f64,
+    /// Jobs that were due meanwhile, and how late they fired.
+    due_meanwhile: u64,
+    due_meanwhile_late_us: Percentiles,
+    #[serde(skip)]
+    killed: Timestamp,
+}
+
 /// Figures that only the table shows.
 #[derive(Debug)]
 struct Drawn {
-    fired_twice: u64,
     scheduling_us: u64,
     spread: Histogram<u64>,
     burst: Histogram<u64>,
 }
 
 impl Kept {
-    pub(super) fn of(morning: &Morning, delay: Lateness, pending: usize) -> Self {
-        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let Lateness { p50, p99, p999, max, .. } = delay;
+    /// With so many jobs that the store still has.
+    pub(super) fn of(book: &Book, pending: usize) -> Self {
+        let [p50, p99, p999, max] = book.commit_delay_us;
         Kept {
-            acknowledged: morning.acknowledged.load(SeqCst),
-            acknowledging_us: morning.acknowledging_us.load(SeqCst),
-            commit_delay_us: Percentiles { p50: us(p50), p99: us(p99), p999: us(p999), max: us(max) },
+            acknowledged: book.counts.acknowledged,
+            acknowledging_us: book.counts.acknowledging_us,
+            commit_delay_us: Percentiles { p50, p99, p999, max },
             pending_at_end: pending as u64,
         }
     }
@@ -84,37 +107,89 @@ impl Kept {
     }
 }
 
-impl Report {
-    pub(super) fn of(morning: &Morning, store: Option<Kept>) -> Self {
-        let (mut spread, mut burst) = (histogram(), histogram());
-        let (mut early, mut lost, mut fired_after_cancel, mut fired_twice) = (0, 0, 0, 0);
-        for (job, seen) in morning.plan.jobs.iter().zip(&morning.seen) {
-            let is_cancelled = seen.is_cancelled.load(SeqCst) > 0;
-            match seen.times_fired.load(SeqCst) {
-                0 => {
-                    lost += u64::from(!is_cancelled);
-                    continue;
-                }
-                times => fired_twice += u64::from(times > 1),
-            }
-            fired_after_cancel += u64::from(is_cancelled);
-            let lateness_us = seen.lateness_us.load(SeqCst);
-            early += u64::from(lateness_us < 0);
-            let of = if job.fate == Fate::Burst { &mut burst } else { &mut spread };
-            of.saturating_record(lateness_us.max(0).unsigned_abs());
+impl Crash {
+    /// A kill at an instant, with all that the process had told by then in the book.
+    pub(super) fn at(killed: Timestamp, book: &Book) -> Self {
+        let begin = Timestamp::from_micros(book.begin_us().unwrap_or_default());
+        Crash {
+            at_ms: u64::try_from(killed.since(begin).as_millis()).unwrap_or(u64::MAX),
+            fired_before: book.counts.fired,
+            pending_before: book.pending(),
+            restored: 0,
+            restored_ms: 0.0,
+            down_ms: 0.0,
+            due_meanwhile: 0,
+            due_meanwhile_late_us: Percentiles::default(),
+            killed,
         }
+    }
+
+    /// An engine has started on what was left.
+    pub(super) fn restored(&mut self, started: Started) {
+        let ms = |time: Duration| (time.as_secs_f64() * 1e4).round() / 10.0;
+        self.restored = started.jobs.into();
+        self.restored_ms = ms(Duration::from_micros(started.took_us));
+        self.down_ms = ms(started.at.since(self.killed));
+    }
+
+    fn judged(self, verdict: &Verdict) -> Self {
+        let late_us = Percentiles::of(&verdict.overdue);
+        Crash { due_meanwhile: verdict.overdue.len(), due_meanwhile_late_us: late_us, ..self }
+    }
+
+    pub(super) fn restore(&self) -> String {
+        let Crash { restored, restored_ms, down_ms, .. } = *self;
+        format!(
+            "started again: {} jobs restored in {restored_ms} ms, {down_ms} ms after the kill",
+            grouped(restored)
+        )
+    }
+
+    fn rows(&self) -> [(&'static str, u64, String); 2] {
+        let Crash { at_ms, fired_before, restored, restored_ms, down_ms, .. } = *self;
+        let killed =
+            format!("{:.2} s after the first sale; {} had fired", at_ms as f64 / 1e3, grouped(fired_before));
+        let back = format!("in {restored_ms} ms, {down_ms} ms after the kill");
+        [("killed", 1, killed), ("restored", restored, back)]
+    }
+}
+
+/// As it is told when it happens.
+impl fmt::Display for Crash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if cfg!(unix) { "kill -9" } else { "killed" };
+        let Crash { at_ms, fired_before, pending_before, .. } = *self;
+        let [fired, pending] = [fired_before, pending_before].map(grouped);
+        write!(
+            f,
+            "{how}, {:.2} s after the first sale: {fired} jobs have fired, {pending} are pending",
+            at_ms as f64 / 1e3
+        )
+    }
+}
+
+impl Report {
+    pub(super) fn of(book: &Book, store: Option<Kept>, crash: Option<Crash>) -> Self {
+        let verdict = book.verdict();
+        let (counts, crash) = (book.counts, crash.map(|crash| crash.judged(&verdict)));
+        let Verdict {
+            early, lost, fired_after_cancel, fired_twice, fired_twice_wrongly, spread, burst, ..
+        } = verdict;
         Report {
-            scheduled: morning.scheduled.load(SeqCst),
-            rescheduled: morning.rescheduled.load(SeqCst),
-            cancelled: morning.cancelled.load(SeqCst),
-            fired: morning.fired.load(SeqCst),
+            scheduled: counts.scheduled,
+            rescheduled: counts.rescheduled,
+            cancelled: counts.cancelled,
+            fired: counts.fired,
             early,
             lost,
             fired_after_cancel,
+            fired_twice,
+            fired_twice_wrongly,
             spread_late_us: Percentiles::of(&spread),
             burst: Burst { jobs: burst.len(), last_start_us: burst.max() },
             store,
-            drawn: Drawn { fired_twice, scheduling_us: morning.scheduling_us.load(SeqCst), spread, burst },
+            crash,
+            drawn: Drawn { scheduling_us: counts.scheduling_us, spread, burst },
         }
     }
 
@@ -124,7 +199,7 @@ impl Report {
             (self.early, "fired before their due time"),
             (self.lost, "were neither fired nor cancelled"),
             (self.fired_after_cancel, "fired after they were cancelled"),
-            (self.drawn.fired_twice, "fired more than once"),
+            (self.fired_twice_wrongly, "fired twice although nothing had cut them short"),
             (self.store.as_ref().map_or(0, |store| store.pending_at_end), "are still pending in the store"),
         ];
         let (jobs, what) = promises.into_iter().find(|&(jobs, _)| jobs > 0)?;
@@ -139,17 +214,22 @@ impl Report {
     pub(super) fn write_table(&self, mut out: impl Write) -> io::Result<()> {
         let seconds = self.drawn.scheduling_us as f64 / 1e6;
         let rate = (self.scheduled as f64 / seconds) as u64;
-        writeln!(out, "\nA ticket-sale morning\n")?;
+        let crash = if self.crash.is_some() { ", its process killed in the middle" } else { "" };
+        writeln!(out, "\nA ticket-sale morning{crash}\n")?;
         let mut rows =
             vec![("scheduled", self.scheduled, format!("in {seconds:.2} s, {} a second", grouped(rate)))];
         rows.extend(self.store.as_ref().map(Kept::row));
         rows.extend([
             ("rescheduled", self.rescheduled, "by key, while others fired".into()),
             ("cancelled", self.cancelled, "by key, while others fired".into()),
+        ]);
+        rows.extend(self.crash.iter().flat_map(Crash::rows));
+        rows.extend([
             ("fired", self.fired, String::new()),
             ("fired early", self.early, String::new()),
             ("lost", self.lost, String::new()),
             ("fired after cancel", self.fired_after_cancel, String::new()),
+            ("fired twice", self.fired_twice, self.why_twice().into()),
         ]);
         for (name, jobs, note) in rows {
             writeln!(out, "{}", format!("  {name:<20} {:>12}   {note}", grouped(jobs)).trim_end())?;
@@ -159,11 +239,23 @@ impl Report {
         write_percentiles(&mut out, &spread, self.spread_late_us)?;
         let burst = format!("{} at one instant", grouped(self.burst.jobs));
         write_percentiles(&mut out, &burst, Percentiles::of(&self.drawn.burst))?;
+        if let Some(crash) = &self.crash {
+            let meanwhile = format!("{} due while it was down", grouped(crash.due_meanwhile));
+            write_percentiles(&mut out, &meanwhile, crash.due_meanwhile_late_us)?;
+        }
         if let Some(store) = &self.store {
             write_percentiles(&mut out, "until the store has a change", store.commit_delay_us)?;
         }
         writeln!(out)?;
         draw(&mut out, &self.drawn.spread, &self.drawn.burst)
+    }
+
+    fn why_twice(&self) -> &'static str {
+        match (self.fired_twice, self.fired_twice_wrongly) {
+            (0, _) => "",
+            (_, 0) => "at least once: the store did not know of their end when the kill came",
+            _ => "not all of them had been cut short by the kill",
+        }
     }
 }
 
@@ -213,11 +305,6 @@ fn duration(us: u64) -> String {
     }
 }
 
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 3_600_000_000, 3)
-        .expect("the bounds are constants within hdrhistogram's limits")
-}
-
 impl Percentiles {
     fn of(late_us: &Histogram<u64>) -> Self {
         let at = |quantile| late_us.value_at_quantile(quantile);
@@ -227,6 +314,7 @@ impl Percentiles {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ledger::histogram;
     use super::*;
 
     #[test]

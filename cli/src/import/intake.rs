@@ -6,13 +6,14 @@ use std::io::{self, BufRead};
 use std::thread;
 
 use reveille::{
-    Commit, Engine, Job, Key, OnConflict, QueueConfig, QueueError, ScheduleError, ScheduleOutcome,
+    Commit, Engine, Job, Key, OnConflict, PauseError, PauseOutcome, QueueConfig, QueueError, ResumeOutcome,
+    ScheduleError, ScheduleOutcome,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use crate::complain;
 use crate::jsonl::input::{Line, Lines};
-use crate::jsonl::op::{self, Action, Draft, Op};
+use crate::jsonl::op::{self, Action, Draft, Op, QueueAction};
 use crate::jsonl::text::cut_middle;
 use crate::run::schedule;
 
@@ -26,6 +27,8 @@ pub(super) struct Counts {
     replaced: u64,
     kept: u64,
     already_scheduled: u64,
+    /// Lines about queues.
+    queues: u64,
     pub(super) mistakes: u64,
     /// The last line whose outcome is known.
     pub(super) last_line: u64,
@@ -45,7 +48,31 @@ pub(super) struct Intake {
 #[derive(Debug)]
 struct Call {
     line: u64,
-    job: Result<Commit<ScheduleOutcome, ScheduleError>, String>,
+    made: Result<Made, String>,
+}
+
+/// A call that was made.
+#[derive(Debug)]
+enum Made {
+    Job(Commit<ScheduleOutcome, ScheduleError>),
+    Pause(Commit<PauseOutcome, PauseError>),
+    Resume(Commit<ResumeOutcome, PauseError>),
+}
+
+/// What became of a line.
+enum Taken {
+    Job(ScheduleOutcome),
+    Queue,
+}
+
+impl Made {
+    async fn done(&mut self) -> Result<Taken, String> {
+        match self {
+            Made::Job(commit) => commit.await.map(Taken::Job).map_err(|error| error.to_string()),
+            Made::Pause(commit) => commit.await.map(|_| Taken::Queue).map_err(|error| error.to_string()),
+            Made::Resume(commit) => commit.await.map(|_| Taken::Queue).map_err(|error| error.to_string()),
+        }
+    }
 }
 
 impl Intake {
@@ -83,12 +110,12 @@ impl Intake {
     }
 
     async fn take_one(&mut self) -> Option<()> {
-        let Call { line, job } = match &mut self.current {
+        let Call { line, made } = match &mut self.current {
             Some(call) => call,
             none => none.insert(self.calls.recv().await?),
         };
-        let outcome = match job {
-            Ok(commit) => commit.await.map_err(|error| error.to_string()),
+        let outcome = match made {
+            Ok(made) => made.done().await,
             Err(mistake) => Err(std::mem::take(mistake)),
         };
         self.counts.add(*line, outcome);
@@ -98,13 +125,16 @@ impl Intake {
 }
 
 impl Counts {
-    fn add(&mut self, line: u64, outcome: Result<ScheduleOutcome, String>) {
+    fn add(&mut self, line: u64, outcome: Result<Taken, String>) {
         self.last_line = line;
         let count = match outcome {
-            Ok(ScheduleOutcome::Scheduled { .. }) => &mut self.scheduled,
-            Ok(ScheduleOutcome::Updated { .. } | ScheduleOutcome::Replaced { .. }) => &mut self.replaced,
-            Ok(ScheduleOutcome::Kept { .. }) => &mut self.kept,
-            Ok(ScheduleOutcome::AlreadyScheduled { .. }) => &mut self.already_scheduled,
+            Ok(Taken::Queue) => &mut self.queues,
+            Ok(Taken::Job(ScheduleOutcome::Scheduled { .. })) => &mut self.scheduled,
+            Ok(Taken::Job(ScheduleOutcome::Updated { .. } | ScheduleOutcome::Replaced { .. })) => {
+                &mut self.replaced
+            }
+            Ok(Taken::Job(ScheduleOutcome::Kept { .. })) => &mut self.kept,
+            Ok(Taken::Job(ScheduleOutcome::AlreadyScheduled { .. })) => &mut self.already_scheduled,
             Err(error) => {
                 complain(format_args!("line {line}: {}", cut_middle(error)));
                 &mut self.mistakes
@@ -116,11 +146,16 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { scheduled, replaced, kept, already_scheduled, mistakes, .. } = self;
+        let Counts { scheduled, replaced, kept, already_scheduled, queues, mistakes, .. } = self;
         write!(
             f,
             "{scheduled} scheduled, {replaced} replaced, {kept} kept, {already_scheduled} already scheduled, {mistakes} wrong"
-        )
+        )?;
+        match queues {
+            0 => Ok(()),
+            1 => write!(f, "; 1 line about a queue"),
+            queues => write!(f, "; {queues} lines about queues"),
+        }
     }
 }
 
@@ -137,38 +172,54 @@ impl Reader {
     /// Reads to the end, or until the receiver is gone.
     fn read_all(&mut self, calls: &mpsc::Sender<Call>) -> io::Result<()> {
         while let Some(Line { number, text }) = self.lines.next()? {
-            let draft = text.map_err(|fault| fault.to_string()).and_then(draft);
+            let wanted = text.map_err(|fault| fault.to_string()).and_then(wanted);
             // Reserves a place first, so that every call is counted.
             let Ok(place) = self.runtime.block_on(calls.reserve()) else { break };
-            let job =
-                draft.and_then(|(key, draft)| self.call(&key, draft).map_err(|error| error.to_string()));
-            place.send(Call { line: number, job });
+            let made = wanted.and_then(|wanted| self.call(wanted).map_err(|error| error.to_string()));
+            place.send(Call { line: number, made });
         }
         Ok(())
     }
 
-    fn call(
-        &mut self,
-        key: &Key,
-        draft: Draft,
-    ) -> Result<Commit<ScheduleOutcome, ScheduleError>, QueueError> {
-        if !self.queues.contains(&draft.queue) {
-            self.engine.add_queue(QueueConfig::new(&draft.queue).paused(), never)?;
-            self.queues.insert(draft.queue.clone());
+    fn call(&mut self, wanted: Wanted) -> Result<Made, QueueError> {
+        let queue = match &wanted {
+            Wanted::Job(_, draft) => &draft.queue,
+            Wanted::Paused(queue) | Wanted::Resumed(queue) => queue,
+        };
+        if !self.queues.contains(queue) {
+            // Whatever was said of it, here or before: nothing starts. Paused, so that what a line says is a change.
+            self.engine.add_queue(QueueConfig::new(queue).paused().never_starts(), never)?;
+            self.queues.insert(queue.clone());
         }
-        Ok(schedule(&self.engine, key, draft, self.on_conflict))
+        Ok(match wanted {
+            Wanted::Job(key, draft) => Made::Job(schedule(&self.engine, &key, draft, self.on_conflict)),
+            Wanted::Paused(queue) => Made::Pause(self.engine.pause(&queue)),
+            Wanted::Resumed(queue) => Made::Resume(self.engine.resume(&queue)),
+        })
     }
 }
 
-/// The handler of a queue that is always paused. If it runs nevertheless, its job does not end.
+/// What a line asks for.
+enum Wanted {
+    Job(Key, Draft),
+    Paused(String),
+    Resumed(String),
+}
+
+/// The handler of a queue of which nothing starts.
 async fn never(_: Job) {
     std::future::pending().await
 }
 
-fn draft(text: &str) -> Result<(Key, Draft), String> {
+fn wanted(text: &str) -> Result<Wanted, String> {
     match op::parse(text).map_err(|error| error.to_string())? {
-        Op::Job(key, Action::Schedule(draft)) => Ok((key, draft)),
-        Op::Job(_, action) => Err(not_schedule(action.name())),
+        Op::Job(key, Action::Schedule(draft)) => Ok(Wanted::Job(key, draft)),
+        Op::Queue(queue, QueueAction::Pause) => Ok(Wanted::Paused(queue)),
+        Op::Queue(queue, QueueAction::Resume) => Ok(Wanted::Resumed(queue)),
+        Op::Job(_, action @ (Action::Pause | Action::Resume)) => {
+            Err(format!("the op is {} of a job; an import takes those of queues only", action.name()))
+        }
+        Op::Job(_, action) | Op::JobIf(_, _, action) => Err(not_schedule(action.name())),
         Op::Tag(_, action) => Err(not_schedule(action.name())),
         Op::Queue(_, action) => Err(not_schedule(action.name())),
         Op::Read(reading) => Err(not_schedule(reading.name())),
@@ -176,5 +227,5 @@ fn draft(text: &str) -> Result<(Key, Draft), String> {
 }
 
 fn not_schedule(op: &str) -> String {
-    format!("the op is {op}; an import takes `schedule` only")
+    format!("the op is {op}; an import takes `schedule`, and `pause` and `resume` of a queue")
 }

@@ -2,7 +2,7 @@
 //!
 //! # Rules
 //! - The engine that takes them has no handler that could run. Overdue jobs wait with the others for the next engine.
-//! - Every job is durable before it is counted.
+//! - Every job is durable before it is counted, and so is what is said of a queue.
 //! - A wrong line is reported by its number, and the others go on.
 
 mod intake;
@@ -32,8 +32,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The arguments of `reveille import`.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("store", |store| store.required(true)), after_help = "\
-The lines are those of `reveille run`, with the op `schedule` only, as `reveille export` writes them. No job fires during
-an import, not even an overdue one.
+The lines are those of `reveille run`, with the ops `schedule`, and `pause` and `resume` of a queue, as `reveille export`
+writes them. No job fires during an import, not even an overdue one.
 
 Exit status: 0 if all went well, 1 if a line was wrong or not all jobs were taken, 2 if nothing could begin.")]
 pub(crate) struct Args {

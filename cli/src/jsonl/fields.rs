@@ -66,6 +66,7 @@ fields! {
     "payload_base64" => payload_base64: String;
     "on_conflict" => on_conflict: String;
     "and_after" => and_after: bool;
+    "if_version" => if_version: u32;
     "within" => within: &'a RawValue;
     "spread" => spread: &'a RawValue;
     "prefix" => prefix: String;

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::exec;
 use super::output::{Ack, Answer, Answered, Mistake, Output, Standing};
+use super::queues::Said;
 use super::read;
 use crate::jsonl::op::{Action, Draft, Op, QueueAction, TagAction};
 use crate::jsonl::text::cut_middle;
@@ -35,6 +36,7 @@ pub(super) struct Caller {
     output: Output,
     queues: BTreeSet<String>,
     exec: Option<Exec>,
+    said: Said,
     /// Of the session, for calls about a tag.
     runtime: Handle,
 }
@@ -81,8 +83,8 @@ pub(super) enum Pending {
 
 impl Caller {
     /// To be called within the session's runtime.
-    pub(super) fn new(engine: Engine, output: Output, exec: Option<Exec>) -> Self {
-        Caller { engine, output, queues: BTreeSet::new(), exec, runtime: Handle::current() }
+    pub(super) fn new(engine: Engine, output: Output, exec: Option<Exec>, said: Said) -> Self {
+        Caller { engine, output, queues: BTreeSet::new(), exec, said, runtime: Handle::current() }
     }
 
     /// Has restored jobs fire, even if no line ever names their queues.
@@ -92,28 +94,54 @@ impl Caller {
 
     /// Does what a line asks for.
     pub(super) fn call(&mut self, line: u64, op: Op) -> Reply {
-        let (key, action) = match op {
-            Op::Job(key, action) => (key, action),
+        let (key, version, action) = match op {
+            Op::Job(key, action) => (key, None, action),
+            Op::JobIf(key, version, action) => (key, Some(version), action),
             Op::Tag(tag, action) => return self.call_tag(line, tag, action),
             Op::Queue(queue, action) => return self.call_queue(line, &queue, action),
             Op::Read(reading) => return read::answer(&self.engine, line, reading),
         };
         let name = action.name();
-        let pending = match action {
-            Action::Schedule(draft) => match self.schedule(&key, draft) {
+        let pending = match (action, version) {
+            (Action::Schedule(draft), _) => match self.schedule(&key, draft) {
                 Ok(commit) => Pending::Schedule(commit),
                 Err(error) => return Reply::mistake(line, error),
             },
-            Action::Reschedule(due) => Pending::Reschedule(self.engine.reschedule(&key, due)),
-            Action::Cancel { and_after: false } => Pending::Cancel(self.engine.cancel(&key)),
-            Action::Cancel { and_after: true } => Pending::Cancel(self.engine.cancel_running(&key)),
-            Action::Revive(due) => Pending::Revive(self.engine.revive(&key, due)),
-            Action::Purge => Pending::Purge(self.engine.purge(&key)),
-            Action::Pause => Pending::Pause(self.engine.pause_job(&key)),
-            Action::Resume => Pending::Resume(self.engine.resume_job(&key)),
-            Action::Lookup => Pending::Lookup(Box::new(self.engine.lookup(&key))),
+            (Action::Lookup, _) => Pending::Lookup(Box::new(self.engine.lookup(&key))),
+            (action, None) => self.change(&key, action),
+            (action, Some(version)) => self.change_if(&key, version, action),
         };
         Reply::Call { line, op: name, key: Some(key), pending }
+    }
+
+    /// Changes the job of a key.
+    fn change(&self, key: &Key, action: Action) -> Pending {
+        let engine = &self.engine;
+        match action {
+            Action::Reschedule(due) => Pending::Reschedule(engine.reschedule(key, due)),
+            Action::Cancel { and_after: false } => Pending::Cancel(engine.cancel(key)),
+            Action::Cancel { and_after: true } => Pending::Cancel(engine.cancel_running(key)),
+            Action::Revive(due) => Pending::Revive(engine.revive(key, due)),
+            Action::Purge => Pending::Purge(engine.purge(key)),
+            Action::Pause => Pending::Pause(engine.pause_job(key)),
+            Action::Resume => Pending::Resume(engine.resume_job(key)),
+            Action::Schedule(_) | Action::Lookup => Pending::Lookup(Box::new(engine.lookup(key))),
+        }
+    }
+
+    /// The same, if the job still is of that version.
+    fn change_if(&self, key: &Key, version: Version, action: Action) -> Pending {
+        let engine = &self.engine;
+        match action {
+            Action::Reschedule(due) => Pending::Reschedule(engine.reschedule_if(key, version, due)),
+            Action::Cancel { and_after: false } => Pending::Cancel(engine.cancel_if(key, version)),
+            Action::Cancel { and_after: true } => Pending::Cancel(engine.cancel_running_if(key, version)),
+            Action::Revive(due) => Pending::Revive(engine.revive_if(key, version, due)),
+            Action::Purge => Pending::Purge(engine.purge_if(key, version)),
+            Action::Pause => Pending::Pause(engine.pause_job_if(key, version)),
+            Action::Resume => Pending::Resume(engine.resume_job_if(key, version)),
+            Action::Schedule(_) | Action::Lookup => Pending::Lookup(Box::new(engine.lookup(key))),
+        }
     }
 
     /// Waits until it is done: lines after it find what it has left.
@@ -188,6 +216,7 @@ impl Caller {
             .on_failure(move |attempt| failed.failed(attempt))
             .on_death(move |job, reason| dead.dead(job, reason))
             .on_passed_over(move |key, passed| skipped.skipped(key, *passed));
+        let config = self.said.apply(name, config);
         let output = self.output.clone();
         match self.exec.clone() {
             None => self.engine.add_queue(config.concurrency(FIRING_MAX), move |job: Job| {
@@ -304,7 +333,6 @@ fn rescheduled(outcome: RescheduleOutcome) -> Answer {
         RescheduleOutcome::Running => outcome_only("running"),
         RescheduleOutcome::AlreadyFired { at, .. } => already_fired(at),
         RescheduleOutcome::Dead { at, .. } => dead(at),
-        // No op names a version yet.
         RescheduleOutcome::Changed { version } => with_version("changed", version),
         RescheduleOutcome::NotFound => outcome_only("not_found"),
     }
@@ -316,7 +344,6 @@ fn cancelled(outcome: CancelOutcome) -> Answer {
         CancelOutcome::Running => outcome_only("running"),
         CancelOutcome::AlreadyFired { at, .. } => already_fired(at),
         CancelOutcome::Dead { at, .. } => dead(at),
-        // No op names a version yet.
         CancelOutcome::Changed { version } => with_version("changed", version),
         CancelOutcome::NotFound => outcome_only("not_found"),
     }
@@ -328,16 +355,18 @@ fn revived(outcome: ReviveOutcome) -> Answer {
         // A key names one job.
         ReviveOutcome::KeyTaken { .. } => outcome_only("key_taken"),
         ReviveOutcome::NotDead => outcome_only("not_dead"),
+        ReviveOutcome::Changed { version } => with_version("changed", version),
         ReviveOutcome::NotFound => outcome_only("not_found"),
     }
 }
 
 fn purged(outcome: PurgeOutcome) -> Answer {
-    outcome_only(match outcome {
-        PurgeOutcome::Purged => "purged",
-        PurgeOutcome::NotDead => "not_dead",
-        PurgeOutcome::NotFound => "not_found",
-    })
+    match outcome {
+        PurgeOutcome::Purged => outcome_only("purged"),
+        PurgeOutcome::NotDead => outcome_only("not_dead"),
+        PurgeOutcome::Changed { version } => with_version("changed", version),
+        PurgeOutcome::NotFound => outcome_only("not_found"),
+    }
 }
 
 fn paused(outcome: PauseJobOutcome) -> Answer {
@@ -347,6 +376,7 @@ fn paused(outcome: PauseJobOutcome) -> Answer {
         PauseJobOutcome::Running => outcome_only("running"),
         PauseJobOutcome::AlreadyFired { at, .. } => already_fired(at),
         PauseJobOutcome::Dead { at, .. } => dead(at),
+        PauseJobOutcome::Changed { version } => with_version("changed", version),
         PauseJobOutcome::NotFound => outcome_only("not_found"),
     }
 }
@@ -362,6 +392,7 @@ fn resumed(outcome: ResumeJobOutcome) -> Answer {
         ResumeJobOutcome::Running => outcome_only("running"),
         ResumeJobOutcome::AlreadyFired { at, .. } => already_fired(at),
         ResumeJobOutcome::Dead { at, .. } => dead(at),
+        ResumeJobOutcome::Changed { version } => with_version("changed", version),
         ResumeJobOutcome::NotFound => outcome_only("not_found"),
     }
 }

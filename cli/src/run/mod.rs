@@ -25,6 +25,7 @@ mod call;
 mod exec;
 mod left;
 mod output;
+mod queues;
 mod read;
 mod session;
 
@@ -39,6 +40,7 @@ use reveille::{Builder, Engine, Profile};
 pub(crate) use call::schedule;
 use call::{Caller, Exec};
 use output::Output;
+use queues::QueueArgs;
 use session::Session;
 
 use crate::jsonl::input::{LINE_BYTES_MAX, Pipes, Source};
@@ -78,9 +80,9 @@ Operations, one per line:
   {\"op\":\"drain\",\"queue\":\"mails\",\"within\":\"30s\"}
       pauses it, and is answered when none of its jobs runs, or after that time.
 
-With --store the jobs are kept in Redis, and the next run with the same store and namespace goes on with them. While
-another process fires them, this one waits to take over. While the store is not there yet, it waits for that too, unless
---fail-fast is given. A signal ends the wait at once.
+With --store the jobs are kept, on local disk or in a Redis, and the next run with the same store and namespace goes on
+with them. While another process fires them, this one waits to take over. While the store is not there yet, it waits for
+that too, unless --fail-fast is given. A signal ends the wait at once.
 
 SIGINT, SIGTERM, SIGHUP and SIGQUIT stop it in order: running jobs end, and the pending ones go to a process that waits
 for them. A second signal ends it at once. It also stops when the reader of its output has gone: a job that cannot be
@@ -116,6 +118,9 @@ pub(crate) struct Args {
     /// How many commands of a queue may run at a time
     #[arg(long, value_name = "COMMANDS", default_value = "16", requires = "exec", value_parser = parse_concurrency)]
     concurrency: usize,
+
+    #[command(flatten)]
+    queues: QueueArgs,
 
     /// The resolution of due times
     #[arg(long, value_name = "DELAY", default_value = "1ms", value_parser = time::parse_delay)]
@@ -179,7 +184,8 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
         Output::start(io::stdout()).map_err(|error| cannot("start a thread", error))?;
     #[cfg(unix)]
     output.watch_stdout().map_err(|error| cannot("write the output", error))?;
-    let named = args.place.store(store::NAMESPACE, Some(&args.keeping))?.map(Named::waiting);
+    let named =
+        args.place.store(store::NAMESPACE, Some(&args.keeping), Some(&args.sharing))?.map(Named::waiting);
     // A standby may wait here for as long as it lives.
     let engine = tokio::select! {
         engine = args.start(named.as_ref()) => engine?,
@@ -189,7 +195,7 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
         }
         _ = &mut written => return Err("the output was closed before anything was begun".into()),
     };
-    let mut caller = Caller::new(engine.clone(), output.clone(), args.exec());
+    let mut caller = Caller::new(engine.clone(), output.clone(), args.exec(), args.queues.said());
     caller.adopt().map_err(|error| cannot("go on with the jobs in the store", error))?;
     let session = Session::start(input, caller, engine, output, named);
     let session = session.map_err(|error| cannot("start a thread", error))?;
@@ -224,7 +230,8 @@ impl Args {
 
     fn engine(&self) -> Builder {
         // Queues of restored jobs are added once they are known.
-        let mut builder = Engine::builder().without_queues().unhandled_queues(true).tick(self.tick);
+        let builder = Engine::builder().without_queues().unhandled_queues(true).tick(self.tick);
+        let mut builder = self.queues.apply(builder);
         if let Some(profile) = self.profile {
             builder = builder.profile(match profile {
                 ProfileName::Eco => Profile::Eco,

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use reveille::store::{PartitionReport, ReplicaReport};
+use reveille::store::{PartitionReport, ReadStore, ReplicaReport};
 
 use super::Named;
+use super::any::AnyStore;
 
 /// What a namespace holds.
 #[derive(Debug)]
@@ -23,7 +24,12 @@ impl Found {
         let owners = self.reports.iter().map(|report| &report.owner);
         let (owner, left) =
             owners.filter_map(|owner| Some((&owner.owner, owner.lease_left?))).max_by_key(|owned| owned.1)?;
-        Some(format!("process {owner} owns the jobs (its lease lasts for another {} ms)", left.as_millis()))
+        let left = match left {
+            // Until it ends.
+            Duration::MAX => String::new(),
+            left => format!(" (its lease lasts for another {} ms)", left.as_millis()),
+        };
+        Some(format!("process {owner} owns the jobs{left}"))
     }
 }
 
@@ -41,6 +47,19 @@ pub(crate) fn about(replica: &ReplicaReport) -> String {
 }
 
 impl Named {
+    /// How a user sees which namespaces there are.
+    pub(crate) fn how_to_list(&self) -> String {
+        match &self.store {
+            AnyStore::Disk(store) => {
+                let above = store.path().parent().unwrap_or(store.path());
+                format!("Those that there are, are the directories in {}", above.display())
+            }
+            AnyStore::Redis(_) => "`redis-cli --scan --pattern '{rv:*:0}:m'` lists those that there are, as \
+                                   {rv:NAME:0}:m"
+                .to_owned(),
+        }
+    }
+
     /// Reads the state of the namespace. Takes no lease and changes nothing.
     pub(crate) async fn look(&self) -> Result<Found, String> {
         let replica = self.ask(|store| async move { store.replica().await }).await?;

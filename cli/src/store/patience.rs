@@ -7,10 +7,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use reveille::Clock;
-use reveille::store::{RedisStore, StoreError, StoreErrorClass};
+use reveille::store::{StoreError, StoreErrorClass};
 
 use super::Named;
-use super::start::cannot_use;
+use super::any::AnyStore;
 use crate::complain;
 
 /// How long to ask a store again that does not answer.
@@ -54,18 +54,15 @@ impl Patience {
 
 impl Named {
     /// Asks again while there is no answer, as long as the patience lasts.
-    pub(super) async fn ask<T, F>(&self, question: impl Fn(RedisStore) -> F) -> Result<T, String>
+    pub(super) async fn ask<T, F>(&self, question: impl Fn(AnyStore) -> F) -> Result<T, String>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        self.ask_patiently(question).await.map_err(|error| cannot_use(&error, self.origin))
+        self.ask_patiently(question).await.map_err(|error| self.cannot_use(&error))
     }
 
     /// The same, for whoever has words of its own for the error.
-    pub(super) async fn ask_patiently<T, F>(
-        &self,
-        question: impl Fn(RedisStore) -> F,
-    ) -> Result<T, StoreError>
+    pub(super) async fn ask_patiently<T, F>(&self, question: impl Fn(AnyStore) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
@@ -102,7 +99,7 @@ impl Named {
 impl Waiting {
     fn new(patience: Patience) -> Self {
         let began = now();
-        let error = StoreError::retry("Redis has not answered yet");
+        let error = StoreError::retry("it has not answered yet");
         Waiting {
             patience,
             began,

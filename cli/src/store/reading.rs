@@ -6,7 +6,6 @@ use reveille::read::{Contents, Figures, Namespace, ReadError};
 use reveille::store::{PartitionRead, ReadStore, StoreFuture};
 
 use super::Named;
-use super::start::cannot_use;
 
 impl Named {
     /// Tells `each` of one partition after another, as a restart would go on with it. Of none, if nothing is there.
@@ -33,7 +32,7 @@ impl Named {
 
     fn cannot_read(&self, error: ReadError) -> String {
         match error {
-            ReadError::Store(error) => cannot_use(&error, self.origin),
+            ReadError::Store(error) => self.cannot_use(&error),
             ReadError::Misfit { error: misfit, .. } => format!("{error}: {misfit}"),
             error => error.to_string(),
         }

@@ -9,6 +9,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, Progres
 use reveille::store::{StoreError, StoreErrorClass};
 use reveille::{Builder, Engine, RestoreProgress, StartError};
 
+use super::any::AnyStore;
 use super::watched::Watched;
 use super::{Named, Origin};
 use crate::complain;
@@ -32,7 +33,7 @@ pub(crate) async fn start(
     let has_waited = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&has_waited);
     let builder = build()
-        .store(Watched::new(named.store.clone(), named.leases.clone()))
+        .store(Watched::new(named))
         .on_standby(move |standby| {
             if !told.swap(true, SeqCst) {
                 complain(format_args!("waiting for another process to end: {}", standby.owner));
@@ -45,27 +46,33 @@ pub(crate) async fn start(
         Some(partitions) => builder.partitions(partitions),
         None => builder,
     };
-    let engine = start_once(builder).await.map_err(|error| explain(error, named.origin))?;
+    let engine = start_once(builder, named.is_quiet).await.map_err(|error| explain(error, named))?;
     if has_waited.load(SeqCst) {
         complain("the jobs are this process's now");
     }
     Ok(engine)
 }
 
-async fn start_once(builder: Builder) -> Result<Engine, StartError> {
-    let bar = progress_bar();
+async fn start_once(builder: Builder, is_quiet: bool) -> Result<Engine, StartError> {
+    let bar = progress_bar(is_quiet);
     let drawn = bar.clone();
     let started = builder.on_restore(move |progress| draw(&drawn, progress)).start().await;
     bar.finish_and_clear();
     started
 }
 
-fn explain(error: StartError, origin: Origin) -> String {
+fn explain(error: StartError, named: &Named) -> String {
     match error {
-        StartError::Held(error) => {
-            format!("another process has the jobs: {error}; stop it first, or wait until its lease has ended")
-        }
-        StartError::Store(error) => cannot_use(&error, origin),
+        StartError::Held(error) => match named.store {
+            // It says what to do by itself.
+            AnyStore::Disk(_) => error.to_string(),
+            AnyStore::Redis(_) => {
+                format!(
+                    "another process has the jobs: {error}; stop it first, or wait until its lease has ended"
+                )
+            }
+        },
+        StartError::Store(error) => named.cannot_use(&error),
         error => {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
             format!("cannot start the engine: {error}{cause}")
@@ -73,23 +80,26 @@ fn explain(error: StartError, origin: Origin) -> String {
     }
 }
 
-/// The message when the store does not do what it is asked.
-pub(super) fn cannot_use(error: &StoreError, origin: Origin) -> String {
-    let advice = match (error.class, origin) {
-        (StoreErrorClass::Retry, Origin::Option) => {
-            "; see that Redis runs there and can be reached, or name another with --store"
-        }
-        (StoreErrorClass::Retry, Origin::Variable) => {
-            "; see that Redis runs there and can be reached, or name another in REVEILLE_STORE or with --store"
-        }
-        _ => "",
-    };
-    format!("cannot use the store that {origin} names: {error}{advice}")
+impl Named {
+    /// The message when the store does not do what it is asked.
+    pub(super) fn cannot_use(&self, error: &StoreError) -> String {
+        let origin = self.origin;
+        let advice = match (error.class, &self.store, origin) {
+            (StoreErrorClass::Retry, AnyStore::Redis(_), Origin::Option) => {
+                "; see that Redis runs there and can be reached, or name another with --store"
+            }
+            (StoreErrorClass::Retry, AnyStore::Redis(_), Origin::Variable) => {
+                "; see that Redis runs there and can be reached, or name another in REVEILLE_STORE or with --store"
+            }
+            _ => "",
+        };
+        format!("cannot use the store that {origin} names: {error}{advice}")
+    }
 }
 
 /// Drawn on a terminal only, and on standard error.
-fn progress_bar() -> ProgressBar {
-    let target = if io::stderr().is_terminal() {
+fn progress_bar(is_quiet: bool) -> ProgressBar {
+    let target = if io::stderr().is_terminal() && !is_quiet {
         ProgressDrawTarget::stderr_with_hz(20)
     } else {
         ProgressDrawTarget::hidden()

@@ -1,19 +1,42 @@
-//! A store that notes which leases it gave out.
+//! A store that notes which leases it gave out, and tells what it has taken.
+
+use std::fmt;
+use std::sync::Arc;
 
 use reveille::PartitionId;
-use reveille::store::{Claim, DelegatingStore, Lease, RedisStore, Store, StoreFuture};
+use reveille::store::{Batch, Claim, DelegatingStore, Lease, Store, StoreFuture};
 
+use super::Named;
+use super::any::AnyStore;
 use super::leases::Leases;
 
 #[derive(Debug)]
 pub(super) struct Watched {
-    inner: RedisStore,
+    inner: AnyStore,
     leases: Leases,
+    taken: Option<Taken>,
 }
 
+/// Told of each batch that the store has.
+#[derive(Clone)]
+pub(super) struct Taken(Arc<dyn Fn(&Batch) + Send + Sync>);
+
 impl Watched {
-    pub(super) fn new(inner: RedisStore, leases: Leases) -> Self {
-        Watched { inner, leases }
+    pub(super) fn new(named: &Named) -> Self {
+        Watched { inner: named.store.clone(), leases: named.leases.clone(), taken: named.taken.clone() }
+    }
+}
+
+impl Named {
+    /// Has `taken` told of each batch that the store has from an engine that is started on it.
+    pub(crate) fn watched(self, taken: impl Fn(&Batch) + Send + Sync + 'static) -> Self {
+        Named { taken: Some(Taken(Arc::new(taken))), ..self }
+    }
+}
+
+impl fmt::Debug for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Taken(..)")
     }
 }
 
@@ -27,6 +50,15 @@ impl DelegatingStore for Watched {
             let lease = self.inner().acquire(partition, claim).await?;
             self.leases.note(&lease.grant);
             Ok(lease)
+        })
+    }
+
+    fn append<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, ()> {
+        let Some(Taken(taken)) = &self.taken else { return self.inner().append(batch) };
+        Box::pin(async move {
+            self.inner().append(batch).await?;
+            taken(batch);
+            Ok(())
         })
     }
 }

@@ -155,3 +155,46 @@ fn an_idle_engine() {
         assert!(percent < 50.0, "{report}");
     }
 }
+
+#[test]
+fn durable_has_the_floors_of_its_store() {
+    let redis = measured(&["durable", "--callers", "64", "--seconds", "1"]);
+    assert_eq!((&redis["durability"], &redis["callers"]), (&"logged".into(), &64.into()));
+    let names: Vec<_> = list(&redis["floors"]).iter().map(|floor| floor["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["a bare round trip (SET)", "a bare write", "a bare write and fdatasync"]);
+    for floor in list(&redis["floors"]) {
+        let ratio = positive(&redis["alone_us"]["p50"]) / positive(&floor["us"]["p50"]);
+        assert!((positive(&floor["alone_to_floor"]) / ratio - 1.0).abs() < 1e-6, "{redis}");
+        assert!(positive(&floor["us"]["p50"]) <= positive(&floor["us"]["p99"]), "{redis}");
+    }
+    assert!(positive(&redis["bytes_per_job"]) > 64.0, "a job has its payload: {redis}");
+    assert!(positive(&redis["acknowledged"]) >= 64.0, "each caller was answered: {redis}");
+
+    let memory = measured(&["durable", "--store", "memory:", "--callers", "64", "--seconds", "1"]);
+    assert_eq!(list(&memory["floors"]).len(), 0);
+    assert_eq!(memory["bytes_per_job"], Value::Null);
+    assert!(positive(&memory["acknowledged"]) >= 64.0, "{memory}");
+}
+
+#[test]
+fn a_level_that_a_store_cannot_give_is_not_taken_for_another() {
+    let ended = crate::bench(&["durable", "--store", "memory:", "--durability", "fsync", "--seconds", "1"]);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stdout);
+    assert!(ended.stderr.contains("fsync"), "{}", ended.stderr);
+}
+
+#[test]
+fn durable_on_a_disk_is_held_against_that_disk() {
+    let folder = std::env::temp_dir().join(format!("reveille-bench-test-{}", std::process::id()));
+    let store = format!("file:{}", folder.display());
+    for (level, first) in [("logged", "a bare write"), ("fsync", "a bare write and fdatasync")] {
+        let args = ["durable", "--store", &store, "--callers", "64", "--seconds", "1", "--durability", level];
+        let report = measured(&args);
+        assert_eq!((&report["durability"], &report["floors"][0]["name"]), (&level.into(), &first.into()));
+        assert!(positive(&report["acknowledged"]) >= 64.0, "{report}");
+        assert!(positive(&report["bytes_per_job"]) > 64.0, "a job has its payload: {report}");
+    }
+    let left: Vec<_> = folder.read_dir().unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    std::fs::remove_dir(folder).unwrap();
+}

@@ -2,12 +2,14 @@
 //!
 //! The program runs jobs from its standard input, which are scheduled, moved and cancelled while they come due. It is
 //! killed, or its Redis is, again and again; at the end everything that was acknowledged has fired when it should, and
-//! nothing else. `REVEILLE_KILLS` and `REVEILLE_REDIS_KILLS` say how often (`scripts/soak` sets 200 and 50),
+//! nothing else. Recurring jobs and jobs that are tried again are killed as often, in tests of their own. `REVEILLE_KILLS` and `REVEILLE_REDIS_KILLS` say how often (`scripts/soak` sets 200 and 50),
 //! `REVEILLE_SEED` repeats a run's choices.
 #![cfg(unix)]
 
+mod disk;
 mod fencing;
 mod pauses;
+mod recurring;
 mod retries;
 
 use std::time::Duration;

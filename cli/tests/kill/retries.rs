@@ -12,7 +12,8 @@ use testkit::redis::RedisServer;
 
 use super::times;
 
-const JOBS: usize = 90;
+/// Jobs that come before each kill.
+const JOBS: usize = 15;
 
 /// What becomes of a job, by its number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,21 +54,24 @@ fn promise_2_jobs_are_tried_until_they_are_done_or_dead_when_the_program_is_kill
     let log = folder.path().join("attempts");
     let mut random = random("retries");
     let mut run = start(&server, &log, &[]);
-    for job in 0..JOBS {
-        let attempts = if fate(job) == Fate::Dies { 3 } else { 999 };
-        let in_ms = random.u32(0..800);
-        ask(
-            &mut run,
-            &format!(
-                "{{\"op\":\"schedule\",\"key\":\"{}\",\"in\":\"{in_ms}ms\",\"retry\":{{\"attempts\":{attempts},\"backoff\":\"fixed\",\"base\":\"60ms\"}}}}",
-                key(job)
-            ),
-        );
-    }
     let mut cancelled: Vec<usize> = Vec::new();
-    for kill in 0..times("REVEILLE_RETRY_KILLS", 6) {
+    // The kills of the other tests; a few of them by default, since each takes longer here.
+    let kills = times("REVEILLE_KILLS", 6) as usize;
+    for kill in 0..kills {
+        let jobs = kill * JOBS..(kill + 1) * JOBS;
+        for job in jobs.clone() {
+            let attempts = if fate(job) == Fate::Dies { 3 } else { 999 };
+            let in_ms = random.u32(0..800);
+            ask(
+                &mut run,
+                &format!(
+                    "{{\"op\":\"schedule\",\"key\":\"{}\",\"in\":\"{in_ms}ms\",\"retry\":{{\"attempts\":{attempts},\"backoff\":\"fixed\",\"base\":\"60ms\"}}}}",
+                    key(job)
+                ),
+            );
+        }
         std::thread::sleep(Duration::from_millis(random.u64(50..400)));
-        for job in (0..JOBS).filter(|&job| fate(job) == Fate::IsCancelled).skip(kill as usize * 5).take(5) {
+        for job in jobs.filter(|&job| fate(job) == Fate::IsCancelled) {
             let outcome =
                 ask(&mut run, &format!("{{\"op\":\"cancel\",\"key\":\"{}\",\"and_after\":true}}", key(job)));
             assert!(["cancelled", "running"].contains(&text(&outcome, "outcome")), "{job}: {outcome}");
@@ -84,13 +88,10 @@ fn promise_2_jobs_are_tried_until_they_are_done_or_dead_when_the_program_is_kill
             assert_eq!(attempts(&log).get(&key), before.get(&key), "{key} was tried after it was cancelled");
         }
     }
-    for job in (0..JOBS).filter(|&job| fate(job) == Fate::IsCancelled && !cancelled.contains(&job)) {
-        ask(&mut run, &format!("{{\"op\":\"cancel\",\"key\":\"{}\",\"and_after\":true}}", key(job)));
-    }
     run.kill();
     let mut last = start(&server, &log, &["--exit-when-idle"]);
     let mut found = BTreeMap::new();
-    for job in (0..JOBS).filter(|&job| fate(job) != Fate::IsCancelled) {
+    for job in (0..kills * JOBS).filter(|&job| fate(job) != Fate::IsCancelled) {
         let key = key(job);
         loop {
             let outcome = ask(&mut last, &format!("{{\"op\":\"lookup\",\"key\":\"{key}\"}}"));
@@ -111,7 +112,7 @@ fn promise_2_jobs_are_tried_until_they_are_done_or_dead_when_the_program_is_kill
     }
     last.end_input();
     assert_eq!(last.ended().status.code(), Some(0));
-    println!("{} attempts at {JOBS} jobs", tried.values().sum::<usize>());
+    println!("{} attempts at {} jobs", tried.values().sum::<usize>(), kills * JOBS);
 }
 
 fn start(server: &RedisServer, log: &Path, more: &[&str]) -> Run {

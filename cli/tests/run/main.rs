@@ -7,6 +7,7 @@ mod exec;
 mod mistakes;
 mod ops;
 mod pipes;
+mod queues;
 mod reading;
 mod recurring;
 mod volume;

@@ -132,6 +132,18 @@ fn what_cannot_begin_is_status_2() {
         (&["--horizon", "999999d"], "365000 days at most"),
         (&["--profile", "hasty"], "hasty"),
         (&["--jobs-max", "0"], "jobs_max"),
+        (&["--pool", "0"], "from 1 to 10000"),
+        (&["--precedence", "mails=1"], "--pool"),
+        (&["--pool", "1", "--precedence", "mails=high"], "from -128 to 127"),
+        (&["--pool", "1", "--precedence", "mails=128"], "from -128 to 127"),
+        (&["--pool", "1", "--weight", "mails=0"], "from 1 to 65535"),
+        (&["--pool", "1", "--weight", "mails"], "QUEUE=.."),
+        (&["--pool", "1", "--weight", "=3"], "name"),
+        (&["--rate", "mails=10"], "100/1s"),
+        (&["--rate", "mails=0/1s"], "100/1s"),
+        (&["--rate", "mails=10/1s,0"], "100/1s"),
+        (&["--rate", "mails=10/0s"], "longer than nothing"),
+        (&["--rate", "mails=10/soon"], "is not a delay"),
     ] {
         let ended = Run::start(args).ended();
         assert_eq!(ended.status.code(), Some(2), "{args:?}");

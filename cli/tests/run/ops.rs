@@ -48,6 +48,35 @@ fn a_time_that_has_passed_fires_at_once() {
 }
 
 #[test]
+fn a_job_is_changed_only_in_the_version_that_a_line_names() {
+    let lines = [
+        json!({"op": "schedule", "key": "k", "in": "1h"}),
+        json!({"op": "reschedule", "key": "k", "in": "2h", "if_version": 2}),
+        json!({"op": "reschedule", "key": "k", "in": "2h", "if_version": 1}),
+        json!({"op": "pause", "key": "k", "if_version": 1}),
+        json!({"op": "pause", "key": "k", "if_version": 2}),
+        json!({"op": "resume", "key": "k", "if_version": 2}),
+        json!({"op": "revive", "key": "k", "if_version": 3}),
+        json!({"op": "purge", "key": "k", "if_version": 3}),
+        json!({"op": "cancel", "key": "k", "if_version": 2}),
+        json!({"op": "cancel", "key": "k", "and_after": true, "if_version": 2}),
+        json!({"op": "cancel", "key": "k", "if_version": 3}),
+    ];
+    let input: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let ended = run_through(&[], &input);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    let told: Vec<_> = of_kind(&ended.events, "ack")
+        .map(|ack| (text(ack, "outcome"), ack["version"].as_u64()))
+        .filter(|told| told.0 != "scheduled")
+        .collect();
+    let changed = |version| ("changed", Some(version));
+    assert_eq!(told[0], changed(1));
+    assert_eq!((told[1].0, told[2], told[3].0, told[4]), ("rescheduled", changed(2), "paused", changed(3)));
+    assert_eq!((told[5].0, told[6].0), ("not_dead", "not_dead"));
+    assert_eq!((told[7], told[8], told[9].0), (changed(3), changed(3), "cancelled"));
+}
+
+#[test]
 fn a_fired_event_says_all_there_is_to_say() {
     let payload = r#"{"seats": 5e2, "a":[1.10,"é"]}"#;
     let line = |payload: &str| format!(r#"{{"op":"schedule","key":"k","at":0.000001,"payload":{payload}}}"#);

@@ -160,7 +160,7 @@ fn without_a_store_its_options_mean_nothing() {
     ] {
         let ended = Run::program(args).finish("");
         assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(2), ""), "{args:?}");
-        assert!(ended.stderr.contains("--store <URL>"), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("--store <STORE>"), "{args:?}: {}", ended.stderr);
     }
     for (args, said) in [
         (&["--durability", "soon"][..], "invalid value 'soon'"),

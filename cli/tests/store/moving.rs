@@ -58,6 +58,47 @@ fn what_is_exported_is_imported_to_the_same() {
     assert!(keys.contains(&"overdue".to_owned()) && keys.contains(&"long overdue".to_owned()), "{keys:?}");
 }
 
+/// What calls have said of queues goes along. Nothing fires meanwhile: not of a queue that goes on either, which would cost a job that may
+/// run once only.
+#[test]
+fn what_was_said_of_queues_is_exported_and_imported() {
+    const KEPT: &str = r#"{"op":"pause","queue":"held"}
+{"op":"resume","queue":"open"}
+{"op":"schedule","key":"late","queue":"open","at":"2020-05-18T03:33:17.000000Z","delivery":"at_most_once","payload":null}
+{"op":"schedule","key":"waits","queue":"held","at":"2020-05-18T03:33:17.000000Z","payload":null}
+"#;
+    let server = RedisServer::start(&[]);
+    let import = tell(&server, "from", &["import"], KEPT);
+    assert_eq!(import.status.code(), Some(0), "{}", import.stderr);
+    let counted = "2 scheduled, 0 replaced, 0 kept, 0 already scheduled, 0 wrong; 2 lines about queues\n";
+    assert_eq!(import.stdout, counted);
+    assert_eq!(exported(&server, "from"), KEPT);
+    // Again: the namespace has a queue that goes on, and a job of it that is overdue.
+    let again = tell(&server, "from", &["import", "--on-conflict", "keep"], KEPT);
+    assert_eq!(again.status.code(), Some(0), "{}", again.stderr);
+    assert_eq!(exported(&server, "from"), KEPT);
+    let export = tell(&server, "from", &["export"], "");
+    assert!(export.stderr.contains("2 jobs, and whether 2 queues are paused,"), "{}", export.stderr);
+    assert_eq!(tell(&server, "to", &["import", "--partitions", "3"], KEPT).status.code(), Some(0));
+    assert_eq!(exported(&server, "to"), KEPT);
+
+    let mut run = run(&server, "to", &[]);
+    assert_eq!(text(&run.event(), "key"), "late");
+    run.write("{\"op\":\"lookup\",\"key\":\"waits\"}\n{\"op\":\"resume\",\"queue\":\"held\"}\n");
+    assert_eq!(text(&run.event(), "outcome"), "scheduled");
+    let rest = [run.event(), run.event()];
+    assert!(rest.iter().any(|event| event["op"] == "resume" && event["outcome"] == "resumed"), "{rest:?}");
+    assert!(rest.iter().any(|event| event["event"] == "fired" && event["key"] == "waits"), "{rest:?}");
+    drop(run);
+
+    let other = "{\"op\":\"pause\",\"key\":\"late\"}\n{\"op\":\"drain\",\"queue\":\"open\",\"within\":1}\n";
+    let refused = tell(&server, "other", &["import"], other);
+    assert_eq!(refused.status.code(), Some(1));
+    for (line, told) in [(1, "the op is pause of a job"), (2, "the op is drain")] {
+        assert!(refused.stderr.contains(&format!("line {line}: {told}")), "{}", refused.stderr);
+    }
+}
+
 #[test]
 fn an_import_says_what_became_of_every_line() {
     let server = RedisServer::start(&[]);

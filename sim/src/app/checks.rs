@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use reveille::partition::Delivery;
-use reveille::sim::{Image, JobImage, Simulation as _, lease_left, left_undone, state};
-use reveille::{Engine, PartitionId, StoreState};
+use reveille::sim::{Image, JobImage, Now, Simulation as _, could_start, lease_left, left_undone, state};
+use reveille::{Engine, Handle, PartitionId, StoreState};
 
 use super::{App, Slot};
 use crate::ledger::{PAUSED_QUEUE, Recurring};
+use crate::plan::Queue;
 use crate::process::Process;
 use crate::shadow::difference;
 
@@ -65,6 +66,21 @@ impl App {
                 let detail = format!("life {life}, partition {partition}: {differs}");
                 self.world.broken("7 replay = live", detail);
             }
+        }
+    }
+
+    /// A job of a queue starts: no more than may, and in its turn.
+    pub(super) fn takes_turn(&self, life: u64, slot: usize, queue: &str, (handle, now): (Handle, Now)) {
+        let Some(queue) = Queue::of_name(queue) else { return };
+        let engine = self.slots.lock()[slot].engine.clone();
+        // One that has lost its partitions, or shuts down, is asked no more.
+        let Some((_, engine)) = engine.filter(|(its, _)| *its == life) else { return };
+        let could_start = |queue: Queue| could_start(&engine, queue.name());
+        let mono_us = now.mono.as_micros();
+        let broken =
+            self.ledger.with(life, |life, _| life.limits.started(queue, handle, mono_us, could_start));
+        if let Some((promise, detail)) = broken.flatten() {
+            self.world.broken(promise, format!("life {life}: {detail}"));
         }
     }
 

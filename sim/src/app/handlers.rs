@@ -9,7 +9,7 @@ use reveille::{End, Job, JobResult, LookupOutcome};
 use super::App;
 use crate::calls::{Caller, Wish};
 use crate::ledger::{Next, is_recurring, nonce};
-use crate::plan::{Behave, When};
+use crate::plan::{Behave, Queue, When};
 use crate::process::Process;
 
 /// What the handlers of one life share.
@@ -110,7 +110,7 @@ impl Handlers {
         };
         let wish = Wish {
             key: job.key().as_str().to_owned(),
-            is_inline: job.queue() == "inline",
+            queue: Queue::of_name(job.queue()).unwrap_or(Queue::Work),
             priority: job.priority(),
             ..Wish::new(0, When::In(us), Behave::Quick)
         };

@@ -20,7 +20,7 @@ use crate::calls::Caller;
 use crate::disk::{Machine, Mount, Watched};
 use crate::ledger::Ledger;
 use crate::network::Network;
-use crate::plan::{Call, Fault, Setting};
+use crate::plan::{Call, Fault, Queue, Setting};
 use crate::process::Process;
 use crate::shadow::Shadow;
 use crate::world::World;
@@ -342,11 +342,7 @@ fn builder(app: &Arc<App>, process: &Arc<Process>, life: u64) -> reveille::Build
     let (inline, told) = (handlers.clone(), handlers.clone());
     let simulation: Arc<dyn Simulation> = Arc::clone(process) as _;
     let builder = Engine::builder()
-        .queue(QueueConfig::new("work").concurrency(setting.concurrency), move |job: Job| {
-            let handlers = handlers.clone();
-            async move { handlers.handle(job).await }
-        })
-        .inline_queue("inline", move |job: &Job| inline.handle_inline(job))
+        .inline_queue(queue_config(setting, Queue::Inline), move |job: &Job| inline.handle_inline(job))
         .clock(Clock::Simulated(simulation))
         .store(store(app, process))
         .partitions(setting.partitions)
@@ -360,6 +356,18 @@ fn builder(app: &Arc<App>, process: &Arc<Process>, life: u64) -> reveille::Build
         .catch_up_per_second(setting.catch_up_per_second)
         .remember_fired(setting.fired_max, Duration::from_secs(3600))
         .keep_dead(setting.dead_max, DEAD_FOR);
+    let builder = match setting.pool {
+        Some(pool) => builder.pool(pool.handlers),
+        None => builder,
+    };
+    let by_workers = Queue::ALL.into_iter().filter(|queue| queue.is_by_workers());
+    let builder = by_workers.fold(builder, |builder, queue| {
+        let handlers = handlers.clone();
+        builder.queue(queue_config(setting, queue), move |job: Job| {
+            let handlers = handlers.clone();
+            async move { handlers.handle(job).await }
+        })
+    });
     on_start(builder, move |what| {
         let now = told.process.now();
         match what {
@@ -367,6 +375,10 @@ fn builder(app: &Arc<App>, process: &Arc<Process>, life: u64) -> reveille::Build
                 let (id, key) = (started.id, &started.key);
                 told.app.world.note(|| format!("life {life}: start {id} {key} of {}", queue.as_str()));
                 told.app.ledger.started(life, queue.as_str(), started, now);
+                told.app.takes_turn(life, told.process.slot, queue.as_str(), (started.handle, now));
+            }
+            Told::Ended(handle) => {
+                let _ = told.app.ledger.with(life, |life, _| life.limits.ended(handle));
             }
             Told::Expired(job) => {
                 told.app.world.note(|| format!("life {life}: {} {} has expired", job.id, job.key));
@@ -388,4 +400,20 @@ fn store(app: &App, process: &Process) -> Arc<dyn Store> {
     let config =
         config.segment_bytes(app.setting.segment_bytes).files(Arc::new(Mount::new(disk, &process.seat)));
     Arc::new(Watched::new(Arc::new(DiskStore::new(config)), journal, disk))
+}
+
+fn queue_config(setting: &Setting, queue: Queue) -> QueueConfig {
+    let config = QueueConfig::new(queue.name());
+    let config = match setting.paces.iter().find(|(its, _)| *its == queue) {
+        Some((_, pace)) => config.rate(pace.to_rate()),
+        None => config,
+    };
+    if !queue.is_by_workers() {
+        return config;
+    }
+    let config = config.concurrency(setting.concurrency);
+    match setting.pool.map(|pool| pool.order.place(queue)) {
+        Some((precedence, weight)) => config.precedence(precedence).weight(weight),
+        None => config,
+    }
 }

@@ -3,10 +3,10 @@
 use reveille::partition::{CancelOutcome, Delivery, RescheduleOutcome, ScheduleOutcome};
 use reveille::{
     CallError, CancelError, Change, EditError, EditOutcome, PauseError, PurgeError, RescheduleError,
-    ReviveError, ScheduleError, Version,
+    ReviveError, ScheduleError, TransactionError, Version,
 };
 
-use crate::ledger::{JobLog, Life, Pending, Stand};
+use crate::ledger::{JobLog, Life, Stand};
 
 /// Why a change is not acknowledged.
 pub(crate) trait Refusal: std::fmt::Display + Sized {
@@ -27,7 +27,16 @@ macro_rules! refusals {
     };
 }
 
-refusals!(EditError, PauseError, ScheduleError, RescheduleError, CancelError, ReviveError, PurgeError);
+refusals!(
+    EditError,
+    PauseError,
+    ScheduleError,
+    RescheduleError,
+    CancelError,
+    ReviveError,
+    PurgeError,
+    TransactionError
+);
 
 impl Refusal for CallError {
     fn of_call(self) -> Result<CallError, String> {
@@ -65,8 +74,8 @@ macro_rules! late {
 late!(RescheduleOutcome, CancelOutcome, EditOutcome);
 
 /// Whether a call that names `version` is right to be told that the job has another.
-pub(super) fn is_changed(version: Option<Version>, now: Pending, told: Version) -> bool {
-    version.is_some_and(|version| version != now.version) && told == now.version
+pub(super) fn is_changed(version: Option<Version>, now: Version, told: Version) -> bool {
+    version.is_some_and(|version| version != now) && told == now
 }
 
 pub(super) fn is_late(stand: Stand, is_once: bool, key: &str, life: &Life, late: Late) -> bool {

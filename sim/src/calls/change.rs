@@ -32,7 +32,7 @@ impl Caller {
                     version.is_none_or(|version| version == now.version) && next.0 == now.version.0 + 1
                 }
                 (Stand::Pending(now), EditOutcome::Changed { version: told }) => {
-                    is_changed(version, now, told)
+                    is_changed(version, now.version, told)
                 }
                 (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, outcome.into()),
             };
@@ -56,8 +56,11 @@ impl Caller {
 
     pub(super) async fn revive(self, key: &str, when: When, by: By) {
         let due = self.due(when);
-        let (target, nonce, _) = self.named(key, by);
-        let commit = self.engine.revive(target, due);
+        let (target, nonce, version) = self.named(key, by);
+        let commit = match version {
+            Some(version) => self.engine.revive_if(target, version, due),
+            None => self.engine.revive(target, due),
+        };
         let said = commit.outcome().map(|outcome| matches!(outcome, ReviveOutcome::Revived { .. }));
         let said = said.map_err(|error| error.to_string());
         self.note(|| format!("revive {key} {by:?} {due:?}: {said:?}"));
@@ -71,8 +74,11 @@ impl Caller {
             let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
             let is_taken = matches!(life.of_key(key), Some((_, Stand::Pending(_))));
             let is_foretold = match (stand, outcome) {
-                (Stand::Dead(version), ReviveOutcome::Revived { version: next }) => {
-                    !is_taken && next.0 == version.0 + 1
+                (Stand::Dead(now), ReviveOutcome::Revived { version: next }) => {
+                    !is_taken && next.0 == now.0 + 1 && version.is_none_or(|version| version == now)
+                }
+                (Stand::Dead(now), ReviveOutcome::Changed { version: told }) => {
+                    is_changed(version, now, told)
                 }
                 (Stand::Dead(_), ReviveOutcome::KeyTaken { .. }) => is_taken,
                 (Stand::Dead(_), ReviveOutcome::NotFound) => life.purges(),
@@ -96,8 +102,11 @@ impl Caller {
     }
 
     pub(super) async fn purge(self, key: &str, by: By) {
-        let (target, nonce, _) = self.named(key, by);
-        let commit = self.engine.purge(target);
+        let (target, nonce, version) = self.named(key, by);
+        let commit = match version {
+            Some(version) => self.engine.purge_if(target, version),
+            None => self.engine.purge(target),
+        };
         let said = commit.outcome().copied().map_err(|error| error.to_string());
         self.note(|| format!("purge {key} {by:?}: {said:?}"));
         let outcome = match commit.outcome() {
@@ -109,7 +118,8 @@ impl Caller {
         let told = self.app.ledger.with(self.life, |life, jobs| {
             let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
             let is_foretold = match (stand, outcome) {
-                (Stand::Dead(_), PurgeOutcome::Purged) => true,
+                (Stand::Dead(now), PurgeOutcome::Purged) => version.is_none_or(|version| version == now),
+                (Stand::Dead(now), PurgeOutcome::Changed { version: told }) => is_changed(version, now, told),
                 (Stand::Dead(_), PurgeOutcome::NotFound) => life.purges(),
                 (Stand::Dead(_), _) => false,
                 (Stand::Pending(_), outcome) => outcome == PurgeOutcome::NotDead,

@@ -6,6 +6,8 @@ mod pauses;
 mod recurring;
 mod schedule;
 mod tagged;
+mod turns;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +20,7 @@ use reveille::{
 
 use crate::app::App;
 use crate::ledger::{Done, Fact, Pending, Stand, due_at};
-use crate::plan::{By, Call, When};
+use crate::plan::{By, Call, Queue, When};
 use crate::process::Process;
 pub(crate) use answers::is_refusal;
 use answers::{Late, Refusal, is_changed, is_late, is_once, word};
@@ -47,8 +49,9 @@ impl Caller {
     pub(crate) async fn call(self, call: Call) {
         match call {
             Call::Schedule { key, is_inline, when, on_conflict, priority, is_once, level, behave } => {
+                let queue = if is_inline { Queue::Inline } else { Queue::Work };
                 let wish =
-                    Wish { is_inline, on_conflict, priority, is_once, level, ..Wish::new(key, when, behave) };
+                    Wish { queue, on_conflict, priority, is_once, level, ..Wish::new(key, when, behave) };
                 self.schedule(wish).await;
             }
             Call::Limited { key, when, expires_us, is_counted, behave } => {
@@ -56,6 +59,7 @@ impl Caller {
                 self.schedule(Wish { limit, ..Wish::new(key, when, behave) }).await;
             }
             Call::Tagged(call) => self.call_tagged(call).await,
+            Call::Turns(call) => self.call_turns(call).await,
             Call::Reschedule { key, when, by } => self.reschedule(&format!("k{key}"), when, by).await,
             Call::Cancel { key, by } => self.cancel(&format!("k{key}"), by).await,
             Call::CancelRunning { key, by } => self.cancel_running(&format!("k{key}"), by).await,
@@ -66,6 +70,7 @@ impl Caller {
             Call::PauseRecurring { key } => self.pause_recurring(&format!("r{key}")).await,
             Call::ResumeRecurring { key } => self.resume_recurring(&format!("r{key}")).await,
             Call::EndRecurring { key } => self.end_recurring(&format!("r{key}")).await,
+            Call::Whole { group, act } => self.whole(group, act).await,
             Call::Lookup { key } => self.lookup(&format!("k{key}")),
             Call::Pause => self.pause().await,
             Call::Resume => self.resume().await,
@@ -159,7 +164,7 @@ impl Caller {
                     version.is_none_or(|version| version == now.version) && next.0 == now.version.0 + 1
                 }
                 (Stand::Pending(now), RescheduleOutcome::Changed { version: told }) => {
-                    is_changed(version, now, told)
+                    is_changed(version, now.version, told)
                 }
                 (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, outcome.into()),
             };
@@ -209,7 +214,7 @@ impl Caller {
                     version.is_none_or(|version| version == now.version)
                 }
                 (Stand::Pending(now), CancelOutcome::Changed { version: told }) => {
-                    is_changed(version, now, told)
+                    is_changed(version, now.version, told)
                 }
                 (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, outcome.into()),
             };
@@ -225,8 +230,11 @@ impl Caller {
     }
 
     async fn cancel_running(self, key: &str, by: By) {
-        let (target, nonce, _) = self.named(key, by);
-        let commit = self.engine.cancel_running(target);
+        let (target, nonce, version) = self.named(key, by);
+        let commit = match version {
+            Some(version) => self.engine.cancel_running_if(target, version),
+            None => self.engine.cancel_running(target),
+        };
         let said = commit.outcome().copied().map_err(|error| error.to_string());
         self.note(|| format!("cancel {key}, and what comes after, {by:?}: {said:?}"));
         let outcome = match commit.outcome() {
@@ -238,7 +246,19 @@ impl Caller {
         let told = self.app.ledger.with(self.life, |life, jobs| {
             let stand = nonce.map_or(Stand::Gone, |nonce| life.stand(nonce));
             let is_foretold = match (stand, outcome) {
-                (Stand::Pending(_), CancelOutcome::Cancelled) => true,
+                (Stand::Pending(now), CancelOutcome::Cancelled) => {
+                    version.is_none_or(|version| version == now.version)
+                }
+                (Stand::Pending(now), CancelOutcome::Changed { version: told }) => {
+                    is_changed(version, now.version, told)
+                }
+                (Stand::Running, CancelOutcome::Running | CancelOutcome::Changed { .. }) => {
+                    let now = nonce.and_then(|nonce| life.started_as(nonce));
+                    now.is_some_and(|now| match outcome {
+                        CancelOutcome::Changed { version: told } => is_changed(version, now, told),
+                        _ => version.is_none_or(|version| version == now),
+                    })
+                }
                 (stand, outcome) => is_late(stand, is_once(nonce, jobs), key, life, outcome.into()),
             };
             if !is_foretold {
@@ -311,6 +331,11 @@ impl Caller {
         let nonce = newest.map(|(nonce, _)| nonce);
         let version = match newest {
             Some((_, Stand::Pending(pending))) => pending.version,
+            Some((_, Stand::Dead(version))) => version,
+            Some((nonce, Stand::Running)) => {
+                let started = self.app.ledger.with(self.life, |life, _| life.started_as(nonce));
+                started.flatten().unwrap_or(Version::FIRST)
+            }
             _ => Version::FIRST,
         };
         match by {

@@ -9,14 +9,14 @@ use reveille::{Durability, Priority, Retry, ScheduleError, Timestamp, Version};
 
 use super::{Caller, is_refusal, tag_name, word};
 use crate::ledger::{Done, Fact, JobLog, Pending, Stand};
-use crate::plan::{Behave, When};
+use crate::plan::{Behave, Queue, When};
 
 /// A job to be scheduled.
 pub(crate) struct Wish {
     /// Its key.
     pub key: String,
-    /// Whether an inline queue runs it.
-    pub is_inline: bool,
+    /// Its queue.
+    pub queue: Queue,
     /// When.
     pub when: When,
     /// What to do if the key is taken.
@@ -49,7 +49,7 @@ impl Wish {
     pub(crate) fn new(key: u8, when: When, behave: Behave) -> Self {
         Wish {
             key: format!("k{key}"),
-            is_inline: false,
+            queue: Queue::Work,
             when,
             on_conflict: OnConflict::Keep,
             priority: Priority::NORMAL,
@@ -74,10 +74,9 @@ impl Caller {
         let expires_us = wish.limit.map(|limit| wall_us + limit.expires_us as i64);
         let nonce = app.ledger.open(JobLog { tag: wish.tag, expires_us, ..log });
         let due = self.due(wish.when);
-        let queue = if wish.is_inline { "inline" } else { "work" };
         let mut schedule = self
             .engine
-            .schedule_raw(queue, format!("{nonce} {}", wish.behave.to_words()))
+            .schedule_raw(wish.queue.name(), format!("{nonce} {}", wish.behave.to_words()))
             .key(&wish.key)
             .priority(wish.priority)
             .on_conflict(wish.on_conflict)

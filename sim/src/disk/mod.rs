@@ -40,9 +40,6 @@ pub(crate) struct Machine {
 /// Called when something has ended, or failed.
 type Told = Box<dyn Fn() + Send + Sync>;
 
-/// Called with the name of a file of which a sync has failed.
-type SyncTold = Box<dyn Fn(&str) + Send + Sync>;
-
 /// What can be wrong with a disk for a while.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Trouble {
@@ -58,12 +55,15 @@ pub enum Trouble {
     Slow,
 }
 
+/// Told which file could not be synced.
+type SyncFailed = dyn Fn(&str) + Send + Sync;
+
 /// The disk.
 pub(crate) struct Disk {
     world: Option<Arc<World>>,
     state: Mutex<State>,
     /// Called when a sync of the file of this name has failed.
-    sync_failed: Mutex<Option<SyncTold>>,
+    sync_failed: Mutex<Option<Box<SyncFailed>>>,
     /// Called when power fails in the middle of an operation.
     power_failed: Mutex<Option<Told>>,
 }

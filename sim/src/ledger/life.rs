@@ -6,7 +6,7 @@ use reveille::partition::QueuePause;
 use reveille::sim::{Now, Started};
 use reveille::{End, Priority, Version};
 
-use super::DueAt;
+use super::{DueAt, Limits};
 
 /// Where a job stands in a life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,6 +59,8 @@ pub(crate) struct Life {
     began_at: Now,
     /// What was said of the queue that is paused at times.
     pub(super) pause: Option<QueuePause>,
+    /// How many may run and start, and do.
+    pub(crate) limits: Limits,
     jobs: BTreeMap<usize, Stand>,
     /// Of those that run, or ran.
     versions: BTreeMap<usize, Version>,
@@ -85,7 +87,7 @@ struct StartRank {
 
 impl Life {
     /// A life that begins with nothing.
-    pub(crate) fn new(now: Now, owner: &str, begun_us: u64, purges: bool) -> Self {
+    pub(crate) fn new(now: Now, owner: &str, begun_us: u64, purges: bool, limits: Limits) -> Self {
         Life {
             steps: 0,
             is_over: false,
@@ -93,6 +95,7 @@ impl Life {
             begun_us,
             began_at: now,
             pause: None,
+            limits,
             jobs: BTreeMap::new(),
             versions: BTreeMap::new(),
             stopped: BTreeSet::new(),
@@ -154,6 +157,11 @@ impl Life {
     /// Where a job stands.
     pub(crate) fn stand(&self, nonce: usize) -> Stand {
         self.jobs.get(&nonce).copied().unwrap_or(Stand::Gone)
+    }
+
+    /// The version of a job that runs, or ran.
+    pub(crate) fn started_as(&self, nonce: usize) -> Option<Version> {
+        self.versions.get(&nonce).copied()
     }
 
     /// Those that are pending.

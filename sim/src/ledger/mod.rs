@@ -8,8 +8,10 @@
 
 mod facts;
 mod life;
+mod limits;
 mod pauses;
 mod recurring;
+mod wholes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,9 +23,13 @@ use reveille::{Durability, Handle, JobView, Timestamp};
 
 pub(crate) use facts::{Fact, JobLog};
 pub(crate) use life::{Life, Next, Pending, Stand};
+use limits::Limits;
 pub(crate) use pauses::PAUSED_QUEUE;
 use pauses::Pauses;
 pub(crate) use recurring::{Recurring, is_recurring};
+use wholes::Wholes;
+pub(crate) use wholes::{Alike, MEMBERS};
+pub(crate) use wholes::{payload as group_payload, prefix as group_prefix, standing as group_standing};
 
 use crate::plan::Setting;
 use crate::shadow::Event;
@@ -73,6 +79,11 @@ pub(crate) enum Done {
         /// Which of its ends.
         at: usize,
     },
+    /// A transaction has changed a group of jobs.
+    Whole {
+        /// Which of these changes.
+        at: usize,
+    },
     /// A queue was paused, or goes on.
     Said {
         /// Which of the changes of that.
@@ -91,6 +102,7 @@ struct State {
     jobs: Vec<JobLog>,
     recurring: Recurring,
     pauses: Pauses,
+    wholes: Wholes,
     lives: BTreeMap<u64, Life>,
     tick_us: u64,
     /// Partitions of which the server has lost something that was not written again, and since when.
@@ -101,6 +113,8 @@ struct State {
     lease_us: u64,
     /// Whether some of the dead may be purged for others.
     purges: bool,
+    /// Those that each life begins with.
+    limits: Limits,
 }
 
 impl Ledger {
@@ -108,7 +122,8 @@ impl Ledger {
     pub(crate) fn new(world: &Arc<World>, setting: &Setting) -> Arc<Self> {
         let (tick_us, lease_us, purges) =
             (setting.tick_us, setting.lease_ms * 1_000, setting.dead_max < 1_000);
-        let state = State { tick_us, lease_us, purges, ..State::default() };
+        let limits = Limits::new(setting);
+        let state = State { tick_us, lease_us, purges, limits, ..State::default() };
         Arc::new(Ledger { world: Arc::clone(world), state: Mutex::new(state) })
     }
 
@@ -130,7 +145,7 @@ impl Ledger {
         images: &[Image],
     ) {
         let mut state = self.state.lock();
-        let mut begun = Life::new(now, owner, self.world.now_us(), state.purges);
+        let mut begun = Life::new(now, owner, self.world.now_us(), state.purges, state.limits.clone());
         let is_dead = |job: &JobImage| job.history.as_ref().is_some_and(|history| history.death.is_some());
         for image in images {
             // A key names a pending job rather than a dead one.
@@ -174,9 +189,18 @@ impl Ledger {
         state.facts_mut().for_each(|(_, fact)| fact.excuse_if_endangered());
         let missing =
             state.pauses.missing(pauses::found(images), |fact| fact.binds_for(life, begun_us, !is_kept));
-        if let Some(detail) = missing.filter(|_| is_kept) {
+        let changed = state.wholes.missing(images, |fact| fact.binds_for(life, begun_us, !is_kept));
+        if let Some(detail) = missing.or(changed).filter(|_| is_kept) {
             self.world.broken("2 nothing is lost", format!("life {life}: {detail}"));
         }
+        if let Some(detail) = Wholes::halved(images) {
+            self.world.broken("4 whole or not at all", format!("life {life} begins so: {detail}"));
+        }
+    }
+
+    /// Work on what is known of transactions.
+    pub(crate) fn wholes<T>(&self, act: impl FnOnce(&mut Wholes) -> T) -> T {
+        act(&mut self.state.lock().wholes)
     }
 
     /// A call has said that a queue is paused, or goes on; `keeper` looks up which partition keeps that. Returns what was said before,
@@ -281,7 +305,7 @@ impl Ledger {
     /// A call was acknowledged.
     pub(crate) fn acknowledged(&self, done: &Done, level: Durability) {
         let now_us = self.world.now_us();
-        let State { jobs, pauses, .. } = &mut *self.state.lock();
+        let State { jobs, pauses, wholes, .. } = &mut *self.state.lock();
         let fact = match *done {
             Done::Nothing => None,
             Done::Taken { nonce, replaced } => {
@@ -293,6 +317,7 @@ impl Ledger {
             Done::Moved { nonce, at } => jobs[nonce].moves.get_mut(at).map(|(_, fact)| fact),
             Done::TakenBack { nonce, at } => jobs[nonce].taken_back.get_mut(at),
             Done::Said { at } => pauses.fact_mut(at),
+            Done::Whole { at } => wholes.fact_mut(at),
         };
         if let Some(fact) = fact {
             fact.acknowledge(now_us, level);
@@ -472,7 +497,8 @@ impl State {
             log.facts_mut().map(move |fact| (partition, fact))
         });
         let keeper = self.pauses.partition.unwrap_or(u16::MAX);
-        of_jobs.chain(self.pauses.facts_mut().map(move |fact| (keeper, fact)))
+        let of_pauses = self.pauses.facts_mut().map(move |fact| (keeper, fact));
+        of_jobs.chain(of_pauses).chain(self.wholes.facts_mut())
     }
 }
 

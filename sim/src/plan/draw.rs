@@ -3,7 +3,9 @@
 use reveille::partition::OnConflict;
 use reveille::{Durability, Priority};
 
-use super::{Behave, By, Call, Fault, Item, Loss, Setting, StoreKind, Tagged, What, When, disk};
+use super::{
+    Behave, By, Call, Fault, Item, Loss, Setting, StoreKind, Tagged, What, When, Whole, disk, turns,
+};
 use crate::server::{Fsync, Mode, Policy};
 
 const MS: u64 = 1_000;
@@ -16,6 +18,7 @@ pub fn draw(seed: u64, store: StoreKind) -> (Setting, Vec<Item>) {
     if store == StoreKind::Disk {
         disk::draw_setting(&mut setting);
     }
+    turns::draw_setting(&mut setting);
     let mut plan = Vec::new();
     let calls = rng.u64(20..120);
     for _ in 0..calls {
@@ -39,12 +42,15 @@ pub fn draw(seed: u64, store: StoreKind) -> (Setting, Vec<Item>) {
     draw_retries(&setting, &mut plan);
     draw_recurring(&setting, &mut plan);
     draw_edits(&setting, &mut plan);
+    draw_versions(&setting, &mut plan);
+    draw_wholes(&setting, &mut plan);
     draw_tagged(&setting, &mut plan);
     draw_limited(&setting, &mut plan);
     match store {
         StoreKind::Redis => draw_losses(seed, &setting, faults > 0, &mut plan),
         StoreKind::Disk => disk::draw_levels(&setting, &mut plan),
     }
+    turns::draw_calls(&setting, &mut plan);
     plan.sort_by_key(|item| item.at_us);
     (setting, plan)
 }
@@ -122,6 +128,39 @@ fn draw_edits(setting: &Setting, plan: &mut Vec<Item>) {
         let at_us = rng.u64(500 * MS..setting.active_us);
         let by = [By::Key, By::Key, By::Handle, By::Version, By::OldVersion][rng.usize(..5)];
         let call = Call::Edit { key: rng.u8(..9), priority: Priority(rng.u8(99..102)), by };
+        plan.push(Item { at_us, what: What::Call(rng.usize(..setting.slots), call) });
+    }
+}
+
+/// Calls that name the version of what runs, or is dead, in one run of three. From a random stream of its own too.
+fn draw_versions(setting: &Setting, plan: &mut Vec<Item>) {
+    let mut rng = fastrand::Rng::with_seed(setting.seed ^ 0x1f_0f_0e_12);
+    let calls = if rng.u8(..3) == 0 { rng.u64(1..12) } else { 0 };
+    for _ in 0..calls {
+        let at_us = rng.u64(500 * MS..setting.active_us);
+        let (key, by) = (rng.u8(..9), [By::Version, By::OldVersion][rng.usize(..2)]);
+        let call = match rng.u8(..4) {
+            0 | 1 => Call::CancelRunning { key, by },
+            2 => Call::Revive { key, when: When::In(rng.u64(..2 * SECOND)), by },
+            _ => Call::Purge { key, by },
+        };
+        plan.push(Item { at_us, what: What::Call(rng.usize(..setting.slots), call) });
+    }
+}
+
+/// Transactions, in one run of three. From a random stream of its own too.
+fn draw_wholes(setting: &Setting, plan: &mut Vec<Item>) {
+    let mut rng = fastrand::Rng::with_seed(setting.seed ^ 0x0a11_0000_0a11);
+    let calls = if rng.u8(..3) == 0 { rng.u64(4..40) } else { 0 };
+    for _ in 0..calls {
+        let at_us = rng.u64(500 * MS..setting.active_us);
+        let act = match rng.u8(..8) {
+            0 => Whole::Cancel,
+            1 => Whole::Spoiled,
+            2..4 => Whole::Reschedule,
+            _ => Whole::Schedule,
+        };
+        let call = Call::Whole { group: rng.u8(..2), act };
         plan.push(Item { at_us, what: What::Call(rng.usize(..setting.slots), call) });
     }
 }
@@ -240,6 +279,8 @@ fn draw_setting(seed: u64, rng: &mut fastrand::Rng) -> Setting {
         fired_max: [2, 20, 100_000][rng.usize(..3)],
         dead_max: [1, 10_000][usize::from(!seed.is_multiple_of(3))],
         concurrency: [1, 2, 16][rng.usize(..3)],
+        pool: None,
+        paces: Vec::new(),
         delay_us: [100, 600, 5_000][rng.usize(..3)],
         rates_ppm: (0..slots).map(|_| rng.u64(980_000..=1_020_000)).collect(),
         active_us: rng.u64(6 * SECOND..25 * SECOND),

@@ -3,6 +3,7 @@
 
 mod disk;
 mod draw;
+mod turns;
 
 use reveille::partition::OnConflict;
 use reveille::{Durability, Priority};
@@ -10,6 +11,7 @@ use reveille::{Durability, Priority};
 use crate::disk::Trouble;
 use crate::server::{Mode, Policy};
 pub use draw::draw;
+pub(crate) use turns::{Order, Pace, Pool, Queue, Turns};
 
 /// Where the store of a run is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,8 +83,12 @@ pub struct Setting {
     pub fired_max: usize,
     /// Dead jobs that are kept.
     pub dead_max: usize,
-    /// The concurrency of the queue `work`.
+    /// The concurrency of each queue but the inline one.
     pub concurrency: usize,
+    /// What queues share.
+    pub pool: Option<Pool>,
+    /// Queues with a rate.
+    pub paces: Vec<(Queue, Pace)>,
     /// The network's latency, in microseconds.
     pub delay_us: u64,
     /// The rate of each process's clocks.
@@ -291,6 +297,15 @@ pub enum Call {
     },
     /// Of jobs with tags.
     Tagged(Tagged),
+    /// Of all jobs of a group, together or not at all.
+    Whole {
+        /// The group.
+        group: u8,
+        /// What is to become of them.
+        act: Whole,
+    },
+    /// Of queues that share a pool, or have rates.
+    Turns(Turns),
     /// Of the newest job of a key.
     Lookup {
         /// The key.
@@ -334,6 +349,19 @@ pub enum Tagged {
         /// When.
         when: When,
     },
+}
+
+/// What a transaction does with a group of jobs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whole {
+    /// Schedules them, in place of those that are there.
+    Schedule,
+    /// Moves them.
+    Reschedule,
+    /// Cancels them.
+    Cancel,
+    /// Schedules them, and asks for something that cannot be.
+    Spoiled,
 }
 
 /// How a call names its job.

@@ -16,10 +16,11 @@
 
 use std::sync::Arc;
 
+use super::chunks::Told;
 use super::commit::{Commit, Wait};
 use super::outcomes::Outcomes;
 use crate::clock::LazyNow;
-use crate::engine::error::CallError;
+use crate::engine::error::{CallError, CancelError, RescheduleError, ScheduleError};
 use crate::engine::state::{Aim, Owned, Shared};
 use crate::partition::PartitionId;
 use crate::store::Durability;
@@ -35,7 +36,7 @@ const LOOK_AHEAD_MIN: usize = 3;
 pub(super) trait Kind {
     type Call;
     type Outcome;
-    type Error: From<CallError>;
+    type Error: OfCall;
 
     /// What is known of the job that a call is about.
     fn aim(call: &Self::Call) -> Aim;
@@ -54,6 +55,28 @@ pub(super) trait Kind {
         false
     }
 }
+
+/// An error that may be one which any call may get.
+pub(super) trait OfCall: From<CallError> {
+    fn call(&self) -> Option<&CallError>;
+
+    /// Whether the call may be made again when the log has room.
+    fn is_log_full(&self) -> bool {
+        matches!(self.call(), Some(CallError::LogFull { .. }))
+    }
+}
+
+macro_rules! of_call {
+    ($($error:ident),*) => {
+        $(impl OfCall for $error {
+            fn call(&self) -> Option<&CallError> {
+                if let $error::Call(error) = self { Some(error) } else { None }
+            }
+        })*
+    };
+}
+
+of_call!(ScheduleError, RescheduleError, CancelError);
 
 /// Calls that are to be made, and what has come of them so far.
 pub(super) struct Batch<K: Kind> {
@@ -112,7 +135,10 @@ impl<K: Kind> Batch<K> {
     /// Makes all calls.
     pub(super) fn make(&mut self, kind: &K, shared: &Arc<Shared>, is_handler: bool) {
         let turns = self.calls.iter().enumerate().map(|(at, bound)| Turn::new(bound.partition, at));
-        let mut turns: Vec<Turn> = turns.collect();
+        self.make_turns(turns.collect(), kind, shared, is_handler);
+    }
+
+    fn make_turns(&mut self, mut turns: Vec<Turn>, kind: &K, shared: &Arc<Shared>, is_handler: bool) {
         // No two are equal, so those of a partition keep their order.
         turns.sort_unstable();
         self.warm_index(shared, &turns[..turns.len().min(WINDOW)]);
@@ -205,21 +231,61 @@ impl<K: Kind> Batch<K> {
         }
     }
 
+    /// Makes all calls, those that the log has no room for when it has, and waits until all are as durable as `level`. Returns what came of
+    /// each, and whether the store has confirmed that; `None` if there are no calls.
+    pub(super) async fn make_whole(
+        mut self,
+        kind: &K,
+        shared: &Arc<Shared>,
+        level: Durability,
+        is_handler: bool,
+    ) -> Told<Result<K::Outcome, K::Error>> {
+        if self.outcomes.is_empty() {
+            return None;
+        }
+        self.make(kind, shared, is_handler);
+        let confirmed = loop {
+            let again = self.refused_by_log();
+            // For room in the log it has to be with the store, whatever the caller wants.
+            let level = if again.is_empty() { level } else { level.max(Durability::Logged) };
+            let confirmed = match self.wait(shared, level) {
+                Some(wait) => Commit::<(), CallError>::after((), wait).await,
+                None => Ok(()),
+            };
+            if confirmed.is_err() || again.is_empty() {
+                break confirmed;
+            }
+            self.make_turns(again, kind, shared, is_handler);
+        };
+        Some((self.outcomes.into_iter().flatten().collect(), confirmed))
+    }
+
+    /// The calls that the log had no room for.
+    fn refused_by_log(&self) -> Vec<Turn> {
+        let is_refused = |bound: &Bound<K::Call>| matches!(&self.outcomes[bound.at], Some(Err(error)) if error.is_log_full());
+        let refused = self.calls.iter().enumerate().filter(|(_, bound)| is_refused(bound));
+        refused.map(|(at, bound)| Turn::new(bound.partition, at)).collect()
+    }
+
+    /// What there is to wait for.
+    fn wait(&self, shared: &Arc<Shared>, level: Durability) -> Option<Wait> {
+        let (&(partition, end), more) = self.ends.split_first()?;
+        shared.ownership.as_ref()?;
+        Some(Wait::new(Arc::clone(shared), partition, end, level).and(more.into()))
+    }
+
     /// One commit for all records.
     pub(super) fn commit(
         self,
         shared: &Arc<Shared>,
         level: Durability,
     ) -> Commit<Outcomes<K::Outcome, K::Error>, CallError> {
+        let wait = self.wait(shared, level);
         // Each call was made or refused.
         let outcomes = Outcomes::new(self.outcomes.into_iter().flatten().collect());
-        let mut ends = self.ends.into_iter();
-        match ends.next() {
-            Some((partition, end)) if shared.ownership.is_some() => {
-                let wait = Wait::new(Arc::clone(shared), partition, end, level);
-                Commit::after(outcomes, wait.and(ends.collect()))
-            }
-            _ => Commit::now(Ok(outcomes)),
+        match wait {
+            Some(wait) => Commit::after(outcomes, wait),
+            None => Commit::now(Ok(outcomes)),
         }
     }
 }

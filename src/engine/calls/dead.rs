@@ -11,13 +11,14 @@ use crate::clock::LazyNow;
 use crate::engine::error::{PurgeError, ReviveError};
 use crate::engine::state::{Engine, Owned, Shared};
 use crate::job::{JobFilter, JobState, JobView};
-use crate::partition::{Due, PurgeOutcome, ReviveOutcome};
+use crate::partition::{Due, PurgeOutcome, ReviveOutcome, Version};
 
 impl Shared {
     fn revive(
         self: &Arc<Self>,
         target: &Target<'_>,
         due: Due,
+        expected: Option<Version>,
         is_handler: bool,
     ) -> Commit<ReviveOutcome, ReviveError> {
         let place = match self.open_place(target, is_handler) {
@@ -27,7 +28,7 @@ impl Shared {
         let mut turn = self.room.exact_turn();
         loop {
             let result = self.enter_lazily(place.partition, |owned, clock| {
-                let outcome = self.raise(owned, &place, due, clock)?;
+                let outcome = self.raise(owned, &place, due, expected, clock)?;
                 Ok((outcome, owned.log_end()))
             });
             match result {
@@ -46,6 +47,7 @@ impl Shared {
         owned: &mut Owned,
         place: &Destination<'_>,
         due: Due,
+        expected: Option<Version>,
         clock: &mut LazyNow<'_>,
     ) -> Result<ReviveOutcome, ReviveError> {
         let Some(handle) = place.find(owned) else { return Ok(ReviveOutcome::NotFound) };
@@ -56,21 +58,26 @@ impl Shared {
         }
         let entry = keys.place(self.hasher.hash(&key), |slot| partition.is_of_key(slot, &key));
         let current = entry.slot().and_then(|slot| partition.handle_at(slot));
-        let outcome = partition.revive(handle, due, current, clock)?;
+        let outcome = partition.revive(handle, due, current, expected, clock)?;
         if let ReviveOutcome::Revived { .. } = outcome {
             entry.set(handle.slot());
         }
         Ok(outcome)
     }
 
-    fn purge(self: &Arc<Self>, target: &Target<'_>, is_handler: bool) -> Commit<PurgeOutcome, PurgeError> {
+    fn purge(
+        self: &Arc<Self>,
+        target: &Target<'_>,
+        expected: Option<Version>,
+        is_handler: bool,
+    ) -> Commit<PurgeOutcome, PurgeError> {
         let place = match self.open_place(target, is_handler) {
             Ok(place) => place,
             Err(error) => return Commit::now(Err(error)),
         };
         let (outcome, log_end) = self.enter_lazily(place.partition, |owned, _| {
             let outcome = match place.find(owned) {
-                Some(handle) => owned.partition.purge(handle),
+                Some(handle) => owned.partition.purge(handle, expected),
                 None => PurgeOutcome::NotFound,
             };
             (outcome, owned.log_end())
@@ -116,7 +123,10 @@ impl Engine {
                 match call.await? {
                     ReviveOutcome::Revived { .. } => done.revived += 1,
                     ReviveOutcome::KeyTaken { .. } => done.key_taken += 1,
-                    ReviveOutcome::NotDead | ReviveOutcome::NotFound => done.gone += 1,
+                    // No version was named.
+                    ReviveOutcome::NotDead | ReviveOutcome::NotFound | ReviveOutcome::Changed { .. } => {
+                        done.gone += 1;
+                    }
                 }
             }
         }
@@ -136,7 +146,9 @@ impl Engine {
             for call in calls {
                 match call.await? {
                     PurgeOutcome::Purged => done.purged += 1,
-                    PurgeOutcome::NotDead | PurgeOutcome::NotFound => done.gone += 1,
+                    PurgeOutcome::NotDead | PurgeOutcome::NotFound | PurgeOutcome::Changed { .. } => {
+                        done.gone += 1;
+                    }
                 }
             }
         }
@@ -183,7 +195,21 @@ impl Engine {
         target: impl Into<Target<'a>>,
         due: impl Into<Due>,
     ) -> Commit<ReviveOutcome, ReviveError> {
-        self.shared.revive(&target.into(), due.into(), self.is_handler())
+        self.shared.revive(&target.into(), due.into(), None, self.is_handler())
+    }
+
+    /// Like [`revive`](Self::revive), but only if the job still has the version that the caller knows: of a list of the dead, say,
+    /// those that nobody else has brought back, and that have not died again.
+    ///
+    /// # Errors
+    /// As [`revive`](Self::revive).
+    pub fn revive_if<'a>(
+        &self,
+        target: impl Into<Target<'a>>,
+        version: Version,
+        due: impl Into<Due>,
+    ) -> Commit<ReviveOutcome, ReviveError> {
+        self.shared.revive(&target.into(), due.into(), Some(version), self.is_handler())
     }
 
     /// Takes a dead job away, for good. O(log of the queue's dead).
@@ -191,6 +217,18 @@ impl Engine {
     /// # Errors
     /// See [`PurgeError`]; its [`change`](PurgeError::change) says whether the job was taken away nevertheless.
     pub fn purge<'a>(&self, target: impl Into<Target<'a>>) -> Commit<PurgeOutcome, PurgeError> {
-        self.shared.purge(&target.into(), self.is_handler())
+        self.shared.purge(&target.into(), None, self.is_handler())
+    }
+
+    /// Like [`purge`](Self::purge), but only if the job still has the version that the caller knows.
+    ///
+    /// # Errors
+    /// As [`purge`](Self::purge).
+    pub fn purge_if<'a>(
+        &self,
+        target: impl Into<Target<'a>>,
+        version: Version,
+    ) -> Commit<PurgeOutcome, PurgeError> {
+        self.shared.purge(&target.into(), Some(version), self.is_handler())
     }
 }

@@ -13,7 +13,7 @@ use crate::engine::state::{Aim, Engine, KeyHash, Owned, Shared};
 use crate::partition::{CancelOutcome, Draft, Due, RescheduleOutcome, ScheduleOutcome, Version};
 use crate::store::Durability;
 
-struct Scheduling;
+pub(super) struct Scheduling;
 
 impl Kind for Scheduling {
     /// The draft is gone once it was taken.
@@ -41,7 +41,7 @@ impl Kind for Scheduling {
 }
 
 /// Of jobs that are named by targets elsewhere.
-struct Rescheduling<'a>(PhantomData<&'a ()>);
+pub(super) struct Rescheduling<'a>(pub(super) PhantomData<&'a ()>);
 
 impl<'a> Kind for Rescheduling<'a> {
     type Call = (Destination<'a>, Option<Version>, Due);
@@ -65,7 +65,7 @@ impl<'a> Kind for Rescheduling<'a> {
 }
 
 /// Of jobs that are named by targets elsewhere.
-struct Cancelling<'a>(PhantomData<&'a ()>);
+pub(super) struct Cancelling<'a>(pub(super) PhantomData<&'a ()>);
 
 impl<'a> Kind for Cancelling<'a> {
     type Call = Destination<'a>;
@@ -88,7 +88,10 @@ impl<'a> Kind for Cancelling<'a> {
 }
 
 impl Shared {
-    fn bind(&self, planned: Planned<'_>) -> Result<(usize, (Option<Draft>, KeyHash)), ScheduleError> {
+    pub(super) fn bind(
+        &self,
+        planned: Planned<'_>,
+    ) -> Result<(usize, (Option<Draft>, KeyHash)), ScheduleError> {
         self.check_durability(planned.durability())?;
         let mut draft = planned.into_draft(self)?;
         self.gates.pass(&mut draft)?;
@@ -102,7 +105,7 @@ impl Engine {
     /// Schedules many jobs. Faster than one call for each, because a partition is entered once for some tens of them.
     ///
     /// The outcomes are in the order of `jobs`, and jobs with one key are taken in that order. Each job is taken or refused by
-    /// itself: this is not a transaction. Other calls may come in between, and jobs that are due start. The commit covers all
+    /// itself: this is not a [transaction](Self::transaction). Other calls may come in between, and jobs that are due start. The commit covers all
     /// jobs, at the highest durability that any of them asks for.
     ///
     /// ```
@@ -143,7 +146,7 @@ impl Engine {
     /// for each: a partition is entered once for some tens of them, and what they will touch is fetched from memory together.
     ///
     /// The outcomes are in the order of `moves`, and calls about one job are made in that order. Each job is moved or not by
-    /// itself: this is not a transaction. Delays of one stay in a partition begin at one instant.
+    /// itself: this is not a [transaction](Self::transaction). Delays of one stay in a partition begin at one instant.
     ///
     /// ```
     /// # use reveille::{Engine, Job, RescheduleOutcome};
@@ -197,7 +200,7 @@ impl Engine {
     /// Cancels many jobs, by key or by handle. Faster than one call for each, because a partition is entered once for some
     /// tens of them.
     ///
-    /// The outcomes are in the order of `targets`. Each job is cancelled or not by itself: this is not a transaction.
+    /// The outcomes are in the order of `targets`. Each job is cancelled or not by itself: this is not a [transaction](Self::transaction).
     ///
     /// ```
     /// # use reveille::{CancelOutcome, Engine, Job};

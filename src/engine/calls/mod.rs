@@ -3,6 +3,7 @@
 mod auto_key;
 mod batch;
 mod by_due;
+mod chunks;
 mod commit;
 mod control;
 mod count;
@@ -19,7 +20,9 @@ mod queue_pause;
 mod schedule;
 mod tagged;
 mod target;
+mod transaction;
 
+pub use chunks::{Chunk, ChunkError, Chunks};
 pub use commit::Commit;
 pub use count::JobCount;
 pub use dead::{Purged, Revived};
@@ -29,3 +32,7 @@ pub use outcomes::{NotAllCancelled, NotAllRescheduled, NotAllScheduled, Outcomes
 pub use schedule::{Planned, Schedule};
 pub use tagged::{Tagged, TaggedJob};
 pub use target::Target;
+pub use transaction::{
+    ChangeOutcome, NotApplied, TRANSACTION_BYTES_MAX, TRANSACTION_CHANGES_MAX, Transaction,
+    TransactionOutcome,
+};

@@ -12,7 +12,7 @@ use crate::engine::state::{CancelReason, Engine, KeyHash, Owned, Shared};
 use crate::job::ProgressNote;
 use crate::partition::{
     CancelOutcome, Draft, Due, InvalidKey, LookupOutcome, PartitionId, Payload, RescheduleOutcome,
-    ScheduleOutcome, Version,
+    ScheduleOutcome, Stopped, Version,
 };
 use crate::store::Durability;
 
@@ -152,6 +152,7 @@ impl Shared {
     fn cancel_running(
         self: &Arc<Self>,
         target: &Target<'_>,
+        expected: Option<Version>,
         is_handler: bool,
     ) -> Commit<CancelOutcome, CancelError> {
         let place = match self.open_place(target, is_handler) {
@@ -159,9 +160,14 @@ impl Shared {
             Err(error) => return Commit::now(Err(error)),
         };
         let (outcome, stopped, log_end) = self.enter_lazily(place.partition, |owned, _| {
-            let outcome = self.take_back(owned, &place, None);
+            let outcome = self.take_back(owned, &place, expected);
             let running = place.find(owned).filter(|_| outcome == CancelOutcome::Running);
-            let stopped = running.filter(|&handle| owned.partition.stop_after(handle));
+            let (outcome, stopped) = match running.map(|handle| owned.partition.stop_after(handle, expected))
+            {
+                Some(Stopped::Changed(version)) => (CancelOutcome::Changed { version }, None),
+                Some(Stopped::Yes) => (outcome, running),
+                Some(Stopped::NotRunning) | None => (outcome, None),
+            };
             (outcome, stopped, owned.log_end())
         });
         if let Some(handle) = stopped {
@@ -366,7 +372,20 @@ impl Engine {
     /// # Errors
     /// As [`cancel`](Self::cancel).
     pub fn cancel_running<'a>(&self, target: impl Into<Target<'a>>) -> Commit<CancelOutcome, CancelError> {
-        self.shared.cancel_running(&target.into(), self.is_handler())
+        self.shared.cancel_running(&target.into(), None, self.is_handler())
+    }
+
+    /// Like [`cancel_running`](Self::cancel_running), but only if the job still has the version that the caller knows, also of a
+    /// job whose handler has begun: a start leaves the version as it is, and another attempt or occurrence has a new one.
+    ///
+    /// # Errors
+    /// As [`cancel`](Self::cancel).
+    pub fn cancel_running_if<'a>(
+        &self,
+        target: impl Into<Target<'a>>,
+        version: Version,
+    ) -> Commit<CancelOutcome, CancelError> {
+        self.shared.cancel_running(&target.into(), Some(version), self.is_handler())
     }
 
     /// The job as it stands. O(1).

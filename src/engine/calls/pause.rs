@@ -14,6 +14,7 @@ impl Shared {
     fn pause_job(
         self: &Arc<Self>,
         target: &Target<'_>,
+        expected: Option<Version>,
         is_handler: bool,
     ) -> Commit<PauseJobOutcome, PauseJobError> {
         let place = match self.open_place(target, is_handler) {
@@ -22,7 +23,7 @@ impl Shared {
         };
         let (outcome, log_end) = self.enter_lazily(place.partition, |owned, clock| {
             let outcome = match place.find(owned) {
-                Some(handle) => owned.partition.pause_job(handle, clock),
+                Some(handle) => owned.partition.pause_job(handle, expected, clock),
                 None => PauseJobOutcome::NotFound,
             };
             (outcome, owned.log_end())
@@ -33,6 +34,7 @@ impl Shared {
     fn resume_job(
         self: &Arc<Self>,
         target: &Target<'_>,
+        expected: Option<Version>,
         is_handler: bool,
     ) -> Commit<ResumeJobOutcome, PauseJobError> {
         let place = match self.open_place(target, is_handler) {
@@ -43,7 +45,7 @@ impl Shared {
             // Its rule is worked out here, outside of the lock; the version says whether it still is that job.
             let planned = self.after_pause(&place);
             let resumed = self.enter_lazily(place.partition, |owned, clock| {
-                let outcome = take_up(self, owned, &place, planned.as_ref(), clock)?;
+                let outcome = take_up(self, owned, &place, expected, planned.as_ref(), clock)?;
                 Some((outcome, owned.log_end()))
             });
             if let Some((outcome, log_end)) = resumed {
@@ -92,6 +94,7 @@ fn take_up(
     shared: &Shared,
     owned: &mut Owned,
     place: &Destination<'_>,
+    expected: Option<Version>,
     planned: Option<&Planned>,
     clock: &mut LazyNow<'_>,
 ) -> Option<ResumeJobOutcome> {
@@ -103,7 +106,7 @@ fn take_up(
         return None;
     }
     let hash = partition.key(handle).map(|key| shared.hasher.hash(key));
-    let outcome = partition.resume_job(handle, planned.and_then(|planned| planned.step), clock);
+    let outcome = partition.resume_job(handle, expected, planned.and_then(|planned| planned.step), clock);
     if let (ResumeJobOutcome::Ended, Some(hash)) = (outcome, hash) {
         keys.remove(hash, handle.slot());
     }
@@ -134,7 +137,19 @@ impl Engine {
     /// # Errors
     /// See [`PauseJobError`]; its [`change`](PauseJobError::change) says whether the job was paused nevertheless.
     pub fn pause_job<'a>(&self, target: impl Into<Target<'a>>) -> Commit<PauseJobOutcome, PauseJobError> {
-        self.shared.pause_job(&target.into(), self.is_handler())
+        self.shared.pause_job(&target.into(), None, self.is_handler())
+    }
+
+    /// Like [`pause_job`](Self::pause_job), but only if the job still has the version that the caller knows.
+    ///
+    /// # Errors
+    /// As [`pause_job`](Self::pause_job).
+    pub fn pause_job_if<'a>(
+        &self,
+        target: impl Into<Target<'a>>,
+        version: Version,
+    ) -> Commit<PauseJobOutcome, PauseJobError> {
+        self.shared.pause_job(&target.into(), Some(version), self.is_handler())
     }
 
     /// Resumes a job that [`pause_job`](Self::pause_job) paused. If its due has passed it starts at once. Of a job that recurs, those
@@ -144,6 +159,18 @@ impl Engine {
     /// # Errors
     /// As [`pause_job`](Self::pause_job).
     pub fn resume_job<'a>(&self, target: impl Into<Target<'a>>) -> Commit<ResumeJobOutcome, PauseJobError> {
-        self.shared.resume_job(&target.into(), self.is_handler())
+        self.shared.resume_job(&target.into(), None, self.is_handler())
+    }
+
+    /// Like [`resume_job`](Self::resume_job), but only if the job still has the version that the caller knows.
+    ///
+    /// # Errors
+    /// As [`pause_job`](Self::pause_job).
+    pub fn resume_job_if<'a>(
+        &self,
+        target: impl Into<Target<'a>>,
+        version: Version,
+    ) -> Commit<ResumeJobOutcome, PauseJobError> {
+        self.shared.resume_job(&target.into(), Some(version), self.is_handler())
     }
 }

@@ -6,9 +6,12 @@
 //! - Pages go from slot to slot, and a job keeps its slot. One that has the tag all the time is met once; one that comes, or goes
 //!   and comes again, meanwhile may be met or not; none is met twice.
 
+use std::future::Future;
 use std::marker::PhantomData;
+use std::pin::Pin;
 
-use super::batch::{Batch, Kind};
+use super::batch::{Batch, Kind, OfCall};
+use super::chunks::{ChunkError, Chunks, Source, Told};
 use super::commit::Commit;
 use super::outcomes::Outcomes;
 use super::target::{Destination, Target};
@@ -95,23 +98,6 @@ impl<'a> Kind for Shifting<'a> {
     }
 }
 
-/// An error of a job that may be met again when the log has room.
-trait MayBeFull: From<CallError> {
-    fn call(&self) -> Option<&CallError>;
-}
-
-impl MayBeFull for CancelError {
-    fn call(&self) -> Option<&CallError> {
-        if let CancelError::Call(error) = self { Some(error) } else { None }
-    }
-}
-
-impl MayBeFull for RescheduleError {
-    fn call(&self) -> Option<&CallError> {
-        if let RescheduleError::Call(error) = self { Some(error) } else { None }
-    }
-}
-
 /// Where a page begins.
 #[derive(Clone, Copy, Default)]
 struct Place {
@@ -124,10 +110,10 @@ type Met = (Handle, JobId, Key);
 impl Shared {
     /// The next jobs that have `tag`, and are pending or with a handler, from `place` on; it is set to where the next page begins. None:
     /// there are no more.
-    fn tagged_page(&self, tag: &str, place: &mut Place) -> Vec<Met> {
+    fn tagged_page(&self, tag: &str, place: &mut Place, size: usize) -> Vec<Met> {
         let mut page = Vec::new();
-        while let Some(cell) = self.cells.get(place.partition).filter(|_| page.len() < PAGE) {
-            let left = PAGE - page.len();
+        while let Some(cell) = self.cells.get(place.partition).filter(|_| page.len() < size) {
+            let left = PAGE.min(size - page.len());
             let next = cell.lock().partition.tagged(tag, place.slot, left, |handle, id, key| {
                 page.push((handle, id, Key::known(key)));
             });
@@ -167,7 +153,36 @@ impl Engine {
         &self,
         tag: impl AsRef<str>,
     ) -> Result<Tagged<CancelOutcome, CancelError>, InvalidTag> {
-        self.change_tagged(tag.as_ref(), |jobs| self.cancel_many(jobs)).await
+        Ok(Self::change_tagged(self.cancel_tagged_chunks(tag)?).await)
+    }
+
+    /// As [`cancel_tagged`](Self::cancel_tagged), some jobs at a time: whoever asks knows how far it is, can stop after each chunk, and does not
+    /// hold what became of all. 256 jobs a chunk unless told otherwise.
+    ///
+    /// ```
+    /// # use reveille::{Engine, Job};
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let engine = Engine::builder().queue("mails", |_: Job| async {}).start().await?;
+    /// # engine.schedule_raw("mails", "").key("mail:1").tag("tenant:7").after(Duration::from_secs(60)).await?.scheduled()?;
+    /// let mut chunks = engine.cancel_tagged_chunks("tenant:7")?;
+    /// while let Some(chunk) = chunks.next().await? {
+    ///     for job in &chunk.jobs {
+    ///         println!("{}: {:?}", job.key, job.outcome);
+    ///     }
+    ///     println!("{} so far", chunks.done());
+    /// }
+    /// # assert_eq!((engine.jobs(), chunks.done()), (0, 1));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// When no job can have such a tag.
+    pub fn cancel_tagged_chunks(
+        &self,
+        tag: impl AsRef<str>,
+    ) -> Result<Chunks<'_, TaggedJob<CancelOutcome, CancelError>>, InvalidTag> {
+        self.tagged_chunks(tag.as_ref(), |jobs| self.cancel_many(jobs))
     }
 
     /// [Moves](Self::reschedule) every job that has this tag and is pending to an instant, or to a delay from when its turn comes; in
@@ -180,8 +195,20 @@ impl Engine {
         tag: impl AsRef<str>,
         due: impl Into<Due>,
     ) -> Result<Tagged<RescheduleOutcome, RescheduleError>, InvalidTag> {
+        Ok(Self::change_tagged(self.reschedule_tagged_chunks(tag, due)?).await)
+    }
+
+    /// As [`reschedule_tagged`](Self::reschedule_tagged), some jobs at a time: see [`cancel_tagged_chunks`](Self::cancel_tagged_chunks).
+    ///
+    /// # Errors
+    /// When no job can have such a tag.
+    pub fn reschedule_tagged_chunks(
+        &self,
+        tag: impl AsRef<str>,
+        due: impl Into<Due>,
+    ) -> Result<Chunks<'_, TaggedJob<RescheduleOutcome, RescheduleError>>, InvalidTag> {
         let due = due.into();
-        self.change_tagged(tag.as_ref(), |jobs| self.reschedule_many(jobs.iter().map(|job| (job, due)))).await
+        self.tagged_chunks(tag.as_ref(), move |jobs| self.reschedule_many(jobs.iter().map(|job| (job, due))))
     }
 
     /// Moves every job that has this tag and is pending by a length of time, later or earlier than it was due; in all else as
@@ -206,8 +233,20 @@ impl Engine {
         tag: impl AsRef<str>,
         by: impl Into<Shift>,
     ) -> Result<Tagged<RescheduleOutcome, RescheduleError>, InvalidTag> {
+        Ok(Self::change_tagged(self.move_tagged_chunks(tag, by)?).await)
+    }
+
+    /// As [`move_tagged`](Self::move_tagged), some jobs at a time: see [`cancel_tagged_chunks`](Self::cancel_tagged_chunks).
+    ///
+    /// # Errors
+    /// When no job can have such a tag.
+    pub fn move_tagged_chunks(
+        &self,
+        tag: impl AsRef<str>,
+        by: impl Into<Shift>,
+    ) -> Result<Chunks<'_, TaggedJob<RescheduleOutcome, RescheduleError>>, InvalidTag> {
         let by = by.into();
-        self.change_tagged(tag.as_ref(), |jobs| self.shift_many(jobs, by)).await
+        self.tagged_chunks(tag.as_ref(), move |jobs| self.shift_many(jobs, by))
     }
 
     fn shift_many(
@@ -226,45 +265,85 @@ impl Engine {
         batch.commit(shared, shared.durability())
     }
 
-    async fn change_tagged<T: Unpin, E: MayBeFull + Unpin>(
-        &self,
+    fn tagged_chunks<'a, T: Unpin + Send + 'static, E: OfCall + Unpin + Send + 'static>(
+        &'a self,
         tag: &str,
-        call: impl Fn(&[Handle]) -> Commit<Outcomes<T, E>, CallError>,
-    ) -> Result<Tagged<T, E>, InvalidTag> {
+        call: impl Fn(&[Handle]) -> Commit<Outcomes<T, E>, CallError> + Send + Sync + 'a,
+    ) -> Result<Chunks<'a, TaggedJob<T, E>>, InvalidTag> {
         Tags::check(tag)?;
-        let (mut done, mut place) = (Tagged { jobs: Vec::new(), is_whole: true }, Place::default());
+        Ok(Chunks::new(TaggedSource { engine: self, tag: tag.to_owned(), place: Place::default(), call })
+            .size(PAGE))
+    }
+
+    async fn change_tagged<T, E>(mut chunks: Chunks<'_, TaggedJob<T, E>>) -> Tagged<T, E> {
+        let mut done = Tagged { jobs: Vec::new(), is_whole: true };
         loop {
-            let mut page = self.shared.tagged_page(tag, &mut place);
-            if page.is_empty() {
-                return Ok(done);
-            }
-            while !page.is_empty() {
-                let handles: Vec<Handle> = page.iter().map(|&(handle, ..)| handle).collect();
-                let outcomes = match call(&handles).await {
-                    Ok(outcomes) => outcomes.into_vec(),
-                    Err(error) => {
-                        let failed = page.into_iter().map(|(_, id, key)| TaggedJob {
-                            id,
-                            key,
-                            outcome: Err(error.clone().into()),
-                        });
-                        done.jobs.extend(failed);
-                        done.is_whole = false;
-                        return Ok(done);
-                    }
-                };
-                page = take(&mut done, page, outcomes);
+            match chunks.next().await {
+                Ok(Some(chunk)) => done.jobs.extend(chunk.jobs),
+                Ok(None) => return done,
+                Err(ChunkError { jobs, .. }) => {
+                    done.jobs.extend(jobs);
+                    done.is_whole = false;
+                }
             }
         }
     }
 }
 
+/// The jobs of a tag, a page after the other, and what is to be done with them.
+struct TaggedSource<'a, F> {
+    engine: &'a Engine,
+    tag: String,
+    place: Place,
+    call: F,
+}
+
+impl<T, E, F> Source<TaggedJob<T, E>> for TaggedSource<'_, F>
+where
+    T: Unpin + Send + 'static,
+    E: OfCall + Unpin + Send + 'static,
+    F: Fn(&[Handle]) -> Commit<Outcomes<T, E>, CallError> + Send + Sync,
+{
+    fn next(&mut self, size: usize) -> Pin<Box<dyn Future<Output = Told<TaggedJob<T, E>>> + Send + '_>> {
+        Box::pin(self.next_page(size))
+    }
+}
+
+impl<F> TaggedSource<'_, F> {
+    async fn next_page<T: Unpin, E: OfCall + Unpin>(&mut self, size: usize) -> Told<TaggedJob<T, E>>
+    where
+        F: Fn(&[Handle]) -> Commit<Outcomes<T, E>, CallError>,
+    {
+        let mut page = self.engine.shared.tagged_page(&self.tag, &mut self.place, size);
+        if page.is_empty() {
+            return None;
+        }
+        let mut done = Vec::with_capacity(page.len());
+        while !page.is_empty() {
+            let handles: Vec<Handle> = page.iter().map(|&(handle, ..)| handle).collect();
+            match (self.call)(&handles).await {
+                Ok(outcomes) => page = take(&mut done, page, outcomes.into_vec()),
+                Err(error) => {
+                    let failed = page.into_iter().map(|(_, id, key)| {
+                        let outcome = Err(error.clone().into());
+                        TaggedJob { id, key, outcome }
+                    });
+                    done.extend(failed);
+                    return Some((done, Err(error)));
+                }
+            }
+        }
+        Some((done, Ok(())))
+    }
+}
+
 /// Takes the outcomes of a page. Returns the jobs that the log had no room for, if it had room for any: by now it has for more.
-fn take<T, E: MayBeFull>(done: &mut Tagged<T, E>, page: Vec<Met>, outcomes: Vec<Result<T, E>>) -> Vec<Met> {
-    let is_full = |outcome: &Result<T, E>| {
-        let error = outcome.as_ref().err().and_then(MayBeFull::call);
-        matches!(error, Some(CallError::LogFull { .. }))
-    };
+fn take<T, E: OfCall>(
+    done: &mut Vec<TaggedJob<T, E>>,
+    page: Vec<Met>,
+    outcomes: Vec<Result<T, E>>,
+) -> Vec<Met> {
+    let is_full = |outcome: &Result<T, E>| outcome.as_ref().is_err_and(OfCall::is_log_full);
     let has_room = !outcomes.iter().all(is_full);
     let mut again = Vec::new();
     for (job, outcome) in page.into_iter().zip(outcomes) {
@@ -272,7 +351,7 @@ fn take<T, E: MayBeFull>(done: &mut Tagged<T, E>, page: Vec<Met>, outcomes: Vec<
             again.push(job);
         } else {
             let (_, id, key) = job;
-            done.jobs.push(TaggedJob { id, key, outcome });
+            done.push(TaggedJob { id, key, outcome });
         }
     }
     again

@@ -102,7 +102,12 @@ enum Placed<'a> {
     Handle(Handle),
 }
 
-impl Destination<'_> {
+impl<'a> Destination<'a> {
+    /// The job of a key, which is in that partition.
+    pub(crate) fn of_key(partition: usize, key: &'a str, hash: KeyHash) -> Self {
+        Destination { partition, job: Placed::Key(key, hash) }
+    }
+
     /// The job that is meant; for a key, the newest one.
     pub(crate) fn find(&self, owned: &Owned) -> Option<Handle> {
         match self.job {

@@ -9,9 +9,11 @@ mod change;
 mod pause;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 pub use change::Change;
 pub use pause::PauseError;
+pub use transaction::TransactionError;
 
 use std::time::Duration;
 
@@ -431,6 +433,21 @@ pub enum QueueError {
         /// The name.
         name: String,
     },
+    /// A queue of weight 0 would never have its turn.
+    #[error("the queue {name:?} has a weight of 0; it must be at least 1 (pause the queue to stop it)")]
+    NoWeight {
+        /// The name.
+        name: String,
+    },
+    /// A queue has a weight or a precedence, and shares nothing with other queues.
+    #[error(
+        "the queue {name:?} has a weight or a precedence, which count in a pool, and is in none; limit the handlers of all queues \
+         with `Builder::pool`, or leave them out (an inline queue is in no pool)"
+    )]
+    NoPool {
+        /// The name.
+        name: String,
+    },
     /// By the queue's retry policy a job might wait for longer than the engine's horizon.
     #[error(
         "the retry policy of the queue {name:?} has jobs wait for longer than the horizon of {horizon:?}; bound its waits with \
@@ -467,6 +484,18 @@ pub enum QueueError {
         /// The name.
         name: String,
     },
+}
+
+/// Why [`Engine::set_pool`](crate::Engine::set_pool) changes nothing.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// The engine was built without a pool.
+    #[error("the engine has no pool; build it with `Builder::pool`, of `usize::MAX` for no limit at first")]
+    NoPool,
+    /// A pool in which no handler runs would never run one.
+    #[error("a pool of 0 handlers would run none; it must be at least 1 (pause the queues to stop them)")]
+    Empty,
 }
 
 /// The part of a name that a message shows: an invalid name may be very long.

@@ -1,4 +1,5 @@
-//! The records of a partition on their way to the store: a bounded buffer, cut into batches.
+//! The records of a partition on their way to the store: a bounded buffer, cut into batches. Where records belong together, no cut goes
+//! through them.
 
 use std::collections::VecDeque;
 
@@ -98,6 +99,27 @@ impl LogBuffer {
         self.batches.len() > if self.under_way == 0 { batches_before } else { batches_before.max(1) }
     }
 
+    /// Adds records of which the store is to have all or none: in one batch, which may grow past its size for them. In all else as
+    /// [`extend`](Self::extend).
+    pub(crate) fn extend_together(&mut self, records: Vec<Record>, now: impl FnOnce() -> MonoTime) -> bool {
+        if records.is_empty() {
+            return false;
+        }
+        let batches_before = self.batches.len();
+        let bytes: usize = records.iter().map(Record::weight).sum();
+        if self.batches.back().is_none_or(|batch| batch.bytes + bytes > BATCH_BYTES) {
+            let (first_record, records) = (self.end, Vec::with_capacity(records.len()));
+            self.batches.push_back(Pending { first_record, records, bytes: 0, since: now() });
+        }
+        self.end += records.len() as u64;
+        self.bytes += bytes;
+        if let Some(batch) = self.batches.back_mut() {
+            batch.records.extend(records);
+            batch.bytes += bytes;
+        }
+        self.batches.len() > if self.under_way == 0 { batches_before } else { batches_before.max(1) }
+    }
+
     /// The sequence after the last record: the store has all once it has come this far.
     pub(crate) fn end(&self) -> u64 {
         self.end
@@ -167,6 +189,39 @@ mod tests {
         let first = buffer.cut(false).expect("a full batch");
         let second = buffer.cut(true).expect("the batch after it");
         assert!(second.records.capacity() >= first.records.len() && first.records.len() > 100, "{first:?}");
+    }
+
+    #[test]
+    fn what_belongs_together_goes_in_one_batch_wherever_others_end() {
+        let together = || std::iter::repeat_n(record(), 100).collect::<Vec<_>>();
+        let full = BATCH_BYTES / record().weight();
+        for before in [0, 1, full - 101, full - 100, full - 99, full - 1, full, full + 1] {
+            let mut buffer = LogBuffer::new(0);
+            log(&mut buffer, std::iter::repeat_n(record(), before));
+            buffer.extend_together(together(), MonoTime::default);
+            log(&mut buffer, std::iter::repeat_n(record(), full));
+            assert_eq!(buffer.end(), (before + 100 + full) as u64);
+            let (first, end) = (before as u64, (before + 100) as u64);
+            let (mut next, mut has) = (0, false);
+            while let Some(batch) = buffer.cut(true) {
+                assert_eq!(batch.first_record, next, "without a gap");
+                next += batch.records.len() as u64;
+                has |= batch.first_record <= first && end <= next;
+                buffer.acknowledge(next, 1, batch.bytes);
+            }
+            assert!(has, "{before} before it");
+            assert_eq!((next, buffer.outstanding_bytes()), (buffer.end(), 0));
+        }
+        // Past the size of a batch too; and nothing is no batch.
+        let mut buffer = LogBuffer::new(0);
+        assert!(!buffer.extend_together(Vec::new(), MonoTime::default) && buffer.cut(true).is_none());
+        assert!(buffer.extend_together(full_and_more(), MonoTime::default));
+        assert!(log(&mut buffer, std::iter::once(record())), "the next begins another, so this one is full");
+        assert!(buffer.cut(false).is_some_and(|batch| batch.records.len() == full_and_more().len()));
+    }
+
+    fn full_and_more() -> Vec<Record> {
+        full().chain(full()).collect()
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::layers::Layers;
 use super::policy::{FailedAttempt, Policy};
+use super::pool::Place;
 use super::rate::Rate;
 use crate::engine::error::QueueError;
 use crate::job::{AttemptError, DeathReason, JobView, Passed, Retry};
@@ -21,9 +22,12 @@ pub struct QueueConfig {
     pub(super) name: String,
     pub(super) concurrency: usize,
     pub(super) is_paused: bool,
+    pub(super) never_starts: bool,
     pub(super) misfire: Misfire,
     pub(super) policy: Policy,
     pub(super) rate: Option<Rate>,
+    /// Where it stands in a pool, if that was said.
+    pub(super) place: Option<Place>,
     pub(super) layers: Layers,
 }
 
@@ -46,9 +50,11 @@ impl QueueConfig {
             name: name.into(),
             concurrency: 128,
             is_paused: false,
+            never_starts: false,
             misfire: Misfire::FireNow,
             policy: Policy::default(),
             rate: None,
+            place: None,
             layers: Layers::default(),
         }
     }
@@ -86,6 +92,8 @@ impl QueueConfig {
 
     /// How many of its jobs may run at a time. Inline handlers always run one at a time.
     ///
+    /// It can be changed while the engine runs, until that ends: [`Engine::set_concurrency`](crate::Engine::set_concurrency).
+    ///
     /// With 1 they begin in exactly the order that [`Priority`](crate::Priority) describes; with more, neighbours may change
     /// places.
     #[must_use]
@@ -95,11 +103,44 @@ impl QueueConfig {
     }
 
     /// How many of its jobs may start in a time. Those that are due and may not start yet wait, in order; other queues do not notice.
-    /// It can be changed while the engine runs: [`Engine::set_rate`](crate::Engine::set_rate).
+    /// It can be changed while the engine runs, until that ends: [`Engine::set_rate`](crate::Engine::set_rate).
+    ///
+    /// How much of it is used is not kept: after a restart a queue begins with its whole burst, and so does one whose rate is changed.
     #[must_use]
     pub fn rate(mut self, rate: Rate) -> Self {
         self.rate = Some(rate);
         self
+    }
+
+    /// How many jobs it starts for one of a queue of weight 1, while both have jobs that could start, out of a
+    /// [pool](crate::Builder::pool): 1 by default. What a queue does not use goes to the others, and it has no claim to it later.
+    ///
+    /// It counts among queues of the same [precedence](Self::precedence), and starts, not time: a queue with handlers that take longer
+    /// has a larger share of the pool.
+    #[must_use]
+    pub fn weight(mut self, weight: u16) -> Self {
+        self.place.get_or_insert_default().weight = weight;
+        self
+    }
+
+    /// Whether its jobs go before those of other queues out of a [pool](crate::Builder::pool): while one of a queue of a higher
+    /// precedence could start, none of a lower one does. 0 by default, -1 for what can wait.
+    ///
+    /// A queue that always has jobs starves those below it. Give it a [`concurrency`](Self::concurrency) below that of the pool, or
+    /// a [`weight`](Self::weight) in place of a precedence.
+    #[must_use]
+    pub fn precedence(mut self, precedence: i8) -> Self {
+        self.place.get_or_insert_default().precedence = precedence;
+        self
+    }
+
+    /// Whether what it says of its place among others means something: it is in a pool or not.
+    pub(crate) fn check_place(&self, is_in_pool: bool) -> Result<(), QueueError> {
+        match self.place {
+            Some(Place { weight: 0, .. }) => Err(QueueError::NoWeight { name: self.name.clone() }),
+            Some(_) if !is_in_pool => Err(QueueError::NoPool { name: self.name.clone() }),
+            _ => Ok(()),
+        }
     }
 
     /// What happens to jobs that a restart finds overdue. By default they fire.
@@ -194,6 +235,14 @@ impl QueueConfig {
     #[must_use]
     pub fn paused(mut self) -> Self {
         self.is_paused = true;
+        self
+    }
+
+    /// Its jobs never start in this process, whatever calls say, or have said, of pauses: for a program that only brings jobs in, and leaves
+    /// them to the next engine. Another setting than [`paused`](Self::paused), which a call that has resumed the queue stands against.
+    #[must_use]
+    pub fn never_starts(mut self) -> Self {
+        self.never_starts = true;
         self
     }
 }

@@ -8,22 +8,26 @@ use parking_lot::Mutex;
 
 use super::meters::QueueMeters;
 use super::policy::Policy;
+use super::pool::Place;
 use super::rate::{Limiter, Rate};
 use super::told::Untold;
 use super::unhandled::Unhandled;
 use crate::engine::meters::Register;
 use crate::partition::{MonoTime, QueueId, QueueName, Rank, Timestamp};
-use crate::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Notify, OnceLock};
 
-/// A queue that is paused, one that its rate holds back, and one that a test leaves out.
+/// A queue that is paused, one that its rate holds back, one that a test leaves out, and one that only takes jobs.
 const PAUSED: u8 = 1;
 const HELD: u8 = 2;
 const LEFT_OUT: u8 = 8;
+const NEVER: u8 = 16;
 /// What keeps jobs from starting.
-const STOPS: u8 = PAUSED | HELD | LEFT_OUT;
+const STOPS: u8 = PAUSED | HELD | LEFT_OUT | NEVER;
 /// A call has said whether it is paused: its configuration counts no more.
 const SAID: u8 = 4;
+/// Its layers are not ready for a job. In a pool others go on meanwhile.
+const LAYERS_WAIT: u8 = 32;
 
 /// A queue of an engine. Shared by callers, driver and workers; everything in it is atomic.
 pub(crate) struct Queue {
@@ -35,6 +39,10 @@ pub(crate) struct Queue {
     skip_after_us: OnceLock<u64>,
     /// How many of its jobs may start in a time.
     pub(crate) limiter: Limiter,
+    /// Where it stands in a pool.
+    pub(super) place: OnceLock<Place>,
+    /// Whether it may have ready jobs, for its pool: a look at one place and not at every partition.
+    pub(super) is_noted: AtomicBool,
     /// What it says of failures.
     policy: OnceLock<Policy>,
     /// What a restart has found before the queue was claimed.
@@ -94,6 +102,8 @@ impl Queue {
             concurrency: AtomicUsize::new(0),
             skip_after_us: OnceLock::new(),
             limiter: Limiter::default(),
+            place: OnceLock::new(),
+            is_noted: AtomicBool::new(false),
             policy: OnceLock::new(),
             untold: Mutex::default(),
             runner: OnceLock::new(),
@@ -256,6 +266,11 @@ impl Queue {
         self.set_stop(HELD, false);
     }
 
+    /// Has nothing of it ever start in this process.
+    pub(super) fn never_start(&self) {
+        self.set_stop(NEVER, true);
+    }
+
     /// Has nothing of it start while a test runs another queue.
     pub(crate) fn set_left_out(&self, is_left_out: bool) {
         self.set_stop(LEFT_OUT, is_left_out);
@@ -264,6 +279,20 @@ impl Queue {
     /// For as long as a test runs it, a pause does not hold it back.
     pub(crate) fn lift_pause(&self, is_lifted: bool) {
         self.set_stop(PAUSED, !is_lifted);
+    }
+
+    /// Says whether its layers are not ready for a job. Returns whether it was otherwise.
+    #[cfg(feature = "tower")]
+    pub(crate) fn set_layers_wait(&self, do_wait: bool) -> bool {
+        let did = self.do_layers_wait();
+        if did != do_wait {
+            self.set_stop(LAYERS_WAIT, do_wait);
+        }
+        did != do_wait
+    }
+
+    pub(crate) fn do_layers_wait(&self) -> bool {
+        self.stops.load(Ordering::SeqCst) & LAYERS_WAIT != 0
     }
 
     fn set_stop(&self, stop: u8, is_set: bool) {
@@ -276,7 +305,11 @@ impl Queue {
 
     /// Publishes how many jobs of a partition are due; the caller holds the partition. Returns how many were.
     pub(crate) fn publish_ready(&self, partition: usize, jobs: usize) -> usize {
-        self.shares[partition].ready.swap(jobs, Ordering::SeqCst)
+        let before = self.shares[partition].ready.swap(jobs, Ordering::SeqCst);
+        if jobs > before {
+            self.note_ready();
+        }
+        before
     }
 
     /// Publishes the first of them, before their number. A reader in between looks again under the lock.

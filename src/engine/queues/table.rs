@@ -93,7 +93,8 @@ impl Queues {
 
     /// Makes the queue of `config` for the caller, who will run its jobs. A queue is claimed once.
     pub(crate) fn claim(&self, config: QueueConfig) -> Result<Arc<Queue>, QueueError> {
-        let QueueConfig { name, concurrency, is_paused, misfire, policy, rate, layers } = config;
+        let QueueConfig { name, concurrency, is_paused, never_starts, misfire, policy, rate, place, layers } =
+            config;
         if layers.are_idle() {
             return Err(QueueError::NotAsync { name });
         }
@@ -110,8 +111,12 @@ impl Queues {
             return Err(QueueError::Duplicate { name });
         }
         queue.set_rate(rate);
+        queue.set_place(place.unwrap_or_default());
         if is_paused {
             queue.pause_by_default();
+        }
+        if never_starts {
+            queue.never_start();
         }
         Ok(Arc::clone(queue))
     }

@@ -4,7 +4,8 @@
 //! - Until the layers are ready no job is started: it waits in its partition, where it can be moved and cancelled.
 //! - Whoever is at the turnstile starts the job that comes first then, and takes it through before anybody else: so jobs go
 //!   through in their order.
-//! - If there is no job any more, it steps back. The service stays ready for whoever comes next.
+//! - In a pool others do not wait for a queue whose layers do: see `wait_for_layers`.
+//! - If there is no job any more, or it is another queue's turn, it steps back. The service stays ready for whoever comes next.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
@@ -43,13 +44,12 @@ async fn work(seat: Arc<Seat>, mut service: Turnstile) {
         if shared.could_start(queue) {
             let admitted = tokio::select! {
                 biased;
-                admitted = admitted(&mut service) => admitted,
+                admitted = admitted(&mut service, || shared.wait_for_layers(queue)) => admitted,
                 () = shared.life.reached(Stage::Stopping) => break,
             };
+            queue.set_layers_wait(false);
             if let Some(started) = shared.start_next(queue, &mut lead) {
-                if queue.has_workers_to_call() && shared.could_start(queue) {
-                    queue.call_workers(1);
-                }
+                shared.call_one_more(queue);
                 let ended = run(&seat, &mut service, admitted, started).await;
                 turn.ran_one();
                 if turn.is_over(ended) {
@@ -62,20 +62,23 @@ async fn work(seat: Arc<Seat>, mut service: Turnstile) {
             service.step_back();
         }
         let is_called =
-            queue.called(IDLE_MAX, |queue| shared.could_start(queue), || shared.is_stopping()).await;
+            queue.called(IDLE_MAX, |queue| shared.is_called(queue), || shared.is_stopping()).await;
         if !is_called {
             break;
         }
         turn = Turn::begins(shared.clock.mono());
     }
     drop(service);
-    queue.worker_leaves(|queue| shared.could_start(queue));
+    queue.worker_leaves(|queue| shared.is_called(queue));
 }
 
-/// Resolves when the service is ready for a job, or will fail the next.
-async fn admitted(service: &mut Turnstile) -> Result<(), Failure> {
+/// Resolves when the service is ready for a job, or will fail the next. Meanwhile it `waits`.
+async fn admitted(service: &mut Turnstile, waits: impl Fn()) -> Result<(), Failure> {
     let ready = poll_fn(|context| match caught(|| Ok(service.poll_ready(context))) {
-        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Pending) => {
+            waits();
+            Poll::Pending
+        }
         Ok(Poll::Ready(Ok(()))) => Poll::Ready(Ok(())),
         Ok(Poll::Ready(Err(error))) => Poll::Ready(Err(refused(error))),
         Err(panic) => Poll::Ready(Err(panic)),
@@ -108,7 +111,7 @@ async fn run(
         service.step_back();
         admitted_to = begun(seat, &started, &mut attempt).await;
         if admitted_to.is_ok() {
-            admitted_to = admitted(service).await;
+            admitted_to = admitted(service, || {}).await;
         }
     }
     let end = match admitted_to {

@@ -19,6 +19,7 @@ mod release;
 mod sequel;
 mod spans;
 mod starts;
+mod turns;
 pub(crate) mod worker;
 
 pub use context::ContextTask;

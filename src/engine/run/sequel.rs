@@ -231,6 +231,7 @@ impl Shared {
             queue.count_death();
             queue.tell_died(job);
         }
+        self.give_permit_back(queue);
         self.ran_one();
         ended
     }

@@ -122,6 +122,9 @@ impl Shared {
             }
             // The next takes over the counts of the one that has ended. They stood while it was decided.
             if next.is_none() {
+                if could_start {
+                    self.refund_start(queue);
+                }
                 queue.share(at).running.fetch_sub(1, SeqCst);
             }
             now.mono
@@ -129,7 +132,10 @@ impl Shared {
         // Last: a shutdown that sees none running tells how many are left, and this one is not.
         match next {
             Some(started) => self.tell_start(queue, started),
-            None => self.ran_one(),
+            None => {
+                self.give_permit_back(queue);
+                self.ran_one();
+            }
         }
         ended
     }
@@ -141,6 +147,7 @@ impl Shared {
             self.runtime_ends();
         }
         queue.share(usize::from(handle.partition().0)).running.fetch_sub(1, SeqCst);
+        self.give_permit_back(queue);
         self.ran_one();
     }
 

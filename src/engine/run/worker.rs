@@ -65,9 +65,7 @@ async fn work(seat: Arc<Seat>, handler: Arc<impl RunJob>) {
             next = shared.start_next(queue, &mut lead);
         }
         if next.is_some() {
-            if queue.has_workers_to_call() && shared.could_start(queue) {
-                queue.call_workers(1);
-            }
+            shared.call_one_more(queue);
             let ended = handler.run(&seat, &mut next, &mut lead, &mut turn).await;
             if next.is_none() && turn.is_over(ended) {
                 if queue.has_too_many_workers() {
@@ -79,13 +77,13 @@ async fn work(seat: Arc<Seat>, handler: Arc<impl RunJob>) {
             }
             continue;
         }
-        let called = || queue.called(IDLE_MAX, |queue| shared.could_start(queue), || shared.is_stopping());
+        let called = || queue.called(IDLE_MAX, |queue| shared.is_called(queue), || shared.is_stopping());
         if shared.is_stopping() || !called().await || queue.has_too_many_workers() {
             break;
         }
         turn = Turn::begins(shared.clock.mono());
     }
-    queue.worker_leaves(|queue| shared.could_start(queue));
+    queue.worker_leaves(|queue| shared.is_called(queue));
 }
 
 /// What a worker does before it lets others have a turn.

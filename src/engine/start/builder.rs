@@ -14,7 +14,7 @@ use crate::engine::meters::Register;
 #[cfg(all(test, not(any(reveille_loom, reveille_shuttle))))]
 use crate::engine::ownership::OnLoss;
 use crate::engine::ownership::{Keeper, Ownership, keeper};
-use crate::engine::queues::{Queue, QueueConfig, Queues, Runner};
+use crate::engine::queues::{Pool, Queue, QueueConfig, Queues, Runner};
 use crate::engine::run::{BoxError, Ends, InlineFn, InlineQueue, Job, Task, driver, run_task, worker};
 use crate::engine::state::{
     Contexts, Engine, EngineMeters, Gates, Handlers, KeyHasher, Life, Notes, Probe, Proposal, Releases, Room,
@@ -215,6 +215,34 @@ impl Builder {
         self
     }
 
+    /// How many handlers run at a time over all queues but inline ones, which have the driver's thread to themselves. By default each
+    /// queue has its own [concurrency](QueueConfig::concurrency) and no regard for others; with a pool both limits hold.
+    ///
+    /// When a handler ends, the queue that comes first starts the next job: by [precedence](QueueConfig::precedence), and by
+    /// [weight](QueueConfig::weight) among those of the same. A queue that is paused, held by its rate, at its own limit, or without a
+    /// due job is passed by: no handler of the pool idles while any job could start. Within a queue the order stays as it is.
+    ///
+    /// It can be changed while the engine runs: [`Engine::set_pool`]. A start looks at the queues one by one, so a pool is for some tens
+    /// of queues, not thousands.
+    ///
+    /// ```
+    /// use reveille::{Engine, Job, QueueConfig};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let engine = Engine::builder()
+    ///     .pool(20)
+    ///     .queue(QueueConfig::new("alarms").precedence(1), |_: Job| async {}) // before all others
+    ///     .queue(QueueConfig::new("mails").weight(3), |_: Job| async {}) // three for each report
+    ///     .queue("reports", |_: Job| async {})
+    ///     .start()
+    ///     .await?;
+    /// # drop(engine); Ok(()) }
+    /// ```
+    pub fn pool(mut self, handlers: usize) -> Self {
+        self.settings.pool = Some(handlers);
+        self
+    }
+
     /// Lets the engine start without a queue; add queues later with [`Engine::add_queue`]. Without this call, an engine that
     /// has no queue does not start.
     pub fn without_queues(mut self) -> Self {
@@ -359,11 +387,12 @@ impl Builder {
         settings.durability = Some(durability);
         let on_runtime = Handlers::on(runtime.for_handlers())?;
         let register = Register::new(settings.name.as_deref());
-        let meters = EngineMeters::new(&register, settings.jobs_max);
+        let meters = EngineMeters::new(&register, settings.jobs_max, settings.pool.is_some());
         let queues = Queues::new(usize::from(settings.partitions), register);
         let mut handlers = Vec::with_capacity(configs.len());
         for (config, handler) in configs {
             config.check(settings.horizon)?;
+            config.check_place(settings.pool.is_some() && matches!(handler, Handler::Async(_)))?;
             handlers.push((queues.claim(config)?, handler));
         }
         let base = Arc::new(Base { settings, clock, queues, hasher: KeyHasher::default(), standby_told });
@@ -385,7 +414,7 @@ impl Builder {
         let jobs = built.iter().map(|built| built.jobs).sum();
         let room = Room::new(settings.jobs_max, built.len(), jobs);
         let ownership = claimed.as_ref().map(|claimed| claimed.ownership());
-        let horizon = settings.horizon;
+        let (horizon, pool) = (settings.horizon, settings.pool.map(|handlers| Box::new(Pool::new(handlers))));
         let shared = Arc::new(Shared {
             meters,
             incarnation: (clock.now().wall.as_micros() as u64) << 16 | u64::from(settings.engine),
@@ -396,6 +425,7 @@ impl Builder {
             cells: built.into_iter().map(|built| built.cell).collect(),
             hasher,
             queues,
+            pool,
             releases: Releases::default(),
             // The driver looks at its first turn.
             rate_wake: AtomicU64::new(u64::MAX),
@@ -484,7 +514,10 @@ fn run_queues(shared: &Arc<Shared>, handlers: Vec<(Arc<Queue>, Handler)>) -> Vec
     let mut inline = Vec::new();
     for (queue, handler) in handlers {
         match handler {
-            Handler::Async(runner) => queue.run_by(runner(Arc::downgrade(shared))),
+            Handler::Async(runner) => {
+                shared.pool.iter().for_each(|pool| pool.join(&queue));
+                queue.run_by(runner(Arc::downgrade(shared)));
+            }
             Handler::Inline(handler) => {
                 queue.run_by(Runner::Driver);
                 inline.push((queue, handler));

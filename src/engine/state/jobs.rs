@@ -103,6 +103,17 @@ impl Room {
         more > 0
     }
 
+    /// As [`make`](Self::make), for so many more. What was taken in vain goes back at the end of the stay.
+    pub(crate) fn make_for(&self, held: &mut usize, jobs: usize, more: usize) -> bool {
+        while *held < jobs + more {
+            match self.take() {
+                0 => return false,
+                taken => *held += taken,
+            }
+        }
+        true
+    }
+
     /// What a partition with `jobs` is to give back of the room that it holds. Under the partition's lock, at the end of
     /// every stay.
     #[inline]

@@ -19,11 +19,13 @@ pub(crate) struct EngineMeters {
     pub(crate) skipped: Told,
     pub(crate) clock_steps: Told,
     pub(crate) driver_wakes: Told,
+    /// The limit of the pool, and how much of it is in use, if there is one.
+    pub(crate) pool: Option<[Gauge; 2]>,
 }
 
 impl EngineMeters {
     /// Describes all metrics, too: the last to do so says the same.
-    pub(crate) fn new(register: &Register, jobs_max: usize) -> Self {
+    pub(crate) fn new(register: &Register, jobs_max: usize, has_pool: bool) -> Self {
         describe_all();
         register.gauge(names::LIMIT).set(jobs_max as f64);
         EngineMeters {
@@ -39,6 +41,7 @@ impl EngineMeters {
             skipped: register.told(names::SKIPPED),
             clock_steps: register.told(names::CLOCK_STEPS),
             driver_wakes: register.told(names::DRIVER_WAKES),
+            pool: has_pool.then(|| [names::POOL_LIMIT, names::POOL_IN_USE].map(|it| register.gauge(it))),
         }
     }
 }

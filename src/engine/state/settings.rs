@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) horizon: Duration,
     pub(crate) jobs_max: usize,
     pub(crate) payload_bytes_max: usize,
+    /// How many handlers may run at a time over all queues that workers run.
+    pub(crate) pool: Option<usize>,
     pub(crate) fired_max: usize,
     pub(crate) fired_for: Duration,
     /// Of a queue.
@@ -63,6 +65,7 @@ impl Default for Settings {
             horizon: Duration::from_secs(10 * 365 * 24 * 3600),
             jobs_max: 50_000_000,
             payload_bytes_max: 64 * 1024,
+            pool: None,
             fired_max: 100_000,
             fired_for: Duration::from_secs(3600),
             dead_max: partition::DEAD_MAX,
@@ -124,6 +127,9 @@ impl Settings {
         }
         if self.jobs_max == 0 {
             return Err(invalid("jobs_max", self.jobs_max.to_string(), "at least 1"));
+        }
+        if self.pool == Some(0) {
+            return Err(invalid("pool", "0".into(), "at least 1"));
         }
         if self.log_records_max == 0 {
             return Err(invalid("log_records_max", self.log_records_max.to_string(), "at least 1"));

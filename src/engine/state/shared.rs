@@ -36,7 +36,7 @@ use crate::clock::{Clock, LazyNow, Waker};
 use crate::engine::error::CallError;
 use crate::engine::meters::seconds;
 use crate::engine::ownership::Ownership;
-use crate::engine::queues::{Queue, Queues};
+use crate::engine::queues::{Pool, Queue, Queues};
 use crate::partition::{MonoTime, Now, NowSource, Partition, PartitionId, QueueId};
 use crate::store::Durability;
 use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) cells: Box<[Cell]>,
     pub(crate) hasher: KeyHasher,
     pub(crate) queues: Queues,
+    /// How many handlers run at a time over all queues, if that is limited.
+    pub(crate) pool: Option<Box<Pool>>,
     pub(crate) releases: Releases,
     /// When the next of those may go that were overdue at the start, by the monotonic clock; `u64::MAX` when there are none.
     pub(crate) overdue_wake: AtomicU64,
@@ -216,6 +218,23 @@ impl Shared {
         is_to_be_sent
     }
 
+    /// As [`keep_records`](Self::keep_records), for records of which the store is to have all or none: in the stay that made them, as its
+    /// last step.
+    pub(crate) fn keep_together(&self, at: usize, owned: &mut Owned, clock: &mut LazyNow<'_>) -> bool {
+        let cell = &self.cells[at];
+        if self.ownership.is_none() || cell.progress.is_ended() {
+            // On the way out they are counted as lost.
+            return false;
+        }
+        let Owned { partition, log, .. } = owned;
+        let had = log.end();
+        let is_to_be_sent = log.extend_together(partition.drain_records().collect(), || clock.now().mono);
+        if log.end() > had && self.is_full(owned) {
+            cell.is_shut.store(true, SeqCst);
+        }
+        is_to_be_sent
+    }
+
     fn is_full(&self, owned: &Owned) -> bool {
         owned.log.outstanding() >= self.settings.log_records_max as u64
             || owned.log.outstanding_bytes() >= self.settings.log_bytes_max
@@ -269,7 +288,7 @@ impl Shared {
     /// Has workers of the queue look for work, if there is some.
     pub(crate) fn call_workers(&self, queue: &Arc<Queue>) {
         if self.could_start(queue) {
-            queue.call_workers(self.handlers.threads());
+            self.call_up_to(queue, self.handlers.threads());
         }
     }
 
@@ -491,7 +510,7 @@ impl Busier {
 
     pub(crate) fn call(&mut self, shared: &Shared) {
         while let Some((queue, jobs)) = self.next(shared) {
-            queue.call_workers(jobs.min(shared.handlers.threads()));
+            shared.call_up_to(queue, jobs.min(shared.handlers.threads()));
         }
     }
 

@@ -11,4 +11,4 @@ mod stats;
 #[cfg(feature = "_sim")]
 pub use observed::PartitionState;
 pub use report::ShutdownReport;
-pub use stats::{Lateness, QueueStats, Stats, StoreStats};
+pub use stats::{Lateness, PoolStats, QueueStats, Stats, StoreStats};

@@ -38,6 +38,12 @@ impl Engine {
         ownership.all_proved_until().map(|until| Duration::from_micros(until.micros_since(now)))
     }
 
+    /// Whether a queue could start a job, if it were its turn and there were a handler for it.
+    pub(crate) fn could_start(&self, queue: &str) -> bool {
+        let queue = self.shared.queues.by_name(queue);
+        queue.is_some_and(|queue| queue.has_room() && self.shared.could_start(queue))
+    }
+
     /// What should have been done by now if nothing of the engine can run: a wake-up was lost.
     pub(crate) fn left_undone(&self, can_handlers_run: bool) -> Option<String> {
         let shared = &self.shared;
@@ -60,11 +66,13 @@ impl Engine {
         if shared.overdue_wake.load(SeqCst) <= shared.clock.now().mono.as_micros() {
             return Some("overdue jobs may go, and the driver sleeps".to_owned());
         }
+        if shared.rate_wake.load(SeqCst) <= shared.clock.now().mono.as_micros() {
+            return Some("a rate lets jobs start, and the driver sleeps".to_owned());
+        }
         let could_run = |queue: &Queue| can_handlers_run || !queue.is_by_workers();
-        let idle = shared
-            .queues
-            .iter()
-            .find(|queue| could_run(queue) && queue.has_room() && shared.could_start(queue));
+        let idle = shared.queues.iter().find(|queue| {
+            could_run(queue) && queue.has_room() && shared.could_start(queue) && shared.has_permit(queue)
+        });
         idle.map(|queue| format!("queue {} has jobs ready and workers to spare", queue.name.as_str()))
     }
 }

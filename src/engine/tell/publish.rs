@@ -48,6 +48,10 @@ impl Shared {
         meters.skipped.reach(sums.counts.skipped);
         meters.clock_steps.reach(self.clock_steps.load(Relaxed));
         meters.driver_wakes.reach(self.driver_wakes.load(Relaxed));
+        if let (Some(pool), Some([limit, in_use])) = (&self.pool, &meters.pool) {
+            limit.set(pool.limit() as f64);
+            in_use.set(pool.in_use() as f64);
+        }
         for (queue, &oldest_us) in self.queues.iter().zip(&sums.oldest_ready_us) {
             publish_queue(queue, self.ready_of(queue), oldest_us);
         }

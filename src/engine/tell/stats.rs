@@ -40,6 +40,8 @@ pub struct Stats {
     pub failed: u64,
     /// How late jobs were started.
     pub lateness: Lateness,
+    /// The handlers that all queues share; `None` without a [pool](crate::Builder::pool).
+    pub pool: Option<PoolStats>,
     /// Each queue's own figures, in the order in which the queues were added: first the queues that were built, then those
     /// that only the store knows.
     pub queues: Vec<QueueStats>,
@@ -121,6 +123,16 @@ pub struct Lateness {
     pub max: Duration,
 }
 
+/// The handlers that all queues of an engine share.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// How many may run at a time.
+    pub limit: usize,
+    /// How many run, or are about to. More than the limit for a while after that was lowered.
+    pub in_use: usize,
+}
+
 /// A queue's figures.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
@@ -196,6 +208,8 @@ impl Engine {
         stats.lateness = Lateness::of(&lateness_us);
         stats.store = shared.ownership.as_ref().map(|ownership| ownership.stats(shared, &commit_us));
         stats.is_store_healthy &= stats.store.as_ref().is_none_or(|store| store.state == StoreState::Healthy);
+        stats.pool =
+            shared.pool.as_ref().map(|pool| PoolStats { limit: pool.limit(), in_use: pool.in_use() });
         for queue in shared.queues.iter() {
             let queue = QueueStats {
                 name: queue.name.as_str().to_owned(),

@@ -4,7 +4,7 @@ use super::input::Bytes;
 use super::oracle::{Life, Oracle};
 use super::world::{KEYS, World, name};
 use crate::partition::{
-    Again, Cause, DeathReason, End, Fault, Handle, PurgeOutcome, ReviveOutcome, Timestamp, Version,
+    Again, Cause, DeathReason, End, Fault, Handle, PurgeOutcome, ReviveOutcome, Stopped, Timestamp, Version,
 };
 
 /// How many dead of a queue are kept, where no image is wanted after each record.
@@ -31,7 +31,8 @@ impl World {
 
     fn stop(&mut self, job: usize) {
         let is_running = matches!(self.oracle.jobs[job].life, Life::Running(_));
-        assert_eq!(self.partition.stop_after(self.oracle.jobs[job].handle), is_running);
+        let expected = if is_running { Stopped::Yes } else { Stopped::NotRunning };
+        assert_eq!(self.partition.stop_after(self.oracle.jobs[job].handle, None), expected);
         self.note();
         self.oracle.jobs[job].is_stopped |= is_running;
     }
@@ -100,7 +101,7 @@ impl World {
         let Some(job) = job else { return };
         let (handle, life) = (self.oracle.jobs[job].handle, self.oracle.jobs[job].life);
         if kind.is_multiple_of(3) {
-            let outcome = self.partition.purge(handle);
+            let outcome = self.partition.purge(handle, None);
             self.note();
             let expected = match life {
                 Life::Dead(_) => PurgeOutcome::Purged,
@@ -120,8 +121,8 @@ impl World {
         let key = self.oracle.jobs[job].key;
         assert!(key < KEYS);
         let current = self.oracle.by_key.get(&key).copied();
-        let outcome =
-            self.partition.revive(handle, due, current.map(|job| self.oracle.jobs[job].handle), self.now);
+        let holder = current.map(|job| self.oracle.jobs[job].handle);
+        let outcome = self.partition.revive(handle, due, holder, None, self.now);
         self.note();
         let due = match Oracle::read_due(due, self.now, wheel) {
             Ok(due) => due,

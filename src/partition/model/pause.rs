@@ -17,20 +17,22 @@ impl World {
             _ if kind % 3 == 1 => match picked {
                 Some(job) => self.resume(job),
                 None => {
-                    let outcome = self.partition.resume_job(handle, None, self.now);
+                    let outcome = self.partition.resume_job(handle, None, None, self.now);
                     assert_eq!(outcome, ResumeJobOutcome::NotFound);
                 }
             },
             _ => match picked {
                 Some(job) => self.pause(job),
-                None => assert_eq!(self.partition.pause_job(handle, self.now), PauseJobOutcome::NotFound),
+                None => {
+                    assert_eq!(self.partition.pause_job(handle, None, self.now), PauseJobOutcome::NotFound)
+                }
             },
         }
     }
 
     fn pause(&mut self, job: usize) {
         let now = self.now;
-        let outcome = self.partition.pause_job(self.oracle.jobs[job].handle, now);
+        let outcome = self.partition.pause_job(self.oracle.jobs[job].handle, None, now);
         self.note();
         let job = &mut self.oracle.jobs[job];
         let expected = match job.life {
@@ -49,7 +51,7 @@ impl World {
 
     pub(super) fn resume(&mut self, job: usize) {
         let now = self.now;
-        let outcome = self.partition.resume_job(self.oracle.jobs[job].handle, None, now);
+        let outcome = self.partition.resume_job(self.oracle.jobs[job].handle, None, None, now);
         self.note();
         let job = &mut self.oracle.jobs[job];
         let expected = match job.life {

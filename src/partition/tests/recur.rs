@@ -102,7 +102,7 @@ impl World {
             11 => {
                 let Some(handle) = self.of_state(|_| true, at) else { return };
                 if at.is_multiple_of(3) {
-                    self.rig.partition.stop_after(handle);
+                    let _too_late_or_not = self.rig.partition.stop_after(handle, None);
                 } else if at % 3 == 1 {
                     let _too_late_or_not = self.rig.partition.cancel(handle, None);
                 } else {
@@ -113,9 +113,9 @@ impl World {
             12 => {
                 let Some(handle) = self.of_state(|_| true, at) else { return };
                 if at.is_multiple_of(2) {
-                    let _too_late_or_not = self.rig.partition.pause_job(handle, now);
+                    let _too_late_or_not = self.rig.partition.pause_job(handle, None, now);
                 } else {
-                    let _too_late_or_not = self.rig.partition.resume_job(handle, None, now);
+                    let _too_late_or_not = self.rig.partition.resume_job(handle, None, None, now);
                 }
             }
             _ => {

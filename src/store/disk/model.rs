@@ -37,7 +37,9 @@ fn segment(content: Vec<u8>) {
     assert!(segment.good_bytes <= segment.bytes && segment.bytes == content.len() as u64);
     let end = |entry: &super::segment::Entry| entry.offset + entry.head.block_bytes();
     assert!(segment.entries.iter().all(|entry| end(entry) <= segment.good_bytes));
-    assert!(segment.entries.is_sorted_by(|one, next| end(one) <= next.offset && one.head.lsn < next.head.lsn));
+    assert!(
+        segment.entries.is_sorted_by(|one, next| end(one) <= next.offset && one.head.lsn < next.head.lsn)
+    );
     assert_eq!(segment.flaw.is_none(), segment.good_bytes == segment.bytes);
     // What comes before the bad spot does not depend on what comes after it.
     let good = usize::try_from(segment.good_bytes).expect("it is in memory");
@@ -50,7 +52,9 @@ fn snapshot(content: Vec<u8>) {
     let Ok(Some(found)) = SnapshotFile::read(&Only::of(content), Path::new(""), 3, 7) else { return };
     assert_eq!(found.bytes, bytes);
     let open = Some((found.path, found.published, found.file));
-    let Ok(mut reading) = Reading::new(PartitionId(3), open, Default::default(), Vec::new(), 0, false) else { return };
+    let Ok(mut reading) = Reading::new(PartitionId(3), open, Default::default(), Vec::new(), 0, false) else {
+        return;
+    };
     while let Ok(true) = reading.piece() {}
 }
 

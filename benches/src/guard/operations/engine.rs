@@ -31,30 +31,41 @@ pub(super) fn run() {
     let it = Subject::filled(&mut random, false);
     it.count("", &mut random);
     it.end();
-    fire();
+    fire("", 1, None);
+    fire(", in a pool", 1, Some(1));
+    fire(", in turns of ten queues", 10, Some(1));
     let it = Subject::filled(&mut random, true);
     it.count(", logged", &mut random);
     it.end();
 }
 
 /// What a job costs the runtime: its start, the poll of a handler that does nothing, and its end. They are all due, and the
-/// driver, whose thread is not counted, has moved them before the one worker begins.
-fn fire() {
+/// driver, whose thread is not counted, has moved them before the workers begin, one for each queue. In turns, each end has the
+/// worker of another queue go on.
+fn fire(how: &str, queues: usize, pool: Option<usize>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
-    let queue = QueueConfig::new(QUEUE).concurrency(1);
-    let builder = Engine::builder().queue(queue, |_: Job| async {}).clock(Clock::Manual(Arc::clone(&clock)));
+    let names: Vec<_> = (0..queues).map(|number| format!("{QUEUE}{number}")).collect();
+    let mut builder = Engine::builder().clock(Clock::Manual(Arc::clone(&clock)));
+    if let Some(handlers) = pool {
+        builder = builder.pool(handlers);
+    }
+    for name in &names {
+        builder = builder.queue(QueueConfig::new(name).concurrency(1), |_: Job| async {});
+    }
     let engine = runtime.block_on(builder.start()).expect("an engine with default settings");
     for number in 0..TIMES {
-        let scheduled =
-            engine.schedule_raw(QUEUE, &[7; 64]).key(key_text(number)).after(Duration::from_millis(1));
+        let scheduled = engine
+            .schedule_raw(&names[number % queues], &[7; 64])
+            .key(key_text(number))
+            .after(Duration::from_millis(1));
         assert!(scheduled.into_outcome().is_ok());
     }
     clock.advance(Duration::from_millis(1));
     while engine.stats().ready < TIMES {
         std::thread::sleep(Duration::from_millis(1));
     }
-    measure("engine: start, handler, end", TIMES, || runtime.block_on(engine.idle()));
+    measure(&format!("engine: start, handler, end{how}"), TIMES, || runtime.block_on(engine.idle()));
     runtime.block_on(engine.shutdown(Duration::from_secs(60)));
 }
 

@@ -61,7 +61,10 @@ impl Fields {
         let is_number = |name| self.json(name).is_some_and(|json| !json.starts_with('"'));
         self.names().all(|name| {
             let is_flag = name == "and_after" && matches!(self.json(name), None | Some("true" | "false"));
+            let is_version =
+                name == "if_version" && self.json(name).is_none_or(|json| json.parse::<u32>().is_ok());
             let is_known = is_flag
+                || is_version
                 || TEXTS.contains(&name) && is_text(name)
                 || TIMES.contains(&name) && (is_number(name) || is_text(name))
                 || is_any(name);

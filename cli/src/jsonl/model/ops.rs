@@ -46,7 +46,9 @@ pub(super) fn check(line: &str) {
 fn check_op(op: &Op, fields: &Fields) {
     assert!(fields.are_known(), "a field was ignored");
     let name = match op {
-        Op::Job(key, action) => {
+        Op::Job(key, action) | Op::JobIf(key, _, action) => {
+            let version = if let Op::JobIf(_, version, _) = op { Some(version.0.to_string()) } else { None };
+            assert_eq!(fields.json("if_version"), version.as_deref());
             assert_eq!(fields.text("key").as_deref(), Some(key.as_str()));
             action.name()
         }
@@ -75,7 +77,7 @@ fn check_op(op: &Op, fields: &Fields) {
     for field in fields.names() {
         assert!(!fields.has(field) || has_meaning(field, name, fields), "`{field}` was ignored");
     }
-    let Op::Job(key, action) = op else { return };
+    let (Op::Job(key, action) | Op::JobIf(key, _, action)) = op else { return };
     match action {
         Action::Schedule(draft) => {
             check_draft(draft, fields);
@@ -107,6 +109,10 @@ fn has_meaning(field: &str, op: &str, fields: &Fields) -> bool {
         "tag" => is_by_tag,
         "by" => is_by_tag && op == "reschedule",
         "and_after" if is_by_tag => false,
+        "if_version" => {
+            let changes_one = ["cancel", "reschedule", "revive", "purge", "pause", "resume"].contains(&op);
+            changes_one && !is_by_tag && fields.has("key")
+        }
         "queue" => {
             matches!(op, "schedule" | "drain") || matches!(op, "pause" | "resume") && !fields.has("key")
         }

@@ -14,7 +14,7 @@ mod tests;
 use std::time::Duration;
 
 use reveille::job::JobOptions;
-use reveille::{Due, Key, OnConflict, Payload, Shift};
+use reveille::{Due, Key, OnConflict, Payload, Shift, Version};
 
 use super::reading::Reading;
 pub(crate) use error::OpError;
@@ -52,6 +52,8 @@ pub(super) const ON_CONFLICT: [(&str, OnConflict); 7] = [
 pub(crate) enum Op {
     /// About the job of a key.
     Job(Key, Action),
+    /// The same, if the job still is of a version.
+    JobIf(Key, Version, Action),
     /// About all jobs that have a tag.
     Tag(String, TagAction),
     /// About a queue.

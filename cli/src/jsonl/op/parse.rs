@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use reveille::job::{JobOptions, QueueName, Tags};
-use reveille::{Due, Key, OnConflict, Payload, Shift};
+use reveille::{Due, Key, OnConflict, Payload, Shift, Version};
 use serde_json::value::RawValue;
 
 use super::{Action, Draft, ON_CONFLICT, Op, OpError, QueueAction, TagAction};
@@ -74,11 +74,16 @@ pub(crate) fn parse(line: &str) -> Result<Op, OpError> {
         }
         unknown => return Err(OpError::UnknownOp { name: Brief::new(unknown) }),
     };
+    let changes_one = !matches!(action, Action::Schedule(_) | Action::Lookup);
+    let version = if changes_one { fields.if_version.take() } else { None };
     if let Some(field) = fields.left_over() {
         return Err(OpError::Useless { field, op: action.name() });
     }
     let key = Key::new(key.ok_or(OpError::Missing { field: "key" })?)?;
-    Ok(Op::Job(key, action))
+    Ok(match version {
+        Some(version) => Op::JobIf(key, Version(version), action),
+        None => Op::Job(key, action),
+    })
 }
 
 impl Fields<'_> {

@@ -51,6 +51,25 @@ fn null_is_as_good_as_nothing() {
 }
 
 #[test]
+fn a_change_may_name_the_version_of_its_job() {
+    for op in ["cancel", "revive", "purge", "pause", "resume"] {
+        let line = format!(r#"{{"op":"{op}","key":"k","if_version":7}}"#);
+        assert!(matches!(parse(&line), Ok(Op::JobIf(_, Version(7), _))), "{line}");
+    }
+    let useless = "`if_version` has no meaning for";
+    for line in [
+        r#"{"op":"lookup","key":"k","if_version":7}"#,
+        r#"{"op":"schedule","key":"k","in":1,"if_version":7}"#,
+        r#"{"op":"cancel","tag":"t","if_version":7}"#,
+        r#"{"op":"pause","queue":"q","if_version":7}"#,
+    ] {
+        assert!(error(line).starts_with(useless), "{line}");
+    }
+    let wrong = error(r#"{"op":"cancel","key":"k","if_version":-1}"#);
+    assert!(wrong.contains("expected u32"), "{wrong}");
+}
+
+#[test]
 fn jobs_are_named_by_tag() {
     let parsed = |line: &str| match parse(line) {
         Ok(Op::Tag(tag, action)) => format!("{tag} {action:?}"),

@@ -8,6 +8,7 @@ mod calls;
 mod commits;
 mod ending;
 mod store;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
