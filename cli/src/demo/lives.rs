@@ -76,7 +76,7 @@ pub(super) async fn show(args: &Args, plan: Arc<Plan>) -> Result<Report, Failure
         status = first.ended() => return Err(ended_too_soon(status, &ledger)),
     }
     let mut crash = first.kill(&ledger).await.map_err(Failure::BrokeOff)?;
-    progress.say(&crash);
+    progress.say(crash);
 
     let before = {
         let mut book = ledger.book();
