@@ -212,6 +212,7 @@ struct UnderWay<F> {
     behind: Option<Behind<F>>,
 }
 
+/// Where calls are handed over, and the task that awaits them.
 struct Behind<F> {
     calls: mpsc::Sender<F>,
     answers: JoinHandle<Result<(), Error>>,

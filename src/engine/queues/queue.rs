@@ -27,7 +27,7 @@ const STOPS: u8 = PAUSED | HELD | LEFT_OUT | NEVER;
 /// A call has said whether it is paused: its configuration counts no more.
 const SAID: u8 = 4;
 /// Its layers are not ready for a job. In a pool others go on meanwhile.
-const LAYERS_WAIT: u8 = 16;
+const LAYERS_WAIT: u8 = 32;
 
 /// A queue of an engine. Shared by callers, driver and workers; everything in it is atomic.
 pub(crate) struct Queue {
