@@ -352,7 +352,7 @@ fn builder(app: &Arc<App>, process: &Arc<Process>, life: u64) -> reveille::Build
         .commit_deadline(Duration::from_millis(setting.commit_deadline_ms))
         .catch_up_per_second(setting.catch_up_per_second)
         .remember_fired(setting.fired_max, Duration::from_secs(3600))
-        .keep_dead(setting.dead_max, Duration::from_secs(3600));
+        .keep_dead(setting.dead_max, Duration::from_secs(100 * 3600));
     let builder = match setting.pool {
         Some(pool) => builder.pool(pool.handlers),
         None => builder,
