@@ -259,8 +259,13 @@ impl Log {
 
     /// A sync has failed: what was not on the disk before is not trusted, and the segments are not used any more.
     pub(super) fn give_up(&mut self) {
-        for segment in self.segments.values_mut().filter(|segment| segment.synced_bytes < segment.bytes) {
+        for (number, segment) in
+            self.segments.iter_mut().filter(|(_, segment)| segment.synced_bytes < segment.bytes)
+        {
             segment.is_given_up = true;
+            if segment.synced_bytes == 0 {
+                self.distrust.add_segment(*number);
+            }
         }
         self.distrust.add(self.synced_lsn..self.next_lsn);
         self.current = None;

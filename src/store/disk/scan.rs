@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::block::Flaw;
-use super::distrust::Begun;
+use super::distrust::{Begun, Distrust};
 use super::errors::{damaged, failed};
 use super::files::Files;
 use super::meta::Meta;
@@ -136,19 +136,26 @@ impl Scan {
             if !flaw.may_be_torn() {
                 return Err(damaged(&segment.path, segment.good_bytes, flaw));
             }
+            let number = segment.number;
             // LSNs follow each other: nothing lies between two of which one is the next.
-            let hides_nothing = self.segments[at + 1..]
-                .iter()
-                .find_map(|later| later.head)
-                .is_some_and(|head| head.lsn == lsn);
-            if !hides_nothing && !self.may_be_lost(lsn) {
+            let next = self.segments[at + 1..].iter().find_map(|later| later.head).map(|head| head.lsn);
+            let hides_nothing = next == Some(lsn);
+            let is_given_up = segment.head.is_none() && self.has_given_up(number);
+            let is_no_loss = hides_nothing || is_given_up;
+            if !is_no_loss && !self.may_be_lost(lsn) {
                 return Err(damaged(&segment.path, segment.good_bytes, flaw));
             }
-            if !hides_nothing && lsn >= synced {
+            if !is_no_loss && lsn >= synced {
                 self.cut(at, flaw);
                 break;
             }
             self.torn.push(Torn::of(&self.segments[at], flaw));
+            if !hides_nothing {
+                // One that may have begun anywhere ended where the next one began.
+                let lost =
+                    if is_given_up { next.map_or(lsn, |next| lsn.max(next.saturating_sub(1))) } else { lsn };
+                self.leave_out_behind(at, lost, flaw);
+            }
         }
         Ok(())
     }
@@ -203,11 +210,34 @@ impl Scan {
             .map_or((0, 0), |snapshot| (snapshot.published.covered, snapshot.from_lsn))
     }
 
+    /// What lies behind a bad spot in the same part that is not trusted does not count: what it builds on is lost. Whoever wrote there
+    /// has written anew, or has not yet.
+    fn leave_out_behind(&mut self, at: usize, lsn: u64, flaw: Flaw) {
+        let number = self.segments[at].number;
+        let Some(end) = self.distrusts().filter_map(|distrust| distrust.end_of(lsn)).max() else { return };
+        let is_behind = |segment: &&mut Segment| {
+            segment.number > number && segment.head.is_some_and(|head| head.lsn < end)
+        };
+        for segment in self.segments.iter_mut().filter(is_behind) {
+            segment.entries.clear();
+            segment.good_bytes = segment.head.map_or(0, |head| head.block_bytes());
+            segment.flaw = None;
+            self.torn.push(Torn::of(segment, flaw));
+        }
+    }
+
+    fn distrusts(&self) -> impl Iterator<Item = &Distrust> {
+        let of_segments = self.segments.iter().map(|segment| &segment.says.distrust);
+        of_segments.chain(self.snapshots.values().map(|snapshot| &snapshot.distrust))
+    }
+
+    fn has_given_up(&self, segment: u64) -> bool {
+        self.distrusts().any(|distrust| distrust.has_segment(segment))
+    }
+
     /// Whether what has this LSN may not be on the disk, even if it can be read.
     pub(super) fn may_be_lost(&self, lsn: u64) -> bool {
-        let of_segments = self.segments.iter().map(|segment| &segment.says.distrust);
-        let of_snapshots = self.snapshots.values().map(|snapshot| &snapshot.distrust);
-        lsn >= self.synced || of_segments.chain(of_snapshots).any(|distrust| distrust.contains(lsn))
+        lsn >= self.synced || self.distrusts().any(|distrust| distrust.contains(lsn))
     }
 
     /// The first LSN that no block has had, as far as any file tells.
