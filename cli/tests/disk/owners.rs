@@ -45,7 +45,7 @@ fn who_will_not_wait_is_told_who_is_there() {
     assert!(holder.contains(&format!(":{}:", owner.pid().as_raw_nonzero())), "{holder}");
     let ended = disk.run("ns", &["--fail-if-owned"]).ended();
     assert_eq!((ended.status.code(), ended.events.len()), (Some(2), 0));
-    for said in ["another process has the store", "/ns", holder.trim(), "stop it first"] {
+    for said in ["has the store at", "/ns", holder.trim(), "stop it first"] {
         assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
     }
     assert!(!ended.stderr.contains("lease"), "there is none: {}", ended.stderr);
