@@ -39,6 +39,7 @@ mod work;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
 
 use args::Args;
 use report::Report;
@@ -91,12 +92,33 @@ impl Folder {
         &self.0
     }
 
-    /// Another one with the same files in it.
+    /// Another one with the same files in it, as they were at one moment: what works behind the calls has come to rest.
     fn copy(&self, under: &Path) -> Result<Self, Error> {
-        let copy = Folder::new(under)?;
-        copy_into(&self.0, &copy.0)?;
-        Ok(copy)
+        for _ in 0..100 {
+            let before = state(&self.0)?;
+            let copy = Folder::new(under)?;
+            if copy_into(&self.0, &copy.0).is_ok() && state(&self.0)? == before {
+                return Ok(copy);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Err("the store's files do not come to rest".into())
     }
+}
+
+/// All files in a folder, how long they are and when they were changed.
+fn state(folder: &Path) -> Result<Vec<(PathBuf, u64, SystemTime)>, Error> {
+    let mut state = Vec::new();
+    for entry in folder.read_dir()? {
+        let (entry, found) = entry.and_then(|entry| entry.metadata().map(|found| (entry, found)))?;
+        if found.is_dir() {
+            state.append(&mut self::state(&entry.path())?);
+        } else {
+            state.push((entry.path(), found.len(), found.modified()?));
+        }
+    }
+    state.sort();
+    Ok(state)
 }
 
 fn copy_into(from: &Path, to: &Path) -> Result<(), Error> {

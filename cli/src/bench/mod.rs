@@ -34,7 +34,6 @@ use reveille::Profile;
 use serde::Serialize;
 
 use crate::complain;
-use server::Redis;
 use subject::Subject;
 
 /// The arguments of `reveille bench`.
@@ -63,7 +62,7 @@ enum What {
     /// Acknowledged schedules per second with many callers, and the latency of one alone; beside a bare round trip, and a bare
     /// write and sync of a disk
     Durable(durable::Args),
-    /// How long a restore takes, and Redis bytes per job; beside reading the same bytes raw
+    /// How long a restore takes, and the bytes kept per job; beside reading the same bytes raw
     Restore(restore::Args),
     /// How late jobs fire while a million others are written to a snapshot, and without a snapshot
     Snapshot(snapshot::Args),
@@ -72,9 +71,9 @@ enum What {
 /// Arguments of the benchmarks with a Redis.
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// Measure this Redis instead of starting one. `durable` also takes a directory, as file:PATH, and memory:, which leaves
-    /// the engine's own part
-    #[arg(long, value_name = "URL", env = "REVEILLE_STORE", hide_env_values = true)]
+    /// Measure this store instead of starting a Redis: its address, or a directory, as file:PATH. `durable` and `snapshot` also
+    /// take memory:, which leaves the engine's own part
+    #[arg(long, value_name = "STORE", env = "REVEILLE_STORE", hide_env_values = true)]
     store: Option<String>,
 
     /// When the benchmark's own Redis syncs its log to disk: always, everysec or no
@@ -139,14 +138,6 @@ impl Common {
     /// The store to measure.
     async fn subject(&self) -> Result<Subject, Error> {
         Subject::of(self.store.as_deref(), &self.appendfsync).await
-    }
-
-    /// The Redis to measure.
-    async fn redis(&self) -> Result<Redis, Error> {
-        match &self.store {
-            Some(url) => Redis::at(url).await,
-            None => Redis::start(&self.appendfsync).await,
-        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! `reveille bench restore`: how long it takes until all jobs are back, from a snapshot and from the log alone.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
@@ -9,6 +8,7 @@ use reveille::{Durability, Engine};
 use serde::Serialize;
 
 use super::server::Redis;
+use super::subject::Subject;
 use super::{Common, Error, key, median, payload};
 use crate::figures::grouped;
 
@@ -47,33 +47,34 @@ struct Restore {
     raw_read_seconds: f64,
     to_raw_read: f64,
     megabytes: f64,
-    redis_bytes_per_job: f64,
+    /// In the memory of a Redis, or in files.
+    bytes_per_job: f64,
 }
 
 pub(super) async fn run(args: &Args) -> Result<Report, Error> {
-    let redis = args.common.redis().await?;
-    let engine = start(&redis).await?;
+    let subject = args.common.subject().await?;
+    let engine = start(&subject).await?;
     fill(&engine, args.jobs).await?;
     engine.shutdown(Duration::from_secs(60)).await;
     drop(engine);
-    let from_log = measure(&redis, args.jobs).await?;
+    let from_log = measure(&subject, args.jobs).await?;
 
-    let engine = start(&redis).await?;
+    let engine = start(&subject).await?;
     let began = Instant::now();
     engine.snapshot().await?;
     let snapshot_seconds = began.elapsed().as_secs_f64();
     engine.shutdown(Duration::from_secs(60)).await;
     drop(engine);
-    let from_snapshot = measure(&redis, args.jobs).await?;
-    redis.clear().await?;
+    let from_snapshot = measure(&subject, args.jobs).await?;
+    subject.clear().await?;
     Ok(Report { jobs: args.jobs, from_snapshot, from_log, snapshot_seconds })
 }
 
-async fn start(redis: &Redis) -> Result<Engine, Error> {
+async fn start(subject: &Subject) -> Result<Engine, Error> {
     // Only the restore is measured, so no snapshot is taken by itself.
     let engine = Engine::builder()
         .queue("q", |_| async {})
-        .store(Arc::new(redis.store()?))
+        .store(subject.store()?)
         .durability(Durability::Logged)
         .snapshot_every(DAY, u64::MAX)
         .start()
@@ -94,16 +95,15 @@ pub(super) async fn fill(engine: &Engine, jobs: u64) -> Result<(), Error> {
     Ok(())
 }
 
-async fn measure(redis: &Redis, jobs: u64) -> Result<Restore, Error> {
-    let mut connection = redis.connect().await?;
-    let bytes_in_redis = redis.bytes(&mut connection).await?;
+async fn measure(subject: &Subject, jobs: u64) -> Result<Restore, Error> {
+    let kept_bytes = subject.bytes().await?.unwrap_or_default();
     let (mut restores, mut reads, mut bytes) = (Vec::new(), Vec::new(), 0);
     for _ in 0..REPEATS {
         let began = Instant::now();
-        bytes = read_raw(redis, &mut connection).await?;
+        bytes = read_raw(subject).await?;
         reads.push(began.elapsed().as_secs_f64());
         let began = Instant::now();
-        let engine = start(redis).await?;
+        let engine = start(subject).await?;
         restores.push(began.elapsed().as_secs_f64());
         if engine.jobs() as u64 != jobs {
             return Err(format!("{} jobs came back of {jobs}", engine.jobs()).into());
@@ -116,12 +116,21 @@ async fn measure(redis: &Redis, jobs: u64) -> Result<Restore, Error> {
         raw_read_seconds,
         to_raw_read: seconds / raw_read_seconds,
         megabytes: bytes as f64 / 1e6,
-        redis_bytes_per_job: bytes_in_redis as f64 / jobs as f64,
+        bytes_per_job: kept_bytes as f64 / jobs as f64,
     })
 }
 
-/// Reads every chunk and every batch, a few at a time, and throws them away. Returns how many bytes they have.
-async fn read_raw(redis: &Redis, connection: &mut MultiplexedConnection) -> Result<usize, Error> {
+/// Reads what a restore has to read, and throws it away. Returns how many bytes that was.
+async fn read_raw(subject: &Subject) -> Result<usize, Error> {
+    match subject {
+        Subject::Redis(redis) => read_redis(redis, &mut redis.connect().await?).await,
+        Subject::Disk(folder) => folder.read_raw(),
+        Subject::Memory(_) => Err("there is nothing to read in memory; name a directory or a Redis".into()),
+    }
+}
+
+/// Every chunk and every batch, a few at a time.
+async fn read_redis(redis: &Redis, connection: &mut MultiplexedConnection) -> Result<usize, Error> {
     const AT_A_TIME: usize = 16;
     let keys = redis.keys(connection).await?;
     let (logs, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.ends_with(":l"));
@@ -175,14 +184,14 @@ fn last_id(page: &redis::Value) -> Option<String> {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nRestore of {} jobs, 20-byte keys and 64-byte payloads\n", grouped(self.jobs))?;
-        let columns = ["seconds", "raw read", "ratio", "MB", "Redis B/job"];
+        let columns = ["seconds", "raw read", "ratio", "MB", "kept B/job"];
         let [a, b, c, d, e] = columns;
         writeln!(f, "  {:<16} {a:>9} {b:>9} {c:>7} {d:>8} {e:>12}", "")?;
         for (name, restore) in [("from a snapshot", self.from_snapshot), ("from the log", self.from_log)] {
-            let Restore { seconds, raw_read_seconds, to_raw_read, megabytes, redis_bytes_per_job } = restore;
+            let Restore { seconds, raw_read_seconds, to_raw_read, megabytes, bytes_per_job } = restore;
             writeln!(
                 f,
-                "  {name:<16} {seconds:>9.3} {raw_read_seconds:>9.3} {to_raw_read:>7.1} {megabytes:>8.1} {redis_bytes_per_job:>12.1}"
+                "  {name:<16} {seconds:>9.3} {raw_read_seconds:>9.3} {to_raw_read:>7.1} {megabytes:>8.1} {bytes_per_job:>12.1}"
             )?;
         }
         writeln!(f, "\n  the snapshot itself took {:.3} s", self.snapshot_seconds)

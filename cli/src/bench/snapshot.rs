@@ -55,7 +55,7 @@ struct Late {
 type Seen = Arc<Mutex<Histogram<u64>>>;
 
 pub(super) async fn run(args: &Args) -> Result<Report, Error> {
-    let redis = args.common.redis().await?;
+    let subject = args.common.subject().await?;
     let seen: Seen = Arc::new(Mutex::new(Histogram::new(3)?));
     let sink = Arc::clone(&seen);
     let engine = Engine::builder()
@@ -66,7 +66,7 @@ pub(super) async fn run(args: &Args) -> Result<Report, Error> {
             }
             async {}
         })
-        .store(Arc::new(redis.store()?))
+        .store(subject.store()?)
         .durability(Durability::Logged)
         .snapshot_every(DAY, u64::MAX)
         .start()
@@ -82,7 +82,7 @@ pub(super) async fn run(args: &Args) -> Result<Report, Error> {
     is_over.store(true, SeqCst);
     let snapshots = snapshots.await??;
     engine.shutdown(Duration::from_secs(10)).await;
-    redis.clear().await?;
+    subject.clear().await?;
     let with_to_without = with_snapshots.p99_us as f64 / without.p99_us.max(1) as f64;
     Ok(Report { jobs: args.jobs, without, with_snapshots, with_to_without, snapshots })
 }

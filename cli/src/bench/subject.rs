@@ -1,7 +1,7 @@
 //! The store to measure, and its floors: what the same bytes take without it.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,9 +12,10 @@ use reveille::store::{DiskConfig, DiskStore, MemoryStore, Store};
 
 use super::Error;
 use super::server::Redis;
+use crate::store::directory;
 
-/// What `--store` says for the engine's own part: a store that takes all at once and keeps nothing.
-pub(super) const MEMORY: &str = "memory:";
+/// What `--store` says for the engine's own part: a store in the same memory, for which nobody waits.
+const MEMORY: &str = "memory:";
 
 /// A store to measure. What it keeps there is this run's alone.
 pub(super) enum Subject {
@@ -28,7 +29,7 @@ impl Subject {
     pub(super) async fn of(address: Option<&str>, appendfsync: &str) -> Result<Self, Error> {
         Ok(match address {
             Some(MEMORY) => Subject::Memory(Arc::default()),
-            Some(address) => match directory(address) {
+            Some(address) => match directory(address)? {
                 Some(path) => Subject::Disk(Folder::below(path)?),
                 None => Subject::Redis(Redis::at(address).await?),
             },
@@ -101,6 +102,21 @@ impl Folder {
         self.path().join("store")
     }
 
+    /// Reads every file of the store, and throws it away. Returns how many bytes they have.
+    pub(super) fn read_raw(&self) -> Result<usize, Error> {
+        let (mut buffer, mut bytes) = (vec![0; 1 << 20], 0);
+        for entry in self.store().read_dir()? {
+            let mut file = File::open(entry?.path())?;
+            loop {
+                match file.read(&mut buffer)? {
+                    0 => break,
+                    read => bytes += read,
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
     /// What the store's files have.
     fn bytes(&self) -> Result<u64, Error> {
         let mut bytes = 0;
@@ -109,12 +125,6 @@ impl Folder {
         }
         Ok(bytes)
     }
-}
-
-/// The directory that an address names, if it names one.
-fn directory(address: &str) -> Option<&Path> {
-    let path = address.strip_prefix("file:").map(|path| path.strip_prefix("//").unwrap_or(path));
-    path.or(Some(address).filter(|address| address.starts_with(['/', '.']))).map(Path::new)
 }
 
 /// Something that any store has to do, done bare.

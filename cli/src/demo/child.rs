@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
@@ -54,13 +55,27 @@ impl FromStr for Life {
     }
 }
 
-/// Lives.
+/// Lives, and leaves nothing behind if the parent is gone.
 pub(super) async fn live(args: &Args, life: &Life) -> Result<ExitCode, String> {
     let cannot = |error: io::Error| format!("cannot start: {error}");
     signal::hold_back().map_err(cannot)?;
-    let mut parent_ends = watch_parent(life.folder.clone()).map_err(cannot)?;
+    let is_orphan = Arc::new(AtomicBool::new(false));
+    let parent_ends = watch_parent(life.folder.clone(), Arc::clone(&is_orphan)).map_err(cannot)?;
+    let lived = live_on(args, life, parent_ends).await;
+    if let Some(folder) = life.folder.as_deref().filter(|_| is_orphan.load(SeqCst)) {
+        remove(folder);
+    }
+    lived
+}
+
+async fn live_on(
+    args: &Args,
+    life: &Life,
+    mut parent_ends: oneshot::Receiver<()>,
+) -> Result<ExitCode, String> {
     let plan = Arc::new(Plan::new(args.jobs));
-    let morning = Arc::new(Morning::new(plan, Teller::to_parent().map_err(cannot)?, true));
+    let teller = Teller::to_parent().map_err(|error| format!("cannot start: {error}"))?;
+    let morning = Arc::new(Morning::new(plan, teller, true));
     let named = named(args, life, &morning)?;
     let mono_us = || Clock::System.now().mono.as_micros();
     let began_us = mono_us();
@@ -72,7 +87,11 @@ pub(super) async fn live(args: &Args, life: &Life) -> Result<ExitCode, String> {
     let ended = tokio::select! {
         biased;
         error = engine.lost() => Err(error.into()),
-        _ = parent_ends => morning.call_off_all(&engine).await,
+        // A folder of the demonstration's own goes with its jobs.
+        _ = parent_ends => match life.folder {
+            Some(_) => Ok(()),
+            None => morning.call_off_all(&engine).await,
+        },
         ended = pass(&morning, &engine, took, life.before) => ended,
     };
     morning.tell_commit_delay(&engine);
@@ -129,28 +148,31 @@ async fn pass(
     Ok(())
 }
 
-/// Resolves when standard input ends. A folder of the demonstration's own then goes, and this process with it: whatever it is
-/// doing, nobody waits for it.
-fn watch_parent(folder: Option<PathBuf>) -> io::Result<oneshot::Receiver<()>> {
+/// Resolves when standard input ends. If the demonstration's own folder is not gone some time later, nobody waits any more for
+/// whatever this process is doing.
+fn watch_parent(folder: Option<PathBuf>, is_orphan: Arc<AtomicBool>) -> io::Result<oneshot::Receiver<()>> {
     let (sender, ended) = oneshot::channel();
     thread::Builder::new().name("reveille-parent".into()).spawn(move || {
         // Nothing is ever written to it.
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        is_orphan.store(true, SeqCst);
+        let _ = sender.send(());
         if let Some(folder) = folder {
+            thread::sleep(GRACE);
             remove(&folder);
             std::process::exit(1);
         }
-        let _ = sender.send(());
     })?;
     Ok(ended)
 }
 
-/// Removes a folder to which another thread may still be writing.
+/// Removes a folder to which a thread that is about to end may still be writing.
 fn remove(folder: &Path) {
     for _ in 0..100 {
-        match std::fs::remove_dir_all(folder) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
-            _ => return,
+        let _ = std::fs::remove_dir_all(folder);
+        thread::sleep(Duration::from_millis(10));
+        if !folder.exists() {
+            return;
         }
     }
 }

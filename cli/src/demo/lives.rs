@@ -39,6 +39,9 @@ use crate::store::Named;
 /// chance knows it better, so that no engine can be ready for it.
 const KILL_MS: std::ops::Range<i64> = 3_500..5_500;
 
+/// How long a child may take to leave nothing behind, once nobody asks for its morning any more.
+const PATIENCE_MS: u64 = 10_000;
+
 /// Between two looks at what the child has told. A pipe holds more than it can tell in that time.
 const READ_EVERY: Duration = Duration::from_millis(1);
 
@@ -50,7 +53,7 @@ struct Place {
     own: Option<TempDir>,
 }
 
-/// A child process. Killed when dropped.
+/// A child process. Ended when dropped.
 #[derive(Debug)]
 struct Living {
     child: Child,
@@ -73,7 +76,7 @@ pub(super) async fn show(args: &Args, plan: Arc<Plan>) -> Result<Report, Failure
         status = first.ended() => return Err(ended_too_soon(status, &ledger)),
     }
     let mut crash = first.kill(&ledger).await.map_err(Failure::BrokeOff)?;
-    progress.say(&crash);
+    progress.say(crash);
 
     let before = {
         let mut book = ledger.book();
@@ -95,6 +98,9 @@ pub(super) async fn show(args: &Args, plan: Arc<Plan>) -> Result<Report, Failure
     drop(progress);
     let pending = kept::pending(&place.named).await?;
     let book = ledger.book();
+    if let Some(started) = book.started() {
+        crash.restored(started);
+    }
     Ok(Report::of(&book, Some(Kept::of(&book, pending)), Some(crash)))
 }
 
@@ -116,7 +122,7 @@ impl Place {
     async fn stop(self, mut living: Living, signal: Signal) -> Failure {
         let called_off = match &self.own {
             // The folder goes with the jobs.
-            Some(_) => Ok(()),
+            Some(_) => living.child.kill().map_err(Error::from),
             None => {
                 living.stdin = None;
                 living.ended().await.and_then(|status| went_well(Ok(status)))
@@ -146,17 +152,16 @@ impl Living {
             .map_err(|error| cannot(&error))?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let (sender, told) = oneshot::channel();
-        let mut living = Living { child, stdin, told };
+        let living = Living { child, stdin, told };
         let stdout = stdout.ok_or_else(|| cannot(&"it has no output"))?;
         let ledger = Arc::clone(ledger);
         let reading = thread::Builder::new().name("reveille-told".into()).spawn(move || {
             let _ = sender.send(read_all(stdout, &ledger));
         });
-        if let Err(error) = reading {
-            living.stdin = None;
-            return Err(cannot(&error));
+        match reading {
+            Ok(_) => Ok(living),
+            Err(error) => Err(cannot(&error)),
         }
-        Ok(living)
     }
 
     /// Waits until it has ended, and all that it told is in the ledger.
@@ -179,7 +184,14 @@ impl Living {
 
 impl Drop for Living {
     fn drop(&mut self) {
-        // One that has ended is not there to be killed.
+        // Asked first, so that it leaves nothing behind. One that has ended is not there to be asked or killed.
+        self.stdin = None;
+        for _ in 0..PATIENCE_MS {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

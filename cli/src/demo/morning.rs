@@ -209,7 +209,13 @@ type Change = Pin<Box<dyn Future<Output = Result<Told, Error>> + Send>>;
 /// told when it comes, and a bounded number of them behind; at once without one.
 struct UnderWay<F> {
     teller: Teller,
-    behind: Option<(mpsc::Sender<F>, JoinHandle<Result<(), Error>>)>,
+    behind: Option<Behind<F>>,
+}
+
+/// Where calls are handed over, and the task that awaits them.
+struct Behind<F> {
+    calls: mpsc::Sender<F>,
+    answers: JoinHandle<Result<(), Error>>,
 }
 
 impl<F> UnderWay<F>
@@ -218,19 +224,19 @@ where
 {
     fn new(teller: Teller, has_store: bool) -> Self {
         let behind = has_store.then(|| {
-            let (sender, calls) = mpsc::channel(UNDER_WAY_MAX);
-            (sender, tokio::spawn(answer(calls, teller.clone())))
+            let (calls, called) = mpsc::channel(UNDER_WAY_MAX);
+            Behind { calls, answers: tokio::spawn(answer(called, teller.clone())) }
         });
         UnderWay { teller, behind }
     }
 
     /// Adds a call, and waits while there are too many.
     async fn add(&mut self, call: F) -> Result<(), Error> {
-        let Some((sender, answers)) = &mut self.behind else {
+        let Some(Behind { calls, answers }) = &mut self.behind else {
             self.teller.tell(call.await?);
             return Ok(());
         };
-        if sender.send(call).await.is_err() {
+        if calls.send(call).await.is_err() {
             // Only an error ends it before its time.
             return answers.await?;
         }
@@ -238,8 +244,8 @@ where
     }
 
     async fn finish(self) -> Result<(), Error> {
-        let Some((sender, answers)) = self.behind else { return Ok(()) };
-        drop(sender);
+        let Some(Behind { calls, answers }) = self.behind else { return Ok(()) };
+        drop(calls);
         answers.await?
     }
 }

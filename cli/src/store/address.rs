@@ -17,7 +17,7 @@ use super::any::AnyStore;
 const NEITHER: &str = "; a directory is named as file:PATH, or by a path that begins with a slash or a dot";
 
 /// The store at an address, in a namespace. Does not open it yet.
-pub(crate) fn store(address: &str, namespace: &str, replicas: Option<u16>) -> Result<AnyStore, String> {
+pub(super) fn store(address: &str, namespace: &str, replicas: Option<u16>) -> Result<AnyStore, String> {
     match directory(address)? {
         Some(path) => on_disk(path, namespace),
         None => in_redis(address, namespace, replicas),
@@ -42,7 +42,7 @@ fn in_redis(address: &str, namespace: &str, replicas: Option<u16>) -> Result<Any
 }
 
 /// The directory that an address names, if it names one.
-fn directory(address: &str) -> Result<Option<&Path>, String> {
+pub(crate) fn directory(address: &str) -> Result<Option<&Path>, String> {
     let path = match address.strip_prefix("file:") {
         None if address.starts_with(['/', '.']) => address,
         None => return Ok(None),

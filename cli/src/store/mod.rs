@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use reveille::{Builder, Durability};
 
+pub(crate) use address::directory;
 use any::AnyStore;
 pub(crate) use found::{Found, about as about_replica};
 use leases::Leases;

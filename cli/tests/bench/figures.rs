@@ -198,3 +198,26 @@ fn durable_on_a_disk_is_held_against_that_disk() {
     assert!(left.is_empty(), "{left:?}");
     std::fs::remove_dir(folder).unwrap();
 }
+
+#[test]
+fn a_restore_and_snapshots_on_a_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("file:{}", folder.path().display());
+    let report = measured(&["restore", "--store", &store, "--jobs", "2000"]);
+    assert_eq!(report["jobs"], 2_000);
+    for way in ["from_snapshot", "from_log"] {
+        let restore = &report[way];
+        let ratio = positive(&restore["seconds"]) / positive(&restore["raw_read_seconds"]);
+        assert!((positive(&restore["to_raw_read"]) / ratio - 1.0).abs() < 1e-6, "{report}");
+        // A job has its key and its payload.
+        assert!(
+            positive(&restore["bytes_per_job"]) > 64.0 && positive(&restore["megabytes"]) > 0.1,
+            "{report}"
+        );
+    }
+    let report = measured(&["snapshot", "--store", &store, "--jobs", "1000", "--firing", "100"]);
+    assert!(positive(&report["snapshots"]) >= 1.0, "{report}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something is left behind");
+    let nothing = crate::bench(&["restore", "--store", "memory:", "--jobs", "1000"]);
+    assert_eq!(nothing.status.code(), Some(1), "{}", nothing.stdout);
+}

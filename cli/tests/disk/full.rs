@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::{Disk, exported, tell};
 use testkit::program::{Run, text};
 
@@ -77,9 +79,15 @@ fn firing_goes_on_while_the_disk_is_full_and_acknowledging_when_there_is_room() 
     small.make_room();
     let acknowledged = run.event();
     assert_eq!((text(&acknowledged, "event"), text(&acknowledged, "key")), ("ack", "meanwhile"));
-    run.kill();
+    // All of it is kept: also that the other has ended.
+    run.signal(Signal::TERM);
+    assert_eq!(run.ended().status.code(), Some(0));
     let left = exported(&store, "ns");
-    assert!(left.lines().count() == 1 && left.contains("\"key\":\"meanwhile\""), "{left}");
+    assert!(
+        left.lines().count() == 1 && left.contains("\"key\":\"meanwhile\""),
+        "{} jobs",
+        left.lines().count()
+    );
 }
 
 #[test]

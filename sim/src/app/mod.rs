@@ -26,6 +26,9 @@ use crate::shadow::Shadow;
 use crate::world::World;
 use handlers::Handlers;
 
+/// Longer than any clock is set forward: no dead job is purged for its age.
+const DEAD_FOR: Duration = Duration::from_secs(864_000);
+
 /// Where a store on disk is.
 const PATH: &str = "/var/lib/reveille";
 
@@ -352,7 +355,7 @@ fn builder(app: &Arc<App>, process: &Arc<Process>, life: u64) -> reveille::Build
         .commit_deadline(Duration::from_millis(setting.commit_deadline_ms))
         .catch_up_per_second(setting.catch_up_per_second)
         .remember_fired(setting.fired_max, Duration::from_secs(3600))
-        .keep_dead(setting.dead_max, Duration::from_secs(100 * 3600));
+        .keep_dead(setting.dead_max, DEAD_FOR);
     let builder = match setting.pool {
         Some(pool) => builder.pool(pool.handlers),
         None => builder,
@@ -385,6 +388,20 @@ fn builder(app: &Arc<App>, process: &Arc<Process>, life: u64) -> reveille::Build
     })
 }
 
+/// The store, as a process has it.
+fn store(app: &App, process: &Process) -> Arc<dyn Store> {
+    let Some(Machine { disk, journal }) = &app.machine else {
+        let config = RedisConfig::new("redis://127.0.0.1:6379/0").and_then(|config| config.namespace("sim"));
+        let config = config.unwrap_or_else(|error| unreachable!("a constant: {error}"));
+        return Arc::new(RedisStore::new(config));
+    };
+    let config = DiskConfig::new(PATH).namespace("sim");
+    let config = config.unwrap_or_else(|error| unreachable!("a constant: {error}"));
+    let config =
+        config.segment_bytes(app.setting.segment_bytes).files(Arc::new(Mount::new(disk, &process.seat)));
+    Arc::new(Watched::new(Arc::new(DiskStore::new(config)), journal, disk))
+}
+
 fn queue_config(setting: &Setting, queue: Queue) -> QueueConfig {
     let config = QueueConfig::new(queue.name());
     let config = match setting.paces.iter().find(|(its, _)| *its == queue) {
@@ -399,18 +416,4 @@ fn queue_config(setting: &Setting, queue: Queue) -> QueueConfig {
         Some((precedence, weight)) => config.precedence(precedence).weight(weight),
         None => config,
     }
-}
-
-/// The store, as a process has it.
-fn store(app: &App, process: &Process) -> Arc<dyn Store> {
-    let Some(Machine { disk, journal }) = &app.machine else {
-        let config = RedisConfig::new("redis://127.0.0.1:6379/0").and_then(|config| config.namespace("sim"));
-        let config = config.unwrap_or_else(|error| unreachable!("a constant: {error}"));
-        return Arc::new(RedisStore::new(config));
-    };
-    let config = DiskConfig::new(PATH).namespace("sim");
-    let config = config.unwrap_or_else(|error| unreachable!("a constant: {error}"));
-    let config =
-        config.segment_bytes(app.setting.segment_bytes).files(Arc::new(Mount::new(disk, &process.seat)));
-    Arc::new(Watched::new(Arc::new(DiskStore::new(config)), journal, disk))
 }

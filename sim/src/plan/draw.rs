@@ -15,10 +15,10 @@ const SECOND: u64 = 1_000_000;
 pub fn draw(seed: u64, store: StoreKind) -> (Setting, Vec<Item>) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut setting = draw_setting(seed, &mut rng);
-    turns::draw_setting(&mut setting);
     if store == StoreKind::Disk {
         disk::draw_setting(&mut setting);
     }
+    turns::draw_setting(&mut setting);
     let mut plan = Vec::new();
     let calls = rng.u64(20..120);
     for _ in 0..calls {

@@ -297,8 +297,6 @@ pub enum Call {
     },
     /// Of jobs with tags.
     Tagged(Tagged),
-    /// Of queues that share a pool, or have rates.
-    Turns(Turns),
     /// Of all jobs of a group, together or not at all.
     Whole {
         /// The group.
@@ -306,6 +304,8 @@ pub enum Call {
         /// What is to become of them.
         act: Whole,
     },
+    /// Of queues that share a pool, or have rates.
+    Turns(Turns),
     /// Of the newest job of a key.
     Lookup {
         /// The key.

@@ -29,7 +29,8 @@ pub(super) enum Kind {
     /// What the store knows of itself, as JSON: the only block of the file `meta`.
     Meta = 1,
     /// The first of a segment of the log. `lsn` is the first that the segment may have, `synced` as in a batch, and `epoch` the
-    /// number of the segment that it follows, and `first` the first LSN that that one may have. Its body says, as JSON, which parts of the log before it are not trusted.
+    /// number of the segment that it follows, `first` the first LSN that that one may have, and `end` the one before which it
+    /// ended. Its body says, as JSON, which parts of the log before it are not trusted.
     Segment = 2,
     /// A batch of records of one partition, from `first` up to `end`.
     Batch = 3,

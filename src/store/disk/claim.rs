@@ -145,7 +145,9 @@ impl Core {
         let force =
             if claim.by_force { "; a store on disk cannot be taken from a process that runs" } else { "" };
         StoreError::held(
-            format!("another process has the store at {dir}{by}{force}: stop it first"),
+            format!(
+                "another process, or another store of this one, has the store at {dir}{by}{force}: stop it first"
+            ),
             LOOK_AGAIN,
         )
     }

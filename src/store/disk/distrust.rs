@@ -19,28 +19,52 @@ pub(super) struct Begun {
     pub(super) lsn: u64,
 }
 
-/// More than these are told as fewer, longer ones: what lies between two counts as not trusted then.
+/// Of more than these the oldest is not told any more: its segments were removed long ago, and their names with them.
 const RANGES_MAX: usize = 8;
 
-/// Parts of the log, by LSN.
+/// What is not trusted.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Distrust(Vec<Range<u64>>);
+pub(super) struct Distrust {
+    /// Parts of the log, by LSN.
+    lsns: Vec<Range<u64>>,
+    /// Segments of which nothing may be left, not even the head, by their numbers.
+    #[serde(default)]
+    segments: Vec<Range<u64>>,
+}
 
 impl Distrust {
-    pub(super) fn add(&mut self, range: Range<u64>) {
-        if range.is_empty() {
-            return;
-        }
-        let is_full = self.0.len() == RANGES_MAX;
-        match self.0.last_mut() {
-            Some(last) if is_full || last.end >= range.start => last.end = last.end.max(range.end),
-            _ => self.0.push(range),
-        }
+    pub(super) fn add(&mut self, lsns: Range<u64>) {
+        add(&mut self.lsns, lsns);
+    }
+
+    pub(super) fn add_segment(&mut self, number: u64) {
+        add(&mut self.segments, number..number + 1);
     }
 
     pub(super) fn contains(&self, lsn: u64) -> bool {
-        self.0.iter().any(|range| range.contains(&lsn))
+        self.end_of(lsn).is_some()
+    }
+
+    /// Where the part ends that has this LSN.
+    pub(super) fn end_of(&self, lsn: u64) -> Option<u64> {
+        self.lsns.iter().filter(|range| range.contains(&lsn)).map(|range| range.end).max()
+    }
+
+    pub(super) fn has_segment(&self, number: u64) -> bool {
+        self.segments.iter().any(|range| range.contains(&number))
+    }
+}
+
+fn add(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
+    if range.is_empty() {
+        return;
+    }
+    match ranges.last_mut() {
+        Some(last) if last.end >= range.start => last.end = last.end.max(range.end),
+        _ => ranges.push(range),
+    }
+    if ranges.len() > RANGES_MAX {
+        ranges.remove(0);
     }
 }
 
@@ -56,11 +80,14 @@ mod tests {
         distrust.add(3..5);
         distrust.add(5..6);
         distrust.add(10..12);
-        assert_eq!(distrust.0, [3..6, 10..12]);
+        assert_eq!(distrust.lsns, [3..6, 10..12]);
+        assert_eq!((distrust.end_of(4), distrust.end_of(6)), (Some(6), None));
         assert!(
             distrust.contains(5) && !distrust.contains(6) && !distrust.contains(2) && distrust.contains(11)
         );
         (0..100).for_each(|at| distrust.add(20 + at * 10..21 + at * 10));
-        assert!(distrust.0.len() <= RANGES_MAX && distrust.contains(1_010), "{distrust:?}");
+        assert!(distrust.lsns.len() <= RANGES_MAX && distrust.contains(1_010), "{distrust:?}");
+        distrust.add_segment(7);
+        assert!(distrust.has_segment(7) && !distrust.has_segment(8) && !distrust.has_segment(6));
     }
 }

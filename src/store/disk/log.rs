@@ -18,7 +18,7 @@ use super::distrust::{Begun, Distrust};
 use super::files::{File, Files};
 use super::names::Name;
 use super::scan::Scan;
-use super::segment;
+use super::segment::{self, Says};
 
 /// A segment that its owner knows.
 #[derive(Debug)]
@@ -66,6 +66,8 @@ pub(super) struct Log {
     next_number: u64,
     /// The segment that was begun last.
     pub(super) last: Begun,
+    /// Before which LSN it ends.
+    ended: u64,
     pub(super) next_lsn: u64,
     /// All before this LSN is on the disk, or given up.
     pub(super) synced_lsn: u64,
@@ -108,6 +110,7 @@ impl Log {
             is_sparing: false,
             next_number: scan.last_segment + 1,
             last: scan.begun,
+            ended: scan.segments.last().map_or(0, segment::Segment::ends),
             next_lsn,
             synced_lsn: next_lsn,
             distrust: Distrust::default(),
@@ -138,6 +141,7 @@ impl Log {
         share.batches += 1;
         (share.end, share.lsn) = (head.end, head.lsn);
         self.next_lsn += 1;
+        self.ended = self.next_lsn;
         Ok(head.lsn)
     }
 
@@ -163,10 +167,11 @@ impl Log {
         };
         let mut head = Head::new(Kind::Segment);
         (head.lsn, head.synced) = (self.next_lsn, self.synced_lsn);
-        (head.epoch, head.first) = (self.last.segment, self.last.lsn);
+        (head.epoch, head.first, head.end) = (self.last.segment, self.last.lsn, self.ended);
         let mut block = Vec::new();
-        let body = serde_json::to_vec(&self.distrust).map_err(io::Error::other)?;
-        head.write(&body, &mut block);
+        if !(Says { distrust: self.distrust.clone(), ended: 0 }.write(head, &mut block)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         if let Err(error) = file.write_at(&block, 0) {
             // It is as it was, or is cut when it is used.
             let _ = file.truncate(0);
@@ -185,6 +190,7 @@ impl Log {
         self.segments.insert(number, segment);
         self.current = Some(number);
         self.last = Begun { segment: number, lsn: self.next_lsn };
+        self.ended = self.next_lsn;
         Ok(number)
     }
 
@@ -253,8 +259,13 @@ impl Log {
 
     /// A sync has failed: what was not on the disk before is not trusted, and the segments are not used any more.
     pub(super) fn give_up(&mut self) {
-        for segment in self.segments.values_mut().filter(|segment| segment.synced_bytes < segment.bytes) {
+        for (number, segment) in
+            self.segments.iter_mut().filter(|(_, segment)| segment.synced_bytes < segment.bytes)
+        {
             segment.is_given_up = true;
+            if segment.synced_bytes == 0 {
+                self.distrust.add_segment(*number);
+            }
         }
         self.distrust.add(self.synced_lsn..self.next_lsn);
         self.current = None;

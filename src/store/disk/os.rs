@@ -63,59 +63,10 @@ impl Files for System {
     }
 }
 
-#[cfg(unix)]
-impl File for fs::File {
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        std::os::unix::fs::FileExt::write_all_at(self, bytes, offset)
-    }
-
-    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut read = 0;
-        while read < into.len() {
-            match std::os::unix::fs::FileExt::read_at(self, &mut into[read..], offset + read as u64) {
-                Ok(0) => break,
-                Ok(bytes) => read += bytes,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(read)
-    }
-
-    fn bytes(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
-    }
-
-    fn truncate(&self, bytes: u64) -> io::Result<()> {
-        self.set_len(bytes)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.sync_data()
-    }
-
-    #[allow(clippy::disallowed_methods, reason = "for reports: no job's time depends on it")]
-    fn age(&self) -> io::Result<Duration> {
-        // A clock that was set back makes it new.
-        Ok(self.metadata()?.modified()?.elapsed().unwrap_or_default())
-    }
-
-    fn is_at(&self, path: &Path) -> io::Result<bool> {
-        use std::os::unix::fs::MetadataExt;
-        let there = match fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            there => there?,
-        };
-        let own = self.metadata()?;
-        Ok((there.dev(), there.ino()) == (own.dev(), own.ino()))
-    }
-}
-
-#[cfg(windows)]
 impl File for fs::File {
     fn write_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
         while !bytes.is_empty() {
-            match std::os::windows::fs::FileExt::seek_write(self, bytes, offset) {
+            match at_place::write(self, bytes, offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => (bytes, offset) = (&bytes[written..], offset + written as u64),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -128,7 +79,7 @@ impl File for fs::File {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut read = 0;
         while read < into.len() {
-            match std::os::windows::fs::FileExt::seek_read(self, &mut into[read..], offset + read as u64) {
+            match at_place::read(self, &mut into[read..], offset + read as u64) {
                 Ok(0) => break,
                 Ok(bytes) => read += bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -156,8 +107,49 @@ impl File for fs::File {
         Ok(self.metadata()?.modified()?.elapsed().unwrap_or_default())
     }
 
-    /// A file that is open cannot be replaced there.
+    #[cfg(unix)]
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        use std::os::unix::fs::MetadataExt;
+        let there = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            there => there?,
+        };
+        let own = self.metadata()?;
+        Ok((there.dev(), there.ino()) == (own.dev(), own.ino()))
+    }
+
+    /// A file that is open cannot be replaced here.
+    #[cfg(not(unix))]
     fn is_at(&self, path: &Path) -> io::Result<bool> {
         path.try_exists()
+    }
+}
+
+/// Reading and writing at a place, as much at once as the system does.
+mod at_place {
+    #[cfg(unix)]
+    use std::os::unix::fs::FileExt;
+    #[cfg(windows)]
+    use std::os::windows::fs::FileExt;
+    use std::{fs, io};
+
+    #[cfg(unix)]
+    pub(super) fn read(file: &fs::File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        file.read_at(into, offset)
+    }
+
+    #[cfg(unix)]
+    pub(super) fn write(file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        file.write_at(bytes, offset)
+    }
+
+    #[cfg(windows)]
+    pub(super) fn read(file: &fs::File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        file.seek_read(into, offset)
+    }
+
+    #[cfg(windows)]
+    pub(super) fn write(file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        file.seek_write(bytes, offset)
     }
 }

@@ -67,13 +67,13 @@ fn put_in_order(config: &DiskConfig, scan: &Scan) -> Result<BTreeMap<u64, Arc<dy
         if let Some(torn) = scan.torn.iter().find(|torn| torn.number == segment.number) {
             cut(&*file, torn)?;
         }
-        write_again(&*file, segment, scan.synced)?;
+        write_again(&*file, segment, scan)?;
         let file: Arc<dyn File> = match file.sync() {
             Ok(()) => Arc::from(file),
             // Asked again, the system may call it synced although it is lost: only another file can be trusted.
             Err(error) => {
                 tracing::error!(path = %segment.path.display(), %error, "a segment could not be synced, and is written anew");
-                rewrite(files, dir, segment, |_| true)?
+                rewrite(files, dir, segment, None)?
             }
         };
         opened.insert(segment.number, file);
@@ -83,13 +83,13 @@ fn put_in_order(config: &DiskConfig, scan: &Scan) -> Result<BTreeMap<u64, Arc<dy
 
 /// Writes what may not be on the disk once more, as it is. The process before may have been told that it could not be synced;
 /// since then the system calls it clean, and would sync nothing.
-fn write_again(file: &dyn File, segment: &Segment, synced: u64) -> Result<(), StoreError> {
+fn write_again(file: &dyn File, segment: &Segment, scan: &Scan) -> Result<(), StoreError> {
     let path = &segment.path;
-    let is_first_new = segment.head.is_some_and(|head| head.lsn >= synced);
+    let is_first_new = segment.head.is_some_and(|head| scan.may_be_lost(head.lsn));
     let entries = segment.entries.iter().map(|entry| (entry.offset, entry.head));
     let head = segment.head.filter(|_| is_first_new).map(|head| (0, head));
     let mut block = Vec::new();
-    for (offset, head) in head.into_iter().chain(entries).filter(|(_, head)| head.lsn >= synced) {
+    for (offset, head) in head.into_iter().chain(entries).filter(|(_, head)| scan.may_be_lost(head.lsn)) {
         block.resize(usize::try_from(head.block_bytes()).unwrap_or(0), 0);
         let read = file.read_at(&mut block, offset).map_err(|error| failed("reading", path, &error))?;
         if block::read(&block[..read]).is_err() {

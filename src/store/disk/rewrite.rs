@@ -4,23 +4,22 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::block::{HEAD_BYTES, Head};
-use super::errors::{damaged, failed};
+use super::errors::failed;
 use super::files::{File, Files};
 use super::names::unfinished;
-use super::segment::Segment;
+use super::segment::{Says, Segment};
 use crate::store::StoreError;
 
 /// How much is written at a time.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Writes the segment anew with the blocks that `is_kept`, up to its last good one. Returns the new file once it, and its name,
-/// outlive the machine's power.
+/// Writes the segment anew with the batches that it has, up to its last good one; with another head if there are `says`, and byte
+/// for byte otherwise. Returns the new file once it, and its name, outlive the machine's power.
 pub(super) fn rewrite(
     files: &dyn Files,
     dir: &Path,
     segment: &Segment,
-    is_kept: impl Fn(&Head) -> bool,
+    says: Option<&Says>,
 ) -> Result<Arc<dyn File>, StoreError> {
     let path = &segment.path;
     let writing = |error: io::Error| failed("writing anew", path, &error);
@@ -28,9 +27,15 @@ pub(super) fn rewrite(
     let from = files.open(path, false).map_err(writing)?;
     let to = files.create(&aside).map_err(writing)?;
     let mut piece = Piece { to: &*to, bytes: Vec::new(), written: 0 };
-    let head_bytes = segment.head.map_or(HEAD_BYTES as u64, |head| head.block_bytes());
-    piece.copy(&*from, path, 0, head_bytes)?;
-    for entry in segment.entries.iter().filter(|entry| is_kept(&entry.head)) {
+    let is_told = match (says, segment.head) {
+        (Some(says), Some(head)) => says.write(head, &mut piece.bytes),
+        (None, Some(head)) => piece.copy(&*from, path, 0, head.block_bytes()).map(|()| true)?,
+        (_, None) => true,
+    };
+    if !is_told {
+        return Err(StoreError::fatal("the head of a segment does not hold what it has to"));
+    }
+    for entry in &segment.entries {
         piece.copy(&*from, path, entry.offset, entry.head.block_bytes())?;
     }
     piece.flush().map_err(writing)?;
@@ -52,8 +57,13 @@ impl Piece<'_> {
         self.bytes.resize(at + usize::try_from(bytes).unwrap_or(0), 0);
         let read = from.read_at(&mut self.bytes[at..], offset);
         read.map_err(|error| failed("reading", path, &error))?;
-        // It may have rotted since it was read.
-        super::block::read(&self.bytes[at..]).map_err(|flaw| damaged(path, offset, flaw))?;
+        // What a failed sync has dropped is read until the system forgets it. Whoever reads it anew judges what that means.
+        super::block::read(&self.bytes[at..]).map_err(|flaw| {
+            StoreError::retry(format!(
+                "{} has changed at byte {offset} since it was read: {flaw}",
+                path.display()
+            ))
+        })?;
         if self.bytes.len() >= PIECE_BYTES {
             self.flush().map_err(|error| failed("writing anew", path, &error))?;
         }

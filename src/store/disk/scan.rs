@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::block::Flaw;
-use super::distrust::Begun;
+use super::distrust::{Begun, Distrust};
 use super::errors::{damaged, failed};
 use super::files::Files;
 use super::meta::Meta;
@@ -122,34 +122,40 @@ impl Scan {
         let begun = self.all_begun(meta);
         self.begun = begun.iter().copied().max_by_key(|begun| begun.segment).unwrap_or_default();
         self.last_segment = self.last_segment.max(self.begun.segment);
-        let distrusts: Vec<_> = self.segments.iter().map(|segment| segment.distrust.clone()).collect();
         let mut next_lsn = 0;
         for at in 0..self.segments.len() {
             let segment = &self.segments[at];
             let begins = segment.head.map_or_else(|| begins(&begun, segment.number, synced), |_| 0);
-            let lsn = segment.next_lsn().max(next_lsn).max(begins);
+            let lsn = segment.ends().max(next_lsn).max(begins);
             next_lsn = lsn;
-            // A segment without a head was begun, and lost.
-            let flaw = segment.flaw.or_else(|| segment.head.is_none().then_some(Flaw::Short));
+            // A segment without a head was begun, and lost. One that ends early has lost its length.
+            let is_whole = segment.head.is_some()
+                && !self.segments[at + 1..].iter().any(|later| has_seen_more(later, segment));
+            let flaw = segment.flaw.or_else(|| (!is_whole).then_some(Flaw::Short));
             let Some(flaw) = flaw else { continue };
             if !flaw.may_be_torn() {
                 return Err(damaged(&segment.path, segment.good_bytes, flaw));
             }
+            let number = segment.number;
             // LSNs follow each other: nothing lies between two of which one is the next.
-            let hides_nothing = self.segments[at + 1..]
-                .iter()
-                .find_map(|later| later.head)
-                .is_some_and(|head| head.lsn == lsn);
-            let of_snapshots = self.snapshots.values().map(|snapshot| &snapshot.distrust);
-            if hides_nothing || distrusts.iter().chain(of_snapshots).any(|distrust| distrust.contains(lsn)) {
-                self.torn.push(Torn::of(&self.segments[at], flaw));
-                continue;
-            }
-            if lsn < synced {
+            let next = self.segments[at + 1..].iter().find_map(|later| later.head).map(|head| head.lsn);
+            let hides_nothing = next == Some(lsn);
+            let is_given_up = segment.head.is_none() && self.has_given_up(number);
+            let is_no_loss = hides_nothing || is_given_up;
+            if !is_no_loss && !self.may_be_lost(lsn) {
                 return Err(damaged(&segment.path, segment.good_bytes, flaw));
             }
-            self.cut(at, flaw);
-            break;
+            if !is_no_loss && lsn >= synced {
+                self.cut(at, flaw);
+                break;
+            }
+            self.torn.push(Torn::of(&self.segments[at], flaw));
+            if !hides_nothing {
+                // One that may have begun anywhere ended where the next one began.
+                let lost =
+                    if is_given_up { next.map_or(lsn, |next| lsn.max(next.saturating_sub(1))) } else { lsn };
+                self.leave_out_behind(at, lost, flaw);
+            }
         }
         Ok(())
     }
@@ -204,12 +210,47 @@ impl Scan {
             .map_or((0, 0), |snapshot| (snapshot.published.covered, snapshot.from_lsn))
     }
 
+    /// What lies behind a bad spot in the same part that is not trusted does not count: what it builds on is lost. Whoever wrote there
+    /// has written anew, or has not yet.
+    fn leave_out_behind(&mut self, at: usize, lsn: u64, flaw: Flaw) {
+        let number = self.segments[at].number;
+        let Some(end) = self.distrusts().filter_map(|distrust| distrust.end_of(lsn)).max() else { return };
+        let is_behind = |segment: &&mut Segment| {
+            segment.number > number && segment.head.is_some_and(|head| head.lsn < end)
+        };
+        for segment in self.segments.iter_mut().filter(is_behind) {
+            segment.entries.clear();
+            segment.good_bytes = segment.head.map_or(0, |head| head.block_bytes());
+            segment.flaw = None;
+            self.torn.push(Torn::of(segment, flaw));
+        }
+    }
+
+    fn distrusts(&self) -> impl Iterator<Item = &Distrust> {
+        let of_segments = self.segments.iter().map(|segment| &segment.says.distrust);
+        of_segments.chain(self.snapshots.values().map(|snapshot| &snapshot.distrust))
+    }
+
+    fn has_given_up(&self, segment: u64) -> bool {
+        self.distrusts().any(|distrust| distrust.has_segment(segment))
+    }
+
+    /// Whether what has this LSN may not be on the disk, even if it can be read.
+    pub(super) fn may_be_lost(&self, lsn: u64) -> bool {
+        lsn >= self.synced || self.distrusts().any(|distrust| distrust.contains(lsn))
+    }
+
     /// The first LSN that no block has had, as far as any file tells.
     pub(super) fn next_lsn(&self) -> u64 {
         let of_snapshots = self.snapshots.values().map(|snapshot| snapshot.from_lsn);
         let of_segments = self.segments.iter().map(Segment::next_lsn);
         of_snapshots.chain(of_segments).fold(self.synced.max(1), u64::max)
     }
+}
+
+/// Whether the head of a later segment says that this one ended later.
+fn has_seen_more(later: &Segment, segment: &Segment) -> bool {
+    later.head.is_some_and(|head| head.epoch == segment.number && head.end > segment.ends())
 }
 
 /// Where a segment begins whose head is lost; 0 if nobody knows. What was begun after all that is known to be on the disk is not.

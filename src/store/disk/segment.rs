@@ -5,6 +5,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::block::{self, Flaw, HEAD_BYTES, Head, Kind};
 use super::distrust::Distrust;
 use super::errors::failed;
@@ -25,6 +27,23 @@ pub(super) struct Entry {
     pub(super) head: Head,
 }
 
+/// What the head of a segment says, as JSON.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Says {
+    /// Of the log before it.
+    pub(super) distrust: Distrust,
+    /// Before which LSN it ended, when it was written anew with less in it; or 0.
+    #[serde(default)]
+    pub(super) ended: u64,
+}
+
+impl Says {
+    /// Adds the block. `false` if it cannot be told, which cannot be.
+    pub(super) fn write(&self, head: Head, block: &mut Vec<u8>) -> bool {
+        serde_json::to_vec(self).is_ok_and(|body| head.write(&body, block))
+    }
+}
+
 /// A segment, read to its end or to the first bad spot.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Segment {
@@ -32,8 +51,7 @@ pub(super) struct Segment {
     pub(super) path: PathBuf,
     /// Its head; `None` if there is none that can be read.
     pub(super) head: Option<Head>,
-    /// What its head says of the segments before.
-    pub(super) distrust: Distrust,
+    pub(super) says: Says,
     pub(super) entries: Vec<Entry>,
     /// Where its last good block ends.
     pub(super) good_bytes: u64,
@@ -59,7 +77,7 @@ impl Segment {
             number,
             path: path.clone(),
             head: None,
-            distrust: Distrust::default(),
+            says: Says::default(),
             entries: Vec::new(),
             good_bytes: 0,
             bytes,
@@ -103,14 +121,19 @@ impl Segment {
         }
         self.synced = self.synced.max(head.synced);
         if is_first {
-            let Ok(distrust) = serde_json::from_slice(&block[HEAD_BYTES..]) else {
+            let Ok(says) = serde_json::from_slice(&block[HEAD_BYTES..]) else {
                 return Ok(Err(Flaw::NotOurs));
             };
-            (self.head, self.distrust) = (Some(head), distrust);
+            (self.head, self.says) = (Some(head), says);
         } else {
             self.entries.push(Entry { segment: self.number, offset, head });
         }
         Ok(Ok(head))
+    }
+
+    /// The LSN before which it ends.
+    pub(super) fn ends(&self) -> u64 {
+        self.next_lsn().max(self.says.ended)
     }
 
     /// The least LSN that its next block can have.

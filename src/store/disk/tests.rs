@@ -10,11 +10,13 @@ use super::files::Files;
 use super::meta::Meta;
 use super::model::disk_file;
 use super::os::System;
-use super::segment::Segment;
+use super::segment::{Says, Segment};
 use super::snapshot_file::{ABOUT_BYTES, About, SnapshotFile};
 use crate::store::assembly::Published;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/disk/golden");
+
+const LAST: Begun = Begun { segment: 8, lsn: 20 };
 
 fn golden(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(GOLDEN).join(name)).unwrap()
@@ -30,8 +32,8 @@ fn segment() -> Vec<u8> {
     let mut distrust = Distrust::default();
     distrust.add(12..20);
     let mut bytes = Vec::new();
-    let head = Head { lsn: 41, synced: 40, epoch: 8, ..Head::new(Kind::Segment) };
-    assert!(head.write(&serde_json::to_vec(&distrust).unwrap(), &mut bytes));
+    let head = Head { lsn: 41, synced: 40, epoch: 8, first: 20, end: 41, ..Head::new(Kind::Segment) };
+    assert!(Says { distrust, ended: 0 }.write(head, &mut bytes));
     assert!(batch().write(b"one", &mut bytes));
     assert!(Head { lsn: 42, synced: 42, first: 1_002, end: 1_003, ..batch() }.write(b"two", &mut bytes));
     bytes.extend_from_slice(b"RVDB");
@@ -52,14 +54,7 @@ fn about() -> About {
     };
     let mut distrust = Distrust::default();
     distrust.add(12..20);
-    About {
-        published,
-        from_lsn: 30,
-        synced: 40,
-        distrust,
-        last: Begun::default(),
-        file_bytes: ABOUT_BYTES + 77,
-    }
+    About { published, from_lsn: 30, synced: 40, distrust, last: LAST, file_bytes: ABOUT_BYTES + 77 }
 }
 
 /// What a snapshot's file says of itself, and a chunk that is not really one.
@@ -71,8 +66,7 @@ fn snapshot() -> Vec<u8> {
 }
 
 fn meta() -> Vec<u8> {
-    let meta =
-        Meta { partitions: 8, era: 7, owner: "host:1:2".to_owned(), synced: 40, last: Begun::default() };
+    let meta = Meta { partitions: 8, era: 7, owner: "host:1:2".to_owned(), synced: 40, last: LAST };
     let mut bytes = Vec::new();
     assert!(Head::new(Kind::Meta).write(&serde_json::to_vec(&meta).unwrap(), &mut bytes));
     bytes
@@ -95,7 +89,7 @@ fn the_golden_files_are_read() {
     let found = Segment::read(&System, dir, 9).unwrap().unwrap();
     let lsns: Vec<u64> = found.entries.iter().map(|entry| entry.head.lsn).collect();
     assert_eq!((lsns, found.synced, found.bytes - found.good_bytes), (vec![41, 42], 42, 4));
-    assert!(found.flaw.is_some() && found.distrust.contains(19) && !found.distrust.contains(20));
+    assert!(found.flaw.is_some() && found.says.distrust.contains(19) && !found.says.distrust.contains(20));
     let found = SnapshotFile::read(&System, dir, 3, 7).unwrap().unwrap();
     assert_eq!((found.published, found.from_lsn, found.synced), (about().published, 30, 40));
     let meta = Meta::read(&System, dir).unwrap().unwrap();

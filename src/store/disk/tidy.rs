@@ -17,7 +17,7 @@ use super::block::Head;
 use super::errors::failed;
 use super::log::{Segment, Share};
 use super::rewrite::rewrite;
-use super::segment;
+use super::segment::{self, Says};
 use super::state::Open;
 use crate::store::StoreError;
 
@@ -48,6 +48,7 @@ impl Core {
         let (files, dir) = (&*self.config.files, self.config.path());
         let Some(mut read) = segment::Segment::read(files, dir, number)? else { return Ok(()) };
         let Some(trusted_bytes) = self.trusted_bytes(number) else { return Ok(()) };
+        let says = Says { ended: read.ends(), ..read.says.clone() };
         read.entries.retain(|entry| entry.offset < trusted_bytes);
         let before = read.entries.len();
         {
@@ -56,7 +57,7 @@ impl Core {
             read.entries.retain(|entry| open.counts(&entry.head));
         }
         tracing::debug!(number, before, after = read.entries.len(), "a segment is written anew");
-        let file = rewrite(files, dir, &read, |_| true)?;
+        let file = rewrite(files, dir, &read, Some(&says))?;
         let bytes = file.bytes().map_err(|error| failed("reading", &read.path, &error))?;
         let mut state = self.state.lock();
         // It may have been lost meanwhile; then the new one is of no use either.
