@@ -142,7 +142,7 @@ impl Scan {
             let hides_nothing = next == Some(lsn);
             let is_given_up = segment.head.is_none() && self.has_given_up(number);
             let is_no_loss = hides_nothing || is_given_up;
-            if !is_no_loss && !self.may_be_lost(lsn) {
+            if !is_no_loss && (segment.is_promised || !self.may_be_lost(lsn)) {
                 return Err(damaged(&segment.path, segment.good_bytes, flaw));
             }
             if !is_no_loss && lsn >= synced {

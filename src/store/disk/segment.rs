@@ -59,6 +59,8 @@ pub(super) struct Segment {
     pub(super) bytes: u64,
     /// What is wrong behind that.
     pub(super) flaw: Option<Flaw>,
+    /// Its head cannot be read, and was on the disk once: a batch behind it says so of one before.
+    pub(super) is_promised: bool,
     /// The highest `synced` that any block of it tells, also behind the bad spot.
     pub(super) synced: u64,
 }
@@ -82,6 +84,7 @@ impl Segment {
             good_bytes: 0,
             bytes,
             flaw: None,
+            is_promised: false,
             synced: 0,
         };
         let mut window = Window::new(&*file, bytes);
@@ -95,8 +98,9 @@ impl Segment {
             }
         };
         if segment.flaw.is_some() {
-            let behind = window.synced_behind(&segment).map_err(reading)?;
-            segment.synced = segment.synced.max(behind);
+            let behind = window.behind(&segment).map_err(reading)?;
+            segment.synced = segment.synced.max(behind.synced);
+            segment.is_promised = segment.head.is_none() && behind.first_lsn < behind.synced;
         }
         Ok(Some(segment))
     }
@@ -174,25 +178,36 @@ impl<'a> Window<'a> {
         Ok(&self.held[at..self.held.len().min(at + bytes)])
     }
 
-    /// The highest `synced` that a block behind the bad spot tells. Payloads may hold what looks like one, so only those count
-    /// that can lie there.
-    fn synced_behind(&mut self, segment: &Segment) -> io::Result<u64> {
-        let (mut synced, mut offset, first_lsn) = (0, segment.good_bytes, segment.next_lsn());
+    /// What the blocks behind the bad spot tell. Payloads may hold what looks like one, so only those count that can lie there.
+    fn behind(&mut self, segment: &Segment) -> io::Result<Behind> {
+        let mut behind = Behind { synced: 0, first_lsn: u64::MAX };
+        let (mut offset, first_lsn) = (segment.good_bytes, segment.next_lsn());
         while offset < self.bytes {
             let piece = self.at(offset, PIECE_BYTES)?;
-            let lsn_max = first_lsn + (offset - segment.good_bytes + piece.len() as u64) / HEAD_BYTES as u64;
+            let room = (offset - segment.good_bytes + piece.len() as u64) / HEAD_BYTES as u64;
+            // Where a segment begins whose head is gone, nobody knows here.
+            let lsn_max = if segment.head.is_some() { first_lsn + room } else { u64::MAX };
             let is_likely = |head: &Head| {
                 head.kind == Kind::Batch
                     && (first_lsn..=lsn_max).contains(&head.lsn)
                     && head.synced <= head.lsn
             };
-            synced = block::find(piece).filter(is_likely).map(|head| head.synced).fold(synced, u64::max);
+            for head in block::find(piece).filter(is_likely) {
+                behind.synced = behind.synced.max(head.synced);
+                behind.first_lsn = behind.first_lsn.min(head.lsn);
+            }
             if piece.len() < PIECE_BYTES {
                 break;
             }
             // A head may lie across the end of the piece.
             offset += (PIECE_BYTES - HEAD_BYTES) as u64;
         }
-        Ok(synced)
+        Ok(behind)
     }
+}
+
+/// What lies behind a bad spot: the highest `synced`, and the lowest LSN.
+struct Behind {
+    synced: u64,
+    first_lsn: u64,
 }
