@@ -1,10 +1,13 @@
 //! A start on a store that is not there yet: it waits for as long as it was told to, and no longer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use reveille::store::{RedisStore, StoreErrorClass};
-use reveille::{Builder, Engine, StartError};
+use reveille::store::{
+    Claim, DelegatingStore, Lease, MemoryStore, RedisStore, Store, StoreErrorClass, StoreFuture,
+};
+use reveille::{Builder, Engine, PartitionId, StartError};
 use testkit::MINUTE;
 use testkit::port::Port;
 use testkit::proxy::{Fault, Proxy};
@@ -97,4 +100,42 @@ async fn what_will_not_pass_fails_at_once_and_what_may_is_waited_for() {
     assert_refused(refused, StoreErrorClass::Refused, "min-replicas-to-write");
     server.run_as("right", &["CONFIG", "SET", "min-replicas-to-write", "0"]);
     tokio::time::timeout(MINUTE, starting).await.expect("it starts").unwrap().unwrap();
+}
+
+/// Opening a large store takes long, and comes on meanwhile.
+#[derive(Debug)]
+struct Large {
+    inner: MemoryStore,
+    steps: AtomicU64,
+    comes_on: bool,
+}
+
+impl DelegatingStore for Large {
+    fn inner(&self) -> &dyn Store {
+        &self.inner
+    }
+
+    fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease> {
+        Box::pin(async move {
+            for _ in 0..20 {
+                tokio::time::sleep(ms(100)).await;
+                self.steps.fetch_add(u64::from(self.comes_on), SeqCst);
+            }
+            self.inner.acquire(partition, claim).await
+        })
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps.load(SeqCst)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_comes_on_is_waited_for() {
+    for comes_on in [true, false] {
+        let store = Large { inner: MemoryStore::new(), steps: AtomicU64::new(0), comes_on };
+        let builder = Engine::builder().queue("q", nothing).partitions(1).store(store);
+        let started = builder.start_patience(ms(1_000)).start().await;
+        assert_eq!(started.is_ok(), comes_on, "{:?}", started.err());
+    }
 }

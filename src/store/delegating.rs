@@ -102,6 +102,11 @@ pub trait DelegatingStore: fmt::Debug + Send + Sync + 'static {
     fn doubts(&self) -> StoreFuture<'_, Vec<String>> {
         self.inner().doubts()
     }
+
+    /// As [`Store::steps`].
+    fn steps(&self) -> u64 {
+        self.inner().steps()
+    }
 }
 
 impl<S: DelegatingStore> Store for S {
@@ -151,6 +156,10 @@ impl<S: DelegatingStore> Store for S {
 
     fn doubts(&self) -> StoreFuture<'_, Vec<String>> {
         DelegatingStore::doubts(self)
+    }
+
+    fn steps(&self) -> u64 {
+        DelegatingStore::steps(self)
     }
 }
 
@@ -202,6 +211,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn doubts(&self) -> StoreFuture<'_, Vec<String>> {
         (**self).doubts()
+    }
+
+    fn steps(&self) -> u64 {
+        (**self).steps()
     }
 }
 

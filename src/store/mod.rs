@@ -151,6 +151,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn doubts(&self) -> StoreFuture<'_, Vec<String>> {
         Box::pin(async { Ok(Vec::new()) })
     }
+
+    /// A number that goes up while a request comes on that may take long, such as a claim that opens a large store. Whoever
+    /// starts has patience for as long as it does. By default it stays 0.
+    fn steps(&self) -> u64 {
+        0
+    }
 }
 
 /// Called by [`Store::load`] with its progress.

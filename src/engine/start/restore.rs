@@ -7,7 +7,7 @@
 use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -63,6 +63,15 @@ where
     F: Future<Output = Result<T, StoreError>>,
 {
     unless_it_comes_on(patience, |_has_failed| false, ask).await
+}
+
+/// Whether the store has come on with what it is asked since this was last called, or made.
+fn steps(store: &dyn Store) -> impl Fn(bool) -> bool {
+    let last = AtomicU64::new(store.steps());
+    move |_has_failed| {
+        let now = store.steps();
+        last.swap(now, Ordering::Relaxed) != now
+    }
 }
 
 /// The same, but the patience begins anew whenever it `comes_on` has been seen. That is told whether an answer has failed.
@@ -216,7 +225,7 @@ async fn acquire(
     for at in 0..usize::from(ownership.claim.partitions) {
         let mut awaited = Duration::ZERO;
         loop {
-            match patiently(patience, || ownership.acquire(at)).await {
+            match unless_it_comes_on(patience, steps(&*ownership.store), || ownership.acquire(at)).await {
                 Ok(_lease) => break,
                 // A standby that has begun to wait goes on, whatever becomes of the store meanwhile.
                 Err(error) if is_standby && is_passing(&error, standing.has_begun()) => {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::files::Files;
 use super::os::System;
@@ -22,6 +23,8 @@ pub struct DiskConfig {
     pub(super) path: PathBuf,
     pub(super) segment_bytes: u64,
     pub(super) files: Arc<dyn Files>,
+    /// How far the opening of the store has come.
+    pub(super) steps: Arc<AtomicU64>,
 }
 
 /// Why a [`DiskConfig`] cannot be made.
@@ -42,7 +45,12 @@ pub enum DiskConfigError {
 impl DiskConfig {
     /// In this directory, which is made if it is not there. It should hold nothing else.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        DiskConfig { path: path.into(), segment_bytes: SEGMENT_BYTES, files: Arc::new(System) }
+        DiskConfig {
+            path: path.into(),
+            segment_bytes: SEGMENT_BYTES,
+            files: Arc::new(System),
+            steps: Arc::default(),
+        }
     }
 
     /// In a directory of this name in the directory, so that several services can have stores beside each other.
@@ -82,7 +90,7 @@ impl DiskConfig {
 
 impl fmt::Debug for DiskConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DiskConfig { path, segment_bytes, files: _ } = self;
+        let DiskConfig { path, segment_bytes, .. } = self;
         f.debug_struct("DiskConfig").field("path", path).field("segment_bytes", segment_bytes).finish()
     }
 }

@@ -52,7 +52,7 @@ impl Core {
         let entries = match found {
             Some(entries) => entries,
             None => {
-                let scan = Scan::of(&*self.config.files, self.config.path(), None)?;
+                let scan = Scan::of(&*self.config.files, self.config.path(), None, || {})?;
                 scan.entries(grant.partition.0).copied().collect()
             }
         };

@@ -75,7 +75,7 @@ impl Core {
         if partition.0 >= meta.partitions {
             return Ok(None);
         }
-        let scan = Scan::of(&*self.config.files, self.config.path(), Some(&meta))?;
+        let scan = Scan::of(&*self.config.files, self.config.path(), Some(&meta), || {})?;
         let entries: Vec<Entry> = scan.entries(partition.0).copied().collect();
         let (segments, log_end) = (self.open_segments(&scan, &entries)?, scan.log_end(partition.0));
         let mut snapshots = scan.snapshots;
@@ -99,7 +99,7 @@ impl Core {
 
     fn reports(&self) -> Result<Vec<PartitionReport>, StoreError> {
         let Some(meta) = self.read_meta()? else { return Ok(Vec::new()) };
-        let scan = Scan::of(&*self.config.files, self.config.path(), Some(&meta))?;
+        let scan = Scan::of(&*self.config.files, self.config.path(), Some(&meta), || {})?;
         (0..meta.partitions).map(|partition| self.report(&meta, &scan, partition)).collect()
     }
 

@@ -54,6 +54,7 @@ mod tidy;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 pub use config::{DiskConfig, DiskConfigError};
 #[cfg(feature = "_sim")]
@@ -176,6 +177,10 @@ impl Store for DiskStore {
     fn check<'a>(&'a self, grant: &'a Grant) -> StoreFuture<'a, ()> {
         let (core, grant) = (Arc::clone(&self.core), grant.clone());
         Box::pin(blocking(move || core.check(&grant)))
+    }
+
+    fn steps(&self) -> u64 {
+        self.core.config.steps.load(Relaxed)
     }
 }
 

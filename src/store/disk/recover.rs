@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::block;
 use super::config::DiskConfig;
@@ -20,7 +21,7 @@ use crate::store::{Claim, StoreError};
 pub(super) fn open(config: &DiskConfig, lock: Box<dyn File>, claim: &Claim) -> Result<Open, StoreError> {
     let (files, dir) = (&config.files, config.path());
     let meta = Meta::read(&**files, dir)?;
-    let scan = Scan::of(&**files, dir, meta.as_ref())?;
+    let scan = Scan::of(&**files, dir, meta.as_ref(), || comes_on(config))?;
     let meta = match meta {
         Some(meta) => meta,
         None if scan.segments.is_empty() && scan.snapshots.is_empty() => {
@@ -77,8 +78,14 @@ fn put_in_order(config: &DiskConfig, scan: &Scan) -> Result<BTreeMap<u64, Arc<dy
             }
         };
         opened.insert(segment.number, file);
+        comes_on(config);
     }
     Ok(opened)
+}
+
+/// Whoever waits has patience again.
+fn comes_on(config: &DiskConfig) {
+    config.steps.fetch_add(1, Relaxed);
 }
 
 /// Writes what may not be on the disk once more, as it is. The process before may have been told that it could not be synced;

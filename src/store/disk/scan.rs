@@ -54,8 +54,13 @@ pub(super) struct Torn {
 }
 
 impl Scan {
-    /// Of the directory of which `meta` tells.
-    pub(super) fn of(files: &dyn Files, dir: &Path, meta: Option<&Meta>) -> Result<Self, StoreError> {
+    /// Of the directory of which `meta` tells. Calls `read` after each file of the log.
+    pub(super) fn of(
+        files: &dyn Files,
+        dir: &Path,
+        meta: Option<&Meta>,
+        read: impl Fn(),
+    ) -> Result<Self, StoreError> {
         let names = files.list(dir).map_err(|error| failed("listing", dir, &error))?;
         let mut scan = Scan::default();
         let mut segments = Vec::new();
@@ -74,6 +79,7 @@ impl Scan {
         scan.last_segment = segments.last().copied().unwrap_or(0);
         for number in segments {
             scan.segments.extend(Segment::read(files, dir, number)?);
+            read();
         }
         scan.leave_out_unused();
         scan.judge(meta)?;
