@@ -1,10 +1,12 @@
 //! What a test does to a Redis past the store: commands, and a look at every key.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
-use redis::{Commands, Connection, FromRedisValue};
+use redis::{Commands, Connection, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 
 use crate::redis::{RedisServer, key};
+use crate::{MINUTE, ms};
 
 impl RedisServer {
     /// A connection, once the server has loaded its data.
@@ -49,9 +51,22 @@ impl RedisServer {
     }
 }
 
+/// Asks again while the server loads its data: it answers as soon as it has begun.
 #[track_caller]
 fn ask<T: FromRedisValue>(connection: &mut Connection, words: &[&str]) -> T {
     let mut command = redis::cmd(words[0]);
     command.arg(&words[1..]);
-    command.query(connection).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    let began = Instant::now();
+    loop {
+        match command.query(connection) {
+            Err(error) if is_loading(&error) && began.elapsed() < MINUTE => {
+                std::thread::sleep(ms(10));
+            }
+            answer => return answer.unwrap_or_else(|error| panic!("{words:?}: {error}")),
+        }
+    }
+}
+
+fn is_loading(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading)
 }
