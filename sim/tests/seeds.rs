@@ -92,7 +92,9 @@ fn seeds_that_have_found_something() {
         12_946,
         // An owner that finds records of another took the store for broken, and went on firing.
         12_814, // A snapshot that a repair had made needless was reported as failing for ever.
-        64, 11_083, 11_967, 12_587, // What the simulator judged wrongly.
+        64, 11_083, 11_967, 12_587,
+        // An owner with an epoch of a clock that was ahead wrote over what another, with a lower one, had acknowledged.
+        16_822, // What the simulator judged wrongly.
         150, 172, 777, 859, 860, 917, 1_540, 3_015, 10_991, 21_727, 28_659, 34_601, 40_200, 67_636, 69_230,
         1_310, 3_809, 8_436, 11_061, 39_722, 202_809,
     ];

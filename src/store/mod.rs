@@ -91,7 +91,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreErrorClass::Held`] while another owner's lease lasts. [`StoreErrorClass::Fenced`] for an owner that claims again
-    /// (`epoch_after` is not 0) when another owner has got a higher epoch meanwhile, even if that one's lease has ended: what
+    /// (`epoch_after` is not 0) when another owner has got the partition meanwhile, even if that one's lease has ended: what
     /// the first has in memory must not replace what the other wrote.
     fn acquire<'a>(&'a self, partition: PartitionId, claim: &'a Claim) -> StoreFuture<'a, Lease>;
 

@@ -171,6 +171,32 @@ async fn a_redis_that_went_back_in_time_is_told_from_another_owner() {
     assert!(lease.grant.epoch > new.epoch && lease.log_end == 3);
 }
 
+/// Redis' clock was ahead when an owner got its epoch, and is right again when Redis forgets that: whoever comes then gets a lower
+/// one, and is not written over.
+#[tokio::test]
+async fn an_owner_with_a_lower_epoch_is_another_owner_too() {
+    let server = RedisServer::start(&[]);
+    let (store, other) = (server.store(), server.store());
+    let before = acquire(&store, "before").await.grant;
+    store.release(std::slice::from_ref(&before)).await.unwrap();
+    let told = server.ask::<Vec<String>>(&["HGETALL", &key("m")]);
+    let mine = acquire(&store, "me").await.grant;
+    let ahead = store.acquire(P0, &claim("me").epoch_after(mine.epoch + 100_000)).await.unwrap().grant;
+
+    let m = key("m");
+    let forgotten: Vec<&str> = ["HSET", &m].into_iter().chain(told.iter().map(String::as_str)).collect();
+    server.run(&forgotten);
+    let lease = acquire(&other, "another").await;
+    assert!(lease.grant.epoch < ahead.epoch);
+    append(&other, &lease.grant, 0..5).await.unwrap();
+    other.release(std::slice::from_ref(&lease.grant)).await.unwrap();
+    let again = store.acquire(P0, &claim("me").epoch_after(ahead.epoch)).await;
+    assert_refused(again, StoreErrorClass::Fenced, &["another"]);
+    // Of what was there when it came, it is not in doubt.
+    server.run(&forgotten);
+    assert!(store.acquire(P0, &claim("me").epoch_after(ahead.epoch)).await.is_ok());
+}
+
 #[tokio::test]
 async fn a_grant_with_the_epoch_of_another_owner_is_fenced() {
     let server = RedisServer::start(&[]);

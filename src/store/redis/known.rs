@@ -25,6 +25,8 @@ pub(super) struct Known(Mutex<HashMap<PartitionId, Mark, FixedState>>);
 struct Mark {
     /// The epoch of the grant for which this holds.
     epoch: u64,
+    /// That of the owner before this one.
+    followed: u64,
     /// Redis has acknowledged every record before this one.
     acknowledged: u64,
     /// First records of the batches under way.
@@ -53,6 +55,17 @@ pub(super) enum Kept {
     Nothing,
     /// This one, and where the log begins after it.
     Snapshot(Published, String),
+}
+
+/// What an owner knows of a partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Owned {
+    /// Up to which record it was acknowledged, and was sent.
+    pub(super) acknowledged: u64,
+    pub(super) sent: u64,
+    /// The epoch of the owner before it.
+    pub(super) followed: u64,
+    pub(super) kept: Kept,
 }
 
 /// How far a check of the partition is.
@@ -137,24 +150,31 @@ pub(super) struct Unproved {
 }
 
 impl Known {
-    /// A lease was given: what was known under an earlier one no longer counts, but for the snapshot, which the next one
-    /// replaces.
-    pub(super) fn leased(&self, grant: &Grant, log_end: u64) {
+    /// A lease was given to an owner that has come after the epoch `followed`, or claims again if that is `None`: what was known
+    /// under an earlier one no longer counts, but for that epoch, and the snapshot, which the next one replaces.
+    pub(super) fn leased(&self, grant: &Grant, log_end: u64, followed: Option<u64>) {
         let mut marks = self.0.lock();
-        let kept = marks.remove(&grant.partition).map(|mark| mark.kept).unwrap_or_default();
-        let (epoch, base) = (grant.epoch, log_end);
-        let mark =
-            Mark { epoch, base, acknowledged: log_end, sent: log_end, unproved: 1, kept, ..Mark::default() };
+        let Mark { kept, followed: before, .. } = marks.remove(&grant.partition).unwrap_or_default();
+        let mark = Mark {
+            epoch: grant.epoch,
+            followed: followed.unwrap_or(before),
+            base: log_end,
+            acknowledged: log_end,
+            sent: log_end,
+            unproved: 1,
+            kept,
+            ..Mark::default()
+        };
         marks.insert(grant.partition, mark);
     }
 
-    /// What an owner that claims a partition again knows about it: up to which record it was acknowledged and was sent, and
-    /// the snapshot.
-    pub(super) fn owned(&self, partition: PartitionId) -> (u64, u64, Kept) {
-        match self.0.lock().get(&partition) {
-            Some(mark) => (mark.acknowledged, mark.sent, mark.kept.clone()),
-            None => (0, u64::MAX, Kept::Unknown),
-        }
+    /// What an owner that claims a partition again knows about it.
+    pub(super) fn owned(&self, partition: PartitionId) -> Owned {
+        let marks = self.0.lock();
+        let Some(Mark { acknowledged, sent, followed, kept, .. }) = marks.get(&partition) else {
+            return Owned { acknowledged: 0, sent: u64::MAX, followed: u64::MAX, kept: Kept::Unknown };
+        };
+        Owned { acknowledged: *acknowledged, sent: *sent, followed: *followed, kept: kept.clone() }
     }
 
     /// What `:m` says about the snapshot from now on.
@@ -294,7 +314,7 @@ mod tests {
     #[test]
     fn a_gap_is_a_loss_unless_an_earlier_batch_is_under_way() {
         let (known, grant) = (Known::default(), grant(1));
-        known.leased(&grant, 10);
+        known.leased(&grant, 10, Some(0));
         assert!(known.send(&grant, 20).is_lost(10));
         let first = known.send(&grant, 10);
         let second = known.send(&grant, 20);
@@ -313,10 +333,10 @@ mod tests {
     #[test]
     fn a_new_lease_begins_anew() {
         let known = Known::default();
-        known.leased(&grant(1), 10);
+        known.leased(&grant(1), 10, Some(0));
         let (old, new) = (grant(1), grant(2));
         let sending = known.send(&old, 10);
-        known.leased(&new, 5);
+        known.leased(&new, 5, None);
         known.acknowledge(&old, 20, true);
         assert_eq!((known.acknowledged(&old), known.acknowledged(&new)), (0, 5));
         drop(sending);
@@ -326,7 +346,7 @@ mod tests {
     #[test]
     fn a_proof_covers_what_was_acknowledged_before_it_was_asked_for() {
         let (known, grant) = (Known::default(), grant(1));
-        known.leased(&grant, 0);
+        known.leased(&grant, 0, Some(0));
         let loaded = known.unproved(&grant);
         assert!(!loaded.is_on_disk);
         known.prove(&grant, loaded);

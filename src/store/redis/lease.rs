@@ -7,6 +7,7 @@ use redis::{Pipeline, Value};
 use super::answer::{Answer, FORMAT, behind, damaged};
 use super::errors::Doing;
 use super::keys::Keys;
+use super::known::Owned;
 use super::scripts::{ACQUIRE, Call, NUMBER_MAX, RELEASE, RENEW, run, run_all};
 use super::{Core, meta};
 use crate::partition::PartitionId;
@@ -69,7 +70,8 @@ impl Core {
         }
         let (epoch, tail) = (answer.number(1), answer.number(2));
         let grant = Grant { partition, owner: claim.owner.clone(), epoch, term: claim.term };
-        self.known.leased(&grant, tail);
+        let followed = (claim.epoch_after == 0).then(|| answer.number(3));
+        self.known.leased(&grant, tail, followed);
         Ok(Lease { grant, log_end: tail })
     }
 
@@ -80,7 +82,7 @@ impl Core {
         force: Force<'_>,
         may_begin: bool,
     ) -> Result<Answer, StoreError> {
-        let (tail, sent, kept) = self.known.owned(keys.partition());
+        let Owned { acknowledged, sent, followed, kept } = self.known.owned(keys.partition());
         let mut names = vec![keys.meta(), keys.log()];
         names.extend(kept.published().map(|published| keys.chunk(published.generation, 0)));
         let mut call = Call::new(&ACQUIRE, names)
@@ -94,8 +96,9 @@ impl Core {
                 Force::This(owner) => owner,
             })
             .flag(may_begin)
-            .number(tail)
-            .number(sent.min(NUMBER_MAX - 1));
+            .number(acknowledged)
+            .number(sent.min(NUMBER_MAX - 1))
+            .number(followed.min(claim.epoch_after));
         let fields = kept.fields();
         if kept.published().is_some() {
             for (field, value) in &fields {

@@ -2,7 +2,8 @@
 -- KEYS: m, l, and the first chunk of the snapshot that the caller knows of, if it does. ARGV: owner, epoch after which the
 -- new one comes (not 0: an owner claims again), partitions, term in ms, whom it may be taken from by force ('1': anybody),
 -- '1' if a partition that is not there may be begun; of an owner that claims again: the tail that it was told, how far it
--- has sent records, and the fields of `:m` that it was told of a snapshot, each with its value.
+-- has sent records, the epoch that it followed when it came, and the fields of `:m` that it was told of a snapshot, each with
+-- its value.
 local m, l, owner, after = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
 local again, force = after > 0, ARGV[5]
 local kind, log = redis.call('TYPE', m).ok, redis.call('TYPE', l).ok
@@ -23,8 +24,11 @@ if kind == 'hash' then
   -- Nobody but this owner has written, and not that far.
   if again and theirs == owner and (tail or 0) > tonumber(ARGV[8]) then lost, tail = 'tail', nil end
 end
--- An owner that claims again, after Redis has lost something, and comes after another has taken over.
-if again and (epoch or math.huge) > after and (theirs or owner) ~= owner then return {'FENCED', theirs, got[4] or '?'} end
+-- An owner that claims again, after Redis has lost something, and comes after another has taken over. That one need not have
+-- the higher epoch: the clock may have been ahead when this owner got its own. But it was not there when this owner came.
+if again and (epoch or math.huge) > tonumber(ARGV[9]) and (theirs or owner) ~= owner then
+  return {'FENCED', theirs, got[4] or '?'}
+end
 if again and lost then
   if epoch and epoch > after and not theirs then return {'FENCED', '?', got[4]} end
   -- Only the log can tell of another by now.
@@ -70,7 +74,7 @@ local fields = {}
 local has_left = log ~= 'none' or (KEYS[3] and redis.call('EXISTS', KEYS[3]) == 1)
 if again and lost and has_left then
   tail = math.max(tail or 0, tonumber(ARGV[7]))
-  if kind == 'none' then fields = {unpack(ARGV, 9)} end
+  if kind == 'none' then fields = {unpack(ARGV, 10)} end
 end
 tail = text(tail or 0)
 for _, word in ipairs({'format', FORMAT, 'partitions', ARGV[3], 'owner', owner, 'epoch', new, 'lease_until',
@@ -79,4 +83,4 @@ for _, word in ipairs({'format', FORMAT, 'partitions', ARGV[3], 'owner', owner, 
 end
 although_full()
 redis.call('HSET', m, unpack(fields))
-return {'OK', new, tail}
+return {'OK', new, tail, text(epoch or 0)}
