@@ -43,6 +43,30 @@ impl Standing {
             _ => Standing::Pending,
         }
     }
+
+    /// What a call that moves it answers; `None` if it can.
+    #[inline]
+    pub(super) fn bars_move(self) -> Option<RescheduleOutcome> {
+        match self {
+            Standing::Pending => None,
+            Standing::Running => Some(RescheduleOutcome::Running),
+            Standing::Fired(at) => Some(RescheduleOutcome::AlreadyFired { at }),
+            Standing::Dead(at) => Some(RescheduleOutcome::Dead { at }),
+            Standing::Changed(version) => Some(RescheduleOutcome::Changed { version }),
+        }
+    }
+
+    /// What a call that cancels it answers; `None` if it can.
+    #[inline]
+    pub(super) fn bars_cancel(self) -> Option<CancelOutcome> {
+        match self {
+            Standing::Pending => None,
+            Standing::Running => Some(CancelOutcome::Running),
+            Standing::Fired(at) => Some(CancelOutcome::AlreadyFired { at }),
+            Standing::Dead(at) => Some(CancelOutcome::Dead { at }),
+            Standing::Changed(version) => Some(CancelOutcome::Changed { version }),
+        }
+    }
 }
 
 impl Partition {
@@ -166,35 +190,25 @@ impl Partition {
     ) -> Result<RescheduleOutcome, Refusal> {
         let due = self.record_due(due, &mut now)?;
         let Some(job) = self.job(handle) else { return Ok(RescheduleOutcome::NotFound) };
-        Ok(match Standing::of(job, expected) {
-            Standing::Running => RescheduleOutcome::Running,
-            Standing::Fired(at) => RescheduleOutcome::AlreadyFired { at },
-            Standing::Dead(at) => RescheduleOutcome::Dead { at },
-            Standing::Changed(version) => RescheduleOutcome::Changed { version },
-            Standing::Pending => {
-                let (id, version, was) = (job.id(), job.version().next(), job.due().as_told(&mut now));
-                self.change_due(handle.index, version, due, now);
-                self.note(|| Record::Rescheduled { id, version, due });
-                RescheduleOutcome::Rescheduled { was, version }
-            }
-        })
+        if let Some(outcome) = Standing::of(job, expected).bars_move() {
+            return Ok(outcome);
+        }
+        let (id, version, was) = (job.id(), job.version().next(), job.due().as_told(&mut now));
+        self.change_due(handle.index, version, due, now);
+        self.note(|| Record::Rescheduled { id, version, due });
+        Ok(RescheduleOutcome::Rescheduled { was, version })
     }
 
     /// Takes a pending job back, if it still is of the version that `expected` names.
     pub fn cancel(&mut self, handle: Handle, expected: Option<Version>) -> CancelOutcome {
         let Some(job) = self.job(handle) else { return CancelOutcome::NotFound };
-        match Standing::of(job, expected) {
-            Standing::Running => CancelOutcome::Running,
-            Standing::Fired(at) => CancelOutcome::AlreadyFired { at },
-            Standing::Dead(at) => CancelOutcome::Dead { at },
-            Standing::Changed(version) => CancelOutcome::Changed { version },
-            Standing::Pending => {
-                let id = job.id();
-                self.take_back(handle.index);
-                self.note(|| Record::Cancelled { id });
-                CancelOutcome::Cancelled
-            }
+        if let Some(outcome) = Standing::of(job, expected).bars_cancel() {
+            return outcome;
         }
+        let id = job.id();
+        self.take_back(handle.index);
+        self.note(|| Record::Cancelled { id });
+        CancelOutcome::Cancelled
     }
 
     /// The job as it stands.

@@ -46,25 +46,13 @@ impl Partition {
     ) -> Result<Option<RescheduleOutcome>, Refusal> {
         self.record_due(due, now)?;
         let Some(job) = self.job(handle) else { return Ok(Some(RescheduleOutcome::NotFound)) };
-        Ok(match Standing::of(job, expected) {
-            Standing::Pending => None,
-            Standing::Running => Some(RescheduleOutcome::Running),
-            Standing::Fired(at) => Some(RescheduleOutcome::AlreadyFired { at }),
-            Standing::Dead(at) => Some(RescheduleOutcome::Dead { at }),
-            Standing::Changed(version) => Some(RescheduleOutcome::Changed { version }),
-        })
+        Ok(Standing::of(job, expected).bars_move())
     }
 
     /// What [`cancel`](Self::cancel) would answer if it would not cancel the job; `None` if it would.
     pub(crate) fn foresee_cancel(&self, handle: Handle, expected: Option<Version>) -> Option<CancelOutcome> {
         let Some(job) = self.job(handle) else { return Some(CancelOutcome::NotFound) };
-        match Standing::of(job, expected) {
-            Standing::Pending => None,
-            Standing::Running => Some(CancelOutcome::Running),
-            Standing::Fired(at) => Some(CancelOutcome::AlreadyFired { at }),
-            Standing::Dead(at) => Some(CancelOutcome::Dead { at }),
-            Standing::Changed(version) => Some(CancelOutcome::Changed { version }),
-        }
+        Standing::of(job, expected).bars_cancel()
     }
 
     /// Whether so many jobs more find a slot.

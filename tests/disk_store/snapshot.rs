@@ -1,59 +1,26 @@
 //! Snapshots: written behind a log that goes on, in force in one step, and nothing is kept that they stand for.
 
-use std::sync::{Arc, Mutex};
-
 use reveille::store::{SnapshotBegin, Store, StoreErrorClass};
 
 use crate::folder::{Folder, bytes, cut, flip};
 use crate::support::{
-    P0, acquire, append, assert_image, assert_records, assert_refused, batch, begin, claim, fired, jobs,
-    load, snapshot, writer,
+    P0, acquire, append, assert_records, assert_refused, assert_restored, batch, begin, claim, jobs, load,
+    snapshot, snapshot_behind_the_log, writer,
 };
 use reveille::PartitionId;
 
 #[tokio::test]
 async fn a_restore_begins_with_the_snapshot_and_goes_on_with_the_log() {
     let folder = Folder::new();
-    let mut image = jobs(0..3_000);
-    image.fired =
-        (0..3_000).step_by(256).flat_map(|from| (0..10).map(move |n| fired(P0, 10_000 + from + n))).collect();
-    let info = {
+    let (info, image) = {
         let store = folder.store();
         let grant = acquire(&store, "me").await.grant;
-        append(&store, &grant, 0..3_000).await.unwrap();
-        let mut writer = writer(&store, &grant, begin(3_000)).await;
-        for from in (0..3_000).step_by(256) {
-            let mut slice = jobs(from..(from + 256).min(3_000));
-            slice.fired = (0..10).map(|n| fired(P0, 10_000 + from + n)).collect();
-            writer.write(slice).await.unwrap();
-        }
-        // Meanwhile the log goes on.
-        append(&store, &grant, 3_000..3_500).await.unwrap();
-        let info = writer.publish(3_200).await.unwrap();
-        drop(writer);
-        append(&store, &grant, 3_500..3_600).await.unwrap();
-        info
+        snapshot_behind_the_log(&store, &grant).await
     };
-    assert_eq!((info.jobs, info.fired), (3_000, 120));
-    assert!(info.chunks > 3 && info.bytes > 3_000 * 90, "{info:?}");
     let store = folder.store();
     let lease = acquire(&store, "me").await;
     assert_eq!(lease.log_end, 3_600);
-    let told = Arc::new(Mutex::new((0, 0, 0)));
-    let telling = Arc::clone(&told);
-    let loaded = store
-        .load(&lease.grant, &move |more| {
-            let mut told = telling.lock().unwrap();
-            *told = (told.0 + more.jobs, told.1 + more.records, told.2 + more.bytes);
-        })
-        .await
-        .unwrap();
-    assert_image(&loaded.image, &image);
-    assert_records(&loaded.records, &batch(&lease.grant, 3_000..3_600).records);
-    assert_eq!((loaded.covered, loaded.complete, loaded.log_end()), (3_000, 3_200, 3_600));
-    let told = *told.lock().unwrap();
-    assert_eq!((told.0, told.1), (3_000, 600));
-    assert!(told.2 > info.bytes);
+    assert_restored(&store, &lease.grant, &info, &image).await;
 }
 
 #[tokio::test]

@@ -1,14 +1,13 @@
 //! Snapshots: written behind a log that goes on, published in one step, and cleaned up after.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reveille::partition::Image;
 use reveille::store::{Grant, RedisStore, SnapshotBegin, Store, StoreErrorClass};
 
 use crate::support::{
-    P0, acquire, append, assert_image, assert_records, assert_refused, batch, begin, claim, fired, jobs,
-    load, sleep_ms, snapshot, writer,
+    P0, acquire, append, assert_image, assert_records, assert_refused, assert_restored, batch, begin, claim,
+    jobs, load, sleep_ms, snapshot, snapshot_behind_the_log, writer,
 };
 use testkit::redis::{RedisServer, key};
 
@@ -22,41 +21,10 @@ async fn a_restore_begins_with_the_snapshot_and_goes_on_with_the_log() {
     let server = RedisServer::start(&[]);
     let store = server.store();
     let grant = acquire(&store, "me").await.grant;
-    append(&store, &grant, 0..3_000).await.unwrap();
-    let mut writer = writer(&store, &grant, begin(3_000)).await;
-    for from in (0..3_000).step_by(256) {
-        let mut slice = jobs(from..(from + 256).min(3_000));
-        slice.fired = (0..10).map(|n| fired(P0, 10_000 + from + n)).collect();
-        writer.write(slice).await.unwrap();
-    }
-    // Meanwhile the log goes on.
-    append(&store, &grant, 3_000..3_500).await.unwrap();
-    let info = writer.publish(3_200).await.unwrap();
-    drop(writer);
-    append(&store, &grant, 3_500..3_600).await.unwrap();
-
-    assert_eq!((info.jobs, info.fired), (3_000, 120));
-    assert!(info.chunks > 3 && info.bytes > 3_000 * 90, "{info:?}");
+    let (info, image) = snapshot_behind_the_log(&store, &grant).await;
     assert_eq!(chunks(&server).len() as u64, info.chunks);
     assert_eq!(server.ask::<u64>(&["XLEN", &key("l")]), 2);
-    let told = Arc::new(Mutex::new((0, 0, 0)));
-    let telling = Arc::clone(&told);
-    let loaded = store
-        .load(&grant, &move |more| {
-            let mut told = telling.lock().unwrap();
-            *told = (told.0 + more.jobs, told.1 + more.records, told.2 + more.bytes);
-        })
-        .await
-        .unwrap();
-    let mut image = jobs(0..3_000);
-    image.fired =
-        (0..3_000).step_by(256).flat_map(|from| (0..10).map(move |n| fired(P0, 10_000 + from + n))).collect();
-    assert_image(&loaded.image, &image);
-    assert_records(&loaded.records, &batch(&grant, 3_000..3_600).records);
-    assert_eq!((loaded.covered, loaded.complete, loaded.log_end()), (3_000, 3_200, 3_600));
-    let told = *told.lock().unwrap();
-    assert_eq!((told.0, told.1), (3_000, 600));
-    assert!(told.2 > info.bytes);
+    assert_restored(&store, &grant, &info, &image).await;
 }
 
 #[tokio::test]

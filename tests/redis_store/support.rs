@@ -1,7 +1,7 @@
 //! Jobs, batches and images to write, and a store to write them to.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reveille::partition::{
@@ -9,8 +9,8 @@ use reveille::partition::{
     QueueId, QueueName, Record,
 };
 use reveille::store::{
-    Batch, Claim, Grant, Lease, Loaded, Owner, SnapshotBegin, SnapshotInfo, SnapshotWriter, Store,
-    StoreError, StoreErrorClass,
+    Batch, Claim, Grant, Lease, LoadProgress, Loaded, Owner, SnapshotBegin, SnapshotInfo, SnapshotWriter,
+    Store, StoreError, StoreErrorClass,
 };
 use reveille::{Key, PartitionId, Payload, Timestamp, Version};
 use testkit::within;
@@ -150,6 +150,44 @@ pub async fn snapshot(store: &impl Store, grant: &Grant, covered: u64, image: Im
     let mut writer = writer(store, grant, begin).await;
     writer.write(image).await.unwrap();
     writer.publish(covered).await.unwrap()
+}
+
+/// Takes a snapshot of 3,000 jobs and 120 fired ones in slices, while the log goes on behind it: up to record 3,600, of which it may show
+/// those before 3,200. Returns what was told, and what the image is.
+pub async fn snapshot_behind_the_log(store: &impl Store, grant: &Grant) -> (SnapshotInfo, Image) {
+    append(store, grant, 0..3_000).await.unwrap();
+    let mut writer = writer(store, grant, begin(3_000)).await;
+    let mut image = jobs(0..3_000);
+    for from in (0..3_000).step_by(256) {
+        let mut slice = jobs(from..(from + 256).min(3_000));
+        slice.fired = (0..10).map(|n| fired(P0, 10_000 + from + n)).collect();
+        image.fired.extend(slice.fired.iter().cloned());
+        writer.write(slice).await.unwrap();
+    }
+    append(store, grant, 3_000..3_500).await.unwrap();
+    let info = writer.publish(3_200).await.unwrap();
+    drop(writer);
+    append(store, grant, 3_500..3_600).await.unwrap();
+    assert_eq!((info.jobs, info.fired), (3_000, 120));
+    assert!(info.chunks > 3 && info.bytes > 3_000 * 90, "{info:?}");
+    (info, image)
+}
+
+/// That a load finds what [`snapshot_behind_the_log`] has left, and tells how it comes on.
+pub async fn assert_restored(store: &impl Store, grant: &Grant, info: &SnapshotInfo, image: &Image) {
+    let told = Arc::new(Mutex::new((0, 0, 0)));
+    let telling = Arc::clone(&told);
+    let telling = move |more: LoadProgress| {
+        let mut told = telling.lock().unwrap();
+        *told = (told.0 + more.jobs, told.1 + more.records, told.2 + more.bytes);
+    };
+    let loaded = store.load(grant, &telling).await.unwrap();
+    assert_image(&loaded.image, image);
+    assert_records(&loaded.records, &batch(grant, 3_000..3_600).records);
+    assert_eq!((loaded.covered, loaded.complete, loaded.log_end()), (3_000, 3_200, 3_600));
+    let told = *told.lock().unwrap();
+    assert_eq!((told.0, told.1), (3_000, 600));
+    assert!(told.2 > info.bytes);
 }
 
 /// Asks until it is answered with anything but that it should ask again, as an engine does. Says how often it asked.

@@ -45,12 +45,14 @@ impl Core {
         })?;
         let head =
             Head { partition: partition.0, epoch: grant.epoch, first: have, end, ..Head::new(Kind::Batch) };
-        self.write(grant, head, &frame)?;
-        self.make_spare_ahead();
+        if let Some((number, path)) = self.write(grant, head, &frame)? {
+            self.make_spare_ahead(number, path);
+        }
         Ok(())
     }
 
-    fn write(&self, grant: &Grant, head: Head, frame: &[u8]) -> Result<(), StoreError> {
+    /// Returns the number and the path of the segment that is to be made ahead, if it is time for that.
+    fn write(&self, grant: &Grant, head: Head, frame: &[u8]) -> Result<Option<(u64, PathBuf)>, StoreError> {
         let mut state = self.state.lock();
         let Held { log, partition, .. } = self.held(&mut state, grant)?;
         partition.relied_on(grant.partition)?;
@@ -61,13 +63,12 @@ impl Core {
             .append(head, frame)
             .map_err(|error| failed("writing to the log in", self.config.path(), &error))?;
         (partition.last_lsn, partition.log_end, partition.found) = (lsn, head.end, None);
-        Ok(())
+        Ok(log.wants_spare())
     }
 
     /// The next segment is there before it is needed.
-    fn make_spare_ahead(self: &Arc<Self>) {
-        let wanted = self.state.lock().as_mut().and_then(|open| open.log.wants_spare());
-        let (Some((number, path)), Some(runtime)) = (wanted, Runtime::current()) else { return };
+    fn make_spare_ahead(self: &Arc<Self>, number: u64, path: PathBuf) {
+        let Some(runtime) = Runtime::current() else { return };
         // The store is not held for it: whoever drops it gives it up.
         let (core, config, making) = (Arc::downgrade(self), self.config.clone(), runtime.clone());
         runtime.spawn(async move {

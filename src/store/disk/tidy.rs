@@ -25,14 +25,18 @@ impl Core {
     /// Does what there is to do.
     pub(super) fn tidy(&self) -> Result<(), StoreError> {
         let Some(_only) = self.tidying.try_lock() else { return Ok(()) };
-        let (gone, sparse) = match self.state.lock().as_mut() {
+        let (mut useless, sparse) = match self.state.lock().as_mut() {
             Some(open) => (open.take_useless(), open.sparse()),
             None => return Ok(()),
         };
-        for path in &gone {
-            match self.config.files.remove(path) {
+        while let Some(path) = useless.pop() {
+            match self.config.files.remove(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(failed("removing", path, &error));
+                    let refusal = failed("removing", &path, &error);
+                    useless.push(path);
+                    // The next one removes them.
+                    self.state.lock().iter_mut().for_each(|open| open.useless.append(&mut useless));
+                    return Err(refusal);
                 }
                 _ => {}
             }
